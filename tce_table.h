@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A multilevel table of translation control entries (TCE) whose levels are
+ * allocated when they are first needed.
+ */
+#ifndef TCE_TABLE_H
+#define TCE_TABLE_H
+
+#include <linux/dma-direction.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+
+/**
+ * DOC: TCE table
+ *
+ * A table translates an index, the number of an IOMMU page in a DMA window, to
+ * a TCE. It knows neither bus addresses nor platforms: index 0 is the first
+ * page of the window.
+ *
+ * Format (IODA2 and IODA3; the platform's use of it is in
+ * arch/powerpc/platforms/powernv/pci-ioda-tce.c): an entry is a big-endian
+ * 64-bit word. Bit 0 lets the device read, bit 1 lets it write, the bits from
+ * the IOMMU page shift upwards are a physical address. An entry of an upper
+ * level has both bits set and the physical address of the next level. A word
+ * with neither bit set translates nothing.
+ *
+ * Locking contract:
+ *
+ * - Operations on different indices may run in parallel without limit; levels
+ *   go in by compare-and-exchange.
+ * - tce_table_exchange(), tce_table_get() and tce_table_view() may be called
+ *   from any context, interrupts off included. They take no lock.
+ * - tce_table_store() and tce_table_clear() on the same index exclude each
+ *   other (by a spinlock of the leaf), so that entry and user-space view change
+ *   together. tce_table_exchange() does not take part in that: its callers
+ *   (KVM) write the view themselves.
+ * - tce_table_destroy() is called when nobody can reach the table any more.
+ */
+
+/* The most levels that the hardware walks. */
+#define TCE_TABLE_MAX_LEVELS	5
+
+/*
+ * The IOMMU page sizes that a TVE can name: 4K and 64K everywhere, 16M and 256M
+ * on POWER8 (PHB3), 2M and 1G on POWER9 and later (PHB4, PHB5). Which of them
+ * a PHB really takes is the platform's to say (iommu_table_group::pgsizes).
+ */
+#define TCE_TABLE_PAGE_SIZES	((u64)(SZ_4K | SZ_64K | SZ_2M | SZ_16M | \
+				       SZ_256M | SZ_1G))
+
+/**
+ * struct tce_geometry - the shape of a table
+ * @page_shift: IOMMU page size, as a shift
+ * @levels: number of levels, 1 to TCE_TABLE_MAX_LEVELS
+ * @level_shift: entries of each level, as a shift; at least 9 (4 KiB)
+ * @entries: number of entries that the window has, in IOMMU pages
+ */
+struct tce_geometry {
+	unsigned int page_shift;
+	unsigned int levels;
+	unsigned int level_shift;
+	unsigned long entries;
+};
+
+/**
+ * tce_geometry_init() - work out the shape of a table
+ * @geo: the result; unchanged on failure
+ * @page_shift: IOMMU page size, as a shift
+ * @entries: number of entries that the window has, in IOMMU pages
+ * @levels: number of levels
+ *
+ * Context: Any.
+ * Return: 0, or -EINVAL for a page size that no TVE can name, no or too many
+ * levels, no entries, a window of 2^55 bytes or more (PHBs do not translate
+ * such addresses), levels that reach the address bit that selects the window
+ * (bit 59), or a level larger than the page allocator's largest block.
+ */
+int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
+		      unsigned long entries, unsigned int levels);
+
+/**
+ * tce_geometry_whole_bytes() - what a whole table would take
+ * @geo: the shape
+ *
+ * Context: Any.
+ * Return: bytes of all levels of a table with nothing left out, the hardware's
+ * half only. The user-space view of a whole table takes as much again.
+ */
+u64 tce_geometry_whole_bytes(const struct tce_geometry *geo);
+
+/**
+ * struct tce_depth_stats - levels of a table at one depth
+ * @levels: hardware levels, number
+ * @bytes: hardware levels, bytes
+ */
+struct tce_depth_stats {
+	unsigned long levels;
+	unsigned long bytes;
+};
+
+/**
+ * struct tce_table_stats - what a table takes now
+ * @depth: the hardware levels by depth; [0] is the first level
+ * @hw_bytes: bytes of all hardware levels
+ * @user_levels: leaves that have a user-space view, number
+ * @user_bytes: bytes of the user-space view
+ * @page_bytes: bytes taken from the page allocator for both of them; more than
+ *              their sum while levels smaller than a page do not fill a page
+ * @meta_bytes: bytes of kernel memory that describe the levels and the table
+ * @whole_bytes: what the hardware levels of a whole table would take
+ * @used: entries that are set, in IOMMU pages; right when nothing is in flight
+ */
+struct tce_table_stats {
+	struct tce_depth_stats depth[TCE_TABLE_MAX_LEVELS];
+	unsigned long hw_bytes;
+	unsigned long user_levels;
+	unsigned long user_bytes;
+	unsigned long page_bytes;
+	unsigned long meta_bytes;
+	u64 whole_bytes;
+	unsigned long used;
+};
+
+/**
+ * struct tce_entry - an entry as software sees it
+ * @tce: physical address and permission bits, CPU byte order; 0 for none
+ * @ua: user-space address of the IOMMU page, 0 for none
+ */
+struct tce_entry {
+	u64 tce;
+	u64 ua;
+};
+
+/**
+ * struct tce_cursor - a place in a range that is worked on
+ * @table: the table
+ * @index: the next entry, in IOMMU pages
+ * @end: one past the last entry
+ *
+ * The caller sets all three and calls until the work is done; between calls
+ * nothing is held.
+ */
+struct tce_cursor {
+	struct tce_table *table;
+	unsigned long index;
+	unsigned long end;
+};
+
+struct tce_table;
+
+/**
+ * tce_table_create() - make an empty table
+ * @geo: its shape, from tce_geometry_init()
+ * @nid: NUMA node for the levels, or NUMA_NO_NODE
+ *
+ * Allocates the first level only, charged to the caller's memory cgroup.
+ *
+ * Context: Process, may sleep.
+ * Return: the table, or ERR_PTR(-ENOMEM).
+ */
+struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid);
+
+/**
+ * tce_table_destroy() - free a table and all its levels
+ * @table: the table; entries that are still set are forgotten
+ *
+ * Context: Process, may sleep. Neither the hardware nor anybody else reaches
+ * the table any more.
+ */
+void tce_table_destroy(struct tce_table *table);
+
+/**
+ * tce_table_geometry() - the shape of a table
+ * @table: the table
+ *
+ * Return: its shape.
+ */
+const struct tce_geometry *tce_table_geometry(const struct tce_table *table);
+
+/**
+ * tce_table_root() - the first level, as the hardware is told of it
+ * @table: the table
+ *
+ * Return: its address in the linear map; it stays where it is for the table's
+ * life.
+ */
+void *tce_table_root(const struct tce_table *table);
+
+/**
+ * tce_table_exchange() - swap one entry
+ * @table: the table
+ * @index: the entry
+ * @hpa: in: physical address, aligned to the IOMMU page; out: the old one, or 0
+ * @direction: in: what the device may do, DMA_NONE to clear; out: the old one
+ * @alloc: whether missing levels may be allocated, from atomic memory
+ *
+ * DMA_FROM_DEVICE sets the read permission too, as the hardware wants it.
+ * Clearing never allocates, whatever @alloc says. The user-space view is not
+ * touched.
+ *
+ * Context: Any; with @alloc false also where nothing may be allocated. Never
+ * sleeps, takes no lock that can sleep.
+ * Return: 0; -EINVAL for an index beyond the table or an address with low bits
+ * set; H_TOO_HARD (positive, asm/hvcall.h) if a level is missing and @alloc is
+ * false; -ENOMEM if a level cannot be allocated. Nothing is changed on failure,
+ * @hpa and @direction included.
+ */
+int tce_table_exchange(struct tce_table *table, unsigned long index,
+		       unsigned long *hpa, enum dma_data_direction *direction,
+		       bool alloc);
+
+/**
+ * tce_table_get() - read one entry
+ * @table: the table
+ * @index: the entry
+ *
+ * Context: Any. Never allocates.
+ * Return: physical address and permission bits, 0 if there is none.
+ */
+u64 tce_table_get(struct tce_table *table, unsigned long index);
+
+/**
+ * tce_table_view() - the place of one entry in the user-space view
+ * @table: the table
+ * @index: the entry
+ * @alloc: whether a missing leaf and its view may be allocated, from atomic
+ *         memory
+ *
+ * The leaf that the place belongs to stays until the table is destroyed.
+ *
+ * Context: Any. Never sleeps.
+ * Return: the place, which holds a big-endian user-space address; NULL for an
+ * index beyond the table, if it is missing and @alloc is false, or if there is
+ * no memory.
+ */
+__be64 *tce_table_view(struct tce_table *table, unsigned long index,
+		       bool alloc);
+
+/**
+ * tce_table_prepare() - allocate and hold everything a range needs
+ * @table: the table
+ * @index: first entry
+ * @count: number of entries
+ *
+ * Allocates the missing levels and user-space views, charged to the caller's
+ * memory cgroup, and holds the leaves until tce_table_finish(). All or nothing
+ * is held; levels that were allocated before a failure stay, empty.
+ *
+ * Context: Process, may sleep; reschedules.
+ * Return: 0; -EINVAL if the range does not lie in the table; -ENOMEM; -EINTR if
+ * a fatal signal is pending.
+ */
+int tce_table_prepare(struct tce_table *table, unsigned long index,
+		      unsigned long count);
+
+/**
+ * tce_table_finish() - let go of what tce_table_prepare() held
+ * @table: the table
+ * @index: first entry, as for tce_table_prepare()
+ * @count: number of entries, as for tce_table_prepare()
+ *
+ * Context: Any.
+ */
+void tce_table_finish(struct tce_table *table, unsigned long index,
+		      unsigned long count);
+
+/**
+ * tce_table_store() - set entries of a range that has been prepared
+ * @cursor: the place; moved past what was set. Its range is prepared.
+ * @new: entries to set, one after the other; permission bits as given, write
+ *       permission implies read
+ * @count: number of entries in @new, at most what is left of the range
+ * @old: the entries that were set before, if any, room for @count
+ *
+ * Context: Any but hard interrupts; takes the leaf's spinlock.
+ * Return: number of entries in @old. Cannot fail.
+ */
+unsigned int tce_table_store(struct tce_cursor *cursor,
+			     const struct tce_entry *new, unsigned int count,
+			     struct tce_entry *old);
+
+/**
+ * tce_table_clear() - clear entries of a range
+ * @cursor: the place; moved past what was cleared
+ * @old: the entries that were set, room for @max
+ * @first: the index of the first entry in @old, if there is one
+ * @last: the index of the last entry in @old, if there is one
+ * @max: how many to clear at most
+ *
+ * Steps over holes at any depth and over entries that are not set. Entries in
+ * @old all come from one leaf.
+ *
+ * Context: Any but hard interrupts; takes the leaf's spinlock. Never allocates.
+ * Return: number of entries in @old; 0 at the end of the range.
+ */
+unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
+			     unsigned long *first, unsigned long *last,
+			     unsigned int max);
+
+/**
+ * tce_table_stats() - the table's memory figures
+ * @table: the table
+ * @stats: the result
+ *
+ * Context: Any.
+ */
+void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats);
+
+#if IS_ENABLED(CONFIG_KUNIT)
+struct page *tce_pages_alloc(int nid, gfp_t gfp, unsigned int order);
+void tce_pages_free(struct page *page, unsigned int order);
+#endif
+
+#endif /* TCE_TABLE_H */
