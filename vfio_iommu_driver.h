@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The interface between the VFIO core and an IOMMU backend. The kernel keeps it
+ * in a private header (drivers/vfio/vfio.h), so a module from outside declares
+ * it itself; scripts/check-vfio-ops compares this with the kernel's own type
+ * information.
+ */
+#ifndef VFIO_IOMMU_DRIVER_H
+#define VFIO_IOMMU_DRIVER_H
+
+#include <linux/types.h>
+
+struct iommu_domain;
+struct iommu_group;
+struct module;
+struct page;
+struct vfio_device;
+
+/**
+ * enum vfio_group_type - what stands behind a group
+ * @VFIO_IOMMU: an IOMMU translates its DMA
+ * @VFIO_EMULATED_IOMMU: a mediated device, no DMA of its own
+ * @VFIO_NO_IOMMU: nothing translates its DMA
+ */
+enum vfio_group_type {
+	VFIO_IOMMU,
+	VFIO_EMULATED_IOMMU,
+	VFIO_NO_IOMMU,
+};
+
+/**
+ * struct vfio_iommu_driver_ops - an IOMMU backend, as the VFIO core calls it
+ * @name: name of the backend
+ * @owner: module that the core holds while a container uses the backend
+ * @open: VFIO_SET_IOMMU with an argument that @ioctl agreed to in
+ *        VFIO_CHECK_EXTENSION; returns the container's data or an ERR_PTR()
+ * @release: the container's last group has gone
+ * @ioctl: what the core does not handle itself; called with no lock held. With
+ *         NULL data only for VFIO_CHECK_EXTENSION
+ * @attach_group: a group joins the container
+ * @detach_group: a group leaves the container
+ * @pin_pages: for mediated devices
+ * @unpin_pages: for mediated devices
+ * @register_device: for mediated devices
+ * @unregister_device: for mediated devices
+ * @dma_rw: for mediated devices
+ * @group_iommu_domain: the domain of a group, for drivers that need it
+ */
+struct vfio_iommu_driver_ops {
+	char *name;
+	struct module *owner;
+	void *(*open)(unsigned long arg);
+	void (*release)(void *iommu_data);
+	long (*ioctl)(void *iommu_data, unsigned int cmd, unsigned long arg);
+	int (*attach_group)(void *iommu_data, struct iommu_group *group,
+			    enum vfio_group_type type);
+	void (*detach_group)(void *iommu_data, struct iommu_group *group);
+	int (*pin_pages)(void *iommu_data, struct iommu_group *group,
+			 dma_addr_t user_iova, int npage, int prot,
+			 struct page **pages);
+	void (*unpin_pages)(void *iommu_data, dma_addr_t user_iova, int npage);
+	void (*register_device)(void *iommu_data, struct vfio_device *vdev);
+	void (*unregister_device)(void *iommu_data, struct vfio_device *vdev);
+	int (*dma_rw)(void *iommu_data, dma_addr_t user_iova, void *data,
+		      size_t count, bool write);
+	struct iommu_domain *(*group_iommu_domain)(void *iommu_data,
+						   struct iommu_group *group);
+};
+
+int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
+void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
+
+#endif /* VFIO_IOMMU_DRIVER_H */

@@ -1,0 +1,839 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * VFIO backend for the sPAPR TCE IOMMU of POWER: the container. VFIO operations,
+ * parsing, policy. The interface is include/uapi/linux/vfio.h and "sPAPR TCE
+ * IOMMU" in Documentation/driver-api/vfio.rst.
+ */
+
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/err.h>
+#include <linux/iommu.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/refcount.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+#include <linux/xarray.h>
+
+#include <asm/firmware.h>
+#include <asm/iommu.h>
+
+#include "tce_debugfs.h"
+#include "tce_memory.h"
+#include "tce_window.h"
+#include "vfio_iommu_driver.h"
+
+/**
+ * DOC: Locking
+ *
+ * container->lock is taken for writing by whatever changes the container:
+ * groups coming and going, windows created and removed, the address space
+ * becoming known. MAP and UNMAP hold it for reading, so they run in parallel
+ * with each other while windows and groups stay as they are. So do registering
+ * and unregistering; struct tce_memory has a lock of its own. Order:
+ * container->lock, then what the lower layers take.
+ *
+ * The VFIO core calls ioctl() with no lock held, even while another thread
+ * removes the last group and release() runs. So the core is not given a pointer
+ * but a number; release() withdraws it and waits until the calls that had found
+ * the container are through.
+ */
+
+/* The default window's: its levels are 8 KiB, whatever the kernel's page. */
+#define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
+#define TCE_DEFAULT_LEVELS	2
+
+/**
+ * struct tce_group - a group in a container
+ * @node: in tce_container::groups
+ * @iommu_group: the group
+ */
+struct tce_group {
+	struct list_head node;
+	struct iommu_group *iommu_group;
+};
+
+/**
+ * struct tce_container - what stands behind VFIO_SET_IOMMU
+ * @id: the number that the VFIO core knows
+ * @users: calls in progress, plus one until release
+ * @idle: the last user has gone
+ * @lock: see DOC: Locking
+ * @memory: registered memory; NULL until user space has shown its address space
+ * @enabled: something has been registered, so there is something to map
+ * @default_pending: the default window is still to be made, when it is needed
+ * @groups: the groups
+ * @windows: the windows by number
+ * @locked_pages: what each window was charged, in kernel pages
+ */
+struct tce_container {
+	u32 id;
+	refcount_t users;
+	struct completion idle;
+	struct rw_semaphore lock; /* see DOC: Locking */
+	struct tce_memory *memory;
+	bool enabled;
+	bool default_pending;
+	struct list_head groups;
+	struct tce_window *windows[IOMMU_TABLE_GROUP_MAX_TABLES];
+	unsigned long locked_pages[IOMMU_TABLE_GROUP_MAX_TABLES];
+};
+
+static DEFINE_XARRAY_ALLOC1(tce_containers);
+
+static struct tce_container *tce_container_get(void *iommu_data)
+{
+	struct tce_container *container;
+
+	xa_lock(&tce_containers);
+	container = xa_load(&tce_containers, (unsigned long)iommu_data);
+	if (container)
+		refcount_inc(&container->users);
+	xa_unlock(&tce_containers);
+
+	return container;
+}
+
+static void tce_container_put(struct tce_container *container)
+{
+	if (refcount_dec_and_test(&container->users))
+		complete(&container->idle);
+}
+
+/* Groups and windows */
+
+static struct iommu_table_group *tce_table_group(const struct tce_group *group)
+{
+	return iommu_group_get_iommudata(group->iommu_group);
+}
+
+/* The first group speaks for all: they were compared when they were attached. */
+static struct iommu_table_group *
+tce_first_table_group(struct tce_container *container)
+{
+	struct tce_group *group;
+
+	lockdep_assert_held(&container->lock);
+
+	group = list_first_entry_or_null(&container->groups, struct tce_group,
+					 node);
+
+	return group ? tce_table_group(group) : NULL;
+}
+
+static struct tce_window *
+tce_find_window(struct tce_container *container, u64 iova)
+{
+	unsigned int num;
+
+	lockdep_assert_held(&container->lock);
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
+		struct tce_window *window = container->windows[num];
+
+		if (window && tce_window_contains(window, iova))
+			return window;
+	}
+
+	return NULL;
+}
+
+/* Takes a window out of the groups before @end, which may be the list's head. */
+static void tce_detach_window(struct tce_container *container,
+			      struct tce_window *window, struct list_head *end)
+{
+	struct tce_group *group;
+
+	list_for_each_entry(group, &container->groups, node) {
+		if (&group->node == end)
+			break;
+		tce_window_detach(window, tce_table_group(group));
+	}
+}
+
+static int tce_attach_window(struct tce_container *container,
+			     struct tce_window *window)
+{
+	struct tce_group *group;
+	int ret;
+
+	list_for_each_entry(group, &container->groups, node) {
+		ret = tce_window_attach(window, tce_table_group(group));
+		if (ret) {
+			tce_detach_window(container, window, &group->node);
+			return ret;
+		}
+	}
+
+	return 0;
+}
+
+static void tce_drop_window(struct tce_container *container, unsigned int num)
+{
+	tce_window_put(container->windows[num]);
+	container->windows[num] = NULL;
+	account_locked_vm(tce_memory_mm(container->memory),
+			  container->locked_pages[num], false);
+	container->locked_pages[num] = 0;
+}
+
+static void tce_remove_window(struct tce_container *container, unsigned int num)
+{
+	tce_detach_window(container, container->windows[num],
+			  &container->groups);
+	tce_drop_window(container, num);
+}
+
+static int tce_create_window(struct tce_container *container,
+			     unsigned int page_shift, u64 size,
+			     unsigned int levels)
+{
+	struct mm_struct *mm = tce_memory_mm(container->memory);
+	struct tce_window *window;
+	unsigned long locked;
+	unsigned int num;
+	int ret;
+
+	lockdep_assert_held_write(&container->lock);
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (!container->windows[num])
+			break;
+	if (num == ARRAY_SIZE(container->windows))
+		return -ENOSPC;
+
+	locked = tce_window_locked_pages(page_shift, size, levels);
+	if (!locked)
+		return -EINVAL;
+
+	ret = account_locked_vm(mm, locked, true);
+	if (ret)
+		return ret;
+
+	window = tce_window_create(tce_first_table_group(container), num,
+				   page_shift, size, levels, container->memory);
+	if (IS_ERR(window)) {
+		ret = PTR_ERR(window);
+		goto uncharge;
+	}
+
+	ret = tce_attach_window(container, window);
+	if (ret)
+		goto put;
+
+	container->windows[num] = window;
+	container->locked_pages[num] = locked;
+
+	return num;
+
+put:
+	tce_window_put(window);
+uncharge:
+	account_locked_vm(mm, locked, false);
+
+	return ret;
+}
+
+static int tce_create_default_window(struct tce_container *container)
+{
+	struct iommu_table_group *table_group;
+	int ret;
+
+	lockdep_assert_held_write(&container->lock);
+
+	if (!container->default_pending)
+		return 0;
+
+	table_group = tce_first_table_group(container);
+	if (!table_group)
+		return -ENODEV;
+
+	ret = tce_create_window(container, TCE_DEFAULT_PAGE_SHIFT,
+				table_group->tce32_size, TCE_DEFAULT_LEVELS);
+	if (ret < 0)
+		return ret;
+
+	container->default_pending = false;
+
+	return 0;
+}
+
+/* ioctls */
+
+/* All VFIO arguments begin like this. */
+struct tce_args {
+	__u32 argsz;
+	__u32 flags;
+};
+
+static int tce_get_args(void *to, void __user *from, size_t size,
+			u32 flags_known)
+{
+	struct tce_args *args = to;
+
+	if (copy_from_user(to, from, size))
+		return -EFAULT;
+
+	if (args->argsz < size || (args->flags & ~flags_known))
+		return -EINVAL;
+
+	return 0;
+}
+
+/* The container belongs to the address space that first used it. */
+static int tce_check_mm(struct tce_container *container)
+{
+	lockdep_assert_held(&container->lock);
+
+	if (container->memory &&
+	    tce_memory_mm(container->memory) != current->mm)
+		return -EPERM;
+
+	return 0;
+}
+
+static int tce_claim_mm(struct tce_container *container)
+{
+	struct tce_memory *memory;
+
+	lockdep_assert_held_write(&container->lock);
+
+	if (container->memory)
+		return tce_check_mm(container);
+
+	/* From now on the container belongs to this address space. */
+	memory = tce_memory_create();
+	if (IS_ERR(memory))
+		return PTR_ERR(memory);
+
+	container->memory = memory;
+
+	return 0;
+}
+
+static long tce_check_extension(unsigned long arg)
+{
+	return arg == VFIO_SPAPR_TCE_v2_IOMMU;
+}
+
+/*
+ * Runs @fn with the lock held for writing, on behalf of a caller that holds it
+ * for reading before and after.
+ */
+static int tce_upgraded(struct tce_container *container,
+			int (*fn)(struct tce_container *container))
+{
+	int ret;
+
+	up_read(&container->lock);
+	down_write(&container->lock);
+	ret = fn(container);
+	downgrade_write(&container->lock);
+
+	return ret;
+}
+
+static long tce_ioctl_get_info(struct tce_container *container,
+			       void __user *argp)
+{
+	size_t full = offsetofend(struct vfio_iommu_spapr_tce_info, ddw);
+	size_t size = offsetofend(struct vfio_iommu_spapr_tce_info,
+				  dma32_window_size);
+	struct vfio_iommu_spapr_tce_info info = {};
+	struct iommu_table_group *table_group;
+	int ret;
+
+	table_group = tce_first_table_group(container);
+	if (!table_group)
+		return -ENXIO;
+
+	ret = tce_get_args(&info, argp, size, ~0U);
+	if (ret)
+		return ret;
+
+	info.flags = VFIO_IOMMU_SPAPR_INFO_DDW;
+	info.dma32_window_start = table_group->tce32_start;
+	info.dma32_window_size = table_group->tce32_size;
+	info.ddw.pgsizes = table_group->pgsizes;
+	info.ddw.max_dynamic_windows_supported =
+		table_group->max_dynamic_windows_supported;
+	info.ddw.levels = table_group->max_levels;
+
+	if (info.argsz >= full)
+		size = full;
+
+	return copy_to_user(argp, &info, size) ? -EFAULT : 0;
+}
+
+/* Finds the window of a bus address; makes the default window if need be. */
+static struct tce_window *tce_dma_window(struct tce_container *container,
+					 u64 iova)
+{
+	struct tce_window *window;
+	int ret;
+
+	if (container->default_pending) {
+		ret = tce_upgraded(container, tce_create_default_window);
+		if (ret)
+			return ERR_PTR(ret);
+	}
+
+	window = tce_find_window(container, iova);
+
+	return window ?: ERR_PTR(-ENXIO);
+}
+
+static long tce_ioctl_map_dma(struct tce_container *container,
+			      void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_iommu_type1_dma_map, size);
+	struct vfio_iommu_type1_dma_map map;
+	enum dma_data_direction direction;
+	struct tce_window *window;
+	int ret;
+
+	if (!READ_ONCE(container->enabled))
+		return -EPERM;
+
+	ret = tce_get_args(&map, argp, size,
+			   VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+	if (ret)
+		return ret;
+
+	/* The flags say what the device may do. */
+	switch (map.flags) {
+	case VFIO_DMA_MAP_FLAG_READ:
+		direction = DMA_TO_DEVICE;
+		break;
+	case VFIO_DMA_MAP_FLAG_WRITE:
+		direction = DMA_FROM_DEVICE;
+		break;
+	case VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE:
+		direction = DMA_BIDIRECTIONAL;
+		break;
+	default:
+		return -EINVAL;
+	}
+
+	window = tce_dma_window(container, map.iova);
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+
+	return tce_window_map(window, map.iova, map.vaddr, map.size, direction);
+}
+
+static long tce_ioctl_unmap_dma(struct tce_container *container,
+				void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_iommu_type1_dma_unmap, size);
+	struct vfio_iommu_type1_dma_unmap unmap;
+	struct tce_window *window;
+	int ret;
+
+	if (!READ_ONCE(container->enabled))
+		return -EPERM;
+
+	ret = tce_get_args(&unmap, argp, size, 0);
+	if (ret)
+		return ret;
+
+	window = tce_dma_window(container, unmap.iova);
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+
+	return tce_window_unmap(window, unmap.iova, unmap.size);
+}
+
+static long tce_ioctl_register(struct tce_container *container,
+			       void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_iommu_spapr_register_memory, size);
+	struct vfio_iommu_spapr_register_memory reg;
+	int ret;
+
+	ret = tce_get_args(&reg, argp, size, 0);
+	if (ret)
+		return ret;
+
+	if (!container->memory) {
+		ret = tce_upgraded(container, tce_claim_mm);
+		if (ret)
+			return ret;
+	}
+
+	ret = tce_memory_register(container->memory, reg.vaddr, reg.size);
+	if (!ret)
+		WRITE_ONCE(container->enabled, true);
+
+	return ret;
+}
+
+static long tce_ioctl_unregister(struct tce_container *container,
+				 void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_iommu_spapr_register_memory, size);
+	struct vfio_iommu_spapr_register_memory reg;
+	int ret;
+
+	if (!container->memory)
+		return -EPERM;
+
+	ret = tce_get_args(&reg, argp, size, 0);
+	if (ret)
+		return ret;
+
+	return tce_memory_unregister(container->memory, reg.vaddr, reg.size);
+}
+
+static long tce_ioctl_create(struct tce_container *container, void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_iommu_spapr_tce_create, start_addr);
+	struct vfio_iommu_spapr_tce_create create;
+	int ret;
+
+	if (list_empty(&container->groups))
+		return -ENXIO;
+
+	ret = tce_get_args(&create, argp, size, 0);
+	if (ret)
+		return ret;
+
+	ret = tce_claim_mm(container);
+	if (!ret)
+		ret = tce_create_default_window(container);
+	if (ret)
+		return ret;
+
+	ret = tce_create_window(container, create.page_shift,
+				create.window_size, create.levels);
+	if (ret < 0)
+		return ret;
+
+	create.start_addr = tce_window_start(container->windows[ret]);
+	if (copy_to_user(argp, &create, size)) {
+		tce_remove_window(container, ret);
+		return -EFAULT;
+	}
+
+	return 0;
+}
+
+static long tce_ioctl_remove(struct tce_container *container, void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_iommu_spapr_tce_remove, start_addr);
+	struct vfio_iommu_spapr_tce_remove remove;
+	unsigned int num;
+	int ret;
+
+	if (list_empty(&container->groups))
+		return -ENXIO;
+
+	ret = tce_get_args(&remove, argp, size, 0);
+	if (ret)
+		return ret;
+
+	ret = tce_claim_mm(container);
+	if (ret)
+		return ret;
+
+	/* The default window begins at 0. Nobody has needed it yet. */
+	if (container->default_pending && !remove.start_addr) {
+		container->default_pending = false;
+		return 0;
+	}
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
+		struct tce_window *window = container->windows[num];
+
+		if (window && tce_window_start(window) == remove.start_addr) {
+			tce_remove_window(container, num);
+			return 0;
+		}
+	}
+
+	return -EINVAL;
+}
+
+/**
+ * struct tce_ioctl - how a command is done
+ * @cmd: the command
+ * @write: it changes the container, so the lock is held for writing
+ * @fn: does it; may let go of a lock held for reading and take it again
+ */
+struct tce_ioctl {
+	unsigned int cmd;
+	bool write;
+	long (*fn)(struct tce_container *container, void __user *argp);
+};
+
+static const struct tce_ioctl tce_ioctls[] = {
+	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, false, tce_ioctl_get_info },
+	{ VFIO_IOMMU_MAP_DMA, false, tce_ioctl_map_dma },
+	{ VFIO_IOMMU_UNMAP_DMA, false, tce_ioctl_unmap_dma },
+	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, false, tce_ioctl_register },
+	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, false, tce_ioctl_unregister },
+	{ VFIO_IOMMU_SPAPR_TCE_CREATE, true, tce_ioctl_create },
+	{ VFIO_IOMMU_SPAPR_TCE_REMOVE, true, tce_ioctl_remove },
+};
+
+static long tce_container_ioctl(struct tce_container *container,
+				const struct tce_ioctl *ioctl,
+				void __user *argp)
+{
+	long ret;
+
+	if (ioctl->write)
+		down_write(&container->lock);
+	else
+		down_read(&container->lock);
+
+	ret = tce_check_mm(container);
+	if (!ret)
+		ret = ioctl->fn(container, argp);
+
+	if (ioctl->write)
+		up_write(&container->lock);
+	else
+		up_read(&container->lock);
+
+	return ret;
+}
+
+/* VFIO operations */
+
+static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
+			    unsigned long arg)
+{
+	struct tce_container *container;
+	unsigned int i;
+	long ret = -ENOTTY;
+
+	if (cmd == VFIO_CHECK_EXTENSION)
+		return tce_check_extension(arg);
+
+	container = tce_container_get(iommu_data);
+	if (!container)
+		return -ENODEV;
+
+	for (i = 0; i < ARRAY_SIZE(tce_ioctls); i++) {
+		if (tce_ioctls[i].cmd == cmd) {
+			ret = tce_container_ioctl(container, &tce_ioctls[i],
+						  (void __user *)arg);
+			break;
+		}
+	}
+	tce_container_put(container);
+
+	return ret;
+}
+
+static void *tce_iommu_open(unsigned long arg)
+{
+	struct tce_container *container;
+	int ret;
+
+	if (!tce_check_extension(arg))
+		return ERR_PTR(-EINVAL);
+
+	container = kzalloc(sizeof(*container), GFP_KERNEL_ACCOUNT);
+	if (!container)
+		return ERR_PTR(-ENOMEM);
+
+	refcount_set(&container->users, 1);
+	init_completion(&container->idle);
+	init_rwsem(&container->lock);
+	INIT_LIST_HEAD(&container->groups);
+
+	ret = xa_alloc(&tce_containers, &container->id, container, xa_limit_31b,
+		       GFP_KERNEL_ACCOUNT);
+	if (ret) {
+		kfree(container);
+		return ERR_PTR(ret);
+	}
+
+	return (void *)(unsigned long)container->id;
+}
+
+static void tce_iommu_release(void *iommu_data)
+{
+	struct tce_container *container;
+	struct tce_group *group, *next;
+	unsigned int num;
+
+	container = xa_erase(&tce_containers, (unsigned long)iommu_data);
+	tce_container_put(container);
+	wait_for_completion(&container->idle);
+
+	/* Nobody else is here any more; the lock is for lockdep's sake. */
+	down_write(&container->lock);
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_remove_window(container, num);
+	list_for_each_entry_safe(group, next, &container->groups, node)
+		kfree(group);
+	up_write(&container->lock);
+
+	tce_window_flush();
+	if (container->memory) {
+		tce_memory_unregister_all(container->memory);
+		tce_memory_put(container->memory);
+	}
+	kfree(container);
+}
+
+/* Whether a group can share windows with those that are in the container. */
+static int tce_check_group(struct tce_container *container,
+			   struct iommu_group *iommu_group)
+{
+	struct iommu_table_group *table_group, *first;
+	struct tce_group *group;
+
+	table_group = iommu_group_get_iommudata(iommu_group);
+	if (!table_group || !table_group->ops)
+		return -ENODEV;
+
+	/* Version 2 of the interface is dynamic DMA windows. */
+	if (!table_group->max_dynamic_windows_supported)
+		return -EINVAL;
+
+	list_for_each_entry(group, &container->groups, node)
+		if (group->iommu_group == iommu_group)
+			return -EBUSY;
+
+	first = tce_first_table_group(container);
+	if (first && first->ops->create_table != table_group->ops->create_table)
+		return -EPERM;
+
+	return 0;
+}
+
+static int tce_iommu_attach_group(void *iommu_data,
+				  struct iommu_group *iommu_group,
+				  enum vfio_group_type type)
+{
+	struct iommu_table_group *table_group;
+	struct tce_container *container;
+	struct tce_group *group;
+	unsigned int num;
+	int ret;
+
+	if (type != VFIO_IOMMU)
+		return -EINVAL;
+
+	group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
+	if (!group)
+		return -ENOMEM;
+
+	group->iommu_group = iommu_group;
+
+	container = tce_container_get(iommu_data);
+	down_write(&container->lock);
+	ret = tce_check_group(container, iommu_group);
+	if (ret)
+		goto unlock;
+
+	table_group = tce_table_group(group);
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
+		if (!container->windows[num])
+			continue;
+		ret = tce_window_attach(container->windows[num], table_group);
+		if (ret)
+			goto detach;
+	}
+
+	if (list_empty(&container->groups) && !container->windows[0])
+		container->default_pending = true;
+	list_add_tail(&group->node, &container->groups);
+	goto unlock;
+
+detach:
+	while (num--)
+		if (container->windows[num])
+			tce_window_detach(container->windows[num], table_group);
+unlock:
+	up_write(&container->lock);
+	tce_container_put(container);
+	if (ret)
+		kfree(group);
+
+	return ret;
+}
+
+static void tce_iommu_detach_group(void *iommu_data,
+				   struct iommu_group *iommu_group)
+{
+	struct tce_container *container = tce_container_get(iommu_data);
+	struct tce_group *group;
+	unsigned int num;
+
+	down_write(&container->lock);
+	list_for_each_entry(group, &container->groups, node) {
+		if (group->iommu_group != iommu_group)
+			continue;
+
+		for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+			if (container->windows[num])
+				tce_window_detach(container->windows[num],
+						  tce_table_group(group));
+		list_del(&group->node);
+		kfree(group);
+		break;
+	}
+	up_write(&container->lock);
+	tce_container_put(container);
+}
+
+static const struct vfio_iommu_driver_ops tce_iommu_driver_ops = {
+	.name = "iommu-vfio-powerpc",
+	.owner = THIS_MODULE,
+	.open = tce_iommu_open,
+	.release = tce_iommu_release,
+	.ioctl = tce_iommu_ioctl,
+	.attach_group = tce_iommu_attach_group,
+	.detach_group = tce_iommu_detach_group,
+};
+
+static int __init tce_iommu_init(void)
+{
+	int ret;
+
+	/* A hypervisor owns the tables of its guests. */
+	if (firmware_has_feature(FW_FEATURE_LPAR)) {
+		pr_err("this version drives PowerNV hosts only, not guests of a hypervisor\n");
+		return -ENODEV;
+	}
+
+	ret = tce_window_init();
+	if (ret)
+		return ret;
+
+	tce_debugfs_init();
+	ret = vfio_register_iommu_driver(&tce_iommu_driver_ops);
+	if (ret) {
+		tce_debugfs_exit();
+		tce_window_exit();
+	}
+
+	return ret;
+}
+
+static void __exit tce_iommu_exit(void)
+{
+	vfio_unregister_iommu_driver(&tce_iommu_driver_ops);
+	tce_window_exit();
+	tce_debugfs_exit();
+}
+
+module_init(tce_iommu_init);
+module_exit(tce_iommu_exit);
+
+MODULE_DESCRIPTION("VFIO backend for the sPAPR TCE IOMMU, tables allocated on demand");
+MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1");
