@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# For people. What the kernel's build reads is in Kbuild.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+MODULE = vfio_iommu_spapr_tce
+
+all: module
+
+help:
+	@echo 'On a POWER host (as root where it installs):'
+	@echo '  make            build $(MODULE).ko for the running kernel'
+	@echo '  make install    into updates/, where modprobe prefers it; depmod'
+	@echo '  make uninstall  the kernel'\''s own module is back'
+	@echo '  make clean'
+	@echo '  KDIR=           another kernel'\''s build directory'
+	@echo '  INSTALL_MOD_PATH=  another root to install below'
+	@echo
+	@echo 'On any Debian machine (x86-64 or ppc64le):'
+	@echo '  make demo       an emulated POWER host moves data through a table'
+	@echo '  make check      every test; the last line is N passed, N failed'
+	@echo '  make style      checkpatch, sparse, W=1 alone'
+	@echo '  CACHE=          where the prepared environment is kept'
+	@echo '  MIRROR=         Debian mirror, if apt'\''s own is not to be used'
+
+module:
+	@scripts/check-kdir '$(KDIR)'
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules
+	@scripts/check-vfio-ops '$(KDIR)' $(MODULE).ko
+
+install: release = $(shell $(MAKE) -s --no-print-directory -C '$(KDIR)' kernelrelease)
+install:
+	@test -e $(MODULE).ko || { echo 'install: nothing built yet: make' >&2; exit 1; }
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates cmd_depmod=: \
+		$(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) \
+		modules_install
+	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
+
+uninstall: release = $(shell $(MAKE) -s --no-print-directory -C '$(KDIR)' kernelrelease)
+uninstall:
+	rm -f '$(INSTALL_MOD_PATH)/lib/modules/$(release)/updates/$(MODULE).ko'*
+	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
+
+clean:
+	rm -rf build *.o *.ko *.mod *.mod.c .*.cmd Module.symvers modules.order
+
+demo check style:
+	@scripts/$@
+
+.PHONY: all help module install uninstall clean demo check style
