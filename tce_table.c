@@ -39,16 +39,19 @@
 /* The address bit that selects the window; no level may be indexed by it. */
 #define TCE_WINDOW_SELECT_BIT	59
 
+/* In the view: the entry is set, its user-space address is still to come. */
+#define TCE_VIEW_OPEN		cpu_to_be64(1)
+
 /**
  * struct tce_level - what software knows of one level
  * @used: entries that are set (leaf) or children (upper level), plus one for
  *        everybody who holds the level
- * @lock: in a leaf, makes entry and view change together
+ * @lock: in a leaf, makes entry, view and backing change together
  * @view: in a leaf, the user-space view, one big-endian address per entry
  */
 struct tce_level {
 	atomic_t used;
-	spinlock_t lock; /* entry and view of a leaf change together */
+	spinlock_t lock; /* entry, view, backing of a leaf change together */
 	__be64 *view;
 };
 
@@ -72,6 +75,7 @@ struct tce_block {
  * struct tce_table - a table
  * @geo: its shape
  * @nid: NUMA node of the levels
+ * @backing: who else has the entries, if anybody
  * @root: the first level
  * @lock: protects @partial and tce_block::busy; taken in any context
  * @partial: blocks with free places
@@ -84,6 +88,7 @@ struct tce_block {
 struct tce_table {
 	struct tce_geometry geo;
 	int nid;
+	struct tce_backing backing;
 	__be64 *root;
 	raw_spinlock_t lock;
 	struct list_head partial;
@@ -165,6 +170,28 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		return -EINVAL;
 
 	*geo = new;
+
+	return 0;
+}
+
+int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
+			     unsigned long entries)
+{
+	unsigned int levels;
+
+	if (!entries)
+		return -EINVAL;
+
+	levels = max(DIV_ROUND_UP(order_base_2(entries), TCE_LEVEL_MIN_SHIFT), 1);
+	if (levels > TCE_TABLE_MAX_LEVELS)
+		return -EINVAL;
+
+	*geo = (struct tce_geometry) {
+		.page_shift = page_shift,
+		.levels = levels,
+		.level_shift = TCE_LEVEL_MIN_SHIFT,
+		.entries = entries,
+	};
 
 	return 0;
 }
@@ -567,6 +594,30 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid)
 	return table;
 }
 
+void tce_table_set_backing(struct tce_table *table,
+			   const struct tce_backing *backing)
+{
+	table->backing = *backing;
+}
+
+/* Sets an entry, in the backing first: it may refuse. */
+static int tce_entry_xchg(struct tce_table *table, __be64 *ptce,
+			  unsigned long index, __be64 new, __be64 *old)
+{
+	int ret;
+
+	if (table->backing.write) {
+		ret = table->backing.write(table->backing.data, index,
+					   be64_to_cpu(new));
+		if (ret)
+			return ret;
+	}
+
+	*old = tce_xchg(ptce, new);
+
+	return 0;
+}
+
 static void tce_free_tree(struct tce_table *table, __be64 *tces,
 			  unsigned int height)
 {
@@ -603,6 +654,25 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
+static int tce_leaf_xchg(struct tce_table *table, __be64 *tces,
+			 unsigned long index, __be64 new, __be64 *old)
+{
+	__be64 *ptce = &tces[tce_slot(&table->geo, index, 0)];
+	spinlock_t *lock = &tce_level_of(table, tces)->lock;
+	int ret;
+
+	if (!table->backing.write) {
+		*old = tce_xchg(ptce, new);
+		return 0;
+	}
+
+	spin_lock(lock);
+	ret = tce_entry_xchg(table, ptce, index, new, old);
+	spin_unlock(lock);
+
+	return ret;
+}
+
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       unsigned long *hpa, enum dma_data_direction *direction,
 		       bool alloc)
@@ -611,7 +681,8 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 	bool set = *direction != DMA_NONE;
 	struct tce_level *leaf;
 	__be64 *tces;
-	u64 old = 0;
+	__be64 old = 0;
+	int ret = 0;
 
 	if (index >= table->geo.entries ||
 	    (*hpa & (BIT_ULL(table->geo.page_shift) - 1)))
@@ -627,21 +698,94 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		return alloc ? -ENOMEM : H_TOO_HARD;
 	}
 
-	/* The hold of a set is the count of the new entry. */
 	if (tces) {
 		leaf = tce_level_of(table, tces);
-		old = be64_to_cpu(tce_xchg(&tces[tce_slot(&table->geo, index, 0)],
-					   set ? tce_encode(new) : 0));
-		if (old & TCE_PERM)
+		ret = tce_leaf_xchg(table, tces, index,
+				    set ? tce_encode(new) : 0, &old);
+
+		/* The hold of a set is the count of the new entry. */
+		if (ret)
+			atomic_sub(set, &leaf->used);
+		else if (tce_present(old))
 			atomic_dec(&leaf->used);
-		atomic_long_add(set - !!(old & TCE_PERM), &table->used);
+		if (!ret)
+			atomic_long_add(set - tce_present(old), &table->used);
 	}
 	rcu_read_unlock();
 
-	*hpa = old & ~TCE_PERM;
-	*direction = iommu_tce_direction(old);
+	if (!ret) {
+		*hpa = be64_to_cpu(old) & ~TCE_PERM;
+		*direction = iommu_tce_direction(be64_to_cpu(old));
+	}
 
-	return 0;
+	return ret;
+}
+
+/* The part of tce_table_swap() that needs the leaf's lock. */
+static int tce_leaf_swap(struct tce_table *table, __be64 *tces,
+			 unsigned long index, __be64 new, __be64 *old,
+			 __be64 *ua)
+{
+	struct tce_level *leaf = tce_level_of(table, tces);
+	unsigned long slot = tce_slot(&table->geo, index, 0);
+	__be64 *place = leaf->view ? &leaf->view[slot] : NULL;
+	int ret;
+
+	lockdep_assert_held(&leaf->lock);
+
+	if (!place && tce_present(new))
+		return H_TOO_HARD;
+
+	*ua = place ? READ_ONCE(*place) : 0;
+	if (*ua == TCE_VIEW_OPEN)
+		return -EAGAIN;
+
+	ret = tce_entry_xchg(table, &tces[slot], index, new, old);
+	if (!ret && place)
+		WRITE_ONCE(*place, tce_present(new) ? TCE_VIEW_OPEN : 0);
+
+	return ret;
+}
+
+int tce_table_swap(struct tce_table *table, unsigned long index,
+		   unsigned long *hpa, enum dma_data_direction *direction,
+		   u64 *ua)
+{
+	u64 new = *hpa | iommu_direction_to_tce_perm(*direction);
+	bool set = *direction != DMA_NONE;
+	__be64 old = 0, old_ua = 0;
+	struct tce_level *leaf;
+	__be64 *tces;
+	int ret;
+
+	if (index >= table->geo.entries ||
+	    (*hpa & (BIT_ULL(table->geo.page_shift) - 1)))
+		return -EINVAL;
+
+	rcu_read_lock();
+	tces = tce_walk(table, index, NULL);
+	if (tces) {
+		leaf = tce_level_of(table, tces);
+		atomic_add(set, &leaf->used);
+		spin_lock(&leaf->lock);
+		ret = tce_leaf_swap(table, tces, index,
+				    set ? tce_encode(new) : 0, &old, &old_ua);
+		spin_unlock(&leaf->lock);
+		atomic_sub(ret ? set : tce_present(old), &leaf->used);
+		if (!ret)
+			atomic_long_add(set - tce_present(old), &table->used);
+	} else {
+		ret = set ? H_TOO_HARD : 0;
+	}
+	rcu_read_unlock();
+
+	if (!ret) {
+		*hpa = be64_to_cpu(old) & ~TCE_PERM;
+		*direction = iommu_tce_direction(be64_to_cpu(old));
+		*ua = be64_to_cpu(old_ua);
+	}
+
+	return ret;
 }
 
 u64 tce_table_get(struct tce_table *table, unsigned long index)
@@ -741,105 +885,146 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
 	}
 }
 
-unsigned int tce_table_store(struct tce_cursor *cursor,
-			     const struct tce_entry *new, unsigned int count,
-			     struct tce_entry *old)
+/*
+ * Sets entries of one leaf, which is held. Counts in @stored how many were set,
+ * in @replaced how many of them were set before; fails at the one that cannot be.
+ */
+static int tce_leaf_store(struct tce_table *table, __be64 *tces,
+			  unsigned long index, const struct tce_entry *new,
+			  unsigned int count, unsigned int *stored,
+			  struct tce_entry *old, unsigned int *replaced)
 {
-	struct tce_table *table = cursor->table;
-	unsigned int replaced = 0;
+	struct tce_level *leaf = tce_level_of(table, tces);
+	unsigned long slot = tce_slot(&table->geo, index, 0);
+	unsigned int i, n = 0;
+	int ret = 0;
 
-	count = min_t(unsigned long, count, cursor->end - cursor->index);
-	while (count) {
-		unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
-		unsigned int run = tce_leaf_run(&table->geo, cursor->index,
-						cursor->index + count);
-		__be64 *tces = tce_walk(table, cursor->index, NULL);
-		struct tce_level *leaf = tce_level_of(table, tces);
-		unsigned int before = replaced;
-		unsigned int i;
+	atomic_add(count, &leaf->used);
 
-		atomic_add(run, &leaf->used);
+	spin_lock(&leaf->lock);
+	for (i = 0; i < count; i++) {
+		__be64 *place = &leaf->view[slot + i];
+		__be64 ua = READ_ONCE(*place);
+		__be64 tce;
 
-		spin_lock(&leaf->lock);
-		for (i = 0; i < run; i++) {
-			__be64 *ua = &leaf->view[slot + i];
-			__be64 tce;
+		ret = -EAGAIN;
+		if (ua == TCE_VIEW_OPEN)
+			break;
 
-			tce = tce_xchg(&tces[slot + i], tce_encode(new[i].tce));
-			if (tce_present(tce)) {
-				old[replaced].tce = be64_to_cpu(tce);
-				old[replaced].ua = be64_to_cpu(READ_ONCE(*ua));
-				replaced++;
-			}
-			WRITE_ONCE(*ua, cpu_to_be64(new[i].ua));
+		ret = tce_entry_xchg(table, &tces[slot + i], index + i,
+				     tce_encode(new[i].tce), &tce);
+		if (ret)
+			break;
+
+		if (tce_present(tce)) {
+			old[n].tce = be64_to_cpu(tce);
+			old[n].ua = be64_to_cpu(ua);
+			n++;
 		}
-		spin_unlock(&leaf->lock);
-
-		atomic_sub(replaced - before, &leaf->used);
-		atomic_long_add(run - (replaced - before), &table->used);
-
-		new += run;
-		count -= run;
-		cursor->index += run;
+		WRITE_ONCE(*place, cpu_to_be64(new[i].ua));
 	}
+	spin_unlock(&leaf->lock);
 
-	return replaced;
+	atomic_sub(count - i + n, &leaf->used);
+	atomic_long_add((long)i - n, &table->used);
+	*stored = i;
+	*replaced = n;
+
+	return ret;
 }
 
-unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
-			     unsigned long *first, unsigned long *last,
-			     unsigned int max)
+int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
+		    unsigned int count, struct tce_entry *old)
 {
 	struct tce_table *table = cursor->table;
+	unsigned int run, stored, n, total = 0, replaced = 0;
+	int ret = 0;
+
+	count = min_t(unsigned long, count, cursor->end - cursor->index);
+	for (; total < count && !ret; total += stored) {
+		run = tce_leaf_run(&table->geo, cursor->index,
+				   cursor->index + count - total);
+		/* Prepared, so it is there and needs no RCU. */
+		ret = tce_leaf_store(table,
+				     tce_walk(table, cursor->index, NULL),
+				     cursor->index, new + total, run, &stored,
+				     old + replaced, &n);
+		cursor->index += stored;
+		replaced += n;
+	}
+
+	return total ? replaced : ret;
+}
+
+/*
+ * Clears up to @max entries of one leaf. Moves @cursor to the end of its leaf or
+ * range, or to where it stopped. Fails only if the first one is open.
+ */
+static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
+			  struct tce_entry *old, unsigned long *first,
+			  unsigned long *last, unsigned int max)
+{
+	struct tce_table *table = cursor->table;
+	struct tce_level *leaf = tce_level_of(table, tces);
+	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
+	unsigned long end = slot + tce_leaf_run(&table->geo, cursor->index,
+						cursor->end);
 	unsigned int cleared = 0;
-	struct tce_level *leaf;
-	unsigned long slot;
-	unsigned long end;
+	int ret = 0;
+
+	spin_lock(&leaf->lock);
+	for (; slot < end && cleared < max; slot++, cursor->index++) {
+		__be64 *place = leaf->view ? &leaf->view[slot] : NULL;
+		__be64 ua = place ? READ_ONCE(*place) : 0;
+		__be64 tce;
+
+		if (!tce_present(READ_ONCE(tces[slot])))
+			continue;
+
+		ret = -EAGAIN;
+		if (ua == TCE_VIEW_OPEN)
+			break;
+
+		ret = 0;
+		if (tce_entry_xchg(table, &tces[slot], cursor->index, 0, &tce) ||
+		    !tce_present(tce))
+			continue;
+
+		if (place)
+			WRITE_ONCE(*place, 0);
+		old[cleared].tce = be64_to_cpu(tce);
+		old[cleared].ua = be64_to_cpu(ua);
+		if (!cleared)
+			*first = cursor->index;
+		*last = cursor->index;
+		cleared++;
+	}
+	spin_unlock(&leaf->lock);
+
+	atomic_sub(cleared, &leaf->used);
+	atomic_long_sub(cleared, &table->used);
+
+	return cleared ?: ret;
+}
+
+int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
+		    unsigned long *first, unsigned long *last,
+		    unsigned int max)
+{
 	__be64 *tces;
+	int ret = 0;
 
 	rcu_read_lock();
-	while (!cleared) {
+	while (!ret) {
 		tces = tce_cursor_leaf(cursor);
 		if (!tces)
 			break;
 
-		leaf = tce_level_of(table, tces);
-		slot = tce_slot(&table->geo, cursor->index, 0);
-		end = slot + tce_leaf_run(&table->geo, cursor->index,
-					  cursor->end);
-
-		spin_lock(&leaf->lock);
-		for (; slot < end && cleared < max; slot++, cursor->index++) {
-			__be64 tce;
-
-			if (!tce_present(READ_ONCE(tces[slot])))
-				continue;
-
-			tce = tce_xchg(&tces[slot], 0);
-			if (!tce_present(tce))
-				continue;
-
-			old[cleared].tce = be64_to_cpu(tce);
-			old[cleared].ua = 0;
-			if (leaf->view) {
-				old[cleared].ua =
-					be64_to_cpu(READ_ONCE(leaf->view[slot]));
-				WRITE_ONCE(leaf->view[slot], 0);
-			}
-			if (!cleared)
-				*first = cursor->index;
-			*last = cursor->index;
-			cleared++;
-		}
-		spin_unlock(&leaf->lock);
-
-		atomic_sub(cleared, &leaf->used);
+		ret = tce_leaf_clear(cursor, tces, old, first, last, max);
 	}
 	rcu_read_unlock();
 
-	atomic_long_sub(cleared, &table->used);
-
-	return cleared;
+	return ret;
 }
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)

@@ -29,12 +29,19 @@
  * - Operations on different indices may run in parallel without limit; levels
  *   go in by compare-and-exchange.
  * - tce_table_exchange(), tce_table_get() and tce_table_view() may be called
- *   from any context, interrupts off included. They take no lock.
- * - tce_table_store() and tce_table_clear() on the same index exclude each
- *   other (by a spinlock of the leaf), so that entry and user-space view change
- *   together. tce_table_exchange() does not take part in that: its callers
- *   (KVM) write the view themselves.
+ *   from any context, interrupts off included. They take no lock, except
+ *   tce_table_exchange() on a table with a backing.
+ * - tce_table_store(), tce_table_clear() and tce_table_swap() on the same index
+ *   exclude each other (by a spinlock of the leaf), so that entry and user-space
+ *   view change together. tce_table_exchange() does not take part in that.
+ * - KVM sets an entry first and writes the user-space address after it, to the
+ *   place that tce_table_view() gave it. In between the entry is open: the view
+ *   says so, and nobody else changes the entry until the address is there.
  * - tce_table_destroy() is called when nobody can reach the table any more.
+ *
+ * A table may have a backing: somebody else, a hypervisor, has the entries that
+ * the hardware walks, and this table is what software knows of them. Entry and
+ * backing change together, under the leaf's spinlock.
  */
 
 /* The most levels that the hardware walks. */
@@ -77,6 +84,20 @@ struct tce_geometry {
  */
 int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		      unsigned long entries, unsigned int levels);
+
+/**
+ * tce_geometry_init_backed() - the shape of a table that no hardware walks
+ * @geo: the result; unchanged on failure
+ * @page_shift: IOMMU page size, as a shift
+ * @entries: number of entries that the window has, in IOMMU pages
+ *
+ * Levels are as small as they can be, and as many as that takes.
+ *
+ * Context: Any.
+ * Return: 0, or -EINVAL for no entries or more than five levels can have.
+ */
+int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
+			     unsigned long entries);
 
 /**
  * tce_geometry_whole_bytes() - what a whole table would take
@@ -149,6 +170,17 @@ struct tce_cursor {
 struct tce_table;
 
 /**
+ * struct tce_backing - who else has the entries
+ * @write: gives the backing an entry; 0 or an errno, and nothing is changed.
+ *         Called with a spinlock held
+ * @data: for @write
+ */
+struct tce_backing {
+	int (*write)(void *data, unsigned long index, u64 tce);
+	void *data;
+};
+
+/**
  * tce_table_create() - make an empty table
  * @geo: its shape, from tce_geometry_init()
  * @nid: NUMA node for the levels, or NUMA_NO_NODE
@@ -159,6 +191,16 @@ struct tce_table;
  * Return: the table, or ERR_PTR(-ENOMEM).
  */
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid);
+
+/**
+ * tce_table_set_backing() - tell a table who else has its entries
+ * @table: the table; nothing has been set in it
+ * @backing: who; copied
+ *
+ * Context: Any.
+ */
+void tce_table_set_backing(struct tce_table *table,
+			   const struct tce_backing *backing);
 
 /**
  * tce_table_destroy() - free a table and all its levels
@@ -198,16 +240,39 @@ void *tce_table_root(const struct tce_table *table);
  * Clearing never allocates, whatever @alloc says. The user-space view is not
  * touched.
  *
- * Context: Any; with @alloc false also where nothing may be allocated. Never
- * sleeps, takes no lock that can sleep.
+ * Context: Any, hard interrupts only if the table has no backing; with @alloc
+ * false also where nothing may be allocated. Never sleeps, takes no lock that can
+ * sleep.
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
  * set; H_TOO_HARD (positive, asm/hvcall.h) if a level is missing and @alloc is
- * false; -ENOMEM if a level cannot be allocated. Nothing is changed on failure,
- * @hpa and @direction included.
+ * false; -ENOMEM if a level cannot be allocated; what the backing says. Nothing
+ * is changed on failure, @hpa and @direction included.
  */
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       unsigned long *hpa, enum dma_data_direction *direction,
 		       bool alloc);
+
+/**
+ * tce_table_swap() - swap one entry and its user-space address
+ * @table: the table
+ * @index: the entry
+ * @hpa: in: physical address, aligned to the IOMMU page; out: the old one, or 0
+ * @direction: in: what the device may do, DMA_NONE to clear; out: the old one
+ * @ua: out: the old user-space address, or 0
+ *
+ * As tce_table_exchange(), for a caller that has called tce_table_view() for the
+ * entry and stores the new user-space address there afterwards. Nothing is
+ * allocated.
+ *
+ * Context: Any but interrupts; takes the leaf's spinlock.
+ * Return: 0; -EINVAL for an index beyond the table or an address with low bits
+ * set; H_TOO_HARD (positive, asm/hvcall.h) if there is no leaf or no view to set
+ * the entry in; -EAGAIN if the entry is open; what the backing says. Nothing is
+ * changed on failure.
+ */
+int tce_table_swap(struct tce_table *table, unsigned long index,
+		   unsigned long *hpa, enum dma_data_direction *direction,
+		   u64 *ua);
 
 /**
  * tce_table_get() - read one entry
@@ -229,8 +294,8 @@ u64 tce_table_get(struct tce_table *table, unsigned long index);
  * The leaf that the place belongs to stays until the table is destroyed.
  *
  * Context: Any. Never sleeps.
- * Return: the place, which holds a big-endian user-space address; NULL for an
- * index beyond the table, if it is missing and @alloc is false, or if there is
+ * Return: the place, for a big-endian user-space address; NULL for an index
+ * beyond the table, if it is missing and @alloc is false, or if there is
  * no memory.
  */
 __be64 *tce_table_view(struct tce_table *table, unsigned long index,
@@ -272,12 +337,16 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
  * @count: number of entries in @new, at most what is left of the range
  * @old: the entries that were set before, if any, room for @count
  *
- * Context: Any but hard interrupts; takes the leaf's spinlock.
- * Return: number of entries in @old. Cannot fail.
+ * May stop before @count; what is left is for the next call. It fails only when
+ * the first entry cannot be set.
+ *
+ * Context: Any but interrupts; takes the leaf's spinlock.
+ * Return: number of entries in @old; -EAGAIN if the entry at @cursor is open;
+ * what the backing says of it.
  */
-unsigned int tce_table_store(struct tce_cursor *cursor,
-			     const struct tce_entry *new, unsigned int count,
-			     struct tce_entry *old);
+int tce_table_store(struct tce_cursor *cursor,
+		    const struct tce_entry *new, unsigned int count,
+		    struct tce_entry *old);
 
 /**
  * tce_table_clear() - clear entries of a range
@@ -287,15 +356,17 @@ unsigned int tce_table_store(struct tce_cursor *cursor,
  * @last: the index of the last entry in @old, if there is one
  * @max: how many to clear at most
  *
- * Steps over holes at any depth and over entries that are not set. Entries in
- * @old all come from one leaf.
+ * Steps over holes at any depth and over entries that are not set, and over
+ * entries that the backing does not let go of: those stay set. Entries in @old
+ * all come from one leaf.
  *
- * Context: Any but hard interrupts; takes the leaf's spinlock. Never allocates.
- * Return: number of entries in @old; 0 at the end of the range.
+ * Context: Any but interrupts; takes the leaf's spinlock. Never allocates.
+ * Return: number of entries in @old; 0 at the end of the range; -EAGAIN if the
+ * entry at @cursor is open.
  */
-unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
-			     unsigned long *first, unsigned long *last,
-			     unsigned int max);
+int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
+		    unsigned long *first, unsigned long *last,
+		    unsigned int max);
 
 /**
  * tce_table_stats() - the table's memory figures
