@@ -6,18 +6,18 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
-#include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <asm/mmu_context.h>
+#include <asm/tce.h>
 
 #include "tce_memory.h"
+#include "tce_pages.h"
 
 /* Pages that are counted between two looks at the scheduler. */
 #define TCE_MEMORY_BATCH	256
@@ -38,14 +38,12 @@ struct tce_region {
 
 /**
  * struct tce_memory - registered memory of one container
- * @ref: the container and its windows
- * @mm: the address space, mmgrab()bed
+ * @pages: what windows see of it
  * @lock: write: @regions changes. read: a region that is found stays
  * @regions: the regions by address; they do not overlap
  */
 struct tce_memory {
-	struct kref ref;
-	struct mm_struct *mm;
+	struct tce_pages pages;
 	struct rw_semaphore lock; /* @regions */
 	struct rb_root regions;
 };
@@ -84,51 +82,6 @@ static struct tce_region *tce_region_find(struct tce_memory *memory,
 	return node ? rb_entry(node, struct tce_region, node) : NULL;
 }
 
-struct tce_memory *tce_memory_create(void)
-{
-	struct tce_memory *memory;
-
-	if (!current->mm)
-		return ERR_PTR(-ESRCH);
-
-	memory = kzalloc(sizeof(*memory), GFP_KERNEL_ACCOUNT);
-	if (!memory)
-		return ERR_PTR(-ENOMEM);
-
-	kref_init(&memory->ref);
-	init_rwsem(&memory->lock);
-	memory->regions = RB_ROOT;
-	memory->mm = current->mm;
-	mmgrab(memory->mm);
-
-	return memory;
-}
-
-struct tce_memory *tce_memory_get(struct tce_memory *memory)
-{
-	kref_get(&memory->ref);
-
-	return memory;
-}
-
-static void tce_memory_free(struct kref *ref)
-{
-	struct tce_memory *memory = container_of(ref, struct tce_memory, ref);
-
-	mmdrop(memory->mm);
-	kfree(memory);
-}
-
-void tce_memory_put(struct tce_memory *memory)
-{
-	kref_put(&memory->ref, tce_memory_free);
-}
-
-struct mm_struct *tce_memory_mm(const struct tce_memory *memory)
-{
-	return memory->mm;
-}
-
 static bool tce_memory_aligned(u64 ua, u64 size)
 {
 	return PAGE_ALIGNED(ua) && PAGE_ALIGNED(size);
@@ -153,9 +106,9 @@ int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size)
 	region->last = last;
 
 	/* Pinning takes its time and needs no lock of ours. */
-	region->mem = mm_iommu_get(memory->mm, ua, size >> PAGE_SHIFT);
+	region->mem = mm_iommu_get(memory->pages.mm, ua, size >> PAGE_SHIFT);
 	if (!region->mem) {
-		ret = mm_iommu_new(memory->mm, ua, size >> PAGE_SHIFT,
+		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
 		if (ret)
 			goto free;
@@ -169,7 +122,7 @@ int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size)
 
 	/* The kernel's regions do not overlap, so it is the same one. */
 	ret = -EBUSY;
-	mm_iommu_put(memory->mm, region->mem);
+	mm_iommu_put(memory->pages.mm, region->mem);
 free:
 	kfree(region);
 
@@ -187,7 +140,7 @@ int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size)
 	down_write(&memory->lock);
 	region = tce_region_find(memory, ua);
 	if (region && region->first == ua && region->last == ua + size - 1) {
-		ret = mm_iommu_put(memory->mm, region->mem);
+		ret = mm_iommu_put(memory->pages.mm, region->mem);
 		if (!ret) {
 			rb_erase(&region->node, &memory->regions);
 			kfree(region);
@@ -209,7 +162,7 @@ void tce_memory_unregister_all(struct tce_memory *memory)
 		 * Another container of this process may map pages of a region
 		 * that it has not registered itself; they stay pinned then.
 		 */
-		if (mm_iommu_put(memory->mm, region->mem))
+		if (mm_iommu_put(memory->pages.mm, region->mem))
 			pr_warn_ratelimited("%lx..%lx is still mapped by somebody else\n",
 					    region->first, region->last);
 		kfree(region);
@@ -233,38 +186,107 @@ tce_memory_find(struct tce_memory *memory, unsigned long ua,
 	if (region)
 		mem = region->mem;
 	else
-		mem = mm_iommu_lookup(memory->mm, ua, 1UL << page_shift);
+		mem = mm_iommu_lookup(memory->pages.mm, ua, 1UL << page_shift);
 	if (!mem || mm_iommu_ua_to_hpa(mem, ua, page_shift, hpa))
 		return NULL;
 
 	return mem;
 }
 
-void tce_memory_unuse(struct tce_memory *memory, unsigned long ua,
-		      unsigned long count, unsigned int page_shift)
+static struct tce_memory *tce_memory_of(struct tce_pages *pages)
 {
-	struct tce_unuse unuse = { .memory = memory };
-
-	for (; count; count--, ua += 1UL << page_shift) {
-		if (tce_unuse_add(&unuse, ua, page_shift))
-			continue;
-		tce_unuse_flush(&unuse);
-		tce_unuse_add(&unuse, ua, page_shift);
-	}
-	tce_unuse_flush(&unuse);
+	return container_of(pages, struct tce_memory, pages);
 }
 
-int tce_memory_use(struct tce_memory *memory, unsigned long ua,
-		   unsigned long count, unsigned int page_shift)
+/*
+ * The device could write to the page until the kill, so this is early; the page
+ * stays pinned, thus dirty, until it is un-counted after the kill.
+ */
+static void tce_memory_dirty(u64 tce)
 {
+	if ((tce & TCE_PCI_WRITE) && pfn_valid(PHYS_PFN(tce)))
+		SetPageDirty(pfn_to_page(PHYS_PFN(tce)));
+}
+
+static bool tce_memory_retire(struct tce_retired *retired, u64 tce, u64 ua)
+{
+	struct tce_memory *memory = tce_memory_of(retired->pages);
+	struct mm_iommu_table_group_mem_t *mem;
+	unsigned int last = retired->count;
+	unsigned long hpa;
+
+	if (last) {
+		mem = retired->region[last - 1].mem;
+		if (!mm_iommu_ua_to_hpa(mem, ua, retired->page_shift, &hpa)) {
+			retired->region[last - 1].pages++;
+			goto dirty;
+		}
+	}
+
+	if (last == TCE_RETIRED_REGIONS)
+		return false;
+
+	down_read(&memory->lock);
+	mem = tce_memory_find(memory, ua, retired->page_shift, &hpa);
+	up_read(&memory->lock);
+
+	/* KVM writes the address after the entry; tce_table_sweep() finds it. */
+	if (mem) {
+		retired->region[last].mem = mem;
+		retired->region[last].pages = 1;
+		retired->count++;
+	}
+dirty:
+	tce_memory_dirty(tce);
+
+	return true;
+}
+
+static void tce_memory_flush(struct tce_retired *retired)
+{
+	unsigned int i;
+
+	for (i = 0; i < retired->count; i++) {
+		while (retired->region[i].pages--)
+			mm_iommu_mapped_dec(retired->region[i].mem);
+	}
+	retired->count = 0;
+}
+
+static void tce_memory_unuse_range(const struct tce_run *run,
+				   unsigned long first, unsigned long end)
+{
+	unsigned long ua = run->ua + (first << run->page_shift);
+	struct tce_retired retired = {
+		.pages = run->pages,
+		.page_shift = run->page_shift,
+	};
+
+	for (; first < end; first++, ua += 1UL << run->page_shift) {
+		if (tce_memory_retire(&retired, 0, ua))
+			continue;
+		tce_memory_flush(&retired);
+		tce_memory_retire(&retired, 0, ua);
+	}
+	tce_memory_flush(&retired);
+}
+
+static void tce_memory_unuse(const struct tce_run *run, unsigned long first)
+{
+	tce_memory_unuse_range(run, first, run->count);
+}
+
+static int tce_memory_use(struct tce_run *run)
+{
+	struct tce_memory *memory = tce_memory_of(run->pages);
 	struct mm_iommu_table_group_mem_t *mem = NULL;
-	unsigned long page = ua;
+	unsigned long ua = run->ua;
 	unsigned long hpa;
 	unsigned long i;
 	int ret = 0;
 
 	down_read(&memory->lock);
-	for (i = 0; i < count; i++, page += 1UL << page_shift) {
+	for (i = 0; i < run->count; i++, ua += 1UL << run->page_shift) {
 		if (!(i % TCE_MEMORY_BATCH)) {
 			cond_resched();
 			if (fatal_signal_pending(current)) {
@@ -275,8 +297,8 @@ int tce_memory_use(struct tce_memory *memory, unsigned long ua,
 
 		/* The last page's region is counted, so it may be tried again. */
 		rcu_read_lock();
-		if (!mem || mm_iommu_ua_to_hpa(mem, page, page_shift, &hpa))
-			mem = tce_memory_find(memory, page, page_shift, &hpa);
+		if (!mem || mm_iommu_ua_to_hpa(mem, ua, run->page_shift, &hpa))
+			mem = tce_memory_find(memory, ua, run->page_shift, &hpa);
 		if (!mem || mm_iommu_mapped_inc(mem))
 			ret = -EINVAL;
 		rcu_read_unlock();
@@ -286,68 +308,68 @@ int tce_memory_use(struct tce_memory *memory, unsigned long ua,
 	up_read(&memory->lock);
 
 	if (ret)
-		tce_memory_unuse(memory, ua, i, page_shift);
+		tce_memory_unuse_range(run, 0, i);
 
 	return ret;
 }
 
-void tce_memory_translate(struct tce_memory *memory, unsigned long ua,
-			  unsigned int count, unsigned int page_shift,
-			  unsigned long *hpa)
+static void tce_memory_translate(const struct tce_run *run, unsigned long first,
+				 unsigned int count, unsigned long *hpa)
 {
+	struct tce_memory *memory = tce_memory_of(run->pages);
+	unsigned long ua = run->ua + (first << run->page_shift);
 	struct mm_iommu_table_group_mem_t *mem = NULL;
 	unsigned int i;
 
 	down_read(&memory->lock);
-	for (i = 0; i < count; i++, ua += 1UL << page_shift) {
-		if (mem && !mm_iommu_ua_to_hpa(mem, ua, page_shift, &hpa[i]))
+	for (i = 0; i < count; i++, ua += 1UL << run->page_shift) {
+		if (mem && !mm_iommu_ua_to_hpa(mem, ua, run->page_shift, &hpa[i]))
 			continue;
-		mem = tce_memory_find(memory, ua, page_shift, &hpa[i]);
+		mem = tce_memory_find(memory, ua, run->page_shift, &hpa[i]);
 		WARN_ON_ONCE(!mem);
 	}
 	up_read(&memory->lock);
 }
 
-bool tce_unuse_add(struct tce_unuse *unuse, unsigned long ua,
-		   unsigned int page_shift)
+/* Nothing was allocated for a run. */
+static void tce_memory_done(struct tce_run *run)
 {
-	struct mm_iommu_table_group_mem_t *mem;
-	unsigned int last = unuse->regions;
-	unsigned long hpa;
-
-	if (last) {
-		mem = unuse->region[last - 1].mem;
-		if (!mm_iommu_ua_to_hpa(mem, ua, page_shift, &hpa)) {
-			unuse->region[last - 1].pages++;
-			return true;
-		}
-	}
-
-	if (last == TCE_UNUSE_REGIONS)
-		return false;
-
-	down_read(&unuse->memory->lock);
-	mem = tce_memory_find(unuse->memory, ua, page_shift, &hpa);
-	up_read(&unuse->memory->lock);
-
-	/* KVM un-counts a page before it clears the address. */
-	if (!mem)
-		return true;
-
-	unuse->region[last].mem = mem;
-	unuse->region[last].pages = 1;
-	unuse->regions++;
-
-	return true;
 }
 
-void tce_unuse_flush(struct tce_unuse *unuse)
+static void tce_memory_free(struct tce_pages *pages)
 {
-	unsigned int i;
+	kfree(tce_memory_of(pages));
+}
 
-	for (i = 0; i < unuse->regions; i++) {
-		while (unuse->region[i].pages--)
-			mm_iommu_mapped_dec(unuse->region[i].mem);
-	}
-	unuse->regions = 0;
+static const struct tce_pages_ops tce_memory_pages_ops = {
+	.use = tce_memory_use,
+	.translate = tce_memory_translate,
+	.unuse = tce_memory_unuse,
+	.done = tce_memory_done,
+	.retire = tce_memory_retire,
+	.flush = tce_memory_flush,
+	.free = tce_memory_free,
+};
+
+struct tce_memory *tce_memory_create(void)
+{
+	struct tce_memory *memory;
+
+	if (!current->mm)
+		return ERR_PTR(-ESRCH);
+
+	memory = kzalloc(sizeof(*memory), GFP_KERNEL_ACCOUNT);
+	if (!memory)
+		return ERR_PTR(-ENOMEM);
+
+	tce_pages_init(&memory->pages, &tce_memory_pages_ops);
+	init_rwsem(&memory->lock);
+	memory->regions = RB_ROOT;
+
+	return memory;
+}
+
+struct tce_pages *tce_memory_pages(struct tce_memory *memory)
+{
+	return &memory->pages;
 }

@@ -22,63 +22,31 @@
  * unregistered, unpinned and reused.
  */
 
-struct mm_struct;
-struct mm_iommu_table_group_mem_t;
 struct tce_memory;
-
-/* How many regions one struct tce_unuse can gather pages of. */
-#define TCE_UNUSE_REGIONS	8
-
-/**
- * struct tce_unuse - pages that are to be un-counted, gathered by region
- * @memory: where they belong
- * @regions: number of regions in @region
- * @region: the regions, and how many IOMMU pages of each
- *
- * Set @memory and zero the rest.
- */
-struct tce_unuse {
-	struct tce_memory *memory;
-	unsigned int regions;
-	struct {
-		struct mm_iommu_table_group_mem_t *mem;
-		unsigned long pages;
-	} region[TCE_UNUSE_REGIONS];
-};
+struct tce_pages;
 
 /**
  * tce_memory_create() - begin with the current process's address space
  *
  * Context: Process, may sleep.
- * Return: an object with one reference and nothing registered, or
- * ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH) in a thread with no address space.
+ * Return: an object with one reference, that of its tce_memory_pages(), and
+ * nothing registered; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH) in a thread with no
+ * address space.
  */
 struct tce_memory *tce_memory_create(void);
 
 /**
- * tce_memory_get() - take another reference
+ * tce_memory_pages() - the registered memory as pages to map
  * @memory: the object
  *
- * Context: Any.
- * Return: @memory.
- */
-struct tce_memory *tce_memory_get(struct tce_memory *memory);
-
-/**
- * tce_memory_put() - drop a reference
- * @memory: the object
+ * A page can be used (&tce_pages_ops.use) if it is registered, by this container
+ * or by somebody else for the same address space; -EINVAL if not, if it is just
+ * being unregistered, or if its memory is made of pages smaller than the IOMMU
+ * page.
  *
- * Context: Process, may sleep.
+ * Return: the pages; they have the object's references.
  */
-void tce_memory_put(struct tce_memory *memory);
-
-/**
- * tce_memory_mm() - the address space
- * @memory: the object
- *
- * Return: the address space, valid as long as @memory; its users may be gone.
- */
-struct mm_struct *tce_memory_mm(const struct tce_memory *memory);
+struct tce_pages *tce_memory_pages(struct tce_memory *memory);
 
 /**
  * tce_memory_register() - register a region, pin its pages, charge locked_vm
@@ -113,70 +81,5 @@ int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size);
  * Context: Process, may sleep.
  */
 void tce_memory_unregister_all(struct tce_memory *memory);
-
-/**
- * tce_memory_use() - count a run of pages as mapped
- * @memory: the object
- * @ua: user-space address of the first, aligned to the IOMMU page
- * @count: number of IOMMU pages
- * @page_shift: IOMMU page size, as a shift
- *
- * All or nothing.
- *
- * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL if a page is not registered, is just being unregistered,
- * or its memory is made of pages smaller than the IOMMU page; -EINTR if a fatal
- * signal is pending.
- */
-int tce_memory_use(struct tce_memory *memory, unsigned long ua,
-		   unsigned long count, unsigned int page_shift);
-
-/**
- * tce_memory_unuse() - un-count a run of pages that never got into a table
- * @memory: the object
- * @ua: user-space address of the first, as for tce_memory_use()
- * @count: number of IOMMU pages
- * @page_shift: IOMMU page size, as a shift
- *
- * Context: Process, may sleep.
- */
-void tce_memory_unuse(struct tce_memory *memory, unsigned long ua,
-		      unsigned long count, unsigned int page_shift);
-
-/**
- * tce_memory_translate() - physical addresses of a run of counted pages
- * @memory: the object
- * @ua: user-space address of the first, aligned to the IOMMU page
- * @count: number of IOMMU pages
- * @page_shift: IOMMU page size, as a shift
- * @hpa: the result, room for @count
- *
- * The pages are counted (tce_memory_use()), so this cannot fail.
- *
- * Context: Process, may sleep.
- */
-void tce_memory_translate(struct tce_memory *memory, unsigned long ua,
-			  unsigned int count, unsigned int page_shift,
-			  unsigned long *hpa);
-
-/**
- * tce_unuse_add() - gather a page that is no longer in the table
- * @unuse: where
- * @ua: user-space address of the page
- * @page_shift: IOMMU page size, as a shift
- *
- * Context: Process, may sleep.
- * Return: true; false if it is of one region too many: flush and try again.
- */
-bool tce_unuse_add(struct tce_unuse *unuse, unsigned long ua,
-		   unsigned int page_shift);
-
-/**
- * tce_unuse_flush() - un-count what was gathered
- * @unuse: what; empty afterwards
- *
- * Context: Any. The TCEs of the pages have been killed.
- */
-void tce_unuse_flush(struct tce_unuse *unuse);
 
 #endif /* TCE_MEMORY_H */

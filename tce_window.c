@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A DMA window on a host that owns its tables (PowerNV). Contract: tce_window.h.
+ * A DMA window. Contract: tce_window.h.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
-#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/overflow.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include <asm/iommu.h>
+#include <asm/mmu_context.h>
 #include <asm/tce.h>
 
 #include "tce_debugfs.h"
-#include "tce_memory.h"
+#include "tce_pages.h"
+#include "tce_platform.h"
 #include "tce_table.h"
 #include "tce_window.h"
 
@@ -28,30 +31,45 @@
 /* A hole this large, in entries, is not worth killing TCEs across. */
 #define TCE_KILL_GAP		512
 
-/* The hardware's smallest level is full, so a window is no smaller. */
-#define TCE_WINDOW_MIN_ENTRIES	512
+/* Pages that KVM has unmapped and that may wait for its kill. */
+#define TCE_WINDOW_DEFERRED	32
 
 /* Freeing may begin in atomic context (KVM drops references in RCU callbacks). */
 static struct workqueue_struct *tce_window_wq;
 
 /**
+ * struct tce_deferred - a page that KVM has unmapped and not yet killed
+ * @index: its entry
+ * @ua: its user-space address
+ */
+struct tce_deferred {
+	unsigned long index;
+	u64 ua;
+};
+
+/**
  * struct tce_window - a window
- * @tbl: what the platform and KVM know; it has a life of its own, because the
- *       platform frees it
- * @ops: @tbl's operations; leads from @tbl back to here
+ * @platform: what the platform and KVM know. Its iommu_table has a life of its
+ *            own, because the core frees it; NULL from then on
+ * @ops: the iommu_table's operations; leads from there back to here
  * @table: the levels
- * @memory: registered memory that is mapped
+ * @pages: where the pages come from that are mapped
  * @debugfs: the figures
- * @num: number of the window in its groups
- * @free_work: frees the rest once @tbl has gone
+ * @deferred_lock: protects @deferred and @deferred_count; a leaf in the order of
+ *                 locks
+ * @deferred: what KVM has unmapped
+ * @deferred_count: how much of it
+ * @free_work: frees the rest once the iommu_table has gone
  */
 struct tce_window {
-	struct iommu_table *tbl;
+	struct tce_platform platform;
 	struct iommu_table_ops ops;
 	struct tce_table *table;
-	struct tce_memory *memory;
+	struct tce_pages *pages;
 	struct tce_debugfs debugfs;
-	int num;
+	spinlock_t deferred_lock; /* @deferred, @deferred_count */
+	struct tce_deferred deferred[TCE_WINDOW_DEFERRED];
+	unsigned int deferred_count;
 	struct work_struct free_work;
 };
 
@@ -60,18 +78,29 @@ struct tce_window {
  * @window: where
  * @first: first index to kill
  * @end: one past the last index to kill; 0 for none
- * @unuse: their pages
+ * @retired: their pages
  */
 struct tce_gather {
 	struct tce_window *window;
 	unsigned long first;
 	unsigned long end;
-	struct tce_unuse unuse;
+	struct tce_retired retired;
 };
 
 static struct tce_window *tce_window_of(struct iommu_table *tbl)
 {
 	return container_of(tbl->it_ops, struct tce_window, ops);
+}
+
+static unsigned int tce_window_page_shift(const struct tce_window *window)
+{
+	return window->platform.geo.page_shift;
+}
+
+/* The other side of the entry is about to write its address. */
+static void tce_window_wait(void)
+{
+	schedule_timeout_uninterruptible(1);
 }
 
 /* Taking entries out */
@@ -80,19 +109,20 @@ static void tce_gather_init(struct tce_gather *gather, struct tce_window *window
 {
 	memset(gather, 0, sizeof(*gather));
 	gather->window = window;
-	gather->unuse.memory = window->memory;
+	gather->retired.pages = window->pages;
+	gather->retired.page_shift = tce_window_page_shift(window);
 }
 
 static void tce_gather_flush(struct tce_gather *gather)
 {
-	struct iommu_table *tbl = gather->window->tbl;
+	struct iommu_table *tbl = gather->window->platform.tbl;
 
 	/* No iommu_table any more: nobody translates through it. */
 	if (gather->end && tbl)
 		iommu_tce_kill(tbl, tbl->it_offset + gather->first,
 			       gather->end - gather->first);
 	gather->end = 0;
-	tce_unuse_flush(&gather->unuse);
+	gather->window->pages->ops->flush(&gather->retired);
 }
 
 static void tce_gather_range(struct tce_gather *gather, unsigned long first,
@@ -107,34 +137,20 @@ static void tce_gather_range(struct tce_gather *gather, unsigned long first,
 	gather->end = end;
 }
 
-/*
- * The device could write to the page until the kill, so this is early; the page
- * stays pinned, thus dirty, until it is un-counted after the kill.
- */
-static void tce_set_dirty(u64 tce)
-{
-	unsigned long pfn = tce >> PAGE_SHIFT;
-
-	if ((tce & TCE_PCI_WRITE) && pfn_valid(pfn))
-		SetPageDirty(pfn_to_page(pfn));
-}
-
 static void tce_gather_old(struct tce_gather *gather,
-			   const struct tce_entry *old, unsigned int count)
+			   const struct tce_entry *old, int count)
 {
-	unsigned int page_shift =
-		tce_table_geometry(gather->window->table)->page_shift;
+	const struct tce_pages_ops *ops = gather->window->pages->ops;
 	unsigned long first = gather->first, end = gather->end;
-	unsigned int i;
+	int i;
 
 	for (i = 0; i < count; i++) {
-		tce_set_dirty(old[i].tce);
-		if (tce_unuse_add(&gather->unuse, old[i].ua, page_shift))
+		if (ops->retire(&gather->retired, old[i].tce, old[i].ua))
 			continue;
 		tce_gather_flush(gather);
 		gather->first = first;
 		gather->end = end;
-		tce_unuse_add(&gather->unuse, old[i].ua, page_shift);
+		ops->retire(&gather->retired, old[i].tce, old[i].ua);
 	}
 }
 
@@ -149,11 +165,15 @@ static void tce_window_clear(struct tce_window *window, unsigned long index,
 	};
 	unsigned long first, last;
 	struct tce_gather gather;
-	unsigned int n;
+	int n;
 
 	tce_gather_init(&gather, window);
 	while ((n = tce_table_clear(&cursor, old, &first, &last,
 				    ARRAY_SIZE(old)))) {
+		if (n < 0) {
+			tce_window_wait();
+			continue;
+		}
 		tce_gather_range(&gather, first, last + 1);
 		tce_gather_old(&gather, old, n);
 		cond_resched();
@@ -161,26 +181,159 @@ static void tce_window_clear(struct tce_window *window, unsigned long index,
 	tce_gather_flush(&gather);
 }
 
-static void tce_window_clear_all(struct tce_window *window)
+void tce_window_clear_all(struct tce_window *window)
 {
-	tce_window_clear(window, 0, tce_table_geometry(window->table)->entries);
+	tce_window_clear(window, 0, window->platform.geo.entries);
 }
 
-/* it_ops */
+/*
+ * it_ops, as KVM uses them (arch/powerpc/kvm/book3s_64_vio.c): it counts a page,
+ * swaps the entry, writes the page's user-space address and kills the TCE. For
+ * an entry that was set before it would un-count that one's page before the kill,
+ * by an address that may have changed meanwhile. It does so only if it is told
+ * where the address is; so it is not, and what it takes out is un-counted here,
+ * by the kill.
+ */
+
+static void tce_window_uncount(struct tce_window *window, u64 ua)
+{
+	struct mm_iommu_table_group_mem_t *mem;
+
+	/* Counted, so it is there and stays. */
+	mem = mm_iommu_lookup(window->pages->mm, ua,
+			      BIT(tce_window_page_shift(window)));
+	if (mem)
+		mm_iommu_mapped_dec(mem);
+}
+
+/* Takes what was deferred of a range, at most TCE_WINDOW_DEFERRED pages. */
+static unsigned int tce_window_undefer(struct tce_window *window,
+				       unsigned long index, unsigned long count,
+				       struct tce_deferred *taken)
+{
+	unsigned int i, kept = 0, n = 0;
+
+	spin_lock(&window->deferred_lock);
+	for (i = 0; i < window->deferred_count; i++) {
+		if (window->deferred[i].index - index < count)
+			taken[n++] = window->deferred[i];
+		else
+			window->deferred[kept++] = window->deferred[i];
+	}
+	window->deferred_count = kept;
+	spin_unlock(&window->deferred_lock);
+
+	return n;
+}
+
+static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
+			    unsigned long pages)
+{
+	struct tce_deferred killed[TCE_WINDOW_DEFERRED];
+	struct tce_window *window = tce_window_of(tbl);
+	unsigned int n = 0;
+
+	/* Only what is there before the kill is killed by it. */
+	if (READ_ONCE(window->deferred_count))
+		n = tce_window_undefer(window, index - tbl->it_offset, pages,
+				       killed);
+	if (window->platform.ops->tce_kill)
+		window->platform.ops->tce_kill(tbl, index, pages);
+	while (n--)
+		tce_window_uncount(window, killed[n].ua);
+}
+
+void tce_window_settle(struct tce_window *window)
+{
+	struct tce_deferred settled[TCE_WINDOW_DEFERRED];
+	struct iommu_table *tbl = window->platform.tbl;
+	unsigned int n;
+
+	n = tce_window_undefer(window, 0, ULONG_MAX, settled);
+	while (n--) {
+		/* No iommu_table any more: nobody translates through it. */
+		if (tbl)
+			iommu_tce_kill(tbl, tbl->it_offset + settled[n].index, 1);
+		tce_window_uncount(window, settled[n].ua);
+	}
+}
+
+static void tce_window_defer(struct tce_window *window, unsigned long index,
+			     u64 ua)
+{
+	bool full;
+
+	for (;;) {
+		spin_lock(&window->deferred_lock);
+		full = window->deferred_count == TCE_WINDOW_DEFERRED;
+		if (!full)
+			window->deferred[window->deferred_count++] =
+				(struct tce_deferred) { index, ua };
+		spin_unlock(&window->deferred_lock);
+
+		if (!full)
+			break;
+		tce_window_settle(window);
+	}
+}
 
 static int tce_window_xchg_no_kill(struct iommu_table *tbl, long index,
 				   unsigned long *hpa,
 				   enum dma_data_direction *direction)
 {
-	return tce_table_exchange(tce_window_of(tbl)->table,
-				  index - tbl->it_offset, hpa, direction, true);
+	struct tce_window *window = tce_window_of(tbl);
+	int ret;
+	u64 ua;
+
+	index -= tbl->it_offset;
+	while ((ret = tce_table_swap(window->table, index, hpa, direction,
+				     &ua)) == -EAGAIN)
+		tce_window_wait();
+
+	if (!ret && *direction != DMA_NONE)
+		tce_window_defer(window, index, ua);
+
+	return ret;
 }
 
 static __be64 *tce_window_useraddrptr(struct iommu_table *tbl, long index,
 				      bool alloc)
 {
-	return tce_table_view(tce_window_of(tbl)->table,
-			      index - tbl->it_offset, alloc);
+	struct tce_window *window = tce_window_of(tbl);
+
+	/* Addresses of another address space mean nothing here. */
+	if (!alloc || current->mm != window->pages->mm)
+		return NULL;
+
+	return tce_table_view(window->table, index - tbl->it_offset, true);
+}
+
+/*
+ * The same for pinned pages, which KVM cannot pin and must not take out: it finds
+ * no place for an address when it wants to map, and a useless address when it
+ * wants to unmap. Then it asks user space to do it.
+ */
+
+static int tce_window_xchg_pinned(struct iommu_table *tbl, long index,
+				  unsigned long *hpa,
+				  enum dma_data_direction *direction)
+{
+	u64 tce = tce_table_get(tce_window_of(tbl)->table,
+				index - tbl->it_offset);
+
+	*hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
+	*direction = iommu_tce_direction(tce);
+
+	return 0;
+}
+
+static __be64 *tce_window_useraddrptr_pinned(struct iommu_table *tbl, long index,
+					     bool alloc)
+{
+	/* In no address space, nor is the page that it begins. */
+	static __be64 nowhere = cpu_to_be64(BIT_ULL(63));
+
+	return alloc ? NULL : &nowhere;
 }
 
 static void tce_window_free_work(struct work_struct *work)
@@ -191,8 +344,9 @@ static void tce_window_free_work(struct work_struct *work)
 	tce_debugfs_remove(&window->debugfs);
 	/* KVM may have mapped after the container let go. */
 	tce_window_clear_all(window);
+	tce_window_settle(window);
 	tce_table_destroy(window->table);
-	tce_memory_put(window->memory);
+	tce_pages_put(window->pages);
 	kfree(window);
 	module_put(THIS_MODULE);
 }
@@ -201,8 +355,12 @@ static void tce_window_free(struct iommu_table *tbl)
 {
 	struct tce_window *window = tce_window_of(tbl);
 
-	/* The platform frees it when this returns. */
-	window->tbl = NULL;
+	if (window->platform.ops->free && window->platform.backing.write)
+		window->platform.ops->free(tbl);
+
+	/* The core frees it when this returns. */
+	window->platform.gone = true;
+	window->platform.tbl = NULL;
 	queue_work(tce_window_wq, &window->free_work);
 }
 
@@ -225,118 +383,55 @@ void tce_window_flush(void)
 	flush_workqueue(tce_window_wq);
 }
 
-static int tce_window_geometry(struct tce_geometry *geo,
-			       unsigned int page_shift, u64 size,
-			       unsigned int levels)
+/* The operations that KVM and the core find in the iommu_table. */
+static void tce_window_set_ops(struct tce_window *window, bool pinned)
 {
-	if (!is_power_of_2(size) || page_shift >= 64 || !(size >> page_shift))
-		return -EINVAL;
+	struct iommu_table_ops *ops = &window->ops;
 
-	return tce_geometry_init(geo, page_shift,
-				 max(size >> page_shift,
-				     (u64)TCE_WINDOW_MIN_ENTRIES),
-				 levels);
-}
+	/* On a table of the platform's the rest is the platform's. */
+	if (window->platform.backing.write)
+		*ops = *window->platform.ops;
 
-unsigned long tce_window_locked_pages(unsigned int page_shift, u64 size,
-				      unsigned int levels)
-{
-	struct tce_geometry geo;
-
-	if (tce_window_geometry(&geo, page_shift, size, levels))
-		return 0;
-
-	return PAGE_ALIGN(2 * tce_geometry_whole_bytes(&geo)) >> PAGE_SHIFT;
-}
-
-/*
- * The platform decides where window @num begins, and knows how to kill its
- * TCEs. Neither is exported; a table of one entry made by the platform tells.
- */
-static int tce_window_probe(struct tce_window *window,
-			    struct iommu_table_group *table_group,
-			    unsigned int page_shift)
-{
-	struct iommu_table *tbl = window->tbl;
-	struct iommu_table *probe;
-	long ret;
-
-	ret = table_group->ops->create_table(table_group, window->num,
-					     page_shift, 1ULL << page_shift, 1,
-					     &probe);
-	if (ret)
-		return ret;
-
-	tbl->it_busno = probe->it_busno;
-	tbl->it_offset = probe->it_offset;
-	tbl->it_index = probe->it_index;
-	tbl->it_type = probe->it_type;
-	tbl->it_blocksize = probe->it_blocksize;
-	tbl->it_nid = probe->it_nid;
-	window->ops.tce_kill = probe->it_ops->tce_kill;
-	iommu_tce_table_put(probe);
-
-	return 0;
+	ops->xchg_no_kill = pinned ? tce_window_xchg_pinned :
+				     tce_window_xchg_no_kill;
+	ops->useraddrptr = pinned ? tce_window_useraddrptr_pinned :
+				    tce_window_useraddrptr;
+	ops->tce_kill = tce_window_kill;
+	ops->free = tce_window_free;
+	window->platform.tbl->it_ops = ops;
 }
 
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
-				     int num, unsigned int page_shift, u64 size,
-				     unsigned int levels,
-				     struct tce_memory *memory)
+				     int num,
+				     const struct tce_window_request *request)
 {
-	struct iommu_table_group_ops *group_ops = table_group->ops;
+	struct tce_platform *platform;
 	struct tce_window *window;
-	struct tce_geometry geo;
-	struct iommu_table *tbl;
 	int ret;
-
-	if (!group_ops->create_table || !group_ops->set_window ||
-	    !group_ops->unset_window)
-		return ERR_PTR(-EPERM);
-
-	ret = tce_window_geometry(&geo, page_shift, size, levels);
-	if (ret)
-		return ERR_PTR(ret);
-
-	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
-		return ERR_PTR(-EINVAL);
 
 	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 
-	ret = -ENOMEM;
-	tbl = kzalloc(sizeof(*tbl), GFP_KERNEL_ACCOUNT);
-	if (!tbl)
+	platform = &window->platform;
+	ret = tce_platform_create(platform, table_group, num,
+				  request->page_shift, request->size,
+				  request->levels);
+	if (ret)
 		goto free_window;
 
-	window->tbl = tbl;
-	window->num = num;
-	ret = tce_window_probe(window, table_group, page_shift);
-	if (ret)
-		goto free_tbl;
-
-	window->table = tce_table_create(&geo, tbl->it_nid);
+	window->table = tce_table_create(&platform->geo, platform->tbl->it_nid);
 	if (IS_ERR(window->table)) {
 		ret = PTR_ERR(window->table);
-		goto free_tbl;
+		goto abort;
 	}
 
-	window->memory = tce_memory_get(memory);
-	window->ops.xchg_no_kill = tce_window_xchg_no_kill;
-	window->ops.useraddrptr = tce_window_useraddrptr;
-	window->ops.free = tce_window_free;
+	spin_lock_init(&window->deferred_lock);
 	INIT_WORK(&window->free_work, tce_window_free_work);
-
-	kref_init(&tbl->it_kref);
-	INIT_LIST_HEAD_RCU(&tbl->it_group_list);
-	tbl->it_ops = &window->ops;
-	tbl->it_base = (unsigned long)tce_table_root(window->table);
-	tbl->it_page_shift = geo.page_shift;
-	tbl->it_size = geo.entries;
-	tbl->it_indirect_levels = geo.levels - 1;
-	tbl->it_level_size = 1UL << geo.level_shift;
-	tbl->it_allocated_size = 2 * tce_geometry_whole_bytes(&geo);
+	window->pages = tce_pages_get(request->pages);
+	tce_table_set_backing(window->table, &platform->backing);
+	tce_platform_finish(platform, tce_table_root(window->table));
+	tce_window_set_ops(window, request->pinned);
 
 	/* KVM may hold the table longer than the VFIO core holds the module. */
 	__module_get(THIS_MODULE);
@@ -346,8 +441,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 	return window;
 
-free_tbl:
-	kfree(tbl);
+abort:
+	tce_platform_abort(platform);
 free_window:
 	kfree(window);
 
@@ -357,25 +452,27 @@ free_window:
 void tce_window_put(struct tce_window *window)
 {
 	tce_window_clear_all(window);
-	iommu_tce_table_put(window->tbl);
+	tce_window_settle(window);
+	iommu_tce_table_put(window->platform.tbl);
 }
 
 int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group)
 {
-	struct iommu_table *tbl = window->tbl;
+	struct iommu_table *tbl = window->platform.tbl;
+	int num = window->platform.num;
 	long ret;
 
 	if (!(table_group->pgsizes & BIT_ULL(tbl->it_page_shift)))
 		return -EPERM;
 
-	ret = table_group->ops->set_window(table_group, window->num, tbl);
+	ret = table_group->ops->set_window(table_group, num, tbl);
 	if (ret)
 		return ret < 0 && ret >= -MAX_ERRNO ? ret : -EIO;
 
 	/* The platform does not say when it had no memory to link the two. */
-	if (table_group->tables[window->num] != tbl) {
-		table_group->ops->unset_window(table_group, window->num);
+	if (table_group->tables[num] != tbl) {
+		table_group->ops->unset_window(table_group, num);
 		return -ENOMEM;
 	}
 
@@ -385,17 +482,27 @@ int tce_window_attach(struct tce_window *window,
 void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group)
 {
-	table_group->ops->unset_window(table_group, window->num);
+	struct tce_platform *platform = &window->platform;
+
+	/* A hypervisor's entries go with the window, or else they stay. */
+	if (platform->backing.write)
+		tce_window_clear_all(window);
+
+	table_group->ops->unset_window(table_group, platform->num);
+	if (table_group->tables[platform->num] != platform->tbl)
+		WRITE_ONCE(platform->gone, true);
 }
 
 u64 tce_window_start(const struct tce_window *window)
 {
-	return (u64)window->tbl->it_offset << window->tbl->it_page_shift;
+	const struct iommu_table *tbl = window->platform.tbl;
+
+	return (u64)tbl->it_offset << tbl->it_page_shift;
 }
 
 bool tce_window_contains(const struct tce_window *window, u64 iova)
 {
-	const struct iommu_table *tbl = window->tbl;
+	const struct iommu_table *tbl = window->platform.tbl;
 	u64 start = tce_window_start(window);
 
 	return iova >= start &&
@@ -406,7 +513,7 @@ bool tce_window_contains(const struct tce_window *window, u64 iova)
 static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 			    unsigned long *index, unsigned long *count)
 {
-	unsigned int page_shift = window->tbl->it_page_shift;
+	unsigned int page_shift = tce_window_page_shift(window);
 	u64 mask = BIT_ULL(page_shift) - 1;
 
 	if (!size || (iova & mask) || (size & mask) ||
@@ -416,25 +523,69 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 	*index = (iova - tce_window_start(window)) >> page_shift;
 	*count = size >> page_shift;
 
-	return *count <= window->tbl->it_size - *index ? 0 : -EINVAL;
+	return *count <= window->platform.geo.entries - *index ? 0 : -EINVAL;
+}
+
+/*
+ * Puts a used run into the table, which has been prepared. Returns 0, or what
+ * the backing says: then @cursor stands at the entry that it refused.
+ */
+static int tce_window_store(struct tce_gather *gather,
+			    const struct tce_run *run, struct tce_cursor *cursor)
+{
+	u64 perm = iommu_direction_to_tce_perm(run->direction);
+	const struct tce_pages_ops *ops = run->pages->ops;
+	unsigned long index = cursor->index;
+	struct tce_entry new[TCE_WINDOW_BATCH];
+	struct tce_entry old[TCE_WINDOW_BATCH];
+	unsigned long hpa[TCE_WINDOW_BATCH];
+	unsigned int i, n;
+	int replaced;
+
+	while (cursor->index < cursor->end) {
+		unsigned long first = cursor->index;
+
+		n = min_t(unsigned long, ARRAY_SIZE(new), cursor->end - first);
+		ops->translate(run, first - index, n, hpa);
+		for (i = 0; i < n; i++) {
+			new[i].tce = hpa[i] | perm;
+			new[i].ua = run->ua +
+				    ((first - index + i) << run->page_shift);
+		}
+
+		replaced = tce_table_store(cursor, new, n, old);
+		if (replaced == -EAGAIN) {
+			tce_window_wait();
+			continue;
+		}
+		if (replaced < 0)
+			return replaced;
+
+		/* The hardware may know a page as not mapped: kill new ones too. */
+		tce_gather_range(gather, first, cursor->index);
+		tce_gather_old(gather, old, replaced);
+		cond_resched();
+	}
+
+	return 0;
 }
 
 int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 		   enum dma_data_direction direction)
 {
-	unsigned int page_shift = window->tbl->it_page_shift;
-	u64 perm = iommu_direction_to_tce_perm(direction);
-	struct tce_entry new[TCE_WINDOW_BATCH];
-	struct tce_entry old[TCE_WINDOW_BATCH];
-	unsigned long hpa[TCE_WINDOW_BATCH];
-	unsigned long index, count;
-	struct tce_cursor cursor;
+	unsigned int page_shift = tce_window_page_shift(window);
+	struct tce_run run = {
+		.pages = window->pages,
+		.ua = ua,
+		.page_shift = page_shift,
+		.direction = direction,
+	};
+	struct tce_cursor cursor = { .table = window->table };
 	struct tce_gather gather;
-	unsigned int i, n;
 	u64 last;
 	int ret;
 
-	ret = tce_window_range(window, iova, size, &index, &count);
+	ret = tce_window_range(window, iova, size, &cursor.index, &run.count);
 	if (ret)
 		return ret;
 
@@ -442,39 +593,31 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 	    check_add_overflow(ua, size - 1, &last))
 		return -EINVAL;
 
-	ret = tce_memory_use(window->memory, ua, count, page_shift);
+	ret = run.pages->ops->use(&run);
 	if (ret)
 		return ret;
 
-	ret = tce_table_prepare(window->table, index, count);
+	cursor.end = cursor.index + run.count;
+	ret = tce_table_prepare(window->table, cursor.index, run.count);
 	if (ret) {
-		tce_memory_unuse(window->memory, ua, count, page_shift);
-		return ret;
+		run.pages->ops->unuse(&run, 0);
+		goto done;
 	}
 
 	tce_gather_init(&gather, window);
-	cursor.table = window->table;
-	cursor.index = index;
-	cursor.end = index + count;
-	while (cursor.index < cursor.end) {
-		n = min_t(unsigned long, ARRAY_SIZE(new),
-			  cursor.end - cursor.index);
-		tce_memory_translate(window->memory, ua, n, page_shift, hpa);
-		for (i = 0; i < n; i++, ua += BIT_ULL(page_shift)) {
-			new[i].tce = hpa[i] | perm;
-			new[i].ua = ua;
-		}
-
-		/* The hardware may know a page as not mapped: kill new ones too. */
-		tce_gather_range(&gather, cursor.index, cursor.index + n);
-		n = tce_table_store(&cursor, new, n, old);
-		tce_gather_old(&gather, old, n);
-		cond_resched();
-	}
-	tce_table_finish(window->table, index, count);
+	ret = tce_window_store(&gather, &run, &cursor);
 	tce_gather_flush(&gather);
+	tce_table_finish(window->table, cursor.end - run.count, run.count);
+	if (ret) {
+		unsigned long stored = cursor.index - (cursor.end - run.count);
 
-	return 0;
+		run.pages->ops->unuse(&run, stored);
+		tce_window_clear(window, cursor.index - stored, stored);
+	}
+done:
+	run.pages->ops->done(&run);
+
+	return ret;
 }
 
 int tce_window_unmap(struct tce_window *window, u64 iova, u64 size)

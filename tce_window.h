@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A DMA window on a host that owns its tables (PowerNV).
+ * A DMA window: a table that is programmed into groups, and pages mapped in it.
  */
 #ifndef TCE_WINDOW_H
 #define TCE_WINDOW_H
@@ -11,21 +11,20 @@
 /**
  * DOC: DMA window
  *
- * A window is a struct iommu_table whose levels and it_ops are this module's.
- * The platform programs it into a group (iommu_table_group_ops::set_window, on
- * PowerNV an OPAL call that takes the first level's address), says where on the
- * bus it begins, and kills TCEs; KVM finds it in iommu_table_group::tables[]
- * and uses it_ops, with no lock of ours.
+ * A window is a struct iommu_table whose levels and it_ops are this module's
+ * (tce_platform.h has what differs between platforms). The platform programs it
+ * into a group (iommu_table_group_ops::set_window); KVM finds it in
+ * iommu_table_group::tables[] and uses it_ops, with no lock of ours.
  *
  * The creator serialises tce_window_attach(), _detach() and _put() against each
  * other and against _map() and _unmap(), which may run in parallel.
  *
  * The window lives until the last reference of its iommu_table is gone; it pins
- * the module and its struct tce_memory until then.
+ * the module and its pages until then.
  */
 
 struct iommu_table_group;
-struct tce_memory;
+struct tce_pages;
 struct tce_window;
 
 /**
@@ -44,38 +43,35 @@ int tce_window_init(void);
 void tce_window_exit(void);
 
 /**
- * tce_window_locked_pages() - what a window is charged to locked_vm
+ * struct tce_window_request - the window that somebody wants
  * @page_shift: IOMMU page size, as a shift
- * @size: bytes
+ * @size: bytes, a power of two
  * @levels: number of levels of the table
- *
- * A whole table and its user-space view are charged, however little of it will
- * ever be allocated.
- *
- * Context: Any.
- * Return: kernel pages; 0 if there can be no such window.
+ * @pages: where the pages come from that it will map
+ * @pinned: they are pinned one by one, so KVM cannot map them
  */
-unsigned long tce_window_locked_pages(unsigned int page_shift, u64 size,
-				      unsigned int levels);
+struct tce_window_request {
+	unsigned int page_shift;
+	u64 size;
+	unsigned int levels;
+	struct tce_pages *pages;
+	bool pinned;
+};
 
 /**
  * tce_window_create() - make a window that is programmed nowhere yet
  * @table_group: a group that it is for
  * @num: number of the window in its groups, 0 or 1
- * @page_shift: IOMMU page size, as a shift
- * @size: bytes, a power of two
- * @levels: number of levels of the table
- * @memory: registered memory that it will map
+ * @request: what is wanted
+ *
+ * On pSeries the hypervisor makes it for that group at once.
  *
  * Context: Process, may sleep.
- * Return: the window; ERR_PTR(-EINVAL) if the size is no power of two, the
- * group does not have such pages or tce_geometry_init() says so; -EPERM if the
- * group's windows cannot be changed; -ENOMEM.
+ * Return: the window; ERR_PTR() of what tce_platform_create() says or -ENOMEM.
  */
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
-				     int num, unsigned int page_shift, u64 size,
-				     unsigned int levels,
-				     struct tce_memory *memory);
+				     int num,
+				     const struct tce_window_request *request);
 
 /**
  * tce_window_put() - unmap everything and let go of a window
@@ -109,12 +105,29 @@ int tce_window_attach(struct tce_window *window,
  * @window: the window
  * @table_group: the group
  *
- * What is mapped stays mapped for the other groups.
+ * What is mapped stays mapped for the other groups. On pSeries, where a window
+ * belongs to one group, it is unmapped.
  *
  * Context: Process, may sleep.
  */
 void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group);
+
+/**
+ * tce_window_clear_all() - unmap everything
+ * @window: the window
+ *
+ * Context: Process, may sleep; reschedules.
+ */
+void tce_window_clear_all(struct tce_window *window);
+
+/**
+ * tce_window_settle() - let go of what KVM has unmapped and not yet killed
+ * @window: the window
+ *
+ * Context: Process.
+ */
+void tce_window_settle(struct tce_window *window);
 
 /**
  * tce_window_start() - where the window begins
@@ -141,12 +154,14 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * @size: bytes, a multiple of the IOMMU page
  * @direction: what the device may do; not DMA_NONE
  *
- * All or nothing. What was mapped there is replaced.
+ * All or nothing; what was mapped there is replaced. Only a hypervisor can refuse
+ * a page after others have been mapped: then nothing is mapped there any more, up
+ * to that page.
  *
  * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL for a misaligned or empty range, one that does not lie in
- * the window or wraps, or memory that tce_memory_use() refuses; -ENOMEM; -EINTR
- * if a fatal signal is pending.
+ * Return: 0; -EINVAL for a misaligned or empty range, or one that does not lie in
+ * the window or wraps; what &tce_pages_ops.use says; -ENOMEM; -EIO if a hypervisor
+ * refuses a page; -EINTR if a fatal signal is pending.
  */
 int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 		   enum dma_data_direction direction);

@@ -21,11 +21,14 @@
 #include <linux/vfio.h>
 #include <linux/xarray.h>
 
-#include <asm/firmware.h>
 #include <asm/iommu.h>
 
 #include "tce_debugfs.h"
+#include "tce_eeh.h"
 #include "tce_memory.h"
+#include "tce_pages.h"
+#include "tce_pinned.h"
+#include "tce_platform.h"
 #include "tce_window.h"
 #include "vfio_iommu_driver.h"
 
@@ -45,9 +48,8 @@
  * the container are through.
  */
 
-/* The default window's: its levels are 8 KiB, whatever the kernel's page. */
+/* The default window's IOMMU page. */
 #define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
-#define TCE_DEFAULT_LEVELS	2
 
 /**
  * struct tce_group - a group in a container
@@ -65,8 +67,12 @@ struct tce_group {
  * @users: calls in progress, plus one until release
  * @idle: the last user has gone
  * @lock: see DOC: Locking
- * @memory: registered memory; NULL until user space has shown its address space
- * @enabled: something has been registered, so there is something to map
+ * @version: of the interface, 1 or 2
+ * @pages: what can be mapped; NULL until user space has shown its address space
+ * @memory: version 2: the same, as registered memory
+ * @enabled: version 1: VFIO_IOMMU_ENABLE was called. Version 2: something has
+ *           been registered, so there is something to map
+ * @enabled_pages: version 1: what ENABLE charged, in kernel pages
  * @default_pending: the default window is still to be made, when it is needed
  * @groups: the groups
  * @windows: the windows by number
@@ -77,8 +83,11 @@ struct tce_container {
 	refcount_t users;
 	struct completion idle;
 	struct rw_semaphore lock; /* see DOC: Locking */
+	unsigned int version;
+	struct tce_pages *pages;
 	struct tce_memory *memory;
 	bool enabled;
+	unsigned long enabled_pages;
 	bool default_pending;
 	struct list_head groups;
 	struct tce_window *windows[IOMMU_TABLE_GROUP_MAX_TABLES];
@@ -178,8 +187,8 @@ static void tce_drop_window(struct tce_container *container, unsigned int num)
 {
 	tce_window_put(container->windows[num]);
 	container->windows[num] = NULL;
-	account_locked_vm(tce_memory_mm(container->memory),
-			  container->locked_pages[num], false);
+	account_locked_vm(container->pages->mm, container->locked_pages[num],
+			  false);
 	container->locked_pages[num] = 0;
 }
 
@@ -190,11 +199,19 @@ static void tce_remove_window(struct tce_container *container, unsigned int num)
 	tce_drop_window(container, num);
 }
 
+/* Returns the number of the window, or an errno. */
 static int tce_create_window(struct tce_container *container,
 			     unsigned int page_shift, u64 size,
 			     unsigned int levels)
 {
-	struct mm_struct *mm = tce_memory_mm(container->memory);
+	const struct tce_window_request request = {
+		.page_shift = page_shift,
+		.size = size,
+		.levels = levels,
+		.pages = container->pages,
+		.pinned = container->version == 1,
+	};
+	struct mm_struct *mm = container->pages->mm;
 	struct tce_window *window;
 	unsigned long locked;
 	unsigned int num;
@@ -208,7 +225,7 @@ static int tce_create_window(struct tce_container *container,
 	if (num == ARRAY_SIZE(container->windows))
 		return -ENOSPC;
 
-	locked = tce_window_locked_pages(page_shift, size, levels);
+	locked = tce_platform_locked_pages(page_shift, size, levels);
 	if (!locked)
 		return -EINVAL;
 
@@ -217,7 +234,7 @@ static int tce_create_window(struct tce_container *container,
 		return ret;
 
 	window = tce_window_create(tce_first_table_group(container), num,
-				   page_shift, size, levels, container->memory);
+				   &request);
 	if (IS_ERR(window)) {
 		ret = PTR_ERR(window);
 		goto uncharge;
@@ -255,7 +272,8 @@ static int tce_create_default_window(struct tce_container *container)
 		return -ENODEV;
 
 	ret = tce_create_window(container, TCE_DEFAULT_PAGE_SHIFT,
-				table_group->tce32_size, TCE_DEFAULT_LEVELS);
+				table_group->tce32_size,
+				tce_platform_default_levels());
 	if (ret < 0)
 		return ret;
 
@@ -291,8 +309,7 @@ static int tce_check_mm(struct tce_container *container)
 {
 	lockdep_assert_held(&container->lock);
 
-	if (container->memory &&
-	    tce_memory_mm(container->memory) != current->mm)
+	if (container->pages && container->pages->mm != current->mm)
 		return -EPERM;
 
 	return 0;
@@ -301,25 +318,40 @@ static int tce_check_mm(struct tce_container *container)
 static int tce_claim_mm(struct tce_container *container)
 {
 	struct tce_memory *memory;
+	struct tce_pages *pages;
 
 	lockdep_assert_held_write(&container->lock);
 
-	if (container->memory)
+	if (container->pages)
 		return tce_check_mm(container);
 
-	/* From now on the container belongs to this address space. */
-	memory = tce_memory_create();
-	if (IS_ERR(memory))
-		return PTR_ERR(memory);
-
-	container->memory = memory;
+	if (container->version == 1) {
+		pages = tce_pinned_create();
+		if (IS_ERR(pages))
+			return PTR_ERR(pages);
+	} else {
+		memory = tce_memory_create();
+		if (IS_ERR(memory))
+			return PTR_ERR(memory);
+		container->memory = memory;
+		pages = tce_memory_pages(memory);
+	}
+	container->pages = pages;
 
 	return 0;
 }
 
 static long tce_check_extension(unsigned long arg)
 {
-	return arg == VFIO_SPAPR_TCE_v2_IOMMU;
+	switch (arg) {
+	case VFIO_SPAPR_TCE_IOMMU:
+	case VFIO_SPAPR_TCE_v2_IOMMU:
+		return 1;
+	case VFIO_EEH:
+		return tce_eeh_enabled();
+	default:
+		return 0;
+	}
 }
 
 /*
@@ -357,13 +389,16 @@ static long tce_ioctl_get_info(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	info.flags = VFIO_IOMMU_SPAPR_INFO_DDW;
+	info.flags = 0;
 	info.dma32_window_start = table_group->tce32_start;
 	info.dma32_window_size = table_group->tce32_size;
-	info.ddw.pgsizes = table_group->pgsizes;
-	info.ddw.max_dynamic_windows_supported =
-		table_group->max_dynamic_windows_supported;
-	info.ddw.levels = table_group->max_levels;
+	if (container->version == 2) {
+		info.flags = VFIO_IOMMU_SPAPR_INFO_DDW;
+		info.ddw.pgsizes = table_group->pgsizes;
+		info.ddw.max_dynamic_windows_supported =
+			table_group->max_dynamic_windows_supported;
+		info.ddw.levels = table_group->max_levels;
+	}
 
 	if (info.argsz >= full)
 		size = full;
@@ -450,6 +485,85 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 	return tce_window_unmap(window, unmap.iova, unmap.size);
 }
 
+static long tce_ioctl_enable(struct tce_container *container, void __user *argp)
+{
+	struct iommu_table_group *table_group;
+	unsigned long locked;
+	int ret;
+
+	if (container->enabled)
+		return -EBUSY;
+
+	table_group = tce_first_table_group(container);
+	if (!table_group)
+		return -ENODEV;
+
+	if (!table_group->tce32_size)
+		return -EPERM;
+
+	ret = tce_claim_mm(container);
+	if (ret)
+		return ret;
+
+	/* Everything that can be mapped, so that MAP need not charge. */
+	locked = table_group->tce32_size >> PAGE_SHIFT;
+	ret = account_locked_vm(container->pages->mm, locked, true);
+	if (ret)
+		return ret;
+
+	container->enabled_pages = locked;
+	container->enabled = true;
+
+	return 0;
+}
+
+/* What is not charged any more must not stay pinned. */
+static void tce_disable(struct tce_container *container)
+{
+	unsigned int num;
+
+	lockdep_assert_held_write(&container->lock);
+
+	if (container->version != 1 || !container->enabled)
+		return;
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_window_clear_all(container->windows[num]);
+
+	account_locked_vm(container->pages->mm, container->enabled_pages, false);
+	container->enabled_pages = 0;
+	container->enabled = false;
+}
+
+static long tce_ioctl_disable(struct tce_container *container,
+			      void __user *argp)
+{
+	tce_disable(container);
+
+	return 0;
+}
+
+static long tce_ioctl_eeh(struct tce_container *container, void __user *argp)
+{
+	struct vfio_eeh_pe_op op;
+	struct tce_group *group;
+	long ret;
+
+	ret = tce_eeh_get_op(&op, argp);
+	if (ret)
+		return ret;
+
+	/* A state other than 0, normal, is an answer too: the first of them. */
+	list_for_each_entry(group, &container->groups, node) {
+		ret = tce_eeh_pe_op(group->iommu_group, &op);
+		if (ret)
+			return ret;
+	}
+
+	return 0;
+}
+
 static long tce_ioctl_register(struct tce_container *container,
 			       void __user *argp)
 {
@@ -461,7 +575,7 @@ static long tce_ioctl_register(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	if (!container->memory) {
+	if (!container->pages) {
 		ret = tce_upgraded(container, tce_claim_mm);
 		if (ret)
 			return ret;
@@ -479,14 +593,19 @@ static long tce_ioctl_unregister(struct tce_container *container,
 {
 	size_t size = offsetofend(struct vfio_iommu_spapr_register_memory, size);
 	struct vfio_iommu_spapr_register_memory reg;
+	unsigned int num;
 	int ret;
 
-	if (!container->memory)
+	if (!container->pages)
 		return -EPERM;
 
 	ret = tce_get_args(&reg, argp, size, 0);
 	if (ret)
 		return ret;
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_window_settle(container->windows[num]);
 
 	return tce_memory_unregister(container->memory, reg.vaddr, reg.size);
 }
@@ -560,27 +679,50 @@ static long tce_ioctl_remove(struct tce_container *container, void __user *argp)
 	return -EINVAL;
 }
 
+/* Versions of the interface that have a command. */
+#define TCE_V1		BIT(1)
+#define TCE_V2		BIT(2)
+
 /**
  * struct tce_ioctl - how a command is done
  * @cmd: the command
+ * @versions: of the interface that have it
  * @write: it changes the container, so the lock is held for writing
  * @fn: does it; may let go of a lock held for reading and take it again
  */
 struct tce_ioctl {
 	unsigned int cmd;
+	unsigned int versions;
 	bool write;
 	long (*fn)(struct tce_container *container, void __user *argp);
 };
 
 static const struct tce_ioctl tce_ioctls[] = {
-	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, false, tce_ioctl_get_info },
-	{ VFIO_IOMMU_MAP_DMA, false, tce_ioctl_map_dma },
-	{ VFIO_IOMMU_UNMAP_DMA, false, tce_ioctl_unmap_dma },
-	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, false, tce_ioctl_register },
-	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, false, tce_ioctl_unregister },
-	{ VFIO_IOMMU_SPAPR_TCE_CREATE, true, tce_ioctl_create },
-	{ VFIO_IOMMU_SPAPR_TCE_REMOVE, true, tce_ioctl_remove },
+	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, TCE_V1 | TCE_V2, false,
+	  tce_ioctl_get_info },
+	{ VFIO_IOMMU_MAP_DMA, TCE_V1 | TCE_V2, false, tce_ioctl_map_dma },
+	{ VFIO_IOMMU_UNMAP_DMA, TCE_V1 | TCE_V2, false, tce_ioctl_unmap_dma },
+	{ VFIO_IOMMU_ENABLE, TCE_V1, true, tce_ioctl_enable },
+	{ VFIO_IOMMU_DISABLE, TCE_V1, true, tce_ioctl_disable },
+	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, TCE_V2, false, tce_ioctl_register },
+	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, TCE_V2, false,
+	  tce_ioctl_unregister },
+	{ VFIO_IOMMU_SPAPR_TCE_CREATE, TCE_V2, true, tce_ioctl_create },
+	{ VFIO_IOMMU_SPAPR_TCE_REMOVE, TCE_V2, true, tce_ioctl_remove },
+	{ VFIO_EEH_PE_OP, TCE_V1 | TCE_V2, false, tce_ioctl_eeh },
 };
+
+static const struct tce_ioctl *
+tce_find_ioctl(const struct tce_container *container, unsigned int cmd)
+{
+	const struct tce_ioctl *ioctl = tce_ioctls;
+
+	for (; ioctl < tce_ioctls + ARRAY_SIZE(tce_ioctls); ioctl++)
+		if (ioctl->cmd == cmd && ioctl->versions & BIT(container->version))
+			return ioctl;
+
+	return NULL;
+}
 
 static long tce_container_ioctl(struct tce_container *container,
 				const struct tce_ioctl *ioctl,
@@ -611,7 +753,7 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 			    unsigned long arg)
 {
 	struct tce_container *container;
-	unsigned int i;
+	const struct tce_ioctl *ioctl;
 	long ret = -ENOTTY;
 
 	if (cmd == VFIO_CHECK_EXTENSION)
@@ -621,13 +763,9 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	if (!container)
 		return -ENODEV;
 
-	for (i = 0; i < ARRAY_SIZE(tce_ioctls); i++) {
-		if (tce_ioctls[i].cmd == cmd) {
-			ret = tce_container_ioctl(container, &tce_ioctls[i],
-						  (void __user *)arg);
-			break;
-		}
-	}
+	ioctl = tce_find_ioctl(container, cmd);
+	if (ioctl)
+		ret = tce_container_ioctl(container, ioctl, (void __user *)arg);
 	tce_container_put(container);
 
 	return ret;
@@ -638,13 +776,14 @@ static void *tce_iommu_open(unsigned long arg)
 	struct tce_container *container;
 	int ret;
 
-	if (!tce_check_extension(arg))
+	if (arg != VFIO_SPAPR_TCE_IOMMU && arg != VFIO_SPAPR_TCE_v2_IOMMU)
 		return ERR_PTR(-EINVAL);
 
 	container = kzalloc(sizeof(*container), GFP_KERNEL_ACCOUNT);
 	if (!container)
 		return ERR_PTR(-ENOMEM);
 
+	container->version = arg == VFIO_SPAPR_TCE_IOMMU ? 1 : 2;
 	refcount_set(&container->users, 1);
 	init_completion(&container->idle);
 	init_rwsem(&container->lock);
@@ -672,6 +811,7 @@ static void tce_iommu_release(void *iommu_data)
 
 	/* Nobody else is here any more; the lock is for lockdep's sake. */
 	down_write(&container->lock);
+	tce_disable(container);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_remove_window(container, num);
@@ -680,10 +820,10 @@ static void tce_iommu_release(void *iommu_data)
 	up_write(&container->lock);
 
 	tce_window_flush();
-	if (container->memory) {
+	if (container->memory)
 		tce_memory_unregister_all(container->memory);
-		tce_memory_put(container->memory);
-	}
+	if (container->pages)
+		tce_pages_put(container->pages);
 	kfree(container);
 }
 
@@ -699,8 +839,13 @@ static int tce_check_group(struct tce_container *container,
 		return -ENODEV;
 
 	/* Version 2 of the interface is dynamic DMA windows. */
-	if (!table_group->max_dynamic_windows_supported)
+	if (container->version == 2 &&
+	    !table_group->max_dynamic_windows_supported)
 		return -EINVAL;
+
+	/* Version 1 has one group in a container. */
+	if (container->version == 1 && !list_empty(&container->groups))
+		return -EBUSY;
 
 	list_for_each_entry(group, &container->groups, node)
 		if (group->iommu_group == iommu_group)
@@ -802,12 +947,6 @@ static const struct vfio_iommu_driver_ops tce_iommu_driver_ops = {
 static int __init tce_iommu_init(void)
 {
 	int ret;
-
-	/* A hypervisor owns the tables of its guests. */
-	if (firmware_has_feature(FW_FEATURE_LPAR)) {
-		pr_err("this version drives PowerNV hosts only, not guests of a hypervisor\n");
-		return -ENODEV;
-	}
 
 	ret = tce_window_init();
 	if (ret)

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Error handling (EEH) of the devices behind a container. Contract: tce_eeh.h.
+ */
+
+#include <linux/io.h>
+#include <linux/iommu.h>
+#include <linux/stddef.h>
+#include <linux/uaccess.h>
+
+#include <asm/eeh.h>
+
+#include "tce_eeh.h"
+
+bool tce_eeh_enabled(void)
+{
+	return eeh_enabled();
+}
+
+int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
+{
+	size_t size = offsetofend(struct vfio_eeh_pe_op, op);
+
+	if (copy_from_user(op, argp, size))
+		return -EFAULT;
+	if (op->argsz < size || op->flags)
+		return -EINVAL;
+	if (op->op != VFIO_EEH_PE_INJECT_ERR)
+		return 0;
+
+	size = offsetofend(struct vfio_eeh_pe_op, err.mask);
+	if (op->argsz < size)
+		return -EINVAL;
+
+	/* The head was read already; it must not become another one. */
+	if (copy_from_user(&op->err, argp + offsetof(struct vfio_eeh_pe_op, err),
+			   sizeof(op->err)))
+		return -EFAULT;
+
+	return 0;
+}
+
+long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op)
+{
+	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
+
+	if (!pe)
+		return -ENODEV;
+
+	switch (op->op) {
+	case VFIO_EEH_PE_DISABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
+	case VFIO_EEH_PE_ENABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_ENABLE);
+	case VFIO_EEH_PE_UNFREEZE_IO:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_MMIO);
+	case VFIO_EEH_PE_UNFREEZE_DMA:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_DMA);
+	case VFIO_EEH_PE_GET_STATE:
+		return eeh_pe_get_state(pe);
+	case VFIO_EEH_PE_RESET_DEACTIVATE:
+		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
+	case VFIO_EEH_PE_RESET_HOT:
+		return eeh_pe_reset(pe, EEH_RESET_HOT, true);
+	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
+		return eeh_pe_reset(pe, EEH_RESET_FUNDAMENTAL, true);
+	case VFIO_EEH_PE_CONFIGURE:
+		return eeh_pe_configure(pe);
+	case VFIO_EEH_PE_INJECT_ERR:
+		return eeh_pe_inject_err(pe, op->err.type, op->err.func,
+					 op->err.addr, op->err.mask);
+	default:
+		return -EINVAL;
+	}
+}

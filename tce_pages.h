@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Pages of user memory that a window maps, wherever they come from.
+ */
+#ifndef TCE_PAGES_H
+#define TCE_PAGES_H
+
+#include <linux/dma-direction.h>
+#include <linux/kref.h>
+#include <linux/types.h>
+
+/**
+ * DOC: Pages of user memory
+ *
+ * A window does not care who made sure that pages stay where they are while a
+ * device reaches them. In version 2 of the interface they are registered first
+ * (tce_memory.h), in version 1 each one is pinned when it is mapped
+ * (tce_pinned.h).
+ *
+ * A page is used before it is put into a table, and retired after it has been
+ * taken out; what was retired is let go of by a flush, after the TCE kill. From
+ * then on it may be unpinned and reused by anybody.
+ */
+
+struct mm_iommu_table_group_mem_t;
+struct mm_struct;
+struct tce_pages;
+
+/* How many regions, or pages, one struct tce_retired gathers. */
+#define TCE_RETIRED_REGIONS	8
+#define TCE_RETIRED_PAGES	16
+
+/**
+ * struct tce_run - pages that a MAP is about to map
+ * @pages: where they come from
+ * @ua: user-space address of the first, aligned to the IOMMU page
+ * @count: number of IOMMU pages
+ * @page_shift: IOMMU page size, as a shift
+ * @direction: what the device may do; not DMA_NONE
+ * @hpas: physical addresses, if &tce_pages_ops.use had to find them
+ */
+struct tce_run {
+	struct tce_pages *pages;
+	unsigned long ua;
+	unsigned long count;
+	unsigned int page_shift;
+	enum dma_data_direction direction;
+	unsigned long *hpas;
+};
+
+/**
+ * struct tce_retired - pages that are no longer in a table and wait for the kill
+ * @pages: where they came from
+ * @page_shift: IOMMU page size, as a shift
+ * @count: number of regions in @region, or of pages in @tce
+ * @region: registered regions, and how many pages of each
+ * @tce: the entries of pinned pages
+ */
+struct tce_retired {
+	struct tce_pages *pages;
+	unsigned int page_shift;
+	unsigned int count;
+	union {
+		struct {
+			struct mm_iommu_table_group_mem_t *mem;
+			unsigned long pages;
+		} region[TCE_RETIRED_REGIONS];
+		u64 tce[TCE_RETIRED_PAGES];
+	};
+};
+
+/**
+ * struct tce_pages_ops - what can be done with pages
+ * @use: makes sure that a run of pages stays; all or nothing. Process context,
+ *       may sleep, reschedules. 0, -EINVAL, -EFAULT, -EPERM, -ENOMEM, or -EINTR
+ *       if a fatal signal is pending
+ * @translate: physical addresses of @count pages of a used run from page @first
+ *             on. Process context, may sleep; cannot fail
+ * @unuse: takes @use back for pages that never got into a table, from page
+ *         @first on. Process context, may sleep
+ * @done: frees what @use allocated for the run; the pages stay used. Any context
+ * @retire: gathers a page that is no longer in a table: its entry and its
+ *          user-space address, as far as they are known. False if there is no
+ *          room: flush and try again. Process context, may sleep
+ * @flush: lets go of what was gathered. Process context, may sleep
+ * @free: the last reference has gone. Process context, may sleep
+ */
+struct tce_pages_ops {
+	int (*use)(struct tce_run *run);
+	void (*translate)(const struct tce_run *run, unsigned long first,
+			  unsigned int count, unsigned long *hpa);
+	void (*unuse)(const struct tce_run *run, unsigned long first);
+	void (*done)(struct tce_run *run);
+	bool (*retire)(struct tce_retired *retired, u64 tce, u64 ua);
+	void (*flush)(struct tce_retired *retired);
+	void (*free)(struct tce_pages *pages);
+};
+
+/**
+ * struct tce_pages - where pages come from
+ * @ops: what can be done with them
+ * @ref: the container and its windows
+ * @mm: the address space, mmgrab()bed: valid, but its users may be gone
+ */
+struct tce_pages {
+	const struct tce_pages_ops *ops;
+	struct kref ref;
+	struct mm_struct *mm;
+};
+
+/**
+ * tce_pages_init() - begin with the current process's address space
+ * @pages: the object, with one reference
+ * @ops: its operations
+ *
+ * Context: Process with an address space.
+ */
+void tce_pages_init(struct tce_pages *pages, const struct tce_pages_ops *ops);
+
+/**
+ * tce_pages_get() - take another reference
+ * @pages: the object
+ *
+ * Context: Any.
+ * Return: @pages.
+ */
+struct tce_pages *tce_pages_get(struct tce_pages *pages);
+
+/**
+ * tce_pages_put() - drop a reference
+ * @pages: the object
+ *
+ * Context: Process, may sleep.
+ */
+void tce_pages_put(struct tce_pages *pages);
+
+#endif /* TCE_PAGES_H */
