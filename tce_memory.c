@@ -6,10 +6,13 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
+#include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -28,13 +31,26 @@
  * @first: first user-space address
  * @last: last user-space address
  * @mem: the kernel's region, on which this holds a use
+ * @orphan: in tce_orphans, when its container has gone
+ * @mm: of an orphan, the address space, mmgrab()bed
  */
 struct tce_region {
 	struct rb_node node;
 	unsigned long first;
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
+	struct list_head orphan;
+	struct mm_struct *mm;
 };
+
+/*
+ * Regions that have outlived their container, because pages of them are still
+ * mapped: by another container of the process, which need not have registered
+ * what it maps, or by KVM in a table that it holds. Both let go before their
+ * own struct tce_memory goes, and then it is tried again.
+ */
+static LIST_HEAD(tce_orphans);
+static DEFINE_MUTEX(tce_orphans_lock);
 
 /**
  * struct tce_memory - registered memory of one container
@@ -110,6 +126,9 @@ int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size)
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
+		/* If a part is there, it says how many pages. */
+		if (ret > 0)
+			ret = -EFAULT;
 		if (ret)
 			goto free;
 	}
@@ -151,6 +170,30 @@ int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size)
 	return ret;
 }
 
+static void tce_orphan_add(struct tce_region *region, struct mm_struct *mm)
+{
+	region->mm = mm;
+	mmgrab(mm);
+	mutex_lock(&tce_orphans_lock);
+	list_add(&region->orphan, &tce_orphans);
+	mutex_unlock(&tce_orphans_lock);
+}
+
+static void tce_orphans_put(struct mm_struct *mm)
+{
+	struct tce_region *region, *next;
+
+	mutex_lock(&tce_orphans_lock);
+	list_for_each_entry_safe(region, next, &tce_orphans, orphan) {
+		if (region->mm != mm || mm_iommu_put(mm, region->mem))
+			continue;
+		list_del(&region->orphan);
+		mmdrop(region->mm);
+		kfree(region);
+	}
+	mutex_unlock(&tce_orphans_lock);
+}
+
 void tce_memory_unregister_all(struct tce_memory *memory)
 {
 	struct tce_region *region, *next;
@@ -158,17 +201,16 @@ void tce_memory_unregister_all(struct tce_memory *memory)
 	down_write(&memory->lock);
 	rbtree_postorder_for_each_entry_safe(region, next, &memory->regions,
 					     node) {
-		/*
-		 * Another container of this process may map pages of a region
-		 * that it has not registered itself; they stay pinned then.
-		 */
 		if (mm_iommu_put(memory->pages.mm, region->mem))
-			pr_warn_ratelimited("%lx..%lx is still mapped by somebody else\n",
-					    region->first, region->last);
-		kfree(region);
+			tce_orphan_add(region, memory->pages.mm);
+		else
+			kfree(region);
 	}
 	memory->regions = RB_ROOT;
 	up_write(&memory->lock);
+
+	/* What this container had mapped of others' is not mapped any more. */
+	tce_orphans_put(memory->pages.mm);
 }
 
 /*
@@ -336,8 +378,10 @@ static void tce_memory_done(struct tce_run *run)
 {
 }
 
+/* The last window has gone, so KVM has mapped nothing any more either. */
 static void tce_memory_free(struct tce_pages *pages)
 {
+	tce_orphans_put(pages->mm);
 	kfree(tce_memory_of(pages));
 }
 

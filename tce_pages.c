@@ -26,9 +26,10 @@ struct tce_pages *tce_pages_get(struct tce_pages *pages)
 static void tce_pages_free(struct kref *ref)
 {
 	struct tce_pages *pages = container_of(ref, struct tce_pages, ref);
+	struct mm_struct *mm = pages->mm;
 
-	mmdrop(pages->mm);
 	pages->ops->free(pages);
+	mmdrop(mm);
 }
 
 void tce_pages_put(struct tce_pages *pages)
