@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The example that the project began with: a machine with 16 GiB of memory at 0
+ * and 16 GiB of a GPU's memory at 0x244000000000. A device moves data through
+ * both ends of a window that covers them, and the table's memory is shown.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "edu.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define PAGE_SHIFT	16
+#define LEVELS		3
+#define WINDOW_BYTES	(1ULL << 46)
+#define END_BYTES	(16ULL << 30)
+#define HIGH_START	0x244000000000ULL
+/* Covered by nothing. */
+#define HOLE		0x100000000000ULL
+/* Above both ends, for the page that device and program meet in. */
+#define STAGE		0x300000000000ULL
+/* What is mapped again and again. */
+#define MEMORY_BYTES	(64ULL << 20)
+
+static struct vfio vfio;
+static unsigned char *memory;
+
+static void must(int ret, const char *what)
+{
+	if (ret)
+		tap_bail("%s: %s", what, strerror(-ret));
+}
+
+static void cover(uint64_t start)
+{
+	uint64_t offset;
+
+	for (offset = 0; offset < END_BYTES; offset += MEMORY_BYTES)
+		must(vfio_map(vfio.container, start + offset, memory,
+			      MEMORY_BYTES, MAP_BOTH), "MAP_DMA");
+}
+
+/* Data into the device and out of it, at the first and the last page. */
+static bool moves_data(uint64_t start)
+{
+	uint64_t last = END_BYTES - (1 << PAGE_SHIFT);
+	unsigned char *last_page = memory + MEMORY_BYTES - (1 << PAGE_SHIFT);
+
+	return edu_reads(&vfio, start, memory) &&
+	       edu_writes(&vfio, start, memory) &&
+	       edu_reads(&vfio, start + last, last_page) &&
+	       edu_writes(&vfio, start + last, last_page);
+}
+
+static const char *mebibytes(uint64_t bytes, char *text, size_t size)
+{
+	snprintf(text, size, "%9.2f MiB", bytes / (double)(1 << 20));
+
+	return text;
+}
+
+static void show(const char *what, bool good)
+{
+	printf("  %-52s %s\n", what, good ? "yes" : "NO");
+}
+
+int main(void)
+{
+	bool low, high, blocked;
+	struct figures figures;
+	struct utsname name;
+	uint64_t start;
+	char text[32];
+
+	uname(&name);
+	vfio_open(&vfio);
+	memory = vfio_memory(MEMORY_BYTES);
+
+	must(vfio_register(vfio.container, memory, MEMORY_BYTES),
+	     "REGISTER_MEMORY");
+	must(vfio_remove(vfio.container, 0), "TCE_REMOVE of the default window");
+	must(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES, LEVELS,
+			 &start), "TCE_CREATE");
+	if (start)
+		tap_bail("the window begins at %#" PRIx64, start);
+
+	if (!figures_read(start, &figures))
+		tap_bail("no figures in debugfs");
+	printf("Linux %s, window of 2^46 bytes, 64K pages, %d levels\n",
+	       name.release, LEVELS);
+	printf("  %-40s %s\n", "table when the window is new",
+	       mebibytes(figures.hw_bytes, text, sizeof(text)));
+
+	cover(0);
+	cover(HIGH_START);
+	edu_stage(&vfio, STAGE);
+
+	low = moves_data(0);
+	high = moves_data(HIGH_START);
+	blocked = !edu_reads(&vfio, HOLE, memory) &&
+		  !edu_writes(&vfio, HOLE, memory) &&
+		  !edu_reads(&vfio, HIGH_START + END_BYTES, memory);
+
+	if (!figures_read(start, &figures))
+		tap_bail("no figures in debugfs");
+	/* The stage is no part of the example. */
+	figures.mapped_pages--;
+
+	printf("  %-40s %s\n", "mapped: 16 GiB at 0 and at 0x244000000000",
+	       mebibytes(figures.mapped_pages << PAGE_SHIFT, text, sizeof(text)));
+	printf("  %-40s %s\n", "table, as the hardware walks it",
+	       mebibytes(figures.hw_bytes, text, sizeof(text)));
+	printf("  %-40s %s\n", "the software's view of it",
+	       mebibytes(figures.user_bytes, text, sizeof(text)));
+	printf("  %-40s %s\n", "a whole table would take",
+	       mebibytes(figures.whole_table_bytes, text, sizeof(text)));
+	show("the device reads and writes at 0", low);
+	show("the device reads and writes at 0x244000000000", high);
+	show("an address that is not mapped is blocked", blocked);
+
+	printf("demo.json {\"kernel\": \"%s\", \"dma_low\": %s, \"dma_high\": %s, ",
+	       name.release, low ? "true" : "false", high ? "true" : "false");
+	printf("\"dma_unmapped_blocked\": %s, \"mapped_bytes\": %" PRIu64 ", ",
+	       blocked ? "true" : "false", figures.mapped_pages << PAGE_SHIFT);
+	printf("\"hw_bytes\": %" PRIu64 ", \"user_bytes\": %" PRIu64 ", ",
+	       figures.hw_bytes, figures.user_bytes);
+	printf("\"whole_table_bytes\": %" PRIu64 "}\n",
+	       figures.whole_table_bytes);
+	fflush(stdout);
+
+	return low && high && blocked &&
+	       figures.mapped_pages << PAGE_SHIFT == 2 * END_BYTES &&
+	       figures.hw_bytes < 4700 * 1024 ? 0 : 1;
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the device sees: data on every path, and none where nothing is mapped.
+ */
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "edu.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* The default window: 4K pages, leaves of 1,024 of them. */
+#define SIZE_4K		4096
+#define WINDOW0_SIZE	BIT_ULL(31)
+#define LEAF_BYTES	(1024 * SIZE_4K)
+
+#define STAGE		0x100000
+#define IOVA		0x200000
+
+/* The part above 16 GiB and a hole, as in the window of the project's origin. */
+#define FAR		0x244000000000ULL
+
+#define MEMORY_BYTES	(2 << 20)
+
+static struct vfio vfio;
+static unsigned char *memory;
+static size_t page;
+
+static int map(__u64 iova, unsigned char *address, size_t size)
+{
+	return vfio_map(vfio.container, iova, address, size, MAP_BOTH);
+}
+
+static int unmap(__u64 iova, size_t size)
+{
+	return vfio_unmap(vfio.container, iova, size);
+}
+
+/* Neither in nor out. */
+static bool blocked(__u64 iova, unsigned char *address)
+{
+	bool reads = edu_reads(&vfio, iova, address);
+	bool writes = edu_writes(&vfio, iova, address);
+
+	return !reads && !writes;
+}
+
+static bool open_both_ways(__u64 iova, unsigned char *address)
+{
+	bool reads = edu_reads(&vfio, iova, address);
+	bool writes = edu_writes(&vfio, iova, address);
+
+	return reads && writes;
+}
+
+/* The stage is in the default window, on every 4K page of one kernel page. */
+static __u64 staged(void)
+{
+	return page / SIZE_4K;
+}
+
+static void test_both_ways(void)
+{
+	CHECK_MAPPED(0, staged());
+	CHECK(blocked(IOVA, memory));
+	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 1);
+	CHECK(open_both_ways(IOVA, memory));
+	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
+	CHECK_MAPPED(0, staged());
+	CHECK(blocked(IOVA, memory));
+}
+
+static void test_read_only(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_READ), 0);
+	CHECK(edu_reads(&vfio, IOVA, memory));
+	CHECK(!edu_writes(&vfio, IOVA, memory));
+	/* More is allowed by mapping it again. */
+	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 1);
+	CHECK(edu_writes(&vfio, IOVA, memory));
+	/* And less. */
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_READ), 0);
+	CHECK(!edu_writes(&vfio, IOVA, memory));
+	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
+}
+
+static void test_write_only(void)
+{
+	/* The hardware has no write without read. */
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_WRITE), 0);
+	CHECK(edu_writes(&vfio, IOVA, memory));
+	CHECK(edu_reads(&vfio, IOVA, memory));
+	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
+}
+
+static void test_overwrite(void)
+{
+	unsigned char *other = memory + page;
+	unsigned int seed = edu_seed();
+
+	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
+	CHECK(open_both_ways(IOVA, memory));
+	CHECK_EQ(map(IOVA, other, SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 1);
+	edu_fill(memory, seed);
+	CHECK(open_both_ways(IOVA, other));
+	CHECK(edu_filled(memory, seed));
+	CHECK(blocked(IOVA, memory));
+	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
+	CHECK(blocked(IOVA, other));
+}
+
+static void test_unmap_part(void)
+{
+	CHECK_EQ(map(IOVA, memory, 3 * SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 3);
+	CHECK_EQ(unmap(IOVA + SIZE_4K, SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 2);
+	CHECK(blocked(IOVA + SIZE_4K, memory + SIZE_4K));
+	CHECK(edu_copies(&vfio, IOVA, memory, IOVA + 2 * SIZE_4K,
+			 memory + 2 * SIZE_4K));
+	CHECK(edu_copies(&vfio, IOVA + 2 * SIZE_4K, memory + 2 * SIZE_4K,
+			 IOVA, memory));
+	/* A range that is mapped in parts is unmapped whole. */
+	CHECK_EQ(unmap(IOVA, 3 * SIZE_4K), 0);
+	CHECK_MAPPED(0, staged());
+	CHECK(blocked(IOVA, memory));
+	CHECK(blocked(IOVA + 2 * SIZE_4K, memory + 2 * SIZE_4K));
+}
+
+static void test_across_pages(void)
+{
+	/* Neighbours on the bus, in the opposite order in memory. */
+	unsigned char *first = memory + SIZE_4K, *second = memory;
+	unsigned char *data = memory + 4 * SIZE_4K;
+	unsigned int half = EDU_BYTES / 2;
+	unsigned int seed = edu_seed();
+
+	CHECK_EQ(map(IOVA, first, SIZE_4K), 0);
+	CHECK_EQ(map(IOVA + SIZE_4K, second, SIZE_4K), 0);
+
+	edu_fill(data, seed);
+	memcpy(first + SIZE_4K - half, data, half);
+	memcpy(second, data + half, half);
+	edu_read(&vfio, IOVA + SIZE_4K - half);
+	edu_write(&vfio, STAGE);
+	CHECK(edu_filled(vfio.stage, seed));
+
+	memset(first + SIZE_4K - half, 0, half);
+	memset(second, 0, half);
+	edu_write(&vfio, IOVA + SIZE_4K - half);
+	CHECK(!memcmp(first + SIZE_4K - half, data, half));
+	CHECK(!memcmp(second, data + half, half));
+	CHECK_EQ(unmap(IOVA, 2 * SIZE_4K), 0);
+}
+
+/* 4K pages of one 64K page, each somewhere else. */
+static void test_shuffled(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		CHECK_EQ(map(IOVA + i * SIZE_4K, memory + (15 - i) * SIZE_4K,
+			     SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 16);
+	CHECK(edu_copies(&vfio, IOVA, memory + 15 * SIZE_4K,
+			 IOVA + 15 * SIZE_4K, memory));
+	CHECK(edu_copies(&vfio, IOVA + 9 * SIZE_4K, memory + 6 * SIZE_4K,
+			 IOVA + 3 * SIZE_4K, memory + 12 * SIZE_4K));
+	CHECK_EQ(unmap(IOVA, 16 * SIZE_4K), 0);
+}
+
+static void test_many_pages(void)
+{
+	/* Half of it in one leaf, half of it in the next. */
+	__u64 iova = 3 * LEAF_BYTES - MEMORY_BYTES / 2;
+	__u64 last = MEMORY_BYTES - SIZE_4K, middle = MEMORY_BYTES / 2;
+
+	CHECK_EQ(map(iova, memory, MEMORY_BYTES), 0);
+	CHECK_MAPPED(0, staged() + MEMORY_BYTES / SIZE_4K);
+	CHECK(edu_copies(&vfio, iova, memory, iova + last, memory + last));
+	CHECK(edu_copies(&vfio, iova + middle, memory + middle,
+			 iova + middle - SIZE_4K, memory + middle - SIZE_4K));
+	CHECK(blocked(iova - SIZE_4K, memory));
+	CHECK(blocked(iova + MEMORY_BYTES, memory));
+
+	/* All but one. */
+	CHECK_EQ(unmap(iova, middle), 0);
+	CHECK_EQ(unmap(iova + middle + SIZE_4K, middle - SIZE_4K), 0);
+	CHECK_MAPPED(0, staged() + 1);
+	CHECK(blocked(iova, memory));
+	CHECK(blocked(iova + last, memory + last));
+	CHECK(open_both_ways(iova + middle, memory + middle));
+	CHECK_EQ(unmap(iova, MEMORY_BYTES), 0);
+	CHECK_MAPPED(0, staged());
+}
+
+/* A window of @bytes at @start; the stage is in the other one. */
+static void check_window(__u64 start, __u64 bytes, size_t io_page)
+{
+	__u64 last = start + bytes - io_page;
+	__u64 far = start + FAR;
+	unsigned char *a = memory, *b = memory + io_page;
+	unsigned char *c = memory + 2 * io_page;
+
+	if (far >= last)
+		far = start + bytes / 2;
+
+	CHECK_EQ(map(start, a, io_page), 0);
+	CHECK_EQ(map(last, b, io_page), 0);
+	CHECK_EQ(map(far, c, io_page), 0);
+	CHECK(edu_copies(&vfio, start, a, last, b));
+	CHECK(edu_copies(&vfio, last, b, far, c));
+	CHECK(edu_copies(&vfio, far, c, start, a));
+	CHECK_EQ(unmap(last, io_page), 0);
+	CHECK(!edu_reads(&vfio, last, b));
+	CHECK(edu_reads(&vfio, far, c));
+	CHECK_EQ(unmap(start, bytes), 0);
+	CHECK(!edu_reads(&vfio, far, c));
+}
+
+static void test_default_window(void)
+{
+	unsigned char *first = memory, *last = memory + page;
+
+	/* Not as a whole: the stage is in this one. */
+	CHECK_EQ(map(0, first, SIZE_4K), 0);
+	CHECK_EQ(map(WINDOW0_SIZE - SIZE_4K, last, SIZE_4K), 0);
+	CHECK(edu_copies(&vfio, 0, first, WINDOW0_SIZE - SIZE_4K, last));
+	CHECK(edu_copies(&vfio, WINDOW0_SIZE - SIZE_4K, last, 0, first));
+	CHECK_EQ(unmap(0, SIZE_4K), 0);
+	CHECK_EQ(unmap(WINDOW0_SIZE - SIZE_4K, SIZE_4K), 0);
+	CHECK(blocked(0, first));
+	CHECK(blocked(WINDOW0_SIZE - SIZE_4K, last));
+	CHECK(blocked(WINDOW0_SIZE, last));
+}
+
+static const struct shape {
+	unsigned int page_shift;
+	unsigned int size_shift;
+	unsigned int levels;
+} shapes[] = {
+	{ 12, 31, 1 }, { 12, 46, 2 }, { 12, 46, 3 }, { 12, 46, 4 },
+	{ 12, 46, 5 },
+	{ 16, 35, 1 }, { 16, 46, 2 }, { 16, 46, 3 }, { 16, 46, 4 },
+};
+
+static void test_shape(const void *data)
+{
+	const struct shape *shape = data;
+	__u64 start;
+
+	if (shape->page_shift > vfio_page_shift()) {
+		tap_skip("the memory is made of smaller pages");
+		return;
+	}
+	if (!vfio_levels_fit(shape->page_shift,
+			     shape->size_shift - shape->page_shift,
+			     shape->levels)) {
+		CHECK(tap_intree());
+		tap_skip("ours only");
+		return;
+	}
+
+	CHECK_EQ(vfio_create(vfio.container, shape->page_shift,
+			     1ULL << shape->size_shift, shape->levels, &start),
+		 0);
+	CHECK_EQ(start, WINDOW1_START);
+	check_window(start, 1ULL << shape->size_shift,
+		     1ULL << shape->page_shift);
+	CHECK_MAPPED(start, 0);
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+}
+
+static void test_two_windows(void)
+{
+	__u64 high = WINDOW1_START + IOVA;
+	unsigned char *other = memory + page;
+
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), BIT_ULL(40), 2,
+			     NULL), 0);
+	/* The same place in both, but not the same page. */
+	CHECK_EQ(map(IOVA, memory, page), 0);
+	CHECK_EQ(map(high, other, page), 0);
+	CHECK_MAPPED(0, staged() + page / SIZE_4K);
+	CHECK_MAPPED(WINDOW1_START, 1);
+	CHECK(edu_copies(&vfio, IOVA, memory, high, other));
+	CHECK(edu_copies(&vfio, high, other, IOVA, memory));
+	CHECK_EQ(unmap(IOVA, page), 0);
+	CHECK(blocked(IOVA, memory));
+	CHECK(open_both_ways(high, other));
+
+	/* A window that goes takes its mappings with it. */
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	CHECK(blocked(high, other));
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), BIT_ULL(40), 2,
+			     NULL), 0);
+	CHECK(blocked(high, other));
+	CHECK_EQ(map(high, memory, page), 0);
+	CHECK(open_both_ways(high, memory));
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+}
+
+/* As QEMU and DPDK do it: the default window goes, a large one begins at 0. */
+static void test_large_at_0(void)
+{
+	unsigned int levels = tap_intree() ? 2 : 3;
+	__u64 size = BIT_ULL(46);
+	__u64 start;
+
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), size, levels,
+			     &start), 0);
+	CHECK_EQ(start, 0);
+	CHECK_EQ(map(STAGE, vfio.stage, page), 0);
+
+	CHECK_EQ(map(0, memory, page), 0);
+	CHECK_EQ(map(FAR, memory + page, page), 0);
+	CHECK_EQ(map(size - page, memory + 2 * page, page), 0);
+	CHECK_MAPPED(0, 4);
+	CHECK(edu_copies(&vfio, 0, memory, FAR, memory + page));
+	CHECK(edu_copies(&vfio, FAR, memory + page, size - page,
+			 memory + 2 * page));
+	CHECK(edu_copies(&vfio, size - page, memory + 2 * page, 0, memory));
+
+	/* And back. */
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, 12, WINDOW0_SIZE, 2, &start), 0);
+	CHECK_EQ(map(STAGE, vfio.stage, page), 0);
+	CHECK(blocked(0, memory));
+}
+
+static void setup(void)
+{
+	int ret;
+
+	page = vfio_page_size();
+	memory = vfio_memory(MEMORY_BYTES);
+
+	/* The same window for both modules: the default one of theirs is not. */
+	vfio_open(&vfio);
+	ret = vfio_register(vfio.container, memory, MEMORY_BYTES);
+	if (!ret)
+		ret = vfio_remove(vfio.container, 0);
+	if (!ret)
+		ret = vfio_create(vfio.container, 12, WINDOW0_SIZE, 2, NULL);
+	if (ret)
+		tap_bail("setting up: %s", strerror(-ret));
+	edu_stage(&vfio, STAGE);
+}
+
+int main(void)
+{
+	size_t i;
+
+	setup();
+
+	tap_test("the device reads and writes what is mapped, and only then",
+		 test_both_ways);
+	tap_test("the device cannot write to what is mapped for reading",
+		 test_read_only);
+	tap_test("what is mapped for writing can be read too",
+		 test_write_only);
+	tap_test("a mapping in place of another leads to the new page only",
+		 test_overwrite);
+	tap_test("unmapping a part leaves its neighbours alone",
+		 test_unmap_part);
+	tap_test("a transfer across two pages reaches both",
+		 test_across_pages);
+	tap_test("4K pages of a larger page in any order", test_shuffled);
+	tap_test("512 pages across two leaves in one call", test_many_pages);
+	tap_test("the first and the last page of the 32-bit window",
+		 test_default_window);
+	for (i = 0; i < ARRAY_SIZE(shapes); i++)
+		tap_test_case(false, test_shape, &shapes[i],
+			      "first, last and far page of a window of 2^%u bytes, 2^%u a page, %u levels",
+			      shapes[i].size_shift, shapes[i].page_shift,
+			      shapes[i].levels);
+	tap_test("two windows do not see each other's mappings",
+		 test_two_windows);
+	tap_test("a window of 2^46 bytes in place of the default one",
+		 test_large_at_0);
+
+	return tap_main();
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the module says it can do: CHECK_EXTENSION, SET_IOMMU, GET_INFO, and the
+ * commands that it does not know.
+ */
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* What this version of the module has of the rest of the interface. */
+#define HAVE_V1		1
+#define HAVE_EEH	1
+
+#define SIZE_4K		0x1000ULL
+#define SIZE_64K	0x10000ULL
+#define SIZE_2G		0x80000000ULL
+
+static const struct extension {
+	const char *name;
+	unsigned long number;
+	int ours;
+	int intree;
+} extensions[] = {
+	{ "version 2", VFIO_SPAPR_TCE_v2_IOMMU, 1, 1 },
+	{ "version 1", VFIO_SPAPR_TCE_IOMMU, HAVE_V1, 1 },
+	{ "EEH", VFIO_EEH, HAVE_EEH, 1 },
+	{ "type 1", VFIO_TYPE1_IOMMU, 0, 0 },
+	{ "type 1 version 2", VFIO_TYPE1v2_IOMMU, 0, 0 },
+	{ "something unknown", 12345, 0, 0 },
+};
+
+static int check_extension(int container, unsigned long number)
+{
+	return vfio_ioctl(container, VFIO_CHECK_EXTENSION, (void *)number);
+}
+
+static int extension_answer(const struct extension *extension)
+{
+	return tap_intree() ? extension->intree : extension->ours;
+}
+
+static void test_extension(const void *data)
+{
+	const struct extension *extension = data;
+	int want = extension_answer(extension);
+	int container = vfio_open_container();
+	struct vfio vfio;
+
+	/* Asked of all backends, then of the one that was chosen. */
+	CHECK_EQ(check_extension(container, extension->number), want);
+	close(container);
+	vfio_open(&vfio);
+	CHECK_EQ(check_extension(vfio.container, extension->number), want);
+	vfio_close(&vfio);
+}
+
+static void test_set_iommu_alone(void)
+{
+	int container = vfio_open_container();
+
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), -EINVAL);
+	close(container);
+}
+
+static void test_set_iommu_types(void)
+{
+	int container = vfio_open_container();
+	struct vfio vfio;
+
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	CHECK_EQ(vfio_set_iommu(container, 12345), -ENODEV);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_TYPE1_IOMMU), -ENODEV);
+	if (!tap_intree() && !HAVE_V1)
+		CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU),
+			 -ENODEV);
+
+	/* None of this has spoilt the container. */
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), -EINVAL);
+	vfio_close(&vfio);
+}
+
+static void test_group_only_once(void)
+{
+	struct vfio first, second;
+	int container;
+
+	vfio_open(&first);
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&second, container, 0), -EBUSY);
+	close(container);
+	vfio_close(&first);
+}
+
+static void test_info_before_set_iommu(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	int container = vfio_open_container();
+	struct vfio vfio;
+
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	CHECK_EQ(vfio_info(container, &info), -EINVAL);
+	vfio_close(&vfio);
+}
+
+static void test_info_fields(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_info(vfio.container, &info), 0);
+	CHECK_EQ(info.argsz, sizeof(info));
+	CHECK_EQ(info.flags, VFIO_IOMMU_SPAPR_INFO_DDW);
+	CHECK_EQ(info.dma32_window_start, 0);
+	CHECK_EQ(info.dma32_window_size, SIZE_2G);
+	CHECK(info.ddw.pgsizes & SIZE_4K);
+	CHECK(info.ddw.pgsizes & SIZE_64K);
+	CHECK_EQ(info.ddw.pgsizes & (SIZE_4K - 1), 0);
+	CHECK_EQ(info.ddw.max_dynamic_windows_supported, 2);
+	CHECK_EQ(info.ddw.levels, 5);
+	vfio_close(&vfio);
+}
+
+/* GET_INFO with @argsz into a structure full of @fill. */
+static int info_sized(int container, struct vfio_iommu_spapr_tce_info *info,
+		      unsigned int argsz, int fill)
+{
+	memset(info, fill, sizeof(*info));
+	info->argsz = argsz;
+
+	return vfio_ioctl(container, VFIO_IOMMU_SPAPR_TCE_GET_INFO, info);
+}
+
+static void test_info_argsz_short(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(info_sized(vfio.container, &info,
+			    offsetof(struct vfio_iommu_spapr_tce_info, ddw) - 1,
+			    0x55), -EINVAL);
+	CHECK_EQ(info.dma32_window_size, 0x55555555);
+	CHECK_EQ(info_sized(vfio.container, &info, 0, 0x55), -EINVAL);
+	CHECK_EQ(info.dma32_window_size, 0x55555555);
+	vfio_close(&vfio);
+}
+
+static void test_info_argsz_v1(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	struct vfio vfio;
+	size_t v1 = offsetof(struct vfio_iommu_spapr_tce_info, ddw);
+	size_t argsz;
+
+	/* Any size but the whole is taken for that of the older structure. */
+	vfio_open(&vfio);
+	for (argsz = v1; argsz < sizeof(info); argsz++) {
+		CHECK_EQ(info_sized(vfio.container, &info, argsz, 0x55), 0);
+		CHECK_EQ(info.flags, VFIO_IOMMU_SPAPR_INFO_DDW);
+		CHECK_EQ(info.dma32_window_size, SIZE_2G);
+		CHECK_EQ(info.ddw.pgsizes, 0x5555555555555555);
+		CHECK_EQ(info.ddw.levels, 0x55555555);
+	}
+	vfio_close(&vfio);
+}
+
+static void test_info_argsz_large(void)
+{
+	struct {
+		struct vfio_iommu_spapr_tce_info info;
+		__u64 behind;
+	} args = { .behind = 0x5555555555555555 };
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(info_sized(vfio.container, &args.info, 4096, 0x55), 0);
+	CHECK_EQ(args.info.ddw.levels, 5);
+	CHECK_EQ(args.behind, 0x5555555555555555);
+	vfio_close(&vfio);
+}
+
+static void test_info_bad_address(void)
+{
+	struct vfio_iommu_spapr_tce_info *info;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_SPAPR_TCE_GET_INFO, NULL),
+		 -EFAULT);
+	info = (void *)vfio_memory(vfio_page_size());
+	info->argsz = sizeof(*info);
+	mprotect(info, vfio_page_size(), PROT_READ);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_SPAPR_TCE_GET_INFO, info),
+		 -EFAULT);
+	munmap(info, vfio_page_size());
+	vfio_close(&vfio);
+}
+
+static void test_info_changes_nothing(void)
+{
+	struct vfio_iommu_spapr_tce_info first, second;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_info(vfio.container, &first), 0);
+	CHECK_EQ(vfio_create(vfio.container, 12, SIZE_2G, 2, NULL), 0);
+	CHECK_EQ(vfio_info(vfio.container, &second), 0);
+	CHECK(!memcmp(&first, &second, sizeof(first)));
+	vfio_close(&vfio);
+}
+
+static void test_unknown_commands(void)
+{
+	struct vfio_eeh_pe_op eeh = {
+		.argsz = sizeof(eeh),
+		.op = VFIO_EEH_PE_GET_STATE,
+	};
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_ioctl(vfio.container, _IO(VFIO_TYPE, VFIO_BASE + 99),
+			    NULL), -ENOTTY);
+	/* These two are version 1's. */
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_ENABLE, NULL), -ENOTTY);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL), -ENOTTY);
+	if (!tap_intree() && !HAVE_EEH)
+		CHECK_EQ(vfio_ioctl(vfio.container, VFIO_EEH_PE_OP, &eeh),
+			 -ENOTTY);
+	vfio_close(&vfio);
+}
+
+int main(void)
+{
+	size_t i;
+
+	state_watch();
+	for (i = 0; i < ARRAY_SIZE(extensions); i++)
+		tap_test_case(false, test_extension, &extensions[i],
+			      "CHECK_EXTENSION of %s answers %d",
+			      extensions[i].name,
+			      extension_answer(&extensions[i]));
+	tap_test("SET_IOMMU needs a group", test_set_iommu_alone);
+	tap_test("SET_IOMMU refuses other types and a second time",
+		 test_set_iommu_types);
+	tap_test("a group that is in use cannot be opened again",
+		 test_group_only_once);
+	tap_test("GET_INFO needs SET_IOMMU", test_info_before_set_iommu);
+	tap_test("GET_INFO says what the platform has", test_info_fields);
+	tap_test("GET_INFO refuses a short argsz and writes nothing",
+		 test_info_argsz_short);
+	tap_test("GET_INFO writes version 1's part only if that is all there is",
+		 test_info_argsz_v1);
+	tap_test("GET_INFO takes a longer argsz", test_info_argsz_large);
+	tap_test("GET_INFO refuses a bad address", test_info_bad_address);
+	tap_test("GET_INFO says the same after a window was made",
+		 test_info_changes_nothing);
+	tap_test("commands that are not version 2's are unknown",
+		 test_unknown_commands);
+
+	return tap_main();
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What can be seen of the module's work from outside. Contract: state.h.
+ */
+
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define MODULE		"vfio_iommu_spapr_tce"
+#define DEBUGFS		"/sys/kernel/debug/" MODULE
+/* Windows are numbered from 0. */
+#define NO_WINDOW	(-1L)
+
+#define SETTLE_POLLS	300
+#define SETTLE_US	10000
+
+/* The number behind @name in a file of names and numbers. */
+static __u64 file_number(const char *path, const char *name)
+{
+	size_t length = strlen(name);
+	__u64 value = 0;
+	char line[256];
+	FILE *file;
+
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, name, length) || !strchr(": \t", line[length]))
+			continue;
+		value = strtoull(line + length + 1, NULL, 0);
+		break;
+	}
+	fclose(file);
+
+	return value;
+}
+
+static void figures_parse(const char *path, struct figures *figures)
+{
+	const struct {
+		const char *name;
+		__u64 *value;
+	} lines[] = {
+		{ "page_shift", &figures->page_shift },
+		{ "levels", &figures->levels },
+		{ "level_shift", &figures->level_shift },
+		{ "start", &figures->start },
+		{ "window_bytes", &figures->window_bytes },
+		{ "mapped_pages", &figures->mapped_pages },
+		{ "hw_bytes", &figures->hw_bytes },
+		{ "user_bytes", &figures->user_bytes },
+		{ "page_bytes", &figures->page_bytes },
+		{ "whole_table_bytes", &figures->whole_table_bytes },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(lines); i++)
+		*lines[i].value = file_number(path, lines[i].name);
+}
+
+/*
+ * Walks the windows. A window that was removed may stay for a moment, and one
+ * made after it has a higher number.
+ */
+static unsigned int windows_walk(__u64 start, struct figures *figures,
+				 long *number)
+{
+	unsigned int windows = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	*number = NO_WINDOW;
+	dir = opendir(DEBUGFS);
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir))) {
+		char path[sizeof(DEBUGFS) + 300];
+		struct figures found;
+		long n;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		windows++;
+		snprintf(path, sizeof(path), DEBUGFS "/%s/figures",
+			 entry->d_name);
+		figures_parse(path, &found);
+		n = strtol(entry->d_name, NULL, 10);
+		if (found.levels && found.start == start && n > *number) {
+			*figures = found;
+			*number = n;
+		}
+	}
+	closedir(dir);
+
+	return windows;
+}
+
+bool figures_read(__u64 start, struct figures *figures)
+{
+	long number;
+
+	memset(figures, 0, sizeof(*figures));
+	windows_walk(start, figures, &number);
+
+	return number != NO_WINDOW;
+}
+
+__u64 state_locked(void)
+{
+	return file_number("/proc/self/status", "VmLck") * 1024 /
+	       vfio_page_size();
+}
+
+/* The counters are kept by CPU and have to be summed up first. */
+static __u64 pinned_pages(void)
+{
+	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		tap_bail("stat_refresh: %s", strerror(errno));
+	close(fd);
+
+	return file_number("/proc/vmstat", "nr_foll_pin_acquired") -
+	       file_number("/proc/vmstat", "nr_foll_pin_released");
+}
+
+/* The only number of a file. */
+static __u64 single_number(const char *path)
+{
+	unsigned long long value;
+	FILE *file = fopen(path, "r");
+
+	if (!file || fscanf(file, "%llu", &value) != 1)
+		tap_bail("%s cannot be read", path);
+	fclose(file);
+
+	return value;
+}
+
+struct state state_now(void)
+{
+	struct state state = {
+		.locked = state_locked(),
+		.pinned = pinned_pages(),
+		.users = single_number("/sys/module/" MODULE "/refcnt"),
+	};
+	long number;
+
+	state.windows = windows_walk(0, &state.figures[0], &number);
+	figures_read(WINDOW1_START, &state.figures[1]);
+
+	return state;
+}
+
+static bool state_equal(const struct state *a, const struct state *b)
+{
+	return a->locked == b->locked && a->pinned == b->pinned &&
+	       a->users == b->users && a->windows == b->windows &&
+	       !memcmp(a->figures, b->figures, sizeof(a->figures));
+}
+
+bool state_check(const struct state *before, const char *file, int line)
+{
+	struct state now;
+	bool good = true;
+	int polls, i;
+
+	for (polls = 0; polls < SETTLE_POLLS; polls++) {
+		now = state_now();
+		if (state_equal(&now, before))
+			return true;
+		usleep(SETTLE_US);
+	}
+
+	good &= tap_check_equal(now.locked, before->locked, file, line,
+				"locked kernel pages");
+	good &= tap_check_equal(now.pinned, before->pinned, file, line,
+				"pinned pages");
+	good &= tap_check_equal(now.users, before->users, file, line,
+				"references of the module");
+	good &= tap_check_equal(now.windows, before->windows, file, line,
+				"number of windows");
+	for (i = 0; i < 2; i++) {
+		const struct figures *a = &now.figures[i];
+		const struct figures *b = &before->figures[i];
+
+		good &= tap_check_equal(a->mapped_pages, b->mapped_pages, file,
+					line, "mapped pages");
+		good &= tap_check_equal(a->page_bytes, b->page_bytes, file,
+					line, "bytes of the table");
+		good &= tap_check_equal(a->levels, b->levels, file, line,
+					"levels of the window");
+	}
+	if (good)
+		tap_check(false, file, line, "the figures are as they were");
+
+	return false;
+}
+
+static struct state watched;
+static bool warned;
+
+/* TAINT_WARN is bit 9. */
+static bool kernel_warned(void)
+{
+	return single_number("/proc/sys/kernel/tainted") >> 9 & 1;
+}
+
+static void watch_begin(void)
+{
+	watched = state_now();
+	warned = kernel_warned();
+}
+
+static void watch_end(void)
+{
+	CHECK_STATE(&watched);
+	CHECK_EQ(kernel_warned(), warned);
+}
+
+/* What a program before this one had pinned may still wait for its release. */
+static void wait_for_rcu(void)
+{
+	int fd = open("/sys/module/rcutree/parameters/do_rcu_barrier", O_WRONLY);
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		tap_bail("do_rcu_barrier: %s", strerror(errno));
+	close(fd);
+}
+
+void state_watch(void)
+{
+	wait_for_rcu();
+	tap_around(watch_begin, watch_end);
+}
+
+void state_check_mapped(__u64 start, __u64 count, const char *file,
+			int line)
+{
+	struct figures figures;
+
+	if (tap_intree())
+		return;
+	tap_check(figures_read(start, &figures), file, line,
+		  "the window has figures");
+	tap_check_equal(figures.mapped_pages, count, file, line,
+			"mapped pages");
+}
+
+/* CAP_IPC_LOCK is what lifts the limit. */
+static void cap_ipc_lock(bool on)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+	__u32 bit = 1U << CAP_IPC_LOCK;
+
+	if (syscall(SYS_capget, &header, data))
+		tap_bail("capget: %s", strerror(errno));
+	if (on)
+		data[0].effective |= bit;
+	else
+		data[0].effective &= ~bit;
+	if (syscall(SYS_capset, &header, data))
+		tap_bail("capset: %s", strerror(errno));
+}
+
+static void memlock(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit))
+		tap_bail("getrlimit: %s", strerror(errno));
+	limit.rlim_cur = bytes;
+	if (limit.rlim_max < bytes)
+		limit.rlim_max = bytes;
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		tap_bail("setrlimit: %s", strerror(errno));
+}
+
+void state_limit(__u64 pages)
+{
+	memlock((state_locked() + pages) * vfio_page_size());
+	cap_ipc_lock(false);
+}
+
+void state_unlimit(void)
+{
+	cap_ipc_lock(true);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a refused call must leave as it was, and what must be back in the end.
+ */
+#ifndef E2E_STATE_H
+#define E2E_STATE_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+/**
+ * struct figures - what debugfs says of a window (ours only)
+ *
+ * The names are those of the file's lines.
+ */
+struct figures {
+	__u64 page_shift;
+	__u64 levels;
+	__u64 level_shift;
+	__u64 start;
+	__u64 window_bytes;
+	__u64 mapped_pages;
+	__u64 hw_bytes;
+	__u64 user_bytes;
+	__u64 page_bytes;
+	__u64 whole_table_bytes;
+};
+
+/* The newest window that begins at @start; false if there is none. */
+bool figures_read(__u64 start, struct figures *figures);
+
+/**
+ * struct state - what can be seen of the module's work from outside
+ * @locked: kernel pages charged to this process (VmLck)
+ * @pinned: pages pinned in the whole machine
+ * @users: references that keep the module loaded
+ * @windows: number of windows in debugfs, 0 with the in-tree module
+ * @figures: of the windows at 0 and at the second window's place
+ */
+struct state {
+	__u64 locked;
+	__u64 pinned;
+	unsigned int users;
+	unsigned int windows;
+	struct figures figures[2];
+};
+
+struct state state_now(void);
+
+/* From here on every test must leave all as it was, and a kernel without WARN. */
+void state_watch(void);
+
+/*
+ * Checks that all is as it was @before. Windows are freed by a worker and pages
+ * unpinned after a grace period, so it gives them some time.
+ */
+#define CHECK_STATE(before)	state_check(before, __FILE__, __LINE__)
+bool state_check(const struct state *before, const char *file, int line);
+
+/* Checks the number of IOMMU pages mapped in the window at @start, if ours. */
+#define CHECK_MAPPED(start, count) \
+	state_check_mapped(start, count, __FILE__, __LINE__)
+void state_check_mapped(__u64 start, __u64 count, const char *file,
+			int line);
+
+/* Kernel pages charged to this process. */
+__u64 state_locked(void);
+
+/*
+ * From here on the process may lock @pages more kernel pages than it has, like
+ * anybody else; state_unlimit() takes that back.
+ */
+void state_limit(__u64 pages);
+void state_unlimit(void);
+
+#endif /* E2E_STATE_H */

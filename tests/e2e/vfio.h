@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The VFIO interface as functions. What can be refused returns 0 or -errno, as
+ * the kernel's side of it does; what the test cannot do without ends the program.
+ */
+#ifndef E2E_VFIO_H
+#define E2E_VFIO_H
+
+#include <linux/types.h>
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BIT_ULL(bit)	(1ULL << (bit))
+
+#define MAP_READ	VFIO_DMA_MAP_FLAG_READ
+#define MAP_WRITE	VFIO_DMA_MAP_FLAG_WRITE
+#define MAP_BOTH	(MAP_READ | MAP_WRITE)
+
+/* Where the platform puts the second window. */
+#define WINDOW1_START	0x800000000000000ULL
+
+/**
+ * struct vfio - a container with one device in it
+ * @number: which of the test devices it is
+ * @container: file descriptor
+ * @group: file descriptor of the device's group, or -1
+ * @device: file descriptor of the device, or -1
+ * @bar: the device's registers
+ * @bar_size: bytes
+ * @stage: a page through which tests reach the device's buffer, see edu.h
+ * @stage_iova: where @stage is mapped
+ */
+struct vfio {
+	unsigned int number;
+	int container;
+	int group;
+	int device;
+	void *bar;
+	size_t bar_size;
+	unsigned char *stage;
+	__u64 stage_iova;
+};
+
+/* The test devices, by number, from the environment: VFIO_DEVICE, VFIO_DEVICE2. */
+bool vfio_have_device(unsigned int number);
+
+/* A container with the first device's group in it, version 2. */
+void vfio_open(struct vfio *vfio);
+/* Whatever of it is open. What is registered and mapped goes with it. */
+void vfio_close(struct vfio *vfio);
+
+/* The same in steps. */
+int vfio_open_container(void);
+int vfio_attach(struct vfio *vfio, int container, unsigned int number);
+int vfio_set_iommu(int container, unsigned long type);
+/* For DMA. A device that was used may be reset when it is closed: seconds. */
+void vfio_start_device(struct vfio *vfio);
+/* Takes the group out of the container, which stays open. */
+void vfio_detach(struct vfio *vfio);
+
+/* Any ioctl: its result, or -errno. */
+int vfio_ioctl(int fd, unsigned long request, void *arg);
+
+int vfio_info(int container, struct vfio_iommu_spapr_tce_info *info);
+int vfio_register(int container, const void *memory, __u64 size);
+int vfio_unregister(int container, const void *memory, __u64 size);
+int vfio_map(int container, __u64 iova, const void *memory, __u64 size,
+	     unsigned int flags);
+int vfio_unmap(int container, __u64 iova, __u64 size);
+int vfio_create(int container, unsigned int page_shift, __u64 size,
+		unsigned int levels, __u64 *start);
+int vfio_remove(int container, __u64 start);
+
+/*
+ * Whether a table may have this shape: it fits the hardware, and no level takes
+ * more memory than these machines have in one piece. The rule of the module that
+ * is under test.
+ */
+bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
+		     unsigned int levels);
+
+/*
+ * Kernel pages that a window is charged, worked out here from the interface's
+ * promise: the whole table, and the user-space view of the same size.
+ */
+__u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels);
+
+/* Anonymous memory, kernel-page aligned, already there. */
+unsigned char *vfio_memory(size_t size);
+size_t vfio_page_size(void);
+unsigned int vfio_page_shift(void);
+
+#endif /* E2E_VFIO_H */

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * TCE_CREATE and TCE_REMOVE: what they refuse, where windows begin, what they are
+ * charged, and that nothing of them is left behind.
+ */
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* A window like any other. */
+#define PAGE_SHIFT	12
+#define SIZE		BIT_ULL(31)
+#define LEVELS		2
+
+/* Between the first window and the second. */
+#define NOWHERE		0x400000000000000ULL
+
+#define CREATE		VFIO_IOMMU_SPAPR_TCE_CREATE
+#define REMOVE		VFIO_IOMMU_SPAPR_TCE_REMOVE
+
+#define ROUNDS		100
+
+static int create(struct vfio *vfio)
+{
+	return vfio_create(vfio->container, PAGE_SHIFT, SIZE, LEVELS, NULL);
+}
+
+/* A container without any window, the default one either. */
+static void open_empty(struct vfio *vfio)
+{
+	vfio_open(vfio);
+	CHECK_EQ(vfio_remove(vfio->container, 0), 0);
+}
+
+static const struct create_refusal {
+	const char *what;
+	int error;
+	struct vfio_iommu_spapr_tce_create args;
+	int argsz;
+	bool null;
+	bool ours;
+} create_refusals[] = {
+	{ "a bad address of its own", -EFAULT, .null = true },
+	{ "a short argsz", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 2 },
+	  .argsz = -1 },
+	{ "flags", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 2,
+		    .flags = 1 } },
+	{ "page shift 0", -EINVAL,
+	  .args = { .page_shift = 0, .window_size = SIZE, .levels = 2 } },
+	{ "page shift 11", -EINVAL,
+	  .args = { .page_shift = 11, .window_size = SIZE, .levels = 2 } },
+	{ "page shift 13", -EINVAL,
+	  .args = { .page_shift = 13, .window_size = SIZE, .levels = 2 } },
+	{ "page shift 24, which this platform does not have", -EINVAL,
+	  .args = { .page_shift = 24, .window_size = BIT_ULL(40), .levels = 2 } },
+	{ "page shift 44", -EINVAL,
+	  .args = { .page_shift = 44, .window_size = BIT_ULL(50), .levels = 2 } },
+	{ "page shift 63", -EINVAL,
+	  .args = { .page_shift = 63, .window_size = SIZE, .levels = 2 } },
+	{ "page shift 64", -EINVAL,
+	  .args = { .page_shift = 64, .window_size = SIZE, .levels = 2 },
+	  .ours = true },
+	{ "page shift 76", -EINVAL,
+	  .args = { .page_shift = 76, .window_size = SIZE, .levels = 2 },
+	  .ours = true },
+	{ "page shift 2^32-1", -EINVAL,
+	  .args = { .page_shift = ~0U, .window_size = SIZE, .levels = 2 },
+	  .ours = true },
+	{ "size 0", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = 0, .levels = 2 } },
+	{ "a size that is no power of two", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = 3 * SIZE, .levels = 2 } },
+	{ "a size that is one byte too large", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = SIZE + 1, .levels = 2 } },
+	{ "a window smaller than its page", -EINVAL,
+	  .args = { .page_shift = 16, .window_size = 1 << 15, .levels = 1 },
+	  .ours = true },
+	{ "a window of 2^55 bytes", -EINVAL,
+	  .args = { .page_shift = 16, .window_size = BIT_ULL(55), .levels = 4 },
+	  .ours = true },
+	{ "a window of 2^63 bytes", -EINVAL,
+	  .args = { .page_shift = 16, .window_size = BIT_ULL(63), .levels = 4 },
+	  .ours = true },
+	{ "0 levels", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 0 } },
+	{ "6 levels", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 6 } },
+	{ "2^32-1 levels", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = SIZE, .levels = ~0U } },
+	{ "more levels than there are address bits", -EINVAL,
+	  .args = { .page_shift = 16, .window_size = SIZE, .levels = 5 },
+	  .ours = true },
+	{ "too few levels for the size", -EINVAL,
+	  .args = { .page_shift = 12, .window_size = BIT_ULL(46), .levels = 1 },
+	  .ours = true },
+};
+
+static void test_create_refusal(const void *data)
+{
+	const struct create_refusal *refusal = data;
+	struct vfio_iommu_spapr_tce_create args = refusal->args;
+	struct state before;
+	struct vfio vfio;
+	__u64 start;
+
+	open_empty(&vfio);
+	before = state_now();
+	args.argsz = sizeof(args) + refusal->argsz;
+	args.start_addr = 0x5555;
+	CHECK_EQ(vfio_ioctl(vfio.container, CREATE,
+			    refusal->null ? NULL : &args), refusal->error);
+	CHECK_EQ(args.start_addr, 0x5555);
+	CHECK_STATE(&before);
+
+	/* The place is still free. */
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, &start),
+		 0);
+	CHECK_EQ(start, 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+/* The window is made when it is found that the answer cannot be written. */
+static void test_create_read_only(void)
+{
+	struct vfio_iommu_spapr_tce_create *args;
+	struct state before;
+	struct vfio vfio;
+
+	args = (void *)vfio_memory(vfio_page_size());
+	args->argsz = sizeof(*args);
+	args->page_shift = PAGE_SHIFT;
+	args->window_size = SIZE;
+	args->levels = LEVELS;
+	mprotect(args, vfio_page_size(), PROT_READ);
+
+	open_empty(&vfio);
+	before = state_now();
+	CHECK_EQ(vfio_ioctl(vfio.container, CREATE, args), -EFAULT);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_remove(vfio.container, 0), -EINVAL);
+	CHECK_EQ(create(&vfio), 0);
+	vfio_close(&vfio);
+	munmap(args, vfio_page_size());
+}
+
+static void test_third(void)
+{
+	struct state before;
+	struct vfio vfio;
+
+	open_empty(&vfio);
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_EQ(create(&vfio), 0);
+	before = state_now();
+	CHECK_EQ(create(&vfio), -ENOSPC);
+	CHECK_STATE(&before);
+
+	/* A place that becomes free can be had again. */
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_STATE(&before);
+	CHECK_EQ(create(&vfio), -ENOSPC);
+	vfio_close(&vfio);
+}
+
+static void test_starts(void)
+{
+	struct vfio vfio;
+	__u64 start;
+
+	open_empty(&vfio);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, &start),
+		 0);
+	CHECK_EQ(start, 0);
+	CHECK_EQ(vfio_create(vfio.container, 16, SIZE, LEVELS, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, 16, SIZE, LEVELS, &start), 0);
+	CHECK_EQ(start, 0);
+	vfio_close(&vfio);
+}
+
+static void test_default_first(void)
+{
+	struct vfio vfio;
+	__u64 start;
+
+	/* The default window has the first place, though nobody used it yet. */
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, &start),
+		 0);
+	CHECK_EQ(start, WINDOW1_START);
+	CHECK_EQ(create(&vfio), -ENOSPC);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	vfio_close(&vfio);
+}
+
+static void test_default_removed_before(void)
+{
+	struct state before;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	before = state_now();
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_remove(vfio.container, 0), -EINVAL);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+static const struct remove_refusal {
+	const char *what;
+	int error;
+	__u64 start;
+	unsigned int flags;
+	int argsz;
+	bool null;
+	bool ours;
+} remove_refusals[] = {
+	{ "a bad address of its own", -EFAULT, .null = true },
+	{ "a short argsz", -EINVAL, .argsz = -1 },
+	{ "flags", -EINVAL, .flags = 1 },
+	{ "an address where no window is", -EINVAL, .start = NOWHERE },
+	{ "the first address behind a window", -EINVAL, .start = SIZE },
+	{ "the last address of all", -EINVAL, .start = ~0ULL },
+	{ "an address in the first window that is not its first", -EINVAL,
+	  .start = 4096, .ours = true },
+	{ "an address in the second window that is not its first", -EINVAL,
+	  .start = WINDOW1_START + 65536, .ours = true },
+};
+
+static void test_remove_refusal(const void *data)
+{
+	const struct remove_refusal *refusal = data;
+	struct vfio_iommu_spapr_tce_remove args = {
+		.argsz = sizeof(args) + refusal->argsz,
+		.flags = refusal->flags,
+		.start_addr = refusal->start,
+	};
+	struct state before;
+	struct vfio vfio;
+
+	open_empty(&vfio);
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_EQ(create(&vfio), 0);
+	before = state_now();
+	CHECK_EQ(vfio_ioctl(vfio.container, REMOVE,
+			    refusal->null ? NULL : &args), refusal->error);
+	CHECK_STATE(&before);
+	/* Both are there. */
+	CHECK_EQ(create(&vfio), -ENOSPC);
+	vfio_close(&vfio);
+}
+
+static void test_remove_twice(void)
+{
+	struct state before;
+	struct vfio vfio;
+
+	open_empty(&vfio);
+	CHECK_EQ(create(&vfio), 0);
+	before = state_now();
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), -EINVAL);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+static void test_again_and_again(void)
+{
+	size_t page = vfio_page_size();
+	unsigned char *memory = vfio_memory(page);
+	struct state before;
+	struct vfio vfio;
+	int round;
+
+	open_empty(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	before = state_now();
+	for (round = 0; round < ROUNDS; round++) {
+		/* Not the same window each time. */
+		if (!CHECK_EQ(vfio_create(vfio.container, 12, SIZE << round % 8,
+					  2 + round % 2, NULL), 0))
+			break;
+		CHECK_EQ(vfio_map(vfio.container, round * page, memory, page,
+				  MAP_BOTH), 0);
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	}
+	CHECK_STATE(&before);
+	/* What was mapped is not mapped any more. */
+	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
+	vfio_close(&vfio);
+	munmap(memory, page);
+}
+
+static void test_remove_one_of_two(void)
+{
+	size_t page = vfio_page_size();
+	unsigned char *memory = vfio_memory(2 * page);
+	struct vfio vfio;
+
+	open_empty(&vfio);
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	CHECK_EQ(vfio_register(vfio.container, memory + page, page), 0);
+	CHECK_EQ(vfio_map(vfio.container, 0, memory, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio.container, WINDOW1_START, memory + page, page,
+			  MAP_BOTH), 0);
+
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
+	CHECK_MAPPED(WINDOW1_START, page >> PAGE_SHIFT);
+	CHECK_EQ(vfio_map(vfio.container, 0, memory + page, page, MAP_BOTH),
+		 -ENXIO);
+	CHECK_EQ(vfio_unmap(vfio.container, WINDOW1_START, page), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory + page, page), 0);
+	vfio_close(&vfio);
+	munmap(memory, 2 * page);
+}
+
+static void test_limit(void)
+{
+	__u64 charge = vfio_window_charge(31 - PAGE_SHIFT, LEVELS);
+	struct state before;
+	struct vfio vfio;
+
+	open_empty(&vfio);
+	before = state_now();
+	state_limit(charge - 1);
+	CHECK_EQ(create(&vfio), -ENOMEM);
+	CHECK_STATE(&before);
+	state_limit(charge);
+	CHECK_EQ(create(&vfio), 0);
+	CHECK_EQ(state_locked(), before.locked + charge);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_STATE(&before);
+	state_unlimit();
+	vfio_close(&vfio);
+}
+
+static void test_limit_default(void)
+{
+	size_t page = vfio_page_size();
+	unsigned char *memory = vfio_memory(page);
+	struct state before;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	before = state_now();
+	state_limit(1);
+	CHECK_EQ(vfio_map(vfio.container, 0, memory, page, MAP_BOTH), -ENOMEM);
+	CHECK_STATE(&before);
+	CHECK_EQ(create(&vfio), -ENOMEM);
+	CHECK_STATE(&before);
+	state_unlimit();
+
+	/* It was only put off. */
+	CHECK_EQ(vfio_map(vfio.container, 0, memory, page, MAP_BOTH), 0);
+	CHECK_MAPPED(0, page >> PAGE_SHIFT);
+	vfio_close(&vfio);
+	munmap(memory, page);
+}
+
+/* A page size and a number of levels that the platform offers or not. */
+static struct shape {
+	const char *page;
+	unsigned int page_shift;
+	unsigned int levels;
+} shapes[] = {
+	{ "4K", 12, 1 }, { "4K", 12, 2 }, { "4K", 12, 3 }, { "4K", 12, 4 },
+	{ "4K", 12, 5 },
+	{ "64K", 16, 1 }, { "64K", 16, 2 }, { "64K", 16, 3 }, { "64K", 16, 4 },
+	{ "2M", 21, 1 }, { "2M", 21, 2 }, { "2M", 21, 3 }, { "2M", 21, 4 },
+	{ "1G", 30, 1 }, { "1G", 30, 2 }, { "1G", 30, 3 },
+};
+
+/* Of a window of 2^@entries_shift pages. */
+static void check_shape(struct vfio *vfio, const struct shape *shape,
+			unsigned int entries_shift)
+{
+	__u64 size = 1ULL << (entries_shift + shape->page_shift);
+	__u64 charge = vfio_window_charge(entries_shift, shape->levels);
+	struct state before = state_now();
+	struct figures figures;
+	__u64 start;
+
+	CHECK_EQ(vfio_create(vfio->container, shape->page_shift, size,
+			     shape->levels, &start), 0);
+	CHECK_EQ(start, 0);
+	CHECK_EQ(state_locked(), before.locked + charge);
+
+	if (!tap_intree()) {
+		CHECK(figures_read(start, &figures));
+		CHECK_EQ(figures.page_shift, shape->page_shift);
+		CHECK_EQ(figures.levels, shape->levels);
+		CHECK_EQ(figures.window_bytes, size);
+		CHECK_EQ(figures.mapped_pages, 0);
+		CHECK_EQ((2 * figures.whole_table_bytes + vfio_page_size() - 1) /
+			 vfio_page_size(), charge);
+		/* The first level and nothing else. */
+		CHECK_EQ(figures.hw_bytes, 8ULL << figures.level_shift);
+		CHECK_EQ(figures.user_bytes, 0);
+	}
+
+	CHECK_EQ(vfio_remove(vfio->container, start), 0);
+	CHECK_STATE(&before);
+}
+
+static void test_shape(const void *data)
+{
+	const struct shape *shape = data;
+	struct vfio_iommu_spapr_tce_info info;
+	struct vfio vfio;
+
+	open_empty(&vfio);
+	CHECK_EQ(vfio_info(vfio.container, &info), 0);
+	if (!(info.ddw.pgsizes & 1ULL << shape->page_shift)) {
+		tap_skip("the platform has no such pages");
+	} else if (!vfio_levels_fit(shape->page_shift, 18, shape->levels)) {
+		/* There it is charged nevertheless. */
+		CHECK(tap_intree());
+		tap_skip("ours only");
+	} else {
+		check_shape(&vfio, shape, 9);
+		check_shape(&vfio, shape, 18);
+	}
+	vfio_close(&vfio);
+}
+
+/* The window of the project's origin: 2^46 bytes of 64K pages. */
+static void test_large(void)
+{
+	struct state before;
+	struct vfio vfio;
+	unsigned int i;
+
+	open_empty(&vfio);
+	before = state_now();
+	for (i = 2; i <= 4; i++) {
+		if (!vfio_levels_fit(16, 30, i))
+			continue;
+		CHECK_EQ(vfio_create(vfio.container, 16, BIT_ULL(46), i, NULL),
+			 0);
+		CHECK_EQ(state_locked(),
+			 before.locked + vfio_window_charge(30, i));
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+		CHECK_STATE(&before);
+	}
+	vfio_close(&vfio);
+}
+
+int main(void)
+{
+	size_t i;
+
+	state_watch();
+
+	for (i = 0; i < ARRAY_SIZE(create_refusals); i++)
+		tap_test_case(create_refusals[i].ours, test_create_refusal,
+			      &create_refusals[i], "TCE_CREATE refuses %s",
+			      create_refusals[i].what);
+	tap_test_ours("TCE_CREATE that cannot answer leaves no window behind",
+		      test_create_read_only);
+	tap_test("TCE_CREATE refuses a third window", test_third);
+	tap_test("windows begin at 0 and at 2^59", test_starts);
+	tap_test("TCE_CREATE makes the default window first",
+		 test_default_first);
+	tap_test("TCE_REMOVE of the default window before it is made",
+		 test_default_removed_before);
+	for (i = 0; i < ARRAY_SIZE(remove_refusals); i++)
+		tap_test_case(remove_refusals[i].ours, test_remove_refusal,
+			      &remove_refusals[i], "TCE_REMOVE refuses %s",
+			      remove_refusals[i].what);
+	tap_test("TCE_REMOVE refuses a window that was removed",
+		 test_remove_twice);
+	tap_test("TCE_REMOVE leaves the other window and its mappings alone",
+		 test_remove_one_of_two);
+	tap_test("windows made and removed 100 times leave nothing behind",
+		 test_again_and_again);
+	tap_test("TCE_CREATE respects RLIMIT_MEMLOCK to the page", test_limit);
+	tap_test("the default window respects RLIMIT_MEMLOCK too",
+		 test_limit_default);
+	for (i = 0; i < ARRAY_SIZE(shapes); i++)
+		tap_test_case(false, test_shape, &shapes[i],
+			      "a window of %s pages with %u level%s is made, charged and removed",
+			      shapes[i].page, shapes[i].levels,
+			      shapes[i].levels > 1 ? "s" : "");
+	tap_test("a window of 2^46 bytes of 64K pages", test_large);
+
+	return tap_main();
+}
