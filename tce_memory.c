@@ -16,14 +16,19 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include <asm/iommu.h>
 #include <asm/mmu_context.h>
 #include <asm/tce.h>
 
 #include "tce_memory.h"
 #include "tce_pages.h"
+#include "tce_table.h"
 
-/* Pages that are counted between two looks at the scheduler. */
-#define TCE_MEMORY_BATCH	256
+/* In an owner: the kernel's region, not the container's. */
+#define TCE_OWNER_KERNEL	BIT_ULL(0)
+
+/* In an owner: a region, not a user-space address. */
+#define TCE_OWNER_REGION	BIT_ULL(63)
 
 /**
  * struct tce_region - a region that the container has registered
@@ -31,6 +36,7 @@
  * @first: first user-space address
  * @last: last user-space address
  * @mem: the kernel's region, on which this holds a use
+ * @mapped: IOMMU pages of it that are mapped and counted here
  * @orphan: in tce_orphans, when its container has gone
  * @mm: of an orphan, the address space, mmgrab()bed
  */
@@ -39,6 +45,7 @@ struct tce_region {
 	unsigned long first;
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
+	atomic_long_t mapped;
 	struct list_head orphan;
 	struct mm_struct *mm;
 };
@@ -159,7 +166,9 @@ int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size)
 	down_write(&memory->lock);
 	region = tce_region_find(memory, ua);
 	if (region && region->first == ua && region->last == ua + size - 1) {
-		ret = mm_iommu_put(memory->pages.mm, region->mem);
+		ret = -EBUSY;
+		if (!atomic_long_read(&region->mapped))
+			ret = mm_iommu_put(memory->pages.mm, region->mem);
 		if (!ret) {
 			rb_erase(&region->node, &memory->regions);
 			kfree(region);
@@ -201,6 +210,8 @@ void tce_memory_unregister_all(struct tce_memory *memory)
 	down_write(&memory->lock);
 	rbtree_postorder_for_each_entry_safe(region, next, &memory->regions,
 					     node) {
+		/* The container has nothing mapped, and KVM counts elsewhere. */
+		WARN_ON_ONCE(atomic_long_read(&region->mapped));
 		if (mm_iommu_put(memory->pages.mm, region->mem))
 			tce_orphan_add(region, memory->pages.mm);
 		else
@@ -213,169 +224,269 @@ void tce_memory_unregister_all(struct tce_memory *memory)
 	tce_orphans_put(memory->pages.mm);
 }
 
-/*
- * Finds the kernel's region of a page, and the page's physical address. The
- * caller holds the lock, and is in an RCU section unless the page is counted:
- * a region that somebody else has registered may be going.
- */
-static struct mm_iommu_table_group_mem_t *
-tce_memory_find(struct tce_memory *memory, unsigned long ua,
-		unsigned int page_shift, unsigned long *hpa)
-{
-	struct tce_region *region = tce_region_find(memory, ua);
-	struct mm_iommu_table_group_mem_t *mem;
-
-	if (region)
-		mem = region->mem;
-	else
-		mem = mm_iommu_lookup(memory->pages.mm, ua, 1UL << page_shift);
-	if (!mem || mm_iommu_ua_to_hpa(mem, ua, page_shift, hpa))
-		return NULL;
-
-	return mem;
-}
-
 static struct tce_memory *tce_memory_of(struct tce_pages *pages)
 {
 	return container_of(pages, struct tce_memory, pages);
+}
+
+/**
+ * struct tce_segment - pages of a run that have the same owner
+ * @mem: the kernel's region
+ * @region: the container's region, if it is one of its own
+ * @count: number of IOMMU pages
+ */
+struct tce_segment {
+	struct mm_iommu_table_group_mem_t *mem;
+	struct tce_region *region;
+	unsigned long count;
+};
+
+static u64 tce_segment_owner(const struct tce_segment *segment)
+{
+	if (segment->region)
+		return (unsigned long)segment->region;
+
+	return (unsigned long)segment->mem | TCE_OWNER_KERNEL;
+}
+
+/*
+ * The registered pages from page @first of a run on, as far as they have one
+ * owner. Returns false if the first is not registered. Pages that others have
+ * registered may be going, unless they are counted or this is in an RCU section.
+ */
+static bool tce_memory_segment(struct tce_run *run, unsigned long first,
+			       struct tce_segment *segment)
+{
+	struct tce_memory *memory = tce_memory_of(run->pages);
+	unsigned long ua = run->ua + (first << run->page_shift);
+	unsigned long size = 1UL << run->page_shift;
+	struct tce_region *region = run->hint;
+	struct rb_node *next;
+
+	lockdep_assert_held_read(&memory->lock);
+
+	/* Runs go upwards: the same region, or the next one. */
+	if (region && ua > region->last) {
+		next = rb_next(&region->node);
+		region = next ? rb_entry(next, struct tce_region, node) : NULL;
+	}
+	if (!region || ua < region->first || ua > region->last)
+		region = tce_region_find(memory, ua);
+
+	segment->region = region;
+	if (region) {
+		run->hint = region;
+		segment->mem = region->mem;
+		segment->count = min(run->count - first,
+				     (region->last - ua + 1) >> run->page_shift);
+	} else {
+		segment->mem = mm_iommu_lookup(memory->pages.mm, ua, size);
+		segment->count = 1;
+	}
+
+	return segment->mem && segment->count;
+}
+
+static void tce_segment_uncount(const struct tce_segment *segment)
+{
+	if (segment->region)
+		atomic_long_sub(segment->count, &segment->region->mapped);
+	else
+		mm_iommu_mapped_dec(segment->mem);
+}
+
+/* The container's own regions are held by the lock, the others by the count. */
+static int tce_segment_count(struct tce_run *run, unsigned long first,
+			     struct tce_segment *segment)
+{
+	unsigned long ua = run->ua + (first << run->page_shift);
+	unsigned long hpa;
+	int ret = -EINVAL;
+
+	rcu_read_lock();
+	if (tce_memory_segment(run, first, segment) &&
+	    !mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa))
+		ret = 0;
+	if (!ret && segment->region)
+		atomic_long_add(segment->count, &segment->region->mapped);
+	else if (!ret && mm_iommu_mapped_inc(segment->mem))
+		ret = -EINVAL;
+	rcu_read_unlock();
+
+	return ret;
+}
+
+/* Un-counts the pages of a run from @first on, up to @end. */
+static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
+				   unsigned long end)
+{
+	struct tce_segment segment;
+
+	while (first < end && tce_memory_segment(run, first, &segment)) {
+		segment.count = min(segment.count, end - first);
+		tce_segment_uncount(&segment);
+		first += segment.count;
+	}
+	WARN_ON_ONCE(first < end);
+}
+
+static void tce_memory_unuse(struct tce_run *run, unsigned long first)
+{
+	tce_memory_unuse_range(run, first, run->count);
+}
+
+static void tce_memory_done(struct tce_run *run)
+{
+	up_read(&tce_memory_of(run->pages)->lock);
+}
+
+static int tce_memory_use(struct tce_run *run)
+{
+	struct tce_segment segment;
+	unsigned long i = 0;
+	int ret = 0;
+
+	down_read(&tce_memory_of(run->pages)->lock);
+	for (; i < run->count && !ret; i += segment.count) {
+		cond_resched();
+		ret = fatal_signal_pending(current) ? -EINTR :
+		      tce_segment_count(run, i, &segment);
+		if (ret)
+			break;
+		run->owner = segment.count == run->count ?
+			     tce_segment_owner(&segment) : TCE_OWNER_EACH;
+	}
+	if (ret) {
+		tce_memory_unuse_range(run, 0, i);
+		tce_memory_done(run);
+	}
+
+	return ret;
+}
+
+static void tce_memory_translate(struct tce_run *run, unsigned long first,
+				 unsigned int count, struct tce_entry *entries)
+{
+	u64 perm = iommu_direction_to_tce_perm(run->direction);
+	unsigned long ua = run->ua + (first << run->page_shift);
+	unsigned long size = 1UL << run->page_shift;
+	struct tce_entry *end = entries + count;
+	struct tce_segment segment;
+	unsigned long hpa;
+	u64 owner;
+
+	while (entries < end) {
+		struct tce_entry *segment_end;
+
+		if (WARN_ON_ONCE(!tce_memory_segment(run, first, &segment)))
+			return;
+
+		owner = tce_segment_owner(&segment);
+		segment_end = entries + min(segment.count,
+					    (unsigned long)(end - entries));
+		first += segment_end - entries;
+		while (entries < segment_end) {
+			mm_iommu_ua_to_hpa(segment.mem, ua, run->page_shift, &hpa);
+			hpa |= perm;
+			/* IOMMU pages in one kernel page follow each other. */
+			do {
+				entries->tce = hpa;
+				entries->owner = owner;
+				entries++;
+				hpa += size;
+				ua += size;
+			} while (entries < segment_end && !PAGE_ALIGNED(ua));
+		}
+	}
 }
 
 /*
  * The device could write to the page until the kill, so this is early; the page
  * stays pinned, thus dirty, until it is un-counted after the kill.
  */
-static void tce_memory_dirty(u64 tce)
+static void tce_memory_dirty(const struct tce_entry *entries,
+			     unsigned int count, bool memory)
 {
-	if ((tce & TCE_PCI_WRITE) && pfn_valid(PHYS_PFN(tce)))
-		SetPageDirty(pfn_to_page(PHYS_PFN(tce)));
+	unsigned long last = 0, pfn;
+	struct page *page;
+
+	for (; count; count--, entries++) {
+		if (!(entries->tce & TCE_PCI_WRITE))
+			continue;
+
+		pfn = PHYS_PFN(entries->tce);
+		if (pfn == last || !(memory || pfn_valid(pfn)))
+			continue;
+
+		last = pfn;
+		page = pfn_to_page(pfn);
+		if (!PageDirty(page))
+			SetPageDirty(page);
+	}
 }
 
-static bool tce_memory_retire(struct tce_retired *retired, u64 tce, u64 ua)
+static unsigned int tce_memory_retire(struct tce_retired *retired,
+				      const struct tce_entry *entries,
+				      unsigned int count)
 {
-	struct tce_memory *memory = tce_memory_of(retired->pages);
-	struct mm_iommu_table_group_mem_t *mem;
-	unsigned int last = retired->count;
-	unsigned long hpa;
+	unsigned int done = 0, last, n;
 
-	if (last) {
-		mem = retired->region[last - 1].mem;
-		if (!mm_iommu_ua_to_hpa(mem, ua, retired->page_shift, &hpa)) {
-			retired->region[last - 1].pages++;
-			goto dirty;
+	while (done < count) {
+		u64 owner = entries[done].owner;
+
+		for (n = 1; done + n < count; n++)
+			if (entries[done + n].owner != owner)
+				break;
+
+		last = retired->count;
+		if (!last || retired->owner[last - 1].word != owner) {
+			if (last == TCE_RETIRED_OWNERS)
+				break;
+			retired->owner[last].word = owner;
+			retired->owner[last].pages = 0;
+			retired->count = ++last;
 		}
+		retired->owner[last - 1].pages += n;
+
+		/* What the container has registered is memory. */
+		tce_memory_dirty(entries + done, n,
+				 (owner & TCE_OWNER_REGION) &&
+				 !(owner & TCE_OWNER_KERNEL));
+		done += n;
 	}
 
-	if (last == TCE_RETIRED_REGIONS)
-		return false;
+	return done;
+}
 
-	down_read(&memory->lock);
-	mem = tce_memory_find(memory, ua, retired->page_shift, &hpa);
-	up_read(&memory->lock);
+static void tce_memory_uncount(struct tce_pages *pages, u64 owner,
+			       unsigned long count, unsigned int page_shift)
+{
+	struct mm_iommu_table_group_mem_t *mem;
+	struct tce_region *region;
 
-	/* KVM writes the address after the entry; tce_table_sweep() finds it. */
-	if (mem) {
-		retired->region[last].mem = mem;
-		retired->region[last].pages = 1;
-		retired->count++;
+	if (!(owner & TCE_OWNER_REGION)) {
+		/* Counted, so it is there and stays. */
+		mem = mm_iommu_lookup(pages->mm, owner, 1UL << page_shift);
+	} else if (owner & TCE_OWNER_KERNEL) {
+		mem = (void *)(unsigned long)(owner & ~TCE_OWNER_KERNEL);
+	} else {
+		region = (void *)(unsigned long)owner;
+		atomic_long_sub(count, &region->mapped);
+		return;
 	}
-dirty:
-	tce_memory_dirty(tce);
 
-	return true;
+	while (mem && count--)
+		mm_iommu_mapped_dec(mem);
 }
 
 static void tce_memory_flush(struct tce_retired *retired)
 {
 	unsigned int i;
 
-	for (i = 0; i < retired->count; i++) {
-		while (retired->region[i].pages--)
-			mm_iommu_mapped_dec(retired->region[i].mem);
-	}
+	for (i = 0; i < retired->count; i++)
+		tce_memory_uncount(retired->pages, retired->owner[i].word,
+				   retired->owner[i].pages, retired->page_shift);
 	retired->count = 0;
-}
-
-static void tce_memory_unuse_range(const struct tce_run *run,
-				   unsigned long first, unsigned long end)
-{
-	unsigned long ua = run->ua + (first << run->page_shift);
-	struct tce_retired retired = {
-		.pages = run->pages,
-		.page_shift = run->page_shift,
-	};
-
-	for (; first < end; first++, ua += 1UL << run->page_shift) {
-		if (tce_memory_retire(&retired, 0, ua))
-			continue;
-		tce_memory_flush(&retired);
-		tce_memory_retire(&retired, 0, ua);
-	}
-	tce_memory_flush(&retired);
-}
-
-static void tce_memory_unuse(const struct tce_run *run, unsigned long first)
-{
-	tce_memory_unuse_range(run, first, run->count);
-}
-
-static int tce_memory_use(struct tce_run *run)
-{
-	struct tce_memory *memory = tce_memory_of(run->pages);
-	struct mm_iommu_table_group_mem_t *mem = NULL;
-	unsigned long ua = run->ua;
-	unsigned long hpa;
-	unsigned long i;
-	int ret = 0;
-
-	down_read(&memory->lock);
-	for (i = 0; i < run->count; i++, ua += 1UL << run->page_shift) {
-		if (!(i % TCE_MEMORY_BATCH)) {
-			cond_resched();
-			if (fatal_signal_pending(current)) {
-				ret = -EINTR;
-				break;
-			}
-		}
-
-		/* The last page's region is counted, so it may be tried again. */
-		rcu_read_lock();
-		if (!mem || mm_iommu_ua_to_hpa(mem, ua, run->page_shift, &hpa))
-			mem = tce_memory_find(memory, ua, run->page_shift, &hpa);
-		if (!mem || mm_iommu_mapped_inc(mem))
-			ret = -EINVAL;
-		rcu_read_unlock();
-		if (ret)
-			break;
-	}
-	up_read(&memory->lock);
-
-	if (ret)
-		tce_memory_unuse_range(run, 0, i);
-
-	return ret;
-}
-
-static void tce_memory_translate(const struct tce_run *run, unsigned long first,
-				 unsigned int count, unsigned long *hpa)
-{
-	struct tce_memory *memory = tce_memory_of(run->pages);
-	unsigned long ua = run->ua + (first << run->page_shift);
-	struct mm_iommu_table_group_mem_t *mem = NULL;
-	unsigned int i;
-
-	down_read(&memory->lock);
-	for (i = 0; i < count; i++, ua += 1UL << run->page_shift) {
-		if (mem && !mm_iommu_ua_to_hpa(mem, ua, run->page_shift, &hpa[i]))
-			continue;
-		mem = tce_memory_find(memory, ua, run->page_shift, &hpa[i]);
-		WARN_ON_ONCE(!mem);
-	}
-	up_read(&memory->lock);
-}
-
-/* Nothing was allocated for a run. */
-static void tce_memory_done(struct tce_run *run)
-{
 }
 
 /* The last window has gone, so KVM has mapped nothing any more either. */

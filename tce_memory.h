@@ -17,9 +17,18 @@
  * mapped cannot go. This is the container's end of it: which regions it has
  * registered, and counting and translating runs of pages.
  *
+ * Pages of the container's own regions are counted here, a run at a time; those
+ * of regions that others have registered, and those that KVM maps, are counted by
+ * the kernel, one by one. An entry's owner says which: the region here, the
+ * kernel's region with bit 0 set, or the user-space address that KVM wrote. The
+ * first two are kernel addresses, so bit 63 tells them from the third.
+ *
  * A page is counted before it is put into a table, and un-counted after it has
  * been taken out and the TCE killed: from then on its region may be
  * unregistered, unpinned and reused.
+ *
+ * The registrations stay as they are from &tce_pages_ops.use to
+ * &tce_pages_ops.done (a rwsem, held for reading).
  */
 
 struct tce_memory;
@@ -77,6 +86,9 @@ int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size);
 /**
  * tce_memory_unregister_all() - give all regions back
  * @memory: the object; the container has nothing mapped any more
+ *
+ * Regions of which somebody else has pages mapped, another container of the
+ * process or KVM, are given back when those go.
  *
  * Context: Process, may sleep.
  */

@@ -22,12 +22,12 @@
  * then on it may be unpinned and reused by anybody.
  */
 
-struct mm_iommu_table_group_mem_t;
 struct mm_struct;
+struct tce_entry;
 struct tce_pages;
 
-/* How many regions, or pages, one struct tce_retired gathers. */
-#define TCE_RETIRED_REGIONS	8
+/* How many owners, or pages, one struct tce_retired gathers. */
+#define TCE_RETIRED_OWNERS	8
 #define TCE_RETIRED_PAGES	16
 
 /**
@@ -37,7 +37,9 @@ struct tce_pages;
  * @count: number of IOMMU pages
  * @page_shift: IOMMU page size, as a shift
  * @direction: what the device may do; not DMA_NONE
+ * @owner: from &tce_pages_ops.use: whose all of them are, or TCE_OWNER_EACH
  * @hpas: physical addresses, if &tce_pages_ops.use had to find them
+ * @hint: where &tce_pages_ops.translate was last
  */
 struct tce_run {
 	struct tce_pages *pages;
@@ -45,15 +47,17 @@ struct tce_run {
 	unsigned long count;
 	unsigned int page_shift;
 	enum dma_data_direction direction;
+	u64 owner;
 	unsigned long *hpas;
+	void *hint;
 };
 
 /**
  * struct tce_retired - pages that are no longer in a table and wait for the kill
  * @pages: where they came from
  * @page_shift: IOMMU page size, as a shift
- * @count: number of regions in @region, or of pages in @tce
- * @region: registered regions, and how many pages of each
+ * @count: number of owners in @owner, or of pages in @tce
+ * @owner: owners of entries, and how many entries of each
  * @tce: the entries of pinned pages
  */
 struct tce_retired {
@@ -62,36 +66,37 @@ struct tce_retired {
 	unsigned int count;
 	union {
 		struct {
-			struct mm_iommu_table_group_mem_t *mem;
+			u64 word;
 			unsigned long pages;
-		} region[TCE_RETIRED_REGIONS];
+		} owner[TCE_RETIRED_OWNERS];
 		u64 tce[TCE_RETIRED_PAGES];
 	};
 };
 
 /**
  * struct tce_pages_ops - what can be done with pages
- * @use: makes sure that a run of pages stays; all or nothing. Process context,
- *       may sleep, reschedules. 0, -EINVAL, -EFAULT, -EPERM, -ENOMEM, or -EINTR
- *       if a fatal signal is pending
- * @translate: physical addresses of @count pages of a used run from page @first
- *             on. Process context, may sleep; cannot fail
+ * @use: makes sure that a run of pages stays, and sets its owner; all or nothing.
+ *       Process context, may sleep, reschedules. 0, -EINVAL, -EFAULT, -EPERM,
+ *       -ENOMEM, or -EINTR if a fatal signal is pending. After 0, @done follows
+ * @translate: the entries of @count pages of a used run from page @first on.
+ *             Cannot fail
  * @unuse: takes @use back for pages that never got into a table, from page
- *         @first on. Process context, may sleep
- * @done: frees what @use allocated for the run; the pages stay used. Any context
- * @retire: gathers a page that is no longer in a table: its entry and its
- *          user-space address, as far as they are known. False if there is no
- *          room: flush and try again. Process context, may sleep
+ *         @first on
+ * @done: the end of a run: what is in the table stays used
+ * @retire: gathers pages that are no longer in a table; how many of the @count
+ *          it had room for: flush and go on. Any context
  * @flush: lets go of what was gathered. Process context, may sleep
  * @free: the last reference has gone. Process context, may sleep
  */
 struct tce_pages_ops {
 	int (*use)(struct tce_run *run);
-	void (*translate)(const struct tce_run *run, unsigned long first,
-			  unsigned int count, unsigned long *hpa);
-	void (*unuse)(const struct tce_run *run, unsigned long first);
+	void (*translate)(struct tce_run *run, unsigned long first,
+			  unsigned int count, struct tce_entry *entries);
+	void (*unuse)(struct tce_run *run, unsigned long first);
 	void (*done)(struct tce_run *run);
-	bool (*retire)(struct tce_retired *retired, u64 tce, u64 ua);
+	unsigned int (*retire)(struct tce_retired *retired,
+			       const struct tce_entry *entries,
+			       unsigned int count);
 	void (*flush)(struct tce_retired *retired);
 	void (*free)(struct tce_pages *pages);
 };

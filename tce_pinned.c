@@ -10,10 +10,12 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include <asm/iommu.h>
 #include <asm/tce.h>
 
 #include "tce_pages.h"
 #include "tce_pinned.h"
+#include "tce_table.h"
 
 /* Pages that are pinned between two looks at the scheduler. */
 #define TCE_PINNED_BATCH	64
@@ -32,7 +34,7 @@ static void tce_pinned_unuse_range(const struct tce_run *run,
 		tce_pinned_unpin(run->hpas[first], false);
 }
 
-static void tce_pinned_unuse(const struct tce_run *run, unsigned long first)
+static void tce_pinned_unuse(struct tce_run *run, unsigned long first)
 {
 	tce_pinned_unuse_range(run, first, run->count);
 }
@@ -75,6 +77,9 @@ static int tce_pinned_use(struct tce_run *run)
 		run->hpas[i] = page_to_phys(page) + offset_in_page(ua);
 	}
 
+	/* The entries say it all. */
+	run->owner = TCE_OWNER_NONE;
+
 	return 0;
 
 undo:
@@ -84,20 +89,29 @@ undo:
 	return ret;
 }
 
-static void tce_pinned_translate(const struct tce_run *run, unsigned long first,
-				 unsigned int count, unsigned long *hpa)
+static void tce_pinned_translate(struct tce_run *run, unsigned long first,
+				 unsigned int count, struct tce_entry *entries)
 {
-	memcpy(hpa, run->hpas + first, count * sizeof(*hpa));
+	u64 perm = iommu_direction_to_tce_perm(run->direction);
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		entries[i].tce = run->hpas[first + i] | perm;
+		entries[i].owner = run->owner;
+	}
 }
 
-static bool tce_pinned_retire(struct tce_retired *retired, u64 tce, u64 ua)
+static unsigned int tce_pinned_retire(struct tce_retired *retired,
+				      const struct tce_entry *entries,
+				      unsigned int count)
 {
-	if (retired->count == TCE_RETIRED_PAGES)
-		return false;
+	unsigned int i;
 
-	retired->tce[retired->count++] = tce;
+	count = min(count, TCE_RETIRED_PAGES - retired->count);
+	for (i = 0; i < count; i++)
+		retired->tce[retired->count++] = entries[i].tce;
 
-	return true;
+	return count;
 }
 
 static void tce_pinned_flush(struct tce_retired *retired)

@@ -4,30 +4,17 @@
  * allocated when they are first needed. Contract and format: tce_table.h.
  */
 
-#include <linux/bitops.h>
 #include <linux/err.h>
-#include <linux/gfp.h>
-#include <linux/log2.h>
 #include <linux/math.h>
-#include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/spinlock.h>
 
 #include <asm/hvcall.h>
 #include <asm/iommu.h>
-#include <asm/tce.h>
 
-#include <kunit/static_stub.h>
-#include <kunit/visibility.h>
-
+#include "tce_level.h"
 #include "tce_table.h"
-
-#define TCE_PERM		((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
-
-/* A level is at least 4 KiB: TVE "TCE table size" (IODA2), skiboot too. */
-#define TCE_LEVEL_MIN_SHIFT	9
 
 /*
  * First address bit that the hardware does not translate, although the window
@@ -39,107 +26,13 @@
 /* The address bit that selects the window; no level may be indexed by it. */
 #define TCE_WINDOW_SELECT_BIT	59
 
-/* In the view: the entry is set, its user-space address is still to come. */
+/* Levels that are taken out of the tree with interrupts off. */
+#define TCE_TRIM_BATCH		64
+
+/* In the view: the entry is set, its owner is still to come. */
 #define TCE_VIEW_OPEN		cpu_to_be64(1)
 
-/**
- * struct tce_level - what software knows of one level
- * @used: entries that are set (leaf) or children (upper level), plus one for
- *        everybody who holds the level
- * @lock: in a leaf, makes entry, view and backing change together
- * @view: in a leaf, the user-space view, one big-endian address per entry
- */
-struct tce_level {
-	atomic_t used;
-	spinlock_t lock; /* entry, view, backing of a leaf change together */
-	__be64 *view;
-};
-
-/**
- * struct tce_block - memory of levels: a kernel page's worth, or one level
- * @node: in tce_table::partial while there are free places
- * @page: the memory; its page_private points back here
- * @busy: places that are taken, one bit each
- * @level: the levels by place
- *
- * Free places are zero.
- */
-struct tce_block {
-	struct list_head node;
-	struct page *page;
-	unsigned long busy;
-	struct tce_level level[];
-};
-
-/**
- * struct tce_table - a table
- * @geo: its shape
- * @nid: NUMA node of the levels
- * @backing: who else has the entries, if anybody
- * @root: the first level
- * @lock: protects @partial and tce_block::busy; taken in any context
- * @partial: blocks with free places
- * @depth_levels: hardware levels by depth
- * @user_levels: leaves with a view
- * @page_bytes: bytes taken from the page allocator
- * @meta_bytes: bytes of tce_block
- * @used: entries that are set
- */
-struct tce_table {
-	struct tce_geometry geo;
-	int nid;
-	struct tce_backing backing;
-	__be64 *root;
-	raw_spinlock_t lock;
-	struct list_head partial;
-	atomic_long_t depth_levels[TCE_TABLE_MAX_LEVELS];
-	atomic_long_t user_levels;
-	atomic_long_t page_bytes;
-	atomic_long_t meta_bytes;
-	atomic_long_t used;
-};
-
 /* Geometry */
-
-static unsigned int tce_level_bytes_shift(const struct tce_geometry *geo)
-{
-	return geo->level_shift + ilog2(sizeof(__be64));
-}
-
-static unsigned long tce_level_bytes(const struct tce_geometry *geo)
-{
-	return 1UL << tce_level_bytes_shift(geo);
-}
-
-static unsigned long tce_level_entries(const struct tce_geometry *geo)
-{
-	return 1UL << geo->level_shift;
-}
-
-/* Levels that share one kernel page. */
-static unsigned int tce_block_places(const struct tce_geometry *geo)
-{
-	return max(1UL, PAGE_SIZE >> tce_level_bytes_shift(geo));
-}
-
-static unsigned int tce_block_order(const struct tce_geometry *geo)
-{
-	return get_order(tce_level_bytes(geo));
-}
-
-/* Entries of the table below one entry of a level @height levels above leaves. */
-static unsigned long tce_span(const struct tce_geometry *geo,
-			      unsigned int height)
-{
-	return 1UL << (height * geo->level_shift);
-}
-
-static unsigned long tce_slot(const struct tce_geometry *geo,
-			      unsigned long index, unsigned int height)
-{
-	return (index >> (height * geo->level_shift)) &
-		(tce_level_entries(geo) - 1);
-}
 
 int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		      unsigned long entries, unsigned int levels)
@@ -210,202 +103,39 @@ u64 tce_geometry_whole_bytes(const struct tce_geometry *geo)
 	return bytes;
 }
 
-/* Entries */
-
-static bool tce_present(__be64 tce)
-{
-	return tce & cpu_to_be64(TCE_PERM);
-}
-
-static __be64 *tce_to_level(__be64 tce)
-{
-	return __va(be64_to_cpu(tce) & ~TCE_PERM);
-}
-
-static __be64 tce_from_level(const __be64 *tces)
-{
-	return cpu_to_be64(__pa(tces) | TCE_PERM);
-}
-
-/* The hardware reads before it writes, so write permission needs read too. */
-static __be64 tce_encode(u64 tce)
-{
-	if (tce & TCE_PCI_WRITE)
-		tce |= TCE_PCI_READ;
-
-	return cpu_to_be64(tce);
-}
-
-static __be64 tce_xchg(__be64 *ptce, __be64 tce)
-{
-	return (__force __be64)xchg((__force u64 *)ptce, (__force u64)tce);
-}
-
-static __be64 tce_cmpxchg(__be64 *ptce, __be64 old, __be64 new)
-{
-	return (__force __be64)cmpxchg((__force u64 *)ptce, (__force u64)old,
-				       (__force u64)new);
-}
-
-/* Memory of levels */
-
-/*
- * The only two places where the table takes and gives back pages; KUnit counts
- * there and lets them fail.
- */
-VISIBLE_IF_KUNIT struct page *tce_pages_alloc(int nid, gfp_t gfp,
-					      unsigned int order)
-{
-	KUNIT_STATIC_STUB_REDIRECT(tce_pages_alloc, nid, gfp, order);
-
-	return alloc_pages_node(nid, gfp, order);
-}
-
-VISIBLE_IF_KUNIT void tce_pages_free(struct page *page, unsigned int order)
-{
-	KUNIT_STATIC_STUB_REDIRECT(tce_pages_free, page, order);
-
-	__free_pages(page, order);
-}
-
-static size_t tce_block_size(const struct tce_geometry *geo)
-{
-	return struct_size_t(struct tce_block, level, tce_block_places(geo));
-}
-
-static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
-{
-	unsigned int order = tce_block_order(&table->geo);
-	size_t size = tce_block_size(&table->geo);
-	struct tce_block *block;
-	unsigned int i;
-
-	gfp |= __GFP_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
-	/* A user's wish for large levels is no reason to reclaim hard. */
-	if (order > PAGE_ALLOC_COSTLY_ORDER)
-		gfp |= __GFP_NORETRY;
-
-	block = kmalloc_node(size, gfp, table->nid);
-	if (!block)
-		return NULL;
-
-	block->page = tce_pages_alloc(table->nid, gfp, order);
-	if (!block->page) {
-		kfree(block);
-		return NULL;
-	}
-
-	for (i = 0; i < tce_block_places(&table->geo); i++)
-		spin_lock_init(&block->level[i].lock);
-
-	set_page_private(block->page, (unsigned long)block);
-	atomic_long_add(PAGE_SIZE << order, &table->page_bytes);
-	atomic_long_add(size, &table->meta_bytes);
-
-	return block;
-}
-
-static void tce_block_free(struct tce_table *table, struct tce_block *block)
-{
-	unsigned int order = tce_block_order(&table->geo);
-
-	atomic_long_sub(PAGE_SIZE << order, &table->page_bytes);
-	atomic_long_sub(tce_block_size(&table->geo), &table->meta_bytes);
-	set_page_private(block->page, 0);
-	tce_pages_free(block->page, order);
-	kfree(block);
-}
-
-/*
- * Takes a place in a partly used block, or in @fresh; NULL if there is none
- * and no @fresh.
- */
-static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
-{
-	unsigned int places = tce_block_places(&table->geo);
-	struct tce_block *block;
-	unsigned long flags;
-	__be64 *tces = NULL;
-	unsigned int place;
-
-	raw_spin_lock_irqsave(&table->lock, flags);
-	if (fresh)
-		list_add(&fresh->node, &table->partial);
-
-	block = list_first_entry_or_null(&table->partial, struct tce_block,
-					 node);
-	if (block) {
-		place = ffz(block->busy);
-		__set_bit(place, &block->busy);
-		if (hweight_long(block->busy) == places)
-			list_del_init(&block->node);
-		tces = page_address(block->page) +
-		       (place << tce_level_bytes_shift(&table->geo));
-	}
-	raw_spin_unlock_irqrestore(&table->lock, flags);
-
-	return tces;
-}
-
-static struct tce_block *tce_block_of(const __be64 *tces)
-{
-	return (struct tce_block *)page_private(virt_to_page(tces));
-}
-
-static unsigned int tce_place_of(const struct tce_geometry *geo,
-				 const __be64 *tces)
-{
-	return offset_in_page(tces) >> tce_level_bytes_shift(geo);
-}
-
-static struct tce_level *tce_level_of(const struct tce_table *table,
-				      const __be64 *tces)
-{
-	return &tce_block_of(tces)->level[tce_place_of(&table->geo, tces)];
-}
-
-static __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp)
-{
-	struct tce_block *block;
-	__be64 *tces;
-
-	tces = tce_place_take(table, NULL);
-	if (tces)
-		return tces;
-
-	block = tce_block_alloc(table, gfp);
-	if (!block)
-		return NULL;
-
-	return tce_place_take(table, block);
-}
-
-static void tce_level_free(struct tce_table *table, __be64 *tces)
-{
-	struct tce_block *block = tce_block_of(tces);
-	struct tce_level *level = tce_level_of(table, tces);
-	unsigned int place = tce_place_of(&table->geo, tces);
-	unsigned long flags;
-	bool empty;
-
-	memset(tces, 0, tce_level_bytes(&table->geo));
-	atomic_set(&level->used, 0);
-	level->view = NULL;
-
-	raw_spin_lock_irqsave(&table->lock, flags);
-	__clear_bit(place, &block->busy);
-	empty = !block->busy;
-	if (!list_empty(&block->node))
-		list_del_init(&block->node);
-	if (!empty)
-		list_add(&block->node, &table->partial);
-	raw_spin_unlock_irqrestore(&table->lock, flags);
-
-	if (empty)
-		tce_block_free(table, block);
-}
-
 /* The walk */
+
+/*
+ * Links @spare into @slot of an upper level, which the caller holds by nothing but
+ * RCU. Returns the level that is there then, NULL if the upper level is dead.
+ */
+static __be64 *tce_link(struct tce_table *table, __be64 *upper, __be64 *slot,
+			unsigned long index, unsigned int height,
+			__be64 **spare)
+{
+	struct tce_level *parent = tce_level_of(table, upper);
+	struct tce_level *level = tce_level_of(table, *spare);
+	__be64 tce;
+
+	if (!tce_level_hold(parent))
+		return NULL;
+
+	level->link = slot;
+	level->index = index & ~(tce_span(&table->geo, height) - 1);
+	level->depth = table->geo.levels - height;
+
+	/* A full barrier: the level is whole before it is seen. */
+	tce = tce_cmpxchg(slot, 0, tce_from_level(*spare));
+	if (tce_present(tce)) {
+		tce_level_put(table, parent, 1);
+		return tce_to_level(tce);
+	}
+
+	*spare = NULL;
+	atomic_long_inc(&table->depth_levels[level->depth]);
+
+	return level->tces;
+}
 
 /*
  * Walks to the leaf of @index. Where a level is missing, @spare goes in, if
@@ -416,35 +146,58 @@ static __be64 *tce_walk(struct tce_table *table, unsigned long index,
 			__be64 **spare)
 {
 	const struct tce_geometry *geo = &table->geo;
-	__be64 *tces = table->root;
 	unsigned int height;
+	__be64 *tces;
 
+again:
+	tces = table->root;
 	for (height = geo->levels - 1; height; height--) {
 		__be64 *slot = &tces[tce_slot(geo, index, height)];
 		__be64 tce = READ_ONCE(*slot);
 
-		if (!tce_present(tce)) {
-			struct tce_level *parent = tce_level_of(table, tces);
-
-			if (!spare || !*spare)
-				return NULL;
-
-			/* A full barrier: the level is zero before it is seen. */
-			atomic_inc(&parent->used);
-			tce = tce_cmpxchg(slot, 0, tce_from_level(*spare));
-			if (tce_present(tce)) {
-				atomic_dec(&parent->used);
-			} else {
-				tce = tce_from_level(*spare);
-				*spare = NULL;
-				atomic_long_inc(&table->depth_levels[geo->levels - height]);
-			}
+		if (tce_present(tce)) {
+			tces = tce_to_level(tce);
+			continue;
 		}
 
-		tces = tce_to_level(tce);
+		if (!spare || !*spare)
+			return NULL;
+
+		tces = tce_link(table, tces, slot, index, height, spare);
+		/* Dead: it is being taken out of the tree right now. */
+		if (!tces) {
+			cpu_relax();
+			goto again;
+		}
 	}
 
 	return tces;
+}
+
+/*
+ * Makes the last level on the way to @index idle, if nothing is in use below it:
+ * it may have been linked for a leaf that could not be allocated.
+ */
+static void tce_walk_undo(struct tce_table *table, unsigned long index)
+{
+	const struct tce_geometry *geo = &table->geo;
+	unsigned int height = geo->levels - 1;
+	__be64 *tces = table->root;
+	struct tce_level *level;
+
+	rcu_read_lock();
+	for (; height; height--) {
+		__be64 tce = READ_ONCE(tces[tce_slot(geo, index, height)]);
+
+		if (!tce_present(tce))
+			break;
+		tces = tce_to_level(tce);
+	}
+
+	level = tce_level_of(table, tces);
+	if (tce_level_hold(level))
+		tce_level_put(table, level, 1);
+	rcu_read_unlock();
 }
 
 /*
@@ -460,48 +213,25 @@ static __be64 *tce_leaf_hold(struct tce_table *table, unsigned long index,
 
 	for (;;) {
 		rcu_read_lock();
-		tces = tce_walk(table, index, &spare);
-		if (tces)
-			atomic_inc(&tce_level_of(table, tces)->used);
+		do {
+			tces = tce_walk(table, index, &spare);
+		} while (tces && !tce_level_hold(tce_level_of(table, tces)));
 		rcu_read_unlock();
 
 		if (tces || !gfp)
 			break;
 
 		spare = tce_level_alloc(table, gfp);
-		if (!spare)
+		if (!spare) {
+			tce_walk_undo(table, index);
 			return NULL;
+		}
 	}
 
 	if (spare)
 		tce_level_free(table, spare);
 
 	return tces;
-}
-
-/* Makes sure that a leaf, held by the caller, has a user-space view. */
-static __be64 *tce_leaf_view(struct tce_table *table, struct tce_level *leaf,
-			     gfp_t gfp)
-{
-	__be64 *view = READ_ONCE(leaf->view);
-	__be64 *old;
-
-	if (view || !gfp)
-		return view;
-
-	view = tce_level_alloc(table, gfp);
-	if (!view)
-		return NULL;
-
-	old = cmpxchg(&leaf->view, NULL, view);
-	if (old) {
-		tce_level_free(table, view);
-		return old;
-	}
-
-	atomic_long_inc(&table->user_levels);
-
-	return view;
 }
 
 /* Entries of the range [@index, @end) that lie in the leaf of @index. */
@@ -531,7 +261,7 @@ static __be64 *tce_cursor_walk(struct tce_cursor *cursor)
 	__be64 *tces = table->root;
 	__be64 tce;
 
-	while (atomic_read(&tce_level_of(table, tces)->used)) {
+	while (atomic_read(&tce_level_of(table, tces)->used) > 0) {
 		if (!height)
 			return tces;
 
@@ -569,6 +299,123 @@ static __be64 *tce_cursor_leaf(struct tce_cursor *cursor)
 	return tces;
 }
 
+/* Leaves: owners */
+
+/* Gives a leaf, held by the caller, a view. */
+static __be64 *tce_leaf_view(struct tce_table *table, struct tce_level *leaf,
+			     gfp_t gfp)
+{
+	/* Pairs with the cmpxchg() below: the view is zero when it is seen. */
+	__be64 *view = smp_load_acquire(&leaf->view);
+	__be64 *old;
+
+	if (view || !gfp)
+		return view;
+
+	view = tce_level_alloc(table, gfp);
+	if (!view)
+		return NULL;
+
+	/* Zero: all that is set belongs to leaf->owner. */
+	old = cmpxchg(&leaf->view, NULL, view);
+	if (old) {
+		tce_level_free(table, view);
+		return old;
+	}
+
+	atomic_long_inc(&table->user_levels);
+
+	return view;
+}
+
+/* Whether entries of @owner can be set now. The caller has the leaf's lock. */
+static bool tce_leaf_take_owner(struct tce_level *leaf, u64 owner)
+{
+	if (leaf->view)
+		return true;
+
+	if (!owner || (leaf->owner != owner && (leaf->set || leaf->claims)))
+		return false;
+
+	leaf->owner = owner;
+
+	return true;
+}
+
+/* Tries to make sure that entries of @owner can be set. */
+static bool tce_leaf_try_claim(struct tce_level *leaf, u64 owner)
+{
+	unsigned long flags;
+	bool claimed;
+
+	raw_spin_lock_irqsave(&leaf->lock, flags);
+	claimed = tce_leaf_take_owner(leaf, owner);
+	leaf->claims += claimed;
+	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+
+	return claimed;
+}
+
+/* Makes sure that entries of @owner can be set in a leaf that the caller holds. */
+static bool tce_leaf_claim(struct tce_table *table, struct tce_level *leaf,
+			   u64 owner, gfp_t gfp)
+{
+	while (!tce_leaf_try_claim(leaf, owner))
+		if (!tce_leaf_view(table, leaf, gfp))
+			return false;
+
+	return true;
+}
+
+static void tce_leaf_unclaim(struct tce_level *leaf)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&leaf->lock, flags);
+	leaf->claims--;
+	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+}
+
+/* Leaves: entries. The caller has the leaf's lock. */
+
+static __be64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
+{
+	__be64 owner = leaf->view ? READ_ONCE(leaf->view[slot]) : 0;
+
+	return owner ?: cpu_to_be64(leaf->owner);
+}
+
+/*
+ * Makes an entry @new, with @owner as its word in the view, if there is a view.
+ * Fails and changes nothing if the entry is open, or the backing refuses.
+ */
+static __always_inline int tce_leaf_set(struct tce_table *table,
+					struct tce_level *leaf,
+					unsigned long index, unsigned long slot,
+					__be64 new, __be64 owner,
+					__be64 *old, __be64 *old_owner)
+{
+	int ret;
+
+	*old_owner = tce_leaf_owner(leaf, slot);
+	if (unlikely(*old_owner == TCE_VIEW_OPEN))
+		return -EAGAIN;
+
+	*old = leaf->tces[slot];
+	if (table->backing.write) {
+		ret = table->backing.write(table->backing.data, index,
+					   be64_to_cpu(new));
+		if (ret)
+			return ret;
+	}
+
+	WRITE_ONCE(leaf->tces[slot], new);
+	if (leaf->view)
+		WRITE_ONCE(leaf->view[slot], owner);
+
+	return 0;
+}
+
 /* The table */
 
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid)
@@ -583,6 +430,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid)
 	table->nid = nid;
 	raw_spin_lock_init(&table->lock);
 	INIT_LIST_HEAD(&table->partial);
+	INIT_LIST_HEAD(&table->idle);
 
 	table->root = tce_level_alloc(table, GFP_KERNEL);
 	if (!table->root) {
@@ -600,41 +448,33 @@ void tce_table_set_backing(struct tce_table *table,
 	table->backing = *backing;
 }
 
-/* Sets an entry, in the backing first: it may refuse. */
-static int tce_entry_xchg(struct tce_table *table, __be64 *ptce,
-			  unsigned long index, __be64 new, __be64 *old)
+/* A level that nobody can reach, with its view. */
+static void tce_level_drop(struct tce_table *table, __be64 *tces)
 {
-	int ret;
+	struct tce_level *level = tce_level_of(table, tces);
 
-	if (table->backing.write) {
-		ret = table->backing.write(table->backing.data, index,
-					   be64_to_cpu(new));
-		if (ret)
-			return ret;
+	if (level->view) {
+		tce_level_free(table, level->view);
+		atomic_long_dec(&table->user_levels);
 	}
-
-	*old = tce_xchg(ptce, new);
-
-	return 0;
+	tce_level_free(table, tces);
 }
 
 static void tce_free_tree(struct tce_table *table, __be64 *tces,
 			  unsigned int height)
 {
-	struct tce_level *level = tce_level_of(table, tces);
-	unsigned long i;
+	int children = height ? atomic_read(&tce_level_of(table, tces)->used) : 0;
+	unsigned long slot;
 
-	if (!height && level->view)
-		tce_level_free(table, level->view);
-
-	for (i = 0; height && i < tce_level_entries(&table->geo); i++) {
-		if (!tce_present(tces[i]))
+	for (slot = 0; children && slot < tce_level_entries(&table->geo); slot++) {
+		if (!tce_present(tces[slot]))
 			continue;
-		tce_free_tree(table, tce_to_level(tces[i]), height - 1);
+		tce_free_tree(table, tce_to_level(tces[slot]), height - 1);
+		children--;
 		cond_resched();
 	}
 
-	tce_level_free(table, tces);
+	tce_level_drop(table, tces);
 }
 
 void tce_table_destroy(struct tce_table *table)
@@ -654,23 +494,36 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
-static int tce_leaf_xchg(struct tce_table *table, __be64 *tces,
-			 unsigned long index, __be64 new, __be64 *old)
+/* One entry, by index: what exchange and swap have in common. */
+static int tce_leaf_exchange(struct tce_table *table, struct tce_level *leaf,
+			     unsigned long index, __be64 new, __be64 owner,
+			     __be64 *old, __be64 *old_owner)
 {
-	__be64 *ptce = &tces[tce_slot(&table->geo, index, 0)];
-	spinlock_t *lock = &tce_level_of(table, tces)->lock;
-	int ret;
+	unsigned long flags;
+	int change, ret;
 
-	if (!table->backing.write) {
-		*old = tce_xchg(ptce, new);
-		return 0;
+	raw_spin_lock_irqsave(&leaf->lock, flags);
+	ret = tce_leaf_set(table, leaf, index, tce_slot(&table->geo, index, 0),
+			   new, owner, old, old_owner);
+	if (!ret) {
+		change = tce_taken(new) - tce_taken(*old);
+		leaf->set += change;
+		if (change > 0)
+			atomic_inc(&leaf->used);
+		else if (change < 0)
+			tce_level_put(table, leaf, 1);
+		atomic_long_add(change, &table->used);
 	}
-
-	spin_lock(lock);
-	ret = tce_entry_xchg(table, ptce, index, new, old);
-	spin_unlock(lock);
+	raw_spin_unlock_irqrestore(&leaf->lock, flags);
 
 	return ret;
+}
+
+static bool tce_entry_valid(const struct tce_table *table, unsigned long index,
+			    unsigned long hpa)
+{
+	return index < table->geo.entries &&
+	       !(hpa & (BIT_ULL(table->geo.page_shift) - 1));
 }
 
 int tce_table_exchange(struct tce_table *table, unsigned long index,
@@ -678,111 +531,70 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       bool alloc)
 {
 	u64 new = *hpa | iommu_direction_to_tce_perm(*direction);
+	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
+	int ret = alloc ? -ENOMEM : H_TOO_HARD;
 	bool set = *direction != DMA_NONE;
+	__be64 old = 0, old_owner;
 	struct tce_level *leaf;
 	__be64 *tces;
-	__be64 old = 0;
-	int ret = 0;
 
-	if (index >= table->geo.entries ||
-	    (*hpa & (BIT_ULL(table->geo.page_shift) - 1)))
+	if (!tce_entry_valid(table, index, *hpa))
 		return -EINVAL;
 
-	rcu_read_lock();
-	if (set)
-		tces = tce_leaf_hold(table, index, alloc ? GFP_NOWAIT : 0);
-	else
-		tces = tce_walk(table, index, NULL);
-	if (!tces && set) {
-		rcu_read_unlock();
-		return alloc ? -ENOMEM : H_TOO_HARD;
+	tces = tce_leaf_hold(table, index, set ? gfp : 0);
+	leaf = tces ? tce_level_of(table, tces) : NULL;
+	if (!set) {
+		ret = leaf ? tce_leaf_exchange(table, leaf, index, 0, 0, &old,
+					       &old_owner) : 0;
+	} else if (leaf && tce_leaf_claim(table, leaf, TCE_OWNER_NONE, gfp)) {
+		ret = tce_leaf_exchange(table, leaf, index, tce_encode(new),
+					cpu_to_be64(TCE_OWNER_NONE), &old,
+					&old_owner);
+		tce_leaf_unclaim(leaf);
 	}
-
-	if (tces) {
-		leaf = tce_level_of(table, tces);
-		ret = tce_leaf_xchg(table, tces, index,
-				    set ? tce_encode(new) : 0, &old);
-
-		/* The hold of a set is the count of the new entry. */
-		if (ret)
-			atomic_sub(set, &leaf->used);
-		else if (tce_present(old))
-			atomic_dec(&leaf->used);
-		if (!ret)
-			atomic_long_add(set - tce_present(old), &table->used);
-	}
-	rcu_read_unlock();
+	if (leaf)
+		tce_level_put(table, leaf, 1);
 
 	if (!ret) {
 		*hpa = be64_to_cpu(old) & ~TCE_PERM;
 		*direction = iommu_tce_direction(be64_to_cpu(old));
 	}
-
-	return ret;
-}
-
-/* The part of tce_table_swap() that needs the leaf's lock. */
-static int tce_leaf_swap(struct tce_table *table, __be64 *tces,
-			 unsigned long index, __be64 new, __be64 *old,
-			 __be64 *ua)
-{
-	struct tce_level *leaf = tce_level_of(table, tces);
-	unsigned long slot = tce_slot(&table->geo, index, 0);
-	__be64 *place = leaf->view ? &leaf->view[slot] : NULL;
-	int ret;
-
-	lockdep_assert_held(&leaf->lock);
-
-	if (!place && tce_present(new))
-		return H_TOO_HARD;
-
-	*ua = place ? READ_ONCE(*place) : 0;
-	if (*ua == TCE_VIEW_OPEN)
-		return -EAGAIN;
-
-	ret = tce_entry_xchg(table, &tces[slot], index, new, old);
-	if (!ret && place)
-		WRITE_ONCE(*place, tce_present(new) ? TCE_VIEW_OPEN : 0);
 
 	return ret;
 }
 
 int tce_table_swap(struct tce_table *table, unsigned long index,
 		   unsigned long *hpa, enum dma_data_direction *direction,
-		   u64 *ua)
+		   u64 *owner)
 {
-	u64 new = *hpa | iommu_direction_to_tce_perm(*direction);
-	bool set = *direction != DMA_NONE;
-	__be64 old = 0, old_ua = 0;
-	struct tce_level *leaf;
+	__be64 new = tce_encode(*hpa | iommu_direction_to_tce_perm(*direction));
+	__be64 old = 0, old_owner = 0;
 	__be64 *tces;
-	int ret;
+	int ret = 0;
 
-	if (index >= table->geo.entries ||
-	    (*hpa & (BIT_ULL(table->geo.page_shift) - 1)))
+	if (!tce_entry_valid(table, index, *hpa))
 		return -EINVAL;
 
-	rcu_read_lock();
-	tces = tce_walk(table, index, NULL);
+	tces = tce_leaf_hold(table, index, 0);
+	if (!tces && tce_taken(new))
+		return H_TOO_HARD;
+
 	if (tces) {
-		leaf = tce_level_of(table, tces);
-		atomic_add(set, &leaf->used);
-		spin_lock(&leaf->lock);
-		ret = tce_leaf_swap(table, tces, index,
-				    set ? tce_encode(new) : 0, &old, &old_ua);
-		spin_unlock(&leaf->lock);
-		atomic_sub(ret ? set : tce_present(old), &leaf->used);
-		if (!ret)
-			atomic_long_add(set - tce_present(old), &table->used);
-	} else {
-		ret = set ? H_TOO_HARD : 0;
+		struct tce_level *leaf = tce_level_of(table, tces);
+
+		if (tce_taken(new) && !READ_ONCE(leaf->view))
+			ret = H_TOO_HARD;
+		else
+			ret = tce_leaf_exchange(table, leaf, index, new,
+						tce_taken(new) ? TCE_VIEW_OPEN : 0,
+						&old, &old_owner);
+		tce_level_put(table, leaf, 1);
 	}
-	rcu_read_unlock();
 
 	if (!ret) {
 		*hpa = be64_to_cpu(old) & ~TCE_PERM;
 		*direction = iommu_tce_direction(be64_to_cpu(old));
-		*ua = be64_to_cpu(old_ua);
+		*owner = tce_taken(old) ? be64_to_cpu(old_owner) : 0;
 	}
 
 	return ret;
@@ -810,6 +622,7 @@ __be64 *tce_table_view(struct tce_table *table, unsigned long index, bool alloc)
 	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
 	struct tce_level *leaf;
 	__be64 *tces, *view;
+	bool keep = false;
 
 	if (index >= table->geo.entries)
 		return NULL;
@@ -820,7 +633,11 @@ __be64 *tce_table_view(struct tce_table *table, unsigned long index, bool alloc)
 
 	leaf = tce_level_of(table, tces);
 	view = tce_leaf_view(table, leaf, gfp);
-	atomic_dec(&leaf->used);
+	if (view && !READ_ONCE(leaf->shared))
+		keep = !xchg(&leaf->shared, 1);
+	/* The first place that is given out keeps the hold. */
+	if (!keep)
+		tce_level_put(table, leaf, 1);
 
 	return view ? &view[tce_slot(&table->geo, index, 0)] : NULL;
 }
@@ -833,7 +650,7 @@ static bool tce_range_valid(const struct tce_table *table, unsigned long index,
 }
 
 int tce_table_prepare(struct tce_table *table, unsigned long index,
-		      unsigned long count)
+		      unsigned long count, u64 owner)
 {
 	unsigned long start = index, end = index + count;
 	struct tce_level *leaf;
@@ -854,8 +671,8 @@ int tce_table_prepare(struct tce_table *table, unsigned long index,
 			goto undo;
 
 		leaf = tce_level_of(table, tces);
-		if (!tce_leaf_view(table, leaf, GFP_KERNEL)) {
-			atomic_dec(&leaf->used);
+		if (!tce_leaf_claim(table, leaf, owner, GFP_KERNEL)) {
+			tce_level_put(table, leaf, 1);
 			goto undo;
 		}
 
@@ -875,60 +692,72 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
 		      unsigned long count)
 {
 	unsigned long end = index + count;
-	__be64 *tces;
+	struct tce_level *leaf;
 
 	while (index < end) {
 		/* Held, so it is there and needs no RCU. */
-		tces = tce_walk(table, index, NULL);
-		atomic_dec(&tce_level_of(table, tces)->used);
+		leaf = tce_level_of(table, tce_walk(table, index, NULL));
+		tce_leaf_unclaim(leaf);
+		tce_level_put(table, leaf, 1);
 		index += tce_leaf_run(&table->geo, index, end);
 	}
 }
 
 /*
- * Sets entries of one leaf, which is held. Counts in @stored how many were set,
- * in @replaced how many of them were set before; fails at the one that cannot be.
+ * Sets entries of one leaf, which is held and locked. Counts in @stored how many
+ * were set, in @replaced how many of them were set before; fails at the one that
+ * cannot be.
  */
-static int tce_leaf_store(struct tce_table *table, __be64 *tces,
-			  unsigned long index, const struct tce_entry *new,
-			  unsigned int count, unsigned int *stored,
-			  struct tce_entry *old, unsigned int *replaced)
+static int tce_leaf_store_locked(struct tce_table *table,
+				 struct tce_level *leaf, unsigned long index,
+				 const struct tce_entry *new,
+				 unsigned int count, unsigned int *stored,
+				 struct tce_entry *old, unsigned int *replaced)
 {
-	struct tce_level *leaf = tce_level_of(table, tces);
 	unsigned long slot = tce_slot(&table->geo, index, 0);
 	unsigned int i, n = 0;
 	int ret = 0;
 
-	atomic_add(count, &leaf->used);
+	lockdep_assert_held(&leaf->lock);
 
-	spin_lock(&leaf->lock);
 	for (i = 0; i < count; i++) {
-		__be64 *place = &leaf->view[slot + i];
-		__be64 ua = READ_ONCE(*place);
-		__be64 tce;
+		__be64 tce, owner;
 
-		ret = -EAGAIN;
-		if (ua == TCE_VIEW_OPEN)
-			break;
-
-		ret = tce_entry_xchg(table, &tces[slot + i], index + i,
-				     tce_encode(new[i].tce), &tce);
+		ret = tce_leaf_set(table, leaf, index + i, slot + i,
+				   tce_encode(new[i].tce),
+				   cpu_to_be64(new[i].owner), &tce, &owner);
 		if (ret)
 			break;
 
-		if (tce_present(tce)) {
+		if (tce_taken(tce)) {
 			old[n].tce = be64_to_cpu(tce);
-			old[n].ua = be64_to_cpu(ua);
+			old[n].owner = be64_to_cpu(owner);
 			n++;
 		}
-		WRITE_ONCE(*place, cpu_to_be64(new[i].ua));
 	}
-	spin_unlock(&leaf->lock);
-
-	atomic_sub(count - i + n, &leaf->used);
-	atomic_long_add((long)i - n, &table->used);
+	leaf->set += i - n;
+	/* The caller holds the leaf, so this may come last. */
+	atomic_add(i - n, &leaf->used);
 	*stored = i;
 	*replaced = n;
+
+	return ret;
+}
+
+static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
+			  unsigned long index, const struct tce_entry *new,
+			  unsigned int count, unsigned int *stored,
+			  struct tce_entry *old, unsigned int *replaced)
+{
+	unsigned long flags;
+	int ret;
+
+	raw_spin_lock_irqsave(&leaf->lock, flags);
+	ret = tce_leaf_store_locked(table, leaf, index, new, count, stored, old,
+				    replaced);
+	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+
+	atomic_long_add((long)*stored - *replaced, &table->used);
 
 	return ret;
 }
@@ -938,6 +767,7 @@ int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
 {
 	struct tce_table *table = cursor->table;
 	unsigned int run, stored, n, total = 0, replaced = 0;
+	struct tce_level *leaf;
 	int ret = 0;
 
 	count = min_t(unsigned long, count, cursor->end - cursor->index);
@@ -945,15 +775,65 @@ int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
 		run = tce_leaf_run(&table->geo, cursor->index,
 				   cursor->index + count - total);
 		/* Prepared, so it is there and needs no RCU. */
-		ret = tce_leaf_store(table,
-				     tce_walk(table, cursor->index, NULL),
-				     cursor->index, new + total, run, &stored,
-				     old + replaced, &n);
+		leaf = tce_level_of(table, tce_walk(table, cursor->index, NULL));
+		ret = tce_leaf_store(table, leaf, cursor->index, new + total,
+				     run, &stored, old + replaced, &n);
 		cursor->index += stored;
 		replaced += n;
 	}
 
 	return total ? replaced : ret;
+}
+
+/* Whether none of these entries is open. The caller has the leaf's lock. */
+static bool tce_leaf_settled(const struct tce_level *leaf, unsigned long slot,
+			     unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; leaf->view && i < count; i++)
+		if (READ_ONCE(leaf->view[slot + i]) == TCE_VIEW_OPEN)
+			return false;
+
+	return true;
+}
+
+int tce_table_store_few(struct tce_cursor *cursor, const struct tce_entry *new,
+			unsigned int count, struct tce_entry *old)
+{
+	struct tce_table *table = cursor->table;
+	unsigned long index = cursor->index;
+	unsigned long slot = tce_slot(&table->geo, index, 0);
+	unsigned int stored = 0, replaced = 0;
+	struct tce_level *leaf;
+	unsigned long flags;
+	int ret = -EAGAIN;
+	__be64 *tces;
+
+	if (table->backing.write || tce_leaf_run(&table->geo, index,
+						 cursor->end) != count)
+		return -EAGAIN;
+
+	tces = tce_leaf_hold(table, index, 0);
+	if (!tces)
+		return -EAGAIN;
+
+	leaf = tce_level_of(table, tces);
+	raw_spin_lock_irqsave(&leaf->lock, flags);
+	if (tce_leaf_settled(leaf, slot, count) &&
+	    tce_leaf_take_owner(leaf, new->owner))
+		ret = tce_leaf_store_locked(table, leaf, index, new, count,
+					    &stored, old, &replaced);
+	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+	tce_level_put(table, leaf, 1);
+
+	if (ret)
+		return ret;
+
+	atomic_long_add((long)count - replaced, &table->used);
+	cursor->index = cursor->end;
+
+	return replaced;
 }
 
 /*
@@ -967,41 +847,44 @@ static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
 	struct tce_table *table = cursor->table;
 	struct tce_level *leaf = tce_level_of(table, tces);
 	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
+	unsigned long base = cursor->index - slot;
 	unsigned long end = slot + tce_leaf_run(&table->geo, cursor->index,
 						cursor->end);
 	unsigned int cleared = 0;
+	unsigned long flags;
 	int ret = 0;
 
-	spin_lock(&leaf->lock);
-	for (; slot < end && cleared < max; slot++, cursor->index++) {
-		__be64 *place = leaf->view ? &leaf->view[slot] : NULL;
-		__be64 ua = place ? READ_ONCE(*place) : 0;
-		__be64 tce;
+	raw_spin_lock_irqsave(&leaf->lock, flags);
+	for (; slot < end && cleared < max && leaf->set > cleared; slot++) {
+		__be64 tce, owner;
 
-		if (!tce_present(READ_ONCE(tces[slot])))
+		if (!tce_taken(tces[slot]))
 			continue;
 
-		ret = -EAGAIN;
-		if (ua == TCE_VIEW_OPEN)
+		ret = tce_leaf_set(table, leaf, base + slot, slot, 0, 0, &tce,
+				   &owner);
+		if (ret == -EAGAIN)
 			break;
-
-		ret = 0;
-		if (tce_entry_xchg(table, &tces[slot], cursor->index, 0, &tce) ||
-		    !tce_present(tce))
+		if (ret) {
+			ret = 0;
 			continue;
+		}
 
-		if (place)
-			WRITE_ONCE(*place, 0);
 		old[cleared].tce = be64_to_cpu(tce);
-		old[cleared].ua = be64_to_cpu(ua);
+		old[cleared].owner = be64_to_cpu(owner);
 		if (!cleared)
-			*first = cursor->index;
-		*last = cursor->index;
+			*first = base + slot;
+		*last = base + slot;
 		cleared++;
 	}
-	spin_unlock(&leaf->lock);
+	leaf->set -= cleared;
+	/* Nothing more is set here: what is left of the leaf is empty. */
+	if (!leaf->set && ret != -EAGAIN)
+		slot = end;
+	cursor->index = base + slot;
+	tce_level_put(table, leaf, cleared);
+	raw_spin_unlock_irqrestore(&leaf->lock, flags);
 
-	atomic_sub(cleared, &leaf->used);
 	atomic_long_sub(cleared, &table->used);
 
 	return cleared ?: ret;
@@ -1025,6 +908,84 @@ int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
 	rcu_read_unlock();
 
 	return ret;
+}
+
+unsigned int tce_table_idle(const struct tce_table *table)
+{
+	return READ_ONCE(table->idle_levels);
+}
+
+/*
+ * Takes an idle level out of the tree and puts it on @trimmed, the one above too
+ * if this was its last. Nothing happens if it is in use again.
+ */
+static void tce_level_unlink(struct tce_table *table, struct tce_level *level,
+			     struct list_head *trimmed)
+{
+	__be64 *link;
+
+	lockdep_assert_held(&table->lock);
+
+	do {
+		if (!list_empty(&level->idle)) {
+			list_del_init(&level->idle);
+			table->idle_levels--;
+		}
+		if (atomic_cmpxchg(&level->used, 0, TCE_LEVEL_DEAD))
+			break;
+
+		link = level->link;
+		WRITE_ONCE(*link, 0);
+		list_add(&level->idle, trimmed);
+		atomic_long_dec(&table->depth_levels[level->depth]);
+
+		/* Levels are aligned to their size. */
+		level = tce_level_of(table,
+				     PTR_ALIGN_DOWN(link,
+						    tce_level_bytes(&table->geo)));
+	} while (atomic_dec_and_test(&level->used) && level->link);
+}
+
+/* Unlinks what may go, a few levels at a time, as interrupts are off. */
+static bool tce_table_unlink(struct tce_table *table, unsigned int keep,
+			     struct list_head *trimmed)
+{
+	unsigned int i;
+
+	raw_spin_lock_irq(&table->lock);
+	for (i = 0; i < TCE_TRIM_BATCH && table->idle_levels > keep; i++)
+		tce_level_unlink(table,
+				 list_last_entry(&table->idle, struct tce_level,
+						 idle), trimmed);
+	raw_spin_unlock_irq(&table->lock);
+
+	return i == TCE_TRIM_BATCH;
+}
+
+void tce_table_trim(struct tce_table *table, unsigned int keep,
+		    void (*kill)(void *data, unsigned long index,
+				 unsigned long count),
+		    void *data)
+{
+	struct tce_level *level, *next;
+	LIST_HEAD(trimmed);
+
+	while (tce_table_unlink(table, keep, &trimmed))
+		cond_resched();
+
+	if (list_empty(&trimmed))
+		return;
+
+	list_for_each_entry(level, &trimmed, idle)
+		kill(data, level->index, 1);
+
+	synchronize_rcu();
+
+	list_for_each_entry_safe(level, next, &trimmed, idle) {
+		list_del_init(&level->idle);
+		tce_level_drop(table, level->tces);
+		cond_resched();
+	}
 }
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)

@@ -24,24 +24,29 @@
  * level has both bits set and the physical address of the next level. A word
  * with neither bit set translates nothing.
  *
+ * Each entry has an owner, a word that says to whom its page is to be given back;
+ * the table does not know what is in it. It is the user-space view of the table:
+ * KVM writes user-space addresses there. As long as all entries of a leaf have the
+ * same owner the leaf keeps it once.
+ *
  * Locking contract:
  *
  * - Operations on different indices may run in parallel without limit; levels
  *   go in by compare-and-exchange.
- * - tce_table_exchange(), tce_table_get() and tce_table_view() may be called
- *   from any context, interrupts off included. They take no lock, except
- *   tce_table_exchange() on a table with a backing.
- * - tce_table_store(), tce_table_clear() and tce_table_swap() on the same index
- *   exclude each other (by a spinlock of the leaf), so that entry and user-space
- *   view change together. tce_table_exchange() does not take part in that.
+ * - An entry, its owner and its backing change together, under a spinlock of the
+ *   leaf, which is taken with interrupts off.
  * - KVM sets an entry first and writes the user-space address after it, to the
  *   place that tce_table_view() gave it. In between the entry is open: the view
- *   says so, and nobody else changes the entry until the address is there.
+ *   says so, and nobody else changes the entry until the address is there. For a
+ *   TCE without permissions in a list of TCEs, KVM does all that too: the entry is
+ *   taken then, with an owner, although it translates nothing.
+ * - Levels that are not used any more stay, until tce_table_trim() takes them out
+ *   and frees them after a grace period of RCU. Every walk is inside an RCU
+ *   section or on leaves that are held.
  * - tce_table_destroy() is called when nobody can reach the table any more.
  *
  * A table may have a backing: somebody else, a hypervisor, has the entries that
- * the hardware walks, and this table is what software knows of them. Entry and
- * backing change together, under the leaf's spinlock.
+ * the hardware walks, and this table is what software knows of them.
  */
 
 /* The most levels that the hardware walks. */
@@ -78,7 +83,7 @@ struct tce_geometry {
  *
  * Context: Any.
  * Return: 0, or -EINVAL for a page size that no TVE can name, no or too many
- * levels, no entries, a window of 2^55 bytes or more (PHBs do not translate
+ * levels, no entries, a window of more than 2^54 bytes (PHBs do not translate
  * such addresses), levels that reach the address bit that selects the window
  * (bit 59), or a level larger than the page allocator's largest block.
  */
@@ -123,7 +128,7 @@ struct tce_depth_stats {
  * struct tce_table_stats - what a table takes now
  * @depth: the hardware levels by depth; [0] is the first level
  * @hw_bytes: bytes of all hardware levels
- * @user_levels: leaves that have a user-space view, number
+ * @user_levels: leaves that have a user-space view of their own, number
  * @user_bytes: bytes of the user-space view
  * @page_bytes: bytes taken from the page allocator for both of them; more than
  *              their sum while levels smaller than a page do not fill a page
@@ -142,14 +147,20 @@ struct tce_table_stats {
 	unsigned long used;
 };
 
+/* Owner of entries that belong to nobody. */
+#define TCE_OWNER_NONE		2ULL
+
+/* For tce_table_prepare(): entries with owners of their own. */
+#define TCE_OWNER_EACH		0ULL
+
 /**
  * struct tce_entry - an entry as software sees it
  * @tce: physical address and permission bits, CPU byte order; 0 for none
- * @ua: user-space address of the IOMMU page, 0 for none
+ * @owner: whose it is; 0 and 1 are no owners
  */
 struct tce_entry {
 	u64 tce;
-	u64 ua;
+	u64 owner;
 };
 
 /**
@@ -236,35 +247,35 @@ void *tce_table_root(const struct tce_table *table);
  * @direction: in: what the device may do, DMA_NONE to clear; out: the old one
  * @alloc: whether missing levels may be allocated, from atomic memory
  *
- * DMA_FROM_DEVICE sets the read permission too, as the hardware wants it.
- * Clearing never allocates, whatever @alloc says. The user-space view is not
- * touched.
+ * DMA_FROM_DEVICE sets the read permission too, as the hardware wants it. The
+ * entry belongs to nobody (TCE_OWNER_NONE). Clearing never allocates, whatever
+ * @alloc says.
  *
- * Context: Any, hard interrupts only if the table has no backing; with @alloc
- * false also where nothing may be allocated. Never sleeps, takes no lock that can
- * sleep.
+ * Context: Any; with @alloc false also where nothing may be allocated. Never
+ * sleeps, takes no lock that can sleep.
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
  * set; H_TOO_HARD (positive, asm/hvcall.h) if a level is missing and @alloc is
- * false; -ENOMEM if a level cannot be allocated; what the backing says. Nothing
- * is changed on failure, @hpa and @direction included.
+ * false; -ENOMEM if a level cannot be allocated; -EAGAIN if the entry is open;
+ * what the backing says. Nothing is changed on failure, @hpa and @direction
+ * included.
  */
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       unsigned long *hpa, enum dma_data_direction *direction,
 		       bool alloc);
 
 /**
- * tce_table_swap() - swap one entry and its user-space address
+ * tce_table_swap() - swap one entry and its owner
  * @table: the table
  * @index: the entry
  * @hpa: in: physical address, aligned to the IOMMU page; out: the old one, or 0
  * @direction: in: what the device may do, DMA_NONE to clear; out: the old one
- * @ua: out: the old user-space address, or 0
+ * @owner: out: the old owner, 0 if the entry was not taken
  *
  * As tce_table_exchange(), for a caller that has called tce_table_view() for the
- * entry and stores the new user-space address there afterwards. Nothing is
- * allocated.
+ * entry and stores the new owner there afterwards: also with DMA_NONE, if @hpa is
+ * not 0. Nothing is allocated.
  *
- * Context: Any but interrupts; takes the leaf's spinlock.
+ * Context: Any.
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
  * set; H_TOO_HARD (positive, asm/hvcall.h) if there is no leaf or no view to set
  * the entry in; -EAGAIN if the entry is open; what the backing says. Nothing is
@@ -272,7 +283,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
  */
 int tce_table_swap(struct tce_table *table, unsigned long index,
 		   unsigned long *hpa, enum dma_data_direction *direction,
-		   u64 *ua);
+		   u64 *owner);
 
 /**
  * tce_table_get() - read one entry
@@ -291,7 +302,8 @@ u64 tce_table_get(struct tce_table *table, unsigned long index);
  * @alloc: whether a missing leaf and its view may be allocated, from atomic
  *         memory
  *
- * The leaf that the place belongs to stays until the table is destroyed.
+ * The leaf that the place belongs to stays until the table is destroyed, because
+ * only then it is known that nobody has the place any more.
  *
  * Context: Any. Never sleeps.
  * Return: the place, for a big-endian user-space address; NULL for an index
@@ -306,17 +318,19 @@ __be64 *tce_table_view(struct tce_table *table, unsigned long index,
  * @table: the table
  * @index: first entry
  * @count: number of entries
+ * @owner: whose the entries will be, or TCE_OWNER_EACH
  *
- * Allocates the missing levels and user-space views, charged to the caller's
- * memory cgroup, and holds the leaves until tce_table_finish(). All or nothing
- * is held; levels that were allocated before a failure stay, empty.
+ * Allocates the missing levels, and views where a leaf gets more than one owner,
+ * charged to the caller's memory cgroup, and holds the leaves until
+ * tce_table_finish(). All or nothing is held; levels that were allocated before a
+ * failure stay, empty.
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0; -EINVAL if the range does not lie in the table; -ENOMEM; -EINTR if
  * a fatal signal is pending.
  */
 int tce_table_prepare(struct tce_table *table, unsigned long index,
-		      unsigned long count);
+		      unsigned long count, u64 owner);
 
 /**
  * tce_table_finish() - let go of what tce_table_prepare() held
@@ -331,16 +345,17 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
 
 /**
  * tce_table_store() - set entries of a range that has been prepared
- * @cursor: the place; moved past what was set. Its range is prepared.
+ * @cursor: the place; moved past what was set. Its range is prepared, for the
+ *          owners in @new
  * @new: entries to set, one after the other; permission bits as given, write
  *       permission implies read
  * @count: number of entries in @new, at most what is left of the range
- * @old: the entries that were set before, if any, room for @count
+ * @old: the entries that were set before, if any, room for @count; may be @new
  *
  * May stop before @count; what is left is for the next call. It fails only when
  * the first entry cannot be set.
  *
- * Context: Any but interrupts; takes the leaf's spinlock.
+ * Context: Any.
  * Return: number of entries in @old; -EAGAIN if the entry at @cursor is open;
  * what the backing says of it.
  */
@@ -349,24 +364,68 @@ int tce_table_store(struct tce_cursor *cursor,
 		    struct tce_entry *old);
 
 /**
+ * tce_table_store_few() - set a few entries of a range that was not prepared
+ * @cursor: the place; moved to the end of its range
+ * @new: entries to set, all with the same owner
+ * @count: number of entries: the whole range
+ * @old: the entries that were set before, if any, room for @count; may be @new
+ *
+ * All or nothing, and only if the range lies in a leaf that is there and takes the
+ * owner. Not for a table with a backing.
+ *
+ * Context: Any.
+ * Return: number of entries in @old; -EAGAIN if it cannot be done like this:
+ * nothing is changed then.
+ */
+int tce_table_store_few(struct tce_cursor *cursor, const struct tce_entry *new,
+			unsigned int count, struct tce_entry *old);
+
+/**
  * tce_table_clear() - clear entries of a range
  * @cursor: the place; moved past what was cleared
  * @old: the entries that were set, room for @max
  * @first: the index of the first entry in @old, if there is one
  * @last: the index of the last entry in @old, if there is one
- * @max: how many to clear at most
+ * @max: how many to clear at most, one or more
  *
  * Steps over holes at any depth and over entries that are not set, and over
  * entries that the backing does not let go of: those stay set. Entries in @old
  * all come from one leaf.
  *
- * Context: Any but interrupts; takes the leaf's spinlock. Never allocates.
+ * Context: Any. Never allocates.
  * Return: number of entries in @old; 0 at the end of the range; -EAGAIN if the
  * entry at @cursor is open.
  */
 int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
 		    unsigned long *first, unsigned long *last,
 		    unsigned int max);
+
+/**
+ * tce_table_idle() - levels that tce_table_trim() could take out
+ * @table: the table
+ *
+ * Context: Any.
+ * Return: their number, as of now.
+ */
+unsigned int tce_table_idle(const struct tce_table *table);
+
+/**
+ * tce_table_trim() - take unused levels out and free them
+ * @table: the table
+ * @keep: how many of those that became unused last may stay
+ * @kill: kills the TCEs of @count entries from @index on
+ * @data: for @kill
+ *
+ * In this order: the levels are taken out of the tree, @kill is called for each,
+ * a grace period of RCU passes, the levels are freed. An upper level goes with
+ * the last one below it.
+ *
+ * Context: Process, may sleep.
+ */
+void tce_table_trim(struct tce_table *table, unsigned int keep,
+		    void (*kill)(void *data, unsigned long index,
+				 unsigned long count),
+		    void *data);
 
 /**
  * tce_table_stats() - the table's memory figures

@@ -16,7 +16,6 @@
 #include <linux/workqueue.h>
 
 #include <asm/iommu.h>
-#include <asm/mmu_context.h>
 #include <asm/tce.h>
 
 #include "tce_debugfs.h"
@@ -26,10 +25,20 @@
 #include "tce_window.h"
 
 /* Entries that are exchanged between two looks at the scheduler. */
-#define TCE_WINDOW_BATCH	32
+#define TCE_WINDOW_BATCH	64
+
+/* So few entries are exchanged at once, if they can be. */
+#define TCE_WINDOW_FEW		16
 
 /* A hole this large, in entries, is not worth killing TCEs across. */
 #define TCE_KILL_GAP		512
+
+/*
+ * Empty levels that stay when something is unmapped, and for how long: what is
+ * mapped and unmapped at the edge of a level must not cost a level each time.
+ */
+#define TCE_WINDOW_IDLE		8
+#define TCE_WINDOW_IDLE_TIME	HZ
 
 /* Pages that KVM has unmapped and that may wait for its kill. */
 #define TCE_WINDOW_DEFERRED	32
@@ -40,11 +49,11 @@ static struct workqueue_struct *tce_window_wq;
 /**
  * struct tce_deferred - a page that KVM has unmapped and not yet killed
  * @index: its entry
- * @ua: its user-space address
+ * @owner: its owner
  */
 struct tce_deferred {
 	unsigned long index;
-	u64 ua;
+	u64 owner;
 };
 
 /**
@@ -59,6 +68,9 @@ struct tce_deferred {
  *                 locks
  * @deferred: what KVM has unmapped
  * @deferred_count: how much of it
+ * @closed: the creator has let go: nobody asks to settle any more, and empty
+ *          levels wait for the end
+ * @trim_work: frees empty levels
  * @free_work: frees the rest once the iommu_table has gone
  */
 struct tce_window {
@@ -70,6 +82,8 @@ struct tce_window {
 	spinlock_t deferred_lock; /* @deferred, @deferred_count */
 	struct tce_deferred deferred[TCE_WINDOW_DEFERRED];
 	unsigned int deferred_count;
+	bool closed;
+	struct delayed_work trim_work;
 	struct work_struct free_work;
 };
 
@@ -103,14 +117,54 @@ static void tce_window_wait(void)
 	schedule_timeout_uninterruptible(1);
 }
 
+/* Empty levels */
+
+/* Sees to it that empty levels go, soon or at once. */
+static void tce_window_trim(struct tce_window *window)
+{
+	unsigned int idle = tce_table_idle(window->table);
+
+	if (!idle || READ_ONCE(window->closed))
+		return;
+
+	if (idle > TCE_WINDOW_IDLE)
+		mod_delayed_work(tce_window_wq, &window->trim_work, 0);
+	else if (!delayed_work_pending(&window->trim_work))
+		queue_delayed_work(tce_window_wq, &window->trim_work,
+				   TCE_WINDOW_IDLE_TIME);
+}
+
+static void tce_window_kill_level(void *data, unsigned long index,
+				  unsigned long count)
+{
+	struct tce_window *window = data;
+	struct iommu_table *tbl = window->platform.tbl;
+
+	/* The work is over before the window's reference goes. */
+	iommu_tce_kill(tbl, tbl->it_offset + index, count);
+}
+
+static void tce_window_trim_work(struct work_struct *work)
+{
+	struct tce_window *window = container_of(to_delayed_work(work),
+						 struct tce_window, trim_work);
+	bool many = tce_table_idle(window->table) > TCE_WINDOW_IDLE;
+
+	tce_table_trim(window->table, many ? TCE_WINDOW_IDLE : 0,
+		       tce_window_kill_level, window);
+	tce_window_trim(window);
+}
+
 /* Taking entries out */
 
 static void tce_gather_init(struct tce_gather *gather, struct tce_window *window)
 {
-	memset(gather, 0, sizeof(*gather));
+	/* The arrays are filled as they are needed. */
 	gather->window = window;
+	gather->end = 0;
 	gather->retired.pages = window->pages;
 	gather->retired.page_shift = tce_window_page_shift(window);
+	gather->retired.count = 0;
 }
 
 static void tce_gather_flush(struct tce_gather *gather)
@@ -138,33 +192,35 @@ static void tce_gather_range(struct tce_gather *gather, unsigned long first,
 }
 
 static void tce_gather_old(struct tce_gather *gather,
-			   const struct tce_entry *old, int count)
+			   const struct tce_entry *old, unsigned int count)
 {
 	const struct tce_pages_ops *ops = gather->window->pages->ops;
 	unsigned long first = gather->first, end = gather->end;
-	int i;
+	unsigned int done;
 
-	for (i = 0; i < count; i++) {
-		if (ops->retire(&gather->retired, old[i].tce, old[i].ua))
-			continue;
+	for (;;) {
+		done = ops->retire(&gather->retired, old, count);
+		if (done == count)
+			break;
+		old += done;
+		count -= done;
 		tce_gather_flush(gather);
 		gather->first = first;
 		gather->end = end;
-		ops->retire(&gather->retired, old[i].tce, old[i].ua);
 	}
 }
 
 static void tce_window_clear(struct tce_window *window, unsigned long index,
 			     unsigned long count)
 {
-	struct tce_entry old[TCE_WINDOW_BATCH];
+	struct tce_entry old[TCE_WINDOW_BATCH] __uninitialized;
 	struct tce_cursor cursor = {
 		.table = window->table,
 		.index = index,
 		.end = index + count,
 	};
 	unsigned long first, last;
-	struct tce_gather gather;
+	struct tce_gather gather __uninitialized;
 	int n;
 
 	tce_gather_init(&gather, window);
@@ -176,9 +232,12 @@ static void tce_window_clear(struct tce_window *window, unsigned long index,
 		}
 		tce_gather_range(&gather, first, last + 1);
 		tce_gather_old(&gather, old, n);
+		if (cursor.index >= cursor.end)
+			break;
 		cond_resched();
 	}
 	tce_gather_flush(&gather);
+	tce_window_trim(window);
 }
 
 void tce_window_clear_all(struct tce_window *window)
@@ -195,15 +254,25 @@ void tce_window_clear_all(struct tce_window *window)
  * by the kill.
  */
 
-static void tce_window_uncount(struct tce_window *window, u64 ua)
+static void tce_window_release(struct tce_window *window,
+			       const struct tce_deferred *deferred,
+			       unsigned int count)
 {
-	struct mm_iommu_table_group_mem_t *mem;
+	const struct tce_pages_ops *ops = window->pages->ops;
+	struct tce_retired retired = {
+		.pages = window->pages,
+		.page_shift = tce_window_page_shift(window),
+	};
+	struct tce_entry entry = {};
 
-	/* Counted, so it is there and stays. */
-	mem = mm_iommu_lookup(window->pages->mm, ua,
-			      BIT(tce_window_page_shift(window)));
-	if (mem)
-		mm_iommu_mapped_dec(mem);
+	while (count--) {
+		entry.owner = deferred[count].owner;
+		if (!ops->retire(&retired, &entry, 1)) {
+			ops->flush(&retired);
+			ops->retire(&retired, &entry, 1);
+		}
+	}
+	ops->flush(&retired);
 }
 
 /* Takes what was deferred of a range, at most TCE_WINDOW_DEFERRED pages. */
@@ -229,7 +298,7 @@ static unsigned int tce_window_undefer(struct tce_window *window,
 static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
 			    unsigned long pages)
 {
-	struct tce_deferred killed[TCE_WINDOW_DEFERRED];
+	struct tce_deferred killed[TCE_WINDOW_DEFERRED] __uninitialized;
 	struct tce_window *window = tce_window_of(tbl);
 	unsigned int n = 0;
 
@@ -237,29 +306,30 @@ static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
 	if (READ_ONCE(window->deferred_count))
 		n = tce_window_undefer(window, index - tbl->it_offset, pages,
 				       killed);
-	if (window->platform.ops->tce_kill)
+	if (window->platform.ops->tce_kill) {
+		/* The entries are in memory before the hardware looks again. */
+		mb();
 		window->platform.ops->tce_kill(tbl, index, pages);
-	while (n--)
-		tce_window_uncount(window, killed[n].ua);
+	}
+	if (n)
+		tce_window_release(window, killed, n);
 }
 
 void tce_window_settle(struct tce_window *window)
 {
-	struct tce_deferred settled[TCE_WINDOW_DEFERRED];
+	struct tce_deferred settled[TCE_WINDOW_DEFERRED] __uninitialized;
 	struct iommu_table *tbl = window->platform.tbl;
-	unsigned int n;
+	unsigned int i, n;
 
 	n = tce_window_undefer(window, 0, ULONG_MAX, settled);
-	while (n--) {
-		/* No iommu_table any more: nobody translates through it. */
-		if (tbl)
-			iommu_tce_kill(tbl, tbl->it_offset + settled[n].index, 1);
-		tce_window_uncount(window, settled[n].ua);
-	}
+	/* No iommu_table any more: nobody translates through it. */
+	for (i = 0; tbl && i < n; i++)
+		iommu_tce_kill(tbl, tbl->it_offset + settled[i].index, 1);
+	tce_window_release(window, settled, n);
 }
 
 static void tce_window_defer(struct tce_window *window, unsigned long index,
-			     u64 ua)
+			     u64 owner)
 {
 	bool full;
 
@@ -268,13 +338,33 @@ static void tce_window_defer(struct tce_window *window, unsigned long index,
 		full = window->deferred_count == TCE_WINDOW_DEFERRED;
 		if (!full)
 			window->deferred[window->deferred_count++] =
-				(struct tce_deferred) { index, ua };
+				(struct tce_deferred) { index, owner };
 		spin_unlock(&window->deferred_lock);
 
 		if (!full)
 			break;
 		tce_window_settle(window);
 	}
+
+	/* KVM does not kill what it clears after a failure; nobody asks any more. */
+	if (READ_ONCE(window->closed))
+		tce_window_settle(window);
+}
+
+/*
+ * The core sets a page dirty that the device could write to, when this module has
+ * given it back. By then anybody's kill may have un-counted it, and it may be
+ * gone. So it is done here, and the core is told that the device could only read.
+ */
+static void tce_window_dirty(unsigned long hpa,
+			     enum dma_data_direction *direction)
+{
+	if (*direction == DMA_NONE)
+		return;
+
+	if (*direction != DMA_TO_DEVICE && pfn_valid(PHYS_PFN(hpa)))
+		SetPageDirty(pfn_to_page(PHYS_PFN(hpa)));
+	*direction = DMA_TO_DEVICE;
 }
 
 static int tce_window_xchg_no_kill(struct iommu_table *tbl, long index,
@@ -282,16 +372,18 @@ static int tce_window_xchg_no_kill(struct iommu_table *tbl, long index,
 				   enum dma_data_direction *direction)
 {
 	struct tce_window *window = tce_window_of(tbl);
+	u64 owner;
 	int ret;
-	u64 ua;
 
 	index -= tbl->it_offset;
 	while ((ret = tce_table_swap(window->table, index, hpa, direction,
-				     &ua)) == -EAGAIN)
+				     &owner)) == -EAGAIN)
 		tce_window_wait();
 
-	if (!ret && *direction != DMA_NONE)
-		tce_window_defer(window, index, ua);
+	if (!ret && owner) {
+		tce_window_dirty(*hpa, direction);
+		tce_window_defer(window, index, owner);
+	}
 
 	return ret;
 }
@@ -321,8 +413,9 @@ static int tce_window_xchg_pinned(struct iommu_table *tbl, long index,
 	u64 tce = tce_table_get(tce_window_of(tbl)->table,
 				index - tbl->it_offset);
 
+	/* Nothing keeps the page where it is, so the core must not dirty it. */
 	*hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
-	*direction = iommu_tce_direction(tce);
+	*direction = tce ? DMA_TO_DEVICE : DMA_NONE;
 
 	return 0;
 }
@@ -427,6 +520,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	}
 
 	spin_lock_init(&window->deferred_lock);
+	INIT_DELAYED_WORK(&window->trim_work, tce_window_trim_work);
 	INIT_WORK(&window->free_work, tce_window_free_work);
 	window->pages = tce_pages_get(request->pages);
 	tce_table_set_backing(window->table, &platform->backing);
@@ -451,8 +545,10 @@ free_window:
 
 void tce_window_put(struct tce_window *window)
 {
+	WRITE_ONCE(window->closed, true);
 	tce_window_clear_all(window);
 	tce_window_settle(window);
+	cancel_delayed_work_sync(&window->trim_work);
 	iommu_tce_table_put(window->platform.tbl);
 }
 
@@ -530,30 +626,22 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
  * Puts a used run into the table, which has been prepared. Returns 0, or what
  * the backing says: then @cursor stands at the entry that it refused.
  */
-static int tce_window_store(struct tce_gather *gather,
-			    const struct tce_run *run, struct tce_cursor *cursor)
+static int tce_window_store(struct tce_gather *gather, struct tce_run *run,
+			    struct tce_cursor *cursor)
 {
-	u64 perm = iommu_direction_to_tce_perm(run->direction);
 	const struct tce_pages_ops *ops = run->pages->ops;
+	struct tce_entry entries[TCE_WINDOW_BATCH] __uninitialized;
 	unsigned long index = cursor->index;
-	struct tce_entry new[TCE_WINDOW_BATCH];
-	struct tce_entry old[TCE_WINDOW_BATCH];
-	unsigned long hpa[TCE_WINDOW_BATCH];
-	unsigned int i, n;
+	unsigned int n;
 	int replaced;
 
 	while (cursor->index < cursor->end) {
 		unsigned long first = cursor->index;
 
-		n = min_t(unsigned long, ARRAY_SIZE(new), cursor->end - first);
-		ops->translate(run, first - index, n, hpa);
-		for (i = 0; i < n; i++) {
-			new[i].tce = hpa[i] | perm;
-			new[i].ua = run->ua +
-				    ((first - index + i) << run->page_shift);
-		}
-
-		replaced = tce_table_store(cursor, new, n, old);
+		n = min_t(unsigned long, ARRAY_SIZE(entries),
+			  cursor->end - first);
+		ops->translate(run, first - index, n, entries);
+		replaced = tce_table_store(cursor, entries, n, entries);
 		if (replaced == -EAGAIN) {
 			tce_window_wait();
 			continue;
@@ -563,11 +651,39 @@ static int tce_window_store(struct tce_gather *gather,
 
 		/* The hardware may know a page as not mapped: kill new ones too. */
 		tce_gather_range(gather, first, cursor->index);
-		tce_gather_old(gather, old, replaced);
-		cond_resched();
+		if (replaced)
+			tce_gather_old(gather, entries, replaced);
+		if (cursor->index < cursor->end)
+			cond_resched();
 	}
 
 	return 0;
+}
+
+/*
+ * The same in one go, if it is little and all in one leaf that needs nothing but
+ * to be there. Returns false if it is not, with nothing done.
+ */
+static bool tce_window_store_few(struct tce_gather *gather, struct tce_run *run,
+				 struct tce_cursor *cursor)
+{
+	struct tce_entry entries[TCE_WINDOW_FEW] __uninitialized;
+	unsigned long first = cursor->index;
+	int replaced;
+
+	if (run->count > ARRAY_SIZE(entries) || run->owner == TCE_OWNER_EACH)
+		return false;
+
+	run->pages->ops->translate(run, 0, run->count, entries);
+	replaced = tce_table_store_few(cursor, entries, run->count, entries);
+	if (replaced < 0)
+		return false;
+
+	tce_gather_range(gather, first, cursor->index);
+	if (replaced)
+		tce_gather_old(gather, entries, replaced);
+
+	return true;
 }
 
 int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
@@ -581,7 +697,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 		.direction = direction,
 	};
 	struct tce_cursor cursor = { .table = window->table };
-	struct tce_gather gather;
+	struct tce_gather gather __uninitialized;
 	u64 last;
 	int ret;
 
@@ -597,14 +713,20 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 	if (ret)
 		return ret;
 
+	tce_gather_init(&gather, window);
 	cursor.end = cursor.index + run.count;
-	ret = tce_table_prepare(window->table, cursor.index, run.count);
+	if (tce_window_store_few(&gather, &run, &cursor)) {
+		tce_gather_flush(&gather);
+		goto done;
+	}
+
+	ret = tce_table_prepare(window->table, cursor.index, run.count,
+				run.owner);
 	if (ret) {
 		run.pages->ops->unuse(&run, 0);
 		goto done;
 	}
 
-	tce_gather_init(&gather, window);
 	ret = tce_window_store(&gather, &run, &cursor);
 	tce_gather_flush(&gather);
 	tce_table_finish(window->table, cursor.end - run.count, run.count);
@@ -616,6 +738,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 	}
 done:
 	run.pages->ops->done(&run);
+	tce_window_trim(window);
 
 	return ret;
 }

@@ -698,10 +698,10 @@ struct tce_ioctl {
 };
 
 static const struct tce_ioctl tce_ioctls[] = {
-	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, TCE_V1 | TCE_V2, false,
-	  tce_ioctl_get_info },
 	{ VFIO_IOMMU_MAP_DMA, TCE_V1 | TCE_V2, false, tce_ioctl_map_dma },
 	{ VFIO_IOMMU_UNMAP_DMA, TCE_V1 | TCE_V2, false, tce_ioctl_unmap_dma },
+	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, TCE_V1 | TCE_V2, false,
+	  tce_ioctl_get_info },
 	{ VFIO_IOMMU_ENABLE, TCE_V1, true, tce_ioctl_enable },
 	{ VFIO_IOMMU_DISABLE, TCE_V1, true, tce_ioctl_disable },
 	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, TCE_V2, false, tce_ioctl_register },

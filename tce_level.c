@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory of levels. Contract: tce_level.h.
+ */
+
+#include <linux/bitops.h>
+#include <linux/overflow.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+
+#include <kunit/static_stub.h>
+#include <kunit/visibility.h>
+
+#include "tce_level.h"
+
+/*
+ * The only two places where the table takes and gives back pages; KUnit counts
+ * there and lets them fail.
+ */
+VISIBLE_IF_KUNIT struct page *tce_pages_alloc(int nid, gfp_t gfp,
+					      unsigned int order)
+{
+	KUNIT_STATIC_STUB_REDIRECT(tce_pages_alloc, nid, gfp, order);
+
+	return alloc_pages_node(nid, gfp, order);
+}
+
+VISIBLE_IF_KUNIT void tce_pages_free(struct page *page, unsigned int order)
+{
+	KUNIT_STATIC_STUB_REDIRECT(tce_pages_free, page, order);
+
+	__free_pages(page, order);
+}
+
+/* Levels that share one kernel page. */
+static unsigned int tce_block_places(const struct tce_geometry *geo)
+{
+	return max(1UL, PAGE_SIZE >> tce_level_bytes_shift(geo));
+}
+
+static size_t tce_block_size(const struct tce_geometry *geo)
+{
+	return struct_size_t(struct tce_block, level, tce_block_places(geo));
+}
+
+static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
+{
+	unsigned int order = tce_block_order(&table->geo);
+	size_t size = tce_block_size(&table->geo);
+	struct tce_block *block;
+	unsigned int i;
+
+	gfp |= __GFP_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
+	/* A user's wish for large levels is no reason to reclaim hard. */
+	if (order > PAGE_ALLOC_COSTLY_ORDER)
+		gfp |= __GFP_NORETRY;
+
+	block = kmalloc_node(size, gfp, table->nid);
+	if (!block)
+		return NULL;
+
+	block->page = tce_pages_alloc(table->nid, gfp, order);
+	if (!block->page) {
+		kfree(block);
+		return NULL;
+	}
+
+	for (i = 0; i < tce_block_places(&table->geo); i++) {
+		struct tce_level *level = &block->level[i];
+
+		raw_spin_lock_init(&level->lock);
+		INIT_LIST_HEAD(&level->idle);
+		level->tces = page_address(block->page) +
+			      (i << tce_level_bytes_shift(&table->geo));
+	}
+
+	set_page_private(block->page, (unsigned long)block);
+	atomic_long_add(PAGE_SIZE << order, &table->page_bytes);
+	atomic_long_add(size, &table->meta_bytes);
+
+	return block;
+}
+
+static void tce_block_free(struct tce_table *table, struct tce_block *block)
+{
+	unsigned int order = tce_block_order(&table->geo);
+
+	atomic_long_sub(PAGE_SIZE << order, &table->page_bytes);
+	atomic_long_sub(tce_block_size(&table->geo), &table->meta_bytes);
+	set_page_private(block->page, 0);
+	tce_pages_free(block->page, order);
+	kfree(block);
+}
+
+/*
+ * Takes a place in a partly used block, or in @fresh; NULL if there is none
+ * and no @fresh.
+ */
+static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
+{
+	unsigned int places = tce_block_places(&table->geo);
+	struct tce_block *block;
+	unsigned long flags;
+	__be64 *tces = NULL;
+	unsigned int place;
+
+	raw_spin_lock_irqsave(&table->lock, flags);
+	if (fresh)
+		list_add(&fresh->node, &table->partial);
+
+	block = list_first_entry_or_null(&table->partial, struct tce_block,
+					 node);
+	if (block) {
+		place = ffz(block->busy);
+		__set_bit(place, &block->busy);
+		if (hweight_long(block->busy) == places)
+			list_del_init(&block->node);
+		tces = block->level[place].tces;
+	}
+	raw_spin_unlock_irqrestore(&table->lock, flags);
+
+	return tces;
+}
+
+__be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp)
+{
+	struct tce_block *block;
+	__be64 *tces;
+
+	tces = tce_place_take(table, NULL);
+	if (tces)
+		return tces;
+
+	block = tce_block_alloc(table, gfp);
+	if (!block)
+		return NULL;
+
+	return tce_place_take(table, block);
+}
+
+void tce_level_free(struct tce_table *table, __be64 *tces)
+{
+	unsigned int places = tce_block_places(&table->geo);
+	struct tce_block *block = tce_block_of(tces);
+	struct tce_level *level = tce_level_of(table, tces);
+	unsigned int place = level - block->level;
+	unsigned long flags;
+	bool empty;
+
+	/* The last one takes the whole block with it. */
+	if (places > 1) {
+		memset(tces, 0, tce_level_bytes(&table->geo));
+		atomic_set(&level->used, 0);
+		level->set = 0;
+		level->claims = 0;
+		level->owner = 0;
+		level->view = NULL;
+		level->shared = 0;
+		level->link = NULL;
+	}
+
+	raw_spin_lock_irqsave(&table->lock, flags);
+	if (!list_empty(&level->idle)) {
+		list_del_init(&level->idle);
+		table->idle_levels--;
+	}
+	__clear_bit(place, &block->busy);
+	empty = !block->busy;
+	if (!list_empty(&block->node))
+		list_del_init(&block->node);
+	if (!empty)
+		list_add(&block->node, &table->partial);
+	raw_spin_unlock_irqrestore(&table->lock, flags);
+
+	if (empty)
+		tce_block_free(table, block);
+}
+
+void tce_level_put(struct tce_table *table, struct tce_level *level,
+		   unsigned int uses)
+{
+	unsigned long flags;
+
+	if (!uses)
+		return;
+
+	/* From 0 on it may be trimmed, but not freed before this is over. */
+	rcu_read_lock();
+	if (!atomic_sub_and_test(uses, &level->used) || !level->link)
+		goto unlock;
+
+	/* Idle before and the last one: all is as it should be. */
+	if (READ_ONCE(table->idle.next) == &level->idle)
+		goto unlock;
+
+	raw_spin_lock_irqsave(&table->lock, flags);
+	/* It may be dead by now: then it is on its way out already. */
+	if (atomic_read(&level->used) != TCE_LEVEL_DEAD) {
+		if (list_empty(&level->idle))
+			table->idle_levels++;
+		list_move(&level->idle, &table->idle);
+	}
+	raw_spin_unlock_irqrestore(&table->lock, flags);
+unlock:
+	rcu_read_unlock();
+}
