@@ -1,0 +1,809 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Random operations on a TCE table, each compared with what an array, which
+ * cannot be wrong, says about it.
+ */
+
+#include <kunit/test.h>
+
+#include <linux/bits.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/moduleparam.h>
+#include <linux/prandom.h>
+#include <linux/xarray.h>
+
+#include <asm/hvcall.h>
+
+#include "fixture.h"
+#include "hardware.h"
+#include "tce_table.h"
+
+#define OPERATIONS	6000
+#define CENSUS_EVERY	500
+#define TRIM_EVERY	40
+#define BATCH		64
+#define PLACES		16
+
+/* What the view holds while an entry is set and its owner is to come. */
+#define OPEN		1
+
+static ulong seed = 0x244000000000;
+module_param(seed, ulong, 0444);
+MODULE_PARM_DESC(seed, "What the random operations start from");
+
+/* The number of the operation, for the message of a failure. */
+static unsigned int operation;
+
+static const struct shape oracle_shapes[] = {
+	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
+	{ .page_shift = 12, .levels = 3, .entries = 0x12345678 },
+	{ .page_shift = 16, .levels = 3, .entries = 0x264000000000 >> 16 },
+	{ .page_shift = 16, .levels = 2, .entries = BIT(26) },
+	{ .page_shift = 16, .levels = 1, .entries = 5000 },
+	{ .page_shift = 21, .levels = 4, .entries = BIT(33) },
+	{ .page_shift = 30, .levels = 3, .entries = BIT(24) },
+};
+
+KUNIT_ARRAY_PARAM(oracle, oracle_shapes, shape_describe);
+
+/* As tce_geometry_init_backed() makes them. */
+static const struct shape backed_shapes[] = {
+	{ .page_shift = 16, .levels = 2, .entries = BIT(15) },
+	{ .page_shift = 12, .levels = 4, .entries = BIT(36) },
+};
+
+KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
+
+/**
+ * struct oracle - a table, and what should be in it
+ * @test: the test
+ * @shape: what the table was asked to be
+ * @table: the table
+ * @tces: the entries that are set, by index
+ * @owners: whose they are, by index; OPEN for not known yet
+ * @backing: the entries that the backing has, if there is one, by index
+ * @leaves: leaves that are there, by number
+ * @views: those with a view, by number
+ * @shared: those of which a place has been given out, by number
+ * @leaf_owners: owners that leaves keep once, by number
+ * @used: entries that are set
+ * @random: the random numbers
+ * @place: indices that the operations are near to
+ * @holds: whether a range is prepared
+ * @prepared: what of it is still to store
+ * @start: where it began
+ * @owner: whose its entries will be, or TCE_OWNER_EACH
+ * @killed: levels that a trim has killed
+ * @new: room for entries to set
+ * @old: room for entries that were set
+ */
+struct oracle {
+	struct kunit *test;
+	const struct shape *shape;
+	struct tce_table *table;
+	struct xarray tces;
+	struct xarray owners;
+	struct xarray backing;
+	struct xarray leaves;
+	struct xarray views;
+	struct xarray shared;
+	struct xarray leaf_owners;
+	unsigned long used;
+	struct rnd_state random;
+	unsigned long place[PLACES];
+	bool holds;
+	struct tce_cursor prepared;
+	unsigned long start;
+	u64 owner;
+	unsigned long killed;
+	struct tce_entry new[BATCH];
+	struct tce_entry old[BATCH];
+};
+
+#define ORACLE_EQ(oracle, left, right)					\
+	KUNIT_ASSERT_EQ_MSG((oracle)->test, left, right,		\
+			    "operation %u, seed=%#lx", operation, seed)
+
+/* Values */
+
+static u64 any(struct oracle *oracle)
+{
+	u64 high = prandom_u32_state(&oracle->random);
+
+	return high << 32 | prandom_u32_state(&oracle->random);
+}
+
+static unsigned long below(struct oracle *oracle, unsigned long limit)
+{
+	return any(oracle) % limit;
+}
+
+static bool one_in(struct oracle *oracle, unsigned long n)
+{
+	return !below(oracle, n);
+}
+
+static unsigned long any_index_near(struct oracle *oracle, unsigned int places)
+{
+	unsigned long index = oracle->place[below(oracle, places)];
+
+	index += below(oracle, 128);
+	index -= min(index, 64UL);
+
+	return min(index, oracle->shape->entries - 1);
+}
+
+static unsigned long any_index(struct oracle *oracle)
+{
+	return any_index_near(oracle, PLACES);
+}
+
+/* Where KVM has been, leaves stay for ever, so it is not everywhere. */
+static unsigned long any_index_of_kvm(struct oracle *oracle)
+{
+	return any_index_near(oracle, PLACES / 2);
+}
+
+static u64 any_address(struct oracle *oracle)
+{
+	return any(oracle) & GENMASK_ULL(50, oracle->shape->page_shift);
+}
+
+static u64 any_owner(struct oracle *oracle)
+{
+	return any(oracle) & GENMASK_ULL(46, 12);
+}
+
+/* One of a few, so that they meet again. */
+static u64 any_of_few_owners(struct oracle *oracle)
+{
+	return one_in(oracle, 3) ? TCE_OWNER_NONE :
+				   BIT_ULL(20 + below(oracle, 2));
+}
+
+static unsigned int level_bits(struct oracle *oracle)
+{
+	return shape_level_bits(oracle->shape);
+}
+
+static unsigned long leaf_of(struct oracle *oracle, unsigned long index)
+{
+	return index >> level_bits(oracle);
+}
+
+/* What should be in the table */
+
+static u64 load(struct xarray *array, unsigned long index)
+{
+	void *value = xa_load(array, index);
+
+	return value ? xa_to_value(value) : 0;
+}
+
+static void save(struct oracle *oracle, struct xarray *array,
+		 unsigned long index, u64 value)
+{
+	void *old;
+
+	if (load(array, index) == value)
+		return;
+
+	if (value)
+		old = xa_store(array, index, xa_mk_value(value), GFP_KERNEL);
+	else
+		old = xa_erase(array, index);
+	KUNIT_ASSERT_FALSE(oracle->test, xa_is_err(old));
+}
+
+static u64 readable(u64 tce)
+{
+	return tce & 2 ? tce | 1 : tce;
+}
+
+static u64 permissions(enum dma_data_direction direction)
+{
+	switch (direction) {
+	case DMA_BIDIRECTIONAL:
+	case DMA_FROM_DEVICE:
+		return 3;
+	case DMA_TO_DEVICE:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static void save_tce(struct oracle *oracle, unsigned long index, u64 tce)
+{
+	oracle->used -= !!load(&oracle->tces, index);
+	oracle->used += !!tce;
+	save(oracle, &oracle->tces, index, tce);
+}
+
+static bool leaf_is_there(struct oracle *oracle, unsigned long index)
+{
+	struct hardware_window window = hardware_window(oracle->table);
+
+	return hardware_depth(oracle->test, &window, index) ==
+		oracle->shape->levels;
+}
+
+static bool anything_in_leaf(struct oracle *oracle, unsigned long leaf)
+{
+	unsigned long index = leaf << level_bits(oracle);
+	unsigned long last = index | (BIT(level_bits(oracle)) - 1);
+
+	return xa_find(&oracle->tces, &index, last, XA_PRESENT);
+}
+
+static bool leaf_is_held(struct oracle *oracle, unsigned long leaf)
+{
+	return oracle->holds && leaf >= leaf_of(oracle, oracle->start) &&
+	       leaf <= leaf_of(oracle, oracle->prepared.end - 1);
+}
+
+/* Whether entries of one more owner are too much for one. */
+static bool leaf_needs_view(struct oracle *oracle, unsigned long leaf, u64 owner)
+{
+	if (load(&oracle->views, leaf))
+		return false;
+	if (owner == TCE_OWNER_EACH)
+		return true;
+
+	return load(&oracle->leaf_owners, leaf) != owner &&
+	       (anything_in_leaf(oracle, leaf) || leaf_is_held(oracle, leaf));
+}
+
+/* Entries of @owner may be set there from now on. */
+static void claim_leaf(struct oracle *oracle, unsigned long leaf, u64 owner)
+{
+	save(oracle, &oracle->leaves, leaf, 1);
+	if (leaf_needs_view(oracle, leaf, owner))
+		save(oracle, &oracle->views, leaf, 1);
+	else if (!load(&oracle->views, leaf))
+		save(oracle, &oracle->leaf_owners, leaf, owner);
+}
+
+static bool is_open(struct oracle *oracle, unsigned long index)
+{
+	return load(&oracle->owners, index) == OPEN;
+}
+
+static void save_entry(struct oracle *oracle, unsigned long index, u64 tce,
+		       u64 owner)
+{
+	save_tce(oracle, index, tce);
+	save(oracle, &oracle->owners, index, owner);
+}
+
+/* Operations */
+
+static void random_exchange(struct oracle *oracle)
+{
+	static const enum dma_data_direction all[] = {
+		DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_NONE,
+	};
+	unsigned long index = any_index(oracle);
+	enum dma_data_direction new = all[below(oracle, ARRAY_SIZE(all))];
+	enum dma_data_direction direction = new;
+	unsigned long address = any_address(oracle);
+	unsigned long hpa = address;
+	bool alloc = !one_in(oracle, 3);
+	unsigned long leaf = leaf_of(oracle, index);
+	bool there = leaf_is_there(oracle, index);
+	u64 old = load(&oracle->tces, index);
+	int ret, want = 0;
+
+	ORACLE_EQ(oracle, there, load(&oracle->leaves, leaf));
+	if (new != DMA_NONE && !alloc &&
+	    (!there || leaf_needs_view(oracle, leaf, TCE_OWNER_NONE)))
+		want = H_TOO_HARD;
+	else if (is_open(oracle, index))
+		want = -EAGAIN;
+
+	ret = tce_table_exchange(oracle->table, index, &hpa, &direction, alloc);
+	ORACLE_EQ(oracle, ret, want);
+	if (ret) {
+		ORACLE_EQ(oracle, hpa, address);
+		ORACLE_EQ(oracle, direction, new);
+		return;
+	}
+
+	ORACLE_EQ(oracle, hpa, old & ~3ULL);
+	ORACLE_EQ(oracle, permissions(direction), old & 3);
+	if (new == DMA_NONE) {
+		save_entry(oracle, index, 0, 0);
+		ORACLE_EQ(oracle, there, leaf_is_there(oracle, index));
+	} else {
+		claim_leaf(oracle, leaf, TCE_OWNER_NONE);
+		save_entry(oracle, index, address | permissions(new),
+			   TCE_OWNER_NONE);
+	}
+}
+
+static void random_refusal(struct oracle *oracle)
+{
+	unsigned long index = any_index(oracle);
+	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
+	unsigned long hpa = any_address(oracle);
+
+	if (one_in(oracle, 2))
+		index = oracle->shape->entries + (any(oracle) >> 1);
+	else
+		hpa |= BIT(below(oracle, oracle->shape->page_shift));
+
+	ORACLE_EQ(oracle, -EINVAL,
+		  tce_table_exchange(oracle->table, index, &hpa, &direction,
+				     true));
+}
+
+static void random_get(struct oracle *oracle)
+{
+	struct hardware_window window = hardware_window(oracle->table);
+	unsigned long index = any_index(oracle);
+	u64 offset = any(oracle) & (BIT_ULL(window.page_shift) - 1);
+	u64 address = ((u64)index << window.page_shift) + offset;
+	u64 tce = load(&oracle->tces, index);
+
+	ORACLE_EQ(oracle, tce_table_get(oracle->table, index), tce);
+	ORACLE_EQ(oracle, hardware_dma(oracle->test, &window, address, false),
+		  tce & 1 ? (tce & ~3ULL) + offset : HARDWARE_FAULT);
+	ORACLE_EQ(oracle, hardware_dma(oracle->test, &window, address, true),
+		  tce & 2 ? (tce & ~3ULL) + offset : HARDWARE_FAULT);
+}
+
+/* Reads a place in the view and writes it, as KVM does. */
+static void random_view(struct oracle *oracle)
+{
+	unsigned long index = any_index_of_kvm(oracle);
+	unsigned long leaf = leaf_of(oracle, index);
+	bool alloc = one_in(oracle, 4);
+	__be64 *place = tce_table_view(oracle->table, index, alloc);
+
+	ORACLE_EQ(oracle, !place, !alloc && !load(&oracle->views, leaf));
+	if (!place)
+		return;
+
+	/* What was set before there was a view is the leaf's owner's. */
+	ORACLE_EQ(oracle, load(&oracle->owners, index),
+		  !*place && load(&oracle->tces, index) ?
+		  load(&oracle->leaf_owners, leaf) : be64_to_cpu(*place));
+	save(oracle, &oracle->leaves, leaf, 1);
+	save(oracle, &oracle->views, leaf, 1);
+	save(oracle, &oracle->shared, leaf, 1);
+	if (one_in(oracle, 2)) {
+		u64 owner = any_owner(oracle);
+
+		*place = cpu_to_be64(owner);
+		save(oracle, &oracle->owners, index, owner);
+	}
+}
+
+static void close(struct oracle *oracle, unsigned long index)
+{
+	__be64 *place = tce_table_view(oracle->table, index, false);
+	u64 owner = any_owner(oracle);
+
+	KUNIT_ASSERT_NOT_NULL(oracle->test, place);
+	*place = cpu_to_be64(owner);
+	save(oracle, &oracle->owners, index, owner);
+}
+
+static void random_swap(struct oracle *oracle)
+{
+	static const enum dma_data_direction all[] = {
+		DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_NONE,
+	};
+	unsigned long index = any_index_of_kvm(oracle);
+	unsigned long leaf = leaf_of(oracle, index);
+	enum dma_data_direction new = all[below(oracle, ARRAY_SIZE(all))];
+	bool viewed = tce_table_view(oracle->table, index, false);
+	u64 old = load(&oracle->tces, index), owner = OPEN, tce;
+	enum dma_data_direction direction = new;
+	unsigned long address = any_address(oracle);
+	unsigned long hpa;
+	int ret, want = 0;
+
+	/* An entry may be taken without any permission. */
+	if (new == DMA_NONE && one_in(oracle, 2))
+		address = 0;
+	hpa = address;
+	tce = address | permissions(new);
+
+	ORACLE_EQ(oracle, viewed, load(&oracle->views, leaf));
+	if (viewed)
+		save(oracle, &oracle->shared, leaf, 1);
+	if (!viewed && tce)
+		want = H_TOO_HARD;
+	else if (is_open(oracle, index))
+		want = -EAGAIN;
+
+	ret = tce_table_swap(oracle->table, index, &hpa, &direction, &owner);
+	ORACLE_EQ(oracle, ret, want);
+	if (ret) {
+		ORACLE_EQ(oracle, hpa, address);
+		ORACLE_EQ(oracle, direction, new);
+		return;
+	}
+
+	ORACLE_EQ(oracle, hpa, old & ~3ULL);
+	ORACLE_EQ(oracle, permissions(direction), old & 3);
+	ORACLE_EQ(oracle, owner, old ? load(&oracle->owners, index) : 0);
+	save_entry(oracle, index, tce, tce ? OPEN : 0);
+	if (tce && !one_in(oracle, 4))
+		close(oracle, index);
+}
+
+static void finish(struct oracle *oracle)
+{
+	tce_table_finish(oracle->table, oracle->start,
+			 oracle->prepared.end - oracle->start);
+	oracle->holds = false;
+}
+
+static void store(struct oracle *oracle)
+{
+	unsigned long first = oracle->prepared.index;
+	unsigned int count = 1 + below(oracle, one_in(oracle, 4) ? BATCH : 16);
+	unsigned int i, old = 0;
+	int replaced;
+
+	count = min_t(unsigned long, count, oracle->prepared.end - first);
+	for (i = 0; i < count; i++) {
+		oracle->new[i].tce = any_address(oracle) |
+				     (1 + below(oracle, 3));
+		oracle->new[i].owner = oracle->owner ?: any_owner(oracle);
+	}
+	replaced = tce_table_store(&oracle->prepared, oracle->new, count,
+				   oracle->old);
+
+	/* It stops where the owner is to come. */
+	for (i = 0; i < count; i++)
+		if (is_open(oracle, first + i))
+			count = i;
+	ORACLE_EQ(oracle, oracle->prepared.index, first + count);
+	if (!count) {
+		ORACLE_EQ(oracle, replaced, -EAGAIN);
+		close(oracle, first);
+		return;
+	}
+	ORACLE_EQ(oracle, replaced >= 0, true);
+
+	for (i = 0; i < count; i++) {
+		u64 tce = load(&oracle->tces, first + i);
+
+		if (tce) {
+			ORACLE_EQ(oracle, (int)old < replaced, true);
+			ORACLE_EQ(oracle, oracle->old[old].tce, tce);
+			ORACLE_EQ(oracle, oracle->old[old].owner,
+				  load(&oracle->owners, first + i));
+			old++;
+		}
+		save_entry(oracle, first + i, readable(oracle->new[i].tce),
+			   oracle->new[i].owner);
+	}
+	ORACLE_EQ(oracle, old, replaced);
+}
+
+static void prepare(struct oracle *oracle)
+{
+	unsigned long index = any_index(oracle);
+	unsigned long count = 1 + below(oracle, one_in(oracle, 20) ? 2000 : 80);
+	unsigned long leaf;
+
+	count = min(count, oracle->shape->entries - index);
+	oracle->owner = one_in(oracle, 4) ? TCE_OWNER_EACH :
+					    any_of_few_owners(oracle);
+	ORACLE_EQ(oracle, 0, tce_table_prepare(oracle->table, index, count,
+					       oracle->owner));
+	oracle->prepared.table = oracle->table;
+	oracle->prepared.index = index;
+	oracle->prepared.end = index + count;
+	oracle->start = index;
+
+	for (leaf = leaf_of(oracle, index);
+	     leaf <= leaf_of(oracle, index + count - 1); leaf++)
+		claim_leaf(oracle, leaf, oracle->owner);
+	oracle->holds = true;
+}
+
+/* One of the steps from prepare to finish; other operations come between. */
+static void random_store(struct oracle *oracle)
+{
+	if (!oracle->holds)
+		prepare(oracle);
+	else if (oracle->prepared.index == oracle->prepared.end ||
+		 one_in(oracle, 10))
+		finish(oracle);
+	else
+		store(oracle);
+}
+
+/* One call; whether it ended the range. */
+static bool clear(struct oracle *oracle, struct tce_cursor *cursor, int max)
+{
+	unsigned long bits = level_bits(oracle);
+	unsigned long first = 0, last = 0, before = 0, leaf_end;
+	unsigned long found = cursor->index;
+	int cleared, want = 0;
+	void *value = NULL;
+
+	if (cursor->index < cursor->end)
+		value = xa_find(&oracle->tces, &found, cursor->end - 1,
+				XA_PRESENT);
+	cleared = tce_table_clear(cursor, oracle->old, &first, &last, max);
+
+	if (!value) {
+		ORACLE_EQ(oracle, cleared, 0);
+		ORACLE_EQ(oracle, cursor->index >= cursor->end, true);
+		return true;
+	}
+
+	if (is_open(oracle, found)) {
+		ORACLE_EQ(oracle, cleared, -EAGAIN);
+		ORACLE_EQ(oracle, cursor->index, found);
+		close(oracle, found);
+		return false;
+	}
+
+	ORACLE_EQ(oracle, cleared > 0, true);
+	ORACLE_EQ(oracle, first, found);
+	leaf_end = min(cursor->end - 1, found | (BIT(bits) - 1));
+	while (value && want < max && !is_open(oracle, found)) {
+		ORACLE_EQ(oracle, want < cleared, true);
+		ORACLE_EQ(oracle, oracle->old[want].tce, xa_to_value(value));
+		ORACLE_EQ(oracle, oracle->old[want].owner,
+			  load(&oracle->owners, found));
+		save_entry(oracle, found, 0, 0);
+		want++;
+		before = found;
+		value = xa_find_after(&oracle->tces, &found, leaf_end,
+				      XA_PRESENT);
+	}
+	ORACLE_EQ(oracle, cleared, want);
+	ORACLE_EQ(oracle, last, before);
+	ORACLE_EQ(oracle, cursor->index > last, true);
+	/* The cursor has left nothing behind. */
+	if (value)
+		ORACLE_EQ(oracle, cursor->index <= found, true);
+
+	return false;
+}
+
+static void random_clear(struct oracle *oracle)
+{
+	unsigned long index = any_index(oracle);
+	unsigned long end = one_in(oracle, 4) ? any_index(oracle) :
+			    index + below(oracle, 150);
+	struct tce_cursor cursor = {
+		.table = oracle->table,
+		.index = min(index, end),
+		.end = min(max(index, end), oracle->shape->entries),
+	};
+	unsigned int most = one_in(oracle, 3) ? BATCH : 8;
+	/* Large ranges are not always cleared to the end. */
+	unsigned int calls = 1 + below(oracle, 4);
+
+	if (one_in(oracle, 50)) {
+		cursor.index = 0;
+		cursor.end = oracle->shape->entries;
+		calls = UINT_MAX;
+	}
+
+	while (calls--)
+		if (clear(oracle, &cursor, 1 + below(oracle, most)))
+			break;
+}
+
+static unsigned long levels_of(struct oracle *oracle)
+{
+	struct tce_table_stats stats;
+
+	tce_table_stats(oracle->table, &stats);
+
+	return stats.hw_bytes / (8UL << level_bits(oracle));
+}
+
+static void count_kill(void *data, unsigned long index, unsigned long count)
+{
+	struct oracle *oracle = data;
+
+	oracle->killed++;
+}
+
+/* What has neither an entry nor a hold goes, and nothing else. */
+static void random_trim(struct oracle *oracle)
+{
+	unsigned long before = levels_of(oracle);
+	unsigned long leaf;
+	void *value;
+
+	oracle->killed = 0;
+	tce_table_trim(oracle->table, 0, count_kill, oracle);
+	ORACLE_EQ(oracle, before - levels_of(oracle), oracle->killed);
+	ORACLE_EQ(oracle, tce_table_idle(oracle->table), 0);
+	if (oracle->shape->levels == 1)
+		return;
+
+	xa_for_each(&oracle->leaves, leaf, value) {
+		if (anything_in_leaf(oracle, leaf) ||
+		    leaf_is_held(oracle, leaf) || load(&oracle->shared, leaf))
+			continue;
+		save(oracle, &oracle->leaves, leaf, 0);
+		save(oracle, &oracle->views, leaf, 0);
+		save(oracle, &oracle->leaf_owners, leaf, 0);
+	}
+}
+
+/* Everything */
+
+static void expect_tce(struct kunit *test, unsigned long index, u64 tce,
+		       void *data)
+{
+	struct oracle *oracle = data;
+
+	ORACLE_EQ(oracle, tce, load(&oracle->tces, index));
+}
+
+static int backing_write(void *data, unsigned long index, u64 tce)
+{
+	struct oracle *oracle = data;
+	void *value = tce ? xa_mk_value(tce) : NULL;
+
+	return xa_err(xa_store(&oracle->backing, index, value, GFP_ATOMIC));
+}
+
+static void expect_backing(struct oracle *oracle)
+{
+	unsigned long index, entries = 0;
+	void *value;
+
+	xa_for_each(&oracle->backing, index, value) {
+		ORACLE_EQ(oracle, xa_to_value(value),
+			  load(&oracle->tces, index));
+		entries++;
+	}
+	ORACLE_EQ(oracle, entries, oracle->used);
+}
+
+static void expect_everything(struct oracle *oracle, bool backed)
+{
+	struct kunit *test = oracle->test;
+	struct hardware_census census;
+	unsigned long index, silent = 0, views = 0;
+	unsigned int depth;
+	void *value;
+
+	xa_for_each(&oracle->tces, index, value)
+		silent += !(xa_to_value(value) & 3);
+	xa_for_each(&oracle->views, index, value)
+		views++;
+
+	hardware_census(test, oracle->table, &census, expect_tce, oracle);
+	ORACLE_EQ(oracle, census.entries, oracle->used - silent);
+	ORACLE_EQ(oracle, census.leaf_views, views);
+	expect_figures_with(test, oracle->table, oracle->used, silent);
+	if (backed)
+		expect_backing(oracle);
+
+	/* No level is there but those of the leaves. */
+	for (depth = 0; depth < oracle->shape->levels; depth++) {
+		unsigned int bits = level_bits(oracle) *
+				    (oracle->shape->levels - 1 - depth);
+		unsigned long leaf, levels = 0, before = ULONG_MAX;
+
+		xa_for_each(&oracle->leaves, leaf, value) {
+			levels += leaf >> bits != before;
+			before = leaf >> bits;
+		}
+		ORACLE_EQ(oracle, census.levels[depth], max(levels, !depth));
+	}
+}
+
+static void operate(struct kunit *test, bool backed)
+{
+	const struct shape *shape = test->param_value;
+	struct tce_cursor all = { .end = shape->entries };
+	struct tce_backing backing = { .write = backing_write };
+	struct oracle *oracle;
+	unsigned int i;
+
+	oracle = kunit_kzalloc(test, sizeof(*oracle), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, oracle);
+	oracle->test = test;
+	oracle->shape = shape;
+	oracle->table = table_of(test, shape);
+	xa_init(&oracle->tces);
+	xa_init(&oracle->owners);
+	xa_init(&oracle->backing);
+	xa_init(&oracle->leaves);
+	xa_init(&oracle->views);
+	xa_init(&oracle->shared);
+	xa_init(&oracle->leaf_owners);
+	if (shape->levels == 1)
+		save(oracle, &oracle->leaves, 0, 1);
+	backing.data = oracle;
+	if (backed)
+		tce_table_set_backing(oracle->table, &backing);
+	prandom_seed_state(&oracle->random, seed + shape->entries);
+	oracle->place[1] = shape->entries - 1;
+	for (i = 2; i < PLACES; i++)
+		oracle->place[i] = below(oracle, shape->entries) &
+			~(BIT(below(oracle, shape->levels) *
+			      level_bits(oracle)) - 1);
+
+	for (operation = 0; operation < OPERATIONS; operation++) {
+		switch (below(oracle, 16)) {
+		case 0 ... 4:
+			random_exchange(oracle);
+			break;
+		case 5:
+			random_refusal(oracle);
+			break;
+		case 6 ... 7:
+			random_get(oracle);
+			break;
+		case 8:
+			random_swap(oracle);
+			break;
+		case 9:
+			random_view(oracle);
+			break;
+		case 10 ... 12:
+			random_store(oracle);
+			break;
+		default:
+			random_clear(oracle);
+		}
+		if (one_in(oracle, TRIM_EVERY))
+			random_trim(oracle);
+		if (operation % CENSUS_EVERY == 0)
+			expect_everything(oracle, backed);
+	}
+	if (oracle->holds)
+		finish(oracle);
+	expect_everything(oracle, backed);
+
+	all.table = oracle->table;
+	while (!clear(oracle, &all, BATCH))
+		;
+	ORACLE_EQ(oracle, oracle->used, 0);
+	expect_everything(oracle, backed);
+	random_trim(oracle);
+	expect_everything(oracle, backed);
+	table_gone(test, oracle->table);
+
+	xa_destroy(&oracle->tces);
+	xa_destroy(&oracle->owners);
+	xa_destroy(&oracle->backing);
+	xa_destroy(&oracle->leaves);
+	xa_destroy(&oracle->views);
+	xa_destroy(&oracle->shared);
+	xa_destroy(&oracle->leaf_owners);
+}
+
+static void random_operations(struct kunit *test)
+{
+	operate(test, false);
+}
+
+static void random_operations_with_backing(struct kunit *test)
+{
+	operate(test, true);
+}
+
+static struct kunit_case tce_table_oracle_cases[] = {
+	KUNIT_CASE_PARAM(random_operations, oracle_gen_params),
+	KUNIT_CASE_PARAM(random_operations_with_backing, backed_gen_params),
+	{}
+};
+
+static struct kunit_suite tce_table_oracle_suite = {
+	.name = "tce_table_oracle",
+	.init = fixture_init,
+	.exit = fixture_exit,
+	.test_cases = tce_table_oracle_cases,
+};
+
+kunit_test_suite(tce_table_oracle_suite);

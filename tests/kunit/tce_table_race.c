@@ -1,0 +1,726 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads that work on a TCE table at the same time.
+ */
+
+#include <kunit/test.h>
+
+#include <linux/atomic.h>
+#include <linux/bitmap.h>
+#include <linux/bits.h>
+#include <linux/cpumask.h>
+#include <linux/err.h>
+#include <linux/hash.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/processor.h>
+#include <linux/sched.h>
+
+#include "fixture.h"
+#include "tce_table.h"
+#include "threads.h"
+
+#define CONSERVED	16
+
+/* Tables at a time: threads that wait for each other wait for the host, too. */
+#define TABLES		50
+
+/* Long enough for another CPU to come, short enough to go on without it. */
+#define MEETING_SPINS	20000
+
+/* How far apart they are afterwards, at most, so that all distances occur. */
+#define PARTING_SPINS	256
+
+/**
+ * struct race - threads and what they work on
+ * @test: the test
+ * @shape: what the table was asked to be
+ * @geo: the same for tce_table_create()
+ * @table: the table or tables
+ * @threads: number of threads
+ * @body: what each of them does
+ * @rounds: how often, or for how many tables
+ * @base: the index that it is about
+ * @arrived: threads at the barrier
+ * @passed: how often the barrier has been passed
+ * @here: threads that have come to a table
+ * @stop: no more rounds
+ * @lost: blocks of pages that came too late and were given back
+ * @put: values that were put in, one bit each
+ * @seen: values that came out again, one bit each
+ * @backing: what the backing has
+ * @writers: how many write an entry of the backing now
+ * @exchangers: the threads whose entries belong to nobody, one bit each
+ * @wrong: values that came out twice, or with another's owner, and whatever else
+ *         must not happen
+ */
+struct race {
+	struct kunit *test;
+	const struct shape *shape;
+	struct tce_geometry geo;
+	struct tce_table *table[TABLES];
+	unsigned int threads;
+	void (*body)(struct race *race, unsigned int me);
+	unsigned int rounds;
+	unsigned long base;
+	atomic_t arrived;
+	atomic_t passed;
+	atomic_t here[TABLES];
+	bool stop;
+	unsigned long lost;
+	unsigned long *put;
+	unsigned long *seen;
+	u64 backing[CONSERVED];
+	atomic_t writers[CONSERVED];
+	unsigned long exchangers;
+	atomic_t wrong;
+};
+
+/* Threads */
+
+static void race_barrier(struct race *race)
+{
+	int passed = atomic_read(&race->passed);
+
+	if (atomic_inc_return(&race->arrived) == race->threads) {
+		atomic_set(&race->arrived, 0);
+		atomic_inc_return(&race->passed);
+		return;
+	}
+
+	while (atomic_read_acquire(&race->passed) == passed) {
+		cpu_relax();
+		cond_resched();
+	}
+}
+
+/* Starts the threads on a table about together, if the host lets them. */
+static void race_meet(struct race *race, unsigned int table, u32 salt)
+{
+	int all = min(race->threads, num_online_cpus());
+	int spins;
+
+	atomic_inc(&race->here[table]);
+	for (spins = 0; spins < MEETING_SPINS; spins++)
+		if (atomic_read(&race->here[table]) >= all)
+			break;
+
+	for (spins = hash_32(salt, ilog2(PARTING_SPINS)); spins; spins--)
+		barrier();
+}
+
+static struct race *race_new(struct kunit *test, const struct shape *shape,
+			     unsigned int threads)
+{
+	struct race *race = kunit_kzalloc(test, sizeof(*race), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, race);
+	race->test = test;
+	race->shape = shape;
+	race->threads = threads;
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_geometry_init(&race->geo, shape->page_shift,
+					  shape->entries, shape->levels));
+
+	return race;
+}
+
+static void race_run(void *data, unsigned int me)
+{
+	struct race *race = data;
+
+	race->body(race, me);
+}
+
+static void race_start(struct race *race,
+		       void (*body)(struct race *race, unsigned int me))
+{
+	race->body = body;
+	threads_run(race->test, race->threads, race_run, race);
+}
+
+/* Neighbours in levels that are missing */
+
+static unsigned long race_hpa(struct race *race, unsigned long number)
+{
+	return (number + 1) << race->shape->page_shift;
+}
+
+static u64 race_owner(unsigned long number)
+{
+	return (number + 1) << PAGE_SHIFT;
+}
+
+/* The first thread makes the tables of a round. */
+static void tables_begin(struct race *race)
+{
+	struct fixture *fixture = race->test->priv;
+	unsigned int i;
+
+	/* One failure says as much as thousands. */
+	if (READ_ONCE(race->test->status) == KUNIT_FAILURE)
+		race->stop = true;
+
+	for (i = 0; !race->stop && i < TABLES; i++) {
+		atomic_set(&race->here[i], 0);
+		race->table[i] = tce_table_create(&race->geo, NUMA_NO_NODE);
+		if (!IS_ERR(race->table[i]))
+			continue;
+		KUNIT_FAIL(race->test, "no table");
+		race->stop = true;
+	}
+	atomic_set(&fixture->met, 0);
+	if (!race->stop)
+		race->lost -= atomic_long_read(&fixture->given_back);
+}
+
+static void tables_end(struct race *race)
+{
+	struct fixture *fixture = race->test->priv;
+	unsigned long bytes = 0;
+	unsigned int i, j;
+
+	race->lost += atomic_long_read(&fixture->given_back);
+
+	for (i = 0; i < TABLES; i++) {
+		for (j = 0; j < race->threads; j++)
+			if (tce_table_get(race->table[i], race->base + j) !=
+			    (race_hpa(race, j) | 3))
+				KUNIT_FAIL(race->test, "entry %u", j);
+		bytes += expect_levels(race->test, race->table[i],
+				       race->threads);
+	}
+	KUNIT_EXPECT_EQ(race->test, bytes, fixture_bytes(race->test));
+
+	for (i = 0; i < TABLES; i++)
+		tce_table_destroy(race->table[i]);
+	KUNIT_EXPECT_EQ(race->test, fixture_blocks(race->test), 0);
+}
+
+static void insert_by_exchange(struct race *race, struct tce_table *table,
+			       unsigned int me)
+{
+	unsigned long index = race->base + me;
+	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
+	unsigned long hpa = race_hpa(race, me);
+	int ret = tce_table_exchange(table, index, &hpa, &direction, true);
+
+	if (ret || hpa || direction != DMA_NONE)
+		KUNIT_FAIL(race->test, "thread %u: %d", me, ret);
+}
+
+static void insert_by_store_for(struct race *race, struct tce_table *table,
+				unsigned int me, u64 owner)
+{
+	unsigned long index = race->base + me;
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = index + 1,
+	};
+	struct tce_entry new = {
+		.tce = race_hpa(race, me) | 2, .owner = race_owner(me),
+	};
+	struct tce_entry old;
+
+	if (tce_table_prepare(table, index, 1, owner)) {
+		KUNIT_FAIL(race->test, "thread %u", me);
+		return;
+	}
+	if (tce_table_store(&cursor, &new, 1, &old))
+		KUNIT_FAIL(race->test, "thread %u", me);
+	tce_table_finish(table, index, 1);
+}
+
+/* With a view from the start. */
+static void insert_by_store(struct race *race, struct tce_table *table,
+			    unsigned int me)
+{
+	insert_by_store_for(race, table, me, TCE_OWNER_EACH);
+}
+
+/* With a view as soon as it turns out that there is another owner. */
+static void insert_for_owner(struct race *race, struct tce_table *table,
+			     unsigned int me)
+{
+	insert_by_store_for(race, table, me, race_owner(me));
+}
+
+static void insert_with_view(struct race *race, struct tce_table *table,
+			     unsigned int me)
+{
+	__be64 *place = tce_table_view(table, race->base + me, true);
+	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
+	unsigned long hpa = race_hpa(race, me);
+	u64 owner;
+	int ret;
+
+	if (!place) {
+		KUNIT_FAIL(race->test, "thread %u", me);
+		return;
+	}
+	ret = tce_table_swap(table, race->base + me, &hpa, &direction, &owner);
+	if (ret || hpa || direction != DMA_NONE || owner)
+		KUNIT_FAIL(race->test, "thread %u: %d", me, ret);
+	WRITE_ONCE(*place, cpu_to_be64(race_owner(me)));
+	if (place != tce_table_view(table, race->base + me, false) ||
+	    READ_ONCE(*place) != cpu_to_be64(race_owner(me)))
+		KUNIT_FAIL(race->test, "thread %u", me);
+}
+
+static void insert_rounds(struct race *race, unsigned int me,
+			  void (*insert)(struct race *race,
+					 struct tce_table *table,
+					 unsigned int me))
+{
+	unsigned int round, i;
+
+	for (round = 0; round < race->rounds; round += TABLES) {
+		if (!me)
+			tables_begin(race);
+		race_barrier(race);
+		if (race->stop)
+			break;
+
+		for (i = 0; i < TABLES; i++) {
+			struct tce_table *table = race->table[i];
+
+			race_meet(race, i, (round + i) * race->threads + me);
+			insert(race, table, me);
+			if (tce_table_get(table, race->base + me) !=
+			    (race_hpa(race, me) | 3))
+				KUNIT_FAIL(race->test, "thread %u", me);
+		}
+		race_barrier(race);
+		if (!me)
+			tables_end(race);
+	}
+}
+
+static void exchanges(struct race *race, unsigned int me)
+{
+	insert_rounds(race, me, insert_by_exchange);
+}
+
+static void stores(struct race *race, unsigned int me)
+{
+	insert_rounds(race, me, insert_by_store);
+}
+
+static void views(struct race *race, unsigned int me)
+{
+	insert_rounds(race, me, insert_with_view);
+}
+
+static void owners(struct race *race, unsigned int me)
+{
+	insert_rounds(race, me, insert_for_owner);
+}
+
+/* What the host and the guest do at once. */
+static void mixture(struct race *race, unsigned int me)
+{
+	insert_rounds(race, me, me & 1 ? insert_by_store : insert_with_view);
+}
+
+static void race_to_insert(struct kunit *test, unsigned int rounds,
+			   void (*body)(struct race *race, unsigned int me))
+{
+	const struct shape *shape = test->param_value;
+	bool large = 8UL << shape_level_bits(shape) >= PAGE_SIZE;
+	struct fixture *fixture = test->priv;
+	unsigned int threads;
+
+	for (threads = 2; threads <= THREADS_MOST; threads++) {
+		struct race *race = race_new(test, shape, threads);
+
+		/* More threads than CPUs cannot meet, but get in the way. */
+		if (large)
+			fixture->meet = min(threads, num_online_cpus());
+		race->rounds = threads == 2 ? rounds : rounds / 4;
+		/* Small levels are quick, and several of them go in at once. */
+		if (!large)
+			race->rounds *= 5;
+		race->base = shape->entries / 3;
+		race_start(race, body);
+		fixture->meet = 0;
+
+		kunit_info(test, "%u threads: %lu blocks of pages came late",
+			   threads, race->lost);
+		/* With one level missing, one of two threads must be late. */
+		if (threads == 2 && shape->levels == 2 &&
+		    num_online_cpus() > 1)
+			KUNIT_EXPECT_GT(test, race->lost, 0);
+	}
+}
+
+static void neighbours_exchange(struct kunit *test)
+{
+	race_to_insert(test, 4000, exchanges);
+}
+
+static void neighbours_store(struct kunit *test)
+{
+	race_to_insert(test, 1000, stores);
+}
+
+static void neighbours_view(struct kunit *test)
+{
+	race_to_insert(test, 1000, views);
+}
+
+static void neighbours_owners(struct kunit *test)
+{
+	race_to_insert(test, 1000, owners);
+}
+
+static void neighbours_mixed(struct kunit *test)
+{
+	race_to_insert(test, 1000, mixture);
+}
+
+/* Levels of a kernel page, so that each is a request; and levels of 4 KiB. */
+static const struct shape insert_shapes[] = {
+	{ .page_shift = 12, .levels = 2, .entries = BIT(2 * (PAGE_SHIFT - 3)) },
+	{ .page_shift = 12, .levels = 4, .entries = BIT(36) },
+};
+
+KUNIT_ARRAY_PARAM(insert, insert_shapes, shape_describe);
+
+/* Conservation: what goes in comes out once, or is there at the end */
+
+static void conserve_put(struct race *race, unsigned long number)
+{
+	set_bit(number, race->put);
+}
+
+static void conserve_seen(struct race *race, u64 tce)
+{
+	unsigned long number = (tce >> race->shape->page_shift) - 1;
+
+	if (test_and_set_bit(number, race->seen))
+		atomic_inc(&race->wrong);
+}
+
+static unsigned long conserve_numbers(struct race *race)
+{
+	return (unsigned long)race->threads * race->rounds * CONSERVED;
+}
+
+/* Whose a value is, by the thread that put it in. */
+static u64 conserve_owner(struct race *race, unsigned long number)
+{
+	unsigned int thread = number / (race->rounds * CONSERVED);
+
+	return race->exchangers & BIT(thread) ? TCE_OWNER_NONE :
+						race_owner(number);
+}
+
+static void conserve_exchange(struct race *race, unsigned long index,
+			      unsigned long number, bool set)
+{
+	enum dma_data_direction direction = set ? DMA_FROM_DEVICE : DMA_NONE;
+	unsigned long hpa = set ? race_hpa(race, number) : 0;
+
+	if (set)
+		conserve_put(race, number);
+	if (tce_table_exchange(race->table[0], index, &hpa, &direction, true))
+		atomic_inc(&race->wrong);
+	if (direction != DMA_NONE)
+		conserve_seen(race, hpa);
+}
+
+static void conserve_old(struct race *race, const struct tce_entry *old,
+			 int count)
+{
+	int i;
+
+	/* Somebody has to write an owner first. */
+	if (count == -EAGAIN)
+		cond_resched();
+	else if (count < 0)
+		atomic_inc(&race->wrong);
+
+	for (i = 0; i < count; i++) {
+		unsigned long number =
+			(old[i].tce >> race->shape->page_shift) - 1;
+
+		conserve_seen(race, old[i].tce);
+		if (old[i].owner != conserve_owner(race, number))
+			atomic_inc(&race->wrong);
+	}
+}
+
+static void conserve_store(struct race *race, unsigned long number)
+{
+	struct tce_entry new[CONSERVED], old[CONSERVED];
+	struct tce_cursor cursor = {
+		.table = race->table[0],
+		.index = race->base,
+		.end = race->base + CONSERVED,
+	};
+	unsigned long stored = 0;
+	int i, replaced;
+
+	for (i = 0; i < CONSERVED; i++) {
+		new[i].tce = race_hpa(race, number + i) | 3;
+		new[i].owner = race_owner(number + i);
+		conserve_put(race, number + i);
+	}
+	if (tce_table_prepare(race->table[0], race->base, CONSERVED,
+			      TCE_OWNER_EACH)) {
+		atomic_inc(&race->wrong);
+		return;
+	}
+	while (cursor.index < cursor.end) {
+		replaced = tce_table_store(&cursor, new + stored,
+					   CONSERVED - stored, old);
+		conserve_old(race, old, replaced);
+		stored = cursor.index - race->base;
+	}
+	tce_table_finish(race->table[0], race->base, CONSERVED);
+}
+
+static void conserve_clear(struct race *race, unsigned int max)
+{
+	struct tce_entry old[CONSERVED];
+	struct tce_cursor cursor = {
+		.table = race->table[0], .end = race->shape->entries,
+	};
+	unsigned long first, last;
+	int cleared;
+
+	while ((cleared = tce_table_clear(&cursor, old, &first, &last, max))) {
+		if (cleared > 0 && (first < race->base || last < first ||
+				    last >= race->base + CONSERVED))
+			atomic_inc(&race->wrong);
+		conserve_old(race, old, cleared);
+	}
+}
+
+/* As KVM does it: the entry first, its owner after it. */
+static void conserve_swap(struct race *race, unsigned long index,
+			  unsigned long number, bool set)
+{
+	__be64 *place = tce_table_view(race->table[0], index, true);
+	enum dma_data_direction direction;
+	struct tce_entry old;
+	unsigned long hpa;
+	int ret;
+
+	if (!place) {
+		atomic_inc(&race->wrong);
+		return;
+	}
+
+	if (set)
+		conserve_put(race, number);
+	do {
+		direction = set ? DMA_BIDIRECTIONAL : DMA_NONE;
+		hpa = set ? race_hpa(race, number) : 0;
+		ret = tce_table_swap(race->table[0], index, &hpa, &direction,
+				     &old.owner);
+		cond_resched();
+	} while (ret == -EAGAIN);
+	if (ret) {
+		atomic_inc(&race->wrong);
+		return;
+	}
+	if (set)
+		WRITE_ONCE(*place, cpu_to_be64(race_owner(number)));
+
+	old.tce = hpa;
+	conserve_old(race, &old, direction != DMA_NONE);
+}
+
+/* All exchange one entry; now and then it is cleared. */
+static void one_entry(struct race *race, unsigned int me)
+{
+	unsigned int i, count = race->rounds * CONSERVED;
+
+	race_barrier(race);
+	for (i = 0; i < count; i++)
+		conserve_exchange(race, race->base, me * count + i, i % 5);
+}
+
+/* One clears, all others store to the same range. */
+static void stores_and_clears(struct race *race, unsigned int me)
+{
+	unsigned int round;
+
+	race_barrier(race);
+	for (round = 0; round < race->rounds; round++) {
+		if (!me)
+			conserve_clear(race, 1 + round % CONSERVED);
+		else
+			conserve_store(race, (me * race->rounds + round) *
+				       CONSERVED);
+	}
+}
+
+/* The first clears, the second is KVM, the others store. */
+static void everything(struct race *race, unsigned int me)
+{
+	unsigned int round, i;
+
+	race_barrier(race);
+	for (round = 0; round < race->rounds; round++) {
+		unsigned long number = (me * race->rounds + round) * CONSERVED;
+
+		if (!me) {
+			conserve_clear(race, 1 + round % CONSERVED);
+		} else if (me == 1) {
+			for (i = 0; i < CONSERVED; i++)
+				conserve_swap(race, race->base + i, number + i,
+					      (round + i) % 3);
+		} else {
+			conserve_store(race, number);
+		}
+	}
+}
+
+/* The same with exchanges, which belong to nobody. */
+static void everything_exchanged(struct race *race, unsigned int me)
+{
+	unsigned int round, i;
+
+	race_barrier(race);
+	for (round = 0; round < race->rounds; round++) {
+		unsigned long number = (me * race->rounds + round) * CONSERVED;
+
+		if (!me) {
+			conserve_clear(race, 1 + round % CONSERVED);
+		} else if (me == 1) {
+			for (i = 0; i < CONSERVED; i++)
+				conserve_exchange(race, race->base + i,
+						  number + i,
+						  (round + i) % 3);
+		} else {
+			conserve_store(race, number);
+		}
+	}
+}
+
+static int conserve_write(void *data, unsigned long index, u64 tce)
+{
+	struct race *race = data;
+	unsigned int i = index - race->base;
+	int spins;
+
+	/* Nobody else may be here with the same entry. */
+	if (atomic_inc_return(&race->writers[i]) != 1)
+		atomic_inc(&race->wrong);
+	WRITE_ONCE(race->backing[i], tce);
+	for (spins = 0; spins < PARTING_SPINS; spins++)
+		barrier();
+	atomic_dec(&race->writers[i]);
+
+	return 0;
+}
+
+static void conserve(struct kunit *test, unsigned int threads,
+		     unsigned int rounds, bool backed, unsigned long exchangers,
+		     void (*body)(struct race *race, unsigned int me))
+{
+	const struct shape *shape = test->param_value;
+	struct race *race = race_new(test, shape, threads);
+	unsigned int i, left = 0;
+	unsigned long numbers;
+
+	race->rounds = rounds;
+	race->exchangers = exchangers;
+	/* Over the edge of a leaf. */
+	race->base = BIT(shape_level_bits(shape)) - CONSERVED / 2;
+	race->table[0] = table_of(test, shape);
+	if (backed)
+		tce_table_set_backing(race->table[0], &(struct tce_backing) {
+			.write = conserve_write, .data = race,
+		});
+	numbers = conserve_numbers(race);
+	race->put = kunit_kcalloc(test, BITS_TO_LONGS(numbers), sizeof(long),
+				  GFP_KERNEL);
+	race->seen = kunit_kcalloc(test, BITS_TO_LONGS(numbers), sizeof(long),
+				   GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, race->put);
+	KUNIT_ASSERT_NOT_NULL(test, race->seen);
+
+	race_start(race, body);
+
+	for (i = 0; i < CONSERVED; i++) {
+		u64 tce = tce_table_get(race->table[0], race->base + i);
+
+		left += !!tce;
+		if (backed)
+			KUNIT_EXPECT_EQ(test, tce, race->backing[i]);
+	}
+	expect_figures(test, race->table[0], left);
+
+	conserve_clear(race, CONSERVED);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race->wrong), 0);
+	KUNIT_EXPECT_TRUE_MSG(test, bitmap_equal(race->put, race->seen,
+						 numbers),
+			      "%u values put in, %u came out",
+			      bitmap_weight(race->put, numbers),
+			      bitmap_weight(race->seen, numbers));
+	expect_figures(test, race->table[0], 0);
+	table_gone(test, race->table[0]);
+}
+
+static void exchange_of_one_entry(struct kunit *test)
+{
+	conserve(test, 2, 2000, false, ~0UL, one_entry);
+	conserve(test, 4, 500, false, ~0UL, one_entry);
+}
+
+static void clear_against_store(struct kunit *test)
+{
+	conserve(test, 2, 5000, false, 0, stores_and_clears);
+	conserve(test, 3, 2000, false, 0, stores_and_clears);
+}
+
+static void clear_against_exchange(struct kunit *test)
+{
+	conserve(test, 2, 5000, false, BIT(1), everything_exchanged);
+	conserve(test, 4, 2000, false, BIT(1), everything_exchanged);
+}
+
+static void clear_against_swap(struct kunit *test)
+{
+	conserve(test, 2, 5000, false, 0, everything);
+	conserve(test, 4, 2000, false, 0, everything);
+}
+
+static void backing_follows(struct kunit *test)
+{
+	conserve(test, 2, 2000, true, 0, everything);
+	conserve(test, 3, 2000, true, 0, everything);
+	conserve(test, 3, 2000, true, BIT(1), everything_exchanged);
+}
+
+static const struct shape conserve_shapes[] = {
+	{ .page_shift = 12, .levels = 4, .entries = BIT(36) },
+	{ .page_shift = 16, .levels = 2, .entries = BIT(20) },
+};
+
+KUNIT_ARRAY_PARAM(conserve, conserve_shapes, shape_describe);
+
+static struct kunit_case tce_table_race_cases[] = {
+	KUNIT_CASE_PARAM(neighbours_exchange, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_store, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_view, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_owners, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_mixed, insert_gen_params),
+	KUNIT_CASE_PARAM(exchange_of_one_entry, conserve_gen_params),
+	KUNIT_CASE_PARAM(clear_against_store, conserve_gen_params),
+	KUNIT_CASE_PARAM(clear_against_exchange, conserve_gen_params),
+	KUNIT_CASE_PARAM(clear_against_swap, conserve_gen_params),
+	KUNIT_CASE_PARAM(backing_follows, conserve_gen_params),
+	{}
+};
+
+static struct kunit_suite tce_table_race_suite = {
+	.name = "tce_table_race",
+	.init = fixture_init,
+	.exit = fixture_exit,
+	.test_cases = tce_table_race_cases,
+};
+
+kunit_test_suite(tce_table_race_suite);

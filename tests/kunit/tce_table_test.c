@@ -1,0 +1,1294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Tests of the TCE table: every shape, every operation, every failure, one
+ * thread. The random operations and the threads have files of their own.
+ */
+
+#include <kunit/test.h>
+
+#include <linux/align.h>
+#include <linux/bits.h>
+#include <linux/err.h>
+#include <linux/irqflags.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sizes.h>
+#include <linux/sort.h>
+
+#include <asm/hvcall.h>
+
+#include "fixture.h"
+#include "hardware.h"
+#include "tce_table.h"
+
+#define READ_ONLY	1ULL
+#define WRITE_ONLY	2ULL
+#define READ_WRITE	3ULL
+
+#define BATCH		512
+
+/* Page sizes, numbers of levels and windows; the suite fills them in. */
+static struct shape all_shapes[6 * 5 * 9];
+
+static void describe_shape(struct shape *shape, char *text)
+{
+	shape_describe(shape, text);
+}
+
+KUNIT_ARRAY_PARAM(every_shape, all_shapes, describe_shape);
+
+#define SHAPE(shift, depth, number)					\
+	{ .page_shift = (shift), .levels = (depth), .entries = (number) }
+
+/* One of each kind, for what does not depend on the numbers. */
+static const struct shape some_shapes[] = {
+	SHAPE(12, 5, BIT(42)),
+	SHAPE(12, 3, 0x12345678),
+	SHAPE(12, 2, BIT(26)),
+	SHAPE(16, 4, BIT(36)),
+	SHAPE(16, 3, BIT(38)),
+	SHAPE(16, 2, BIT(20)),
+	SHAPE(16, 1, BIT(16)),
+	SHAPE(21, 4, BIT(33)),
+	SHAPE(24, 3, BIT(27)),
+	SHAPE(28, 2, BIT(22)),
+	SHAPE(30, 3, BIT(24)),
+};
+
+KUNIT_ARRAY_PARAM(some, some_shapes, shape_describe);
+
+static unsigned long level_bytes_of(const struct shape *shape)
+{
+	return 8UL << shape_level_bits(shape);
+}
+
+static u64 whole_of(const struct shape *shape)
+{
+	u64 bytes = 0;
+	unsigned int below;
+
+	for (below = 1; below <= shape->levels; below++)
+		bytes += DIV_ROUND_UP(shape->entries,
+					  span_of(shape, below)) *
+			level_bytes_of(shape);
+
+	return bytes;
+}
+
+/* Geometry */
+
+static void backed_shapes(struct kunit *test)
+{
+	struct tce_geometry geo, before;
+	unsigned int bits;
+
+	memset(&geo, 0x5a, sizeof(geo));
+	before = geo;
+	KUNIT_EXPECT_EQ(test, -EINVAL, tce_geometry_init_backed(&geo, 12, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			tce_geometry_init_backed(&geo, 12, BIT(45) + 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			tce_geometry_init_backed(&geo, 12, ULONG_MAX));
+	KUNIT_EXPECT_MEMEQ(test, &geo, &before, sizeof(geo));
+
+	for (bits = 0; bits <= 45; bits++) {
+		unsigned int levels = bits ? (bits - 1) / 9 + 1 : 1;
+
+		KUNIT_EXPECT_EQ(test, 0,
+				tce_geometry_init_backed(&geo, 16, BIT(bits)));
+		KUNIT_EXPECT_EQ(test, geo.page_shift, 16);
+		KUNIT_EXPECT_EQ(test, geo.entries, BIT(bits));
+		KUNIT_EXPECT_EQ(test, geo.levels, levels);
+		KUNIT_EXPECT_EQ(test, geo.level_shift, 9);
+	}
+	KUNIT_EXPECT_EQ(test, 0, tce_geometry_init_backed(&geo, 12, 513));
+	KUNIT_EXPECT_EQ(test, geo.levels, 2);
+}
+
+static void shape_is_refused(struct kunit *test, unsigned int page_shift,
+			     unsigned long entries, unsigned int levels)
+{
+	struct tce_geometry geo, before;
+
+	memset(&geo, 0x5a, sizeof(geo));
+	before = geo;
+	KUNIT_EXPECT_EQ_MSG(test, -EINVAL,
+			    tce_geometry_init(&geo, page_shift, entries,
+					      levels),
+			    "page shift %u, %#lx entries, %u levels",
+			    page_shift, entries, levels);
+	KUNIT_EXPECT_MEMEQ(test, &geo, &before, sizeof(geo));
+}
+
+static void odd_shapes_are_refused(struct kunit *test)
+{
+	u64 sizes = SZ_4K | SZ_64K | SZ_2M | SZ_16M | SZ_256M | SZ_1G;
+	unsigned int shift;
+
+	for (shift = 0; shift < 200; shift++) {
+		if (shift < 64 && (sizes & BIT_ULL(shift)))
+			continue;
+		shape_is_refused(test, shift, 1, 1);
+	}
+	shape_is_refused(test, UINT_MAX, 1, 1);
+
+	shape_is_refused(test, 16, 1, 0);
+	shape_is_refused(test, 12, 1, 6);
+	shape_is_refused(test, 12, 1, UINT_MAX);
+	shape_is_refused(test, 16, 0, 1);
+	shape_is_refused(test, 12, ULONG_MAX, 5);
+	shape_is_refused(test, 12, BIT(63), 5);
+	shape_is_refused(test, 12, BIT(63) + 1, 5);
+	shape_is_refused(test, 12, BIT(55 - 12), 5);
+	shape_is_refused(test, 30, BIT(55 - 30), 3);
+	/* A level of more than 16 MiB. */
+	shape_is_refused(test, 12, BIT(21) + 1, 1);
+	shape_is_refused(test, 12, BIT(42) + 1, 2);
+	/* Five levels of 4 KiB take 45 bits, so they would reach bit 59. */
+	shape_is_refused(test, 16, 1, 5);
+	shape_is_refused(test, 21, 1, 5);
+	shape_is_refused(test, 24, 1, 4);
+}
+
+static void expect_ends(struct kunit *test, const struct shape *shape,
+			struct tce_table *table, unsigned long other)
+{
+	struct tce_table_stats stats;
+	unsigned int depth;
+
+	tce_table_stats(table, &stats);
+	for (depth = 0; depth < TCE_TABLE_MAX_LEVELS; depth++) {
+		unsigned long levels = 0;
+
+		/* The levels of entry 0 and those of @other, if others. */
+		if (depth < shape->levels)
+			levels = 1 + !!(other / span_of(shape,
+							shape->levels - depth));
+		KUNIT_EXPECT_EQ_MSG(test, stats.depth[depth].levels, levels,
+				    "depth %u", depth);
+	}
+}
+
+static void expect_nothing_around(struct kunit *test, const struct shape *shape,
+				  struct tce_table *table, unsigned long index)
+{
+	unsigned long last = shape->entries - 1;
+	unsigned int below;
+
+	for (below = 0; below < shape->levels; below++) {
+		unsigned long before = index - span_of(shape, below);
+		unsigned long after = index + span_of(shape, below);
+
+		if (before && before < index)
+			expect_entry(test, table, before, 0, DMA_NONE);
+		if (after < last)
+			expect_entry(test, table, after, 0, DMA_NONE);
+	}
+}
+
+static void first_and_last(struct kunit *test, const struct shape *shape)
+{
+	unsigned long last = shape->entries - 1;
+	unsigned long hpa = hpa_of(shape, last);
+	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
+	struct tce_table *table = table_of(test, shape);
+	struct tce_table_stats fresh, trimmed;
+
+	tce_table_stats(table, &fresh);
+	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
+	KUNIT_EXPECT_EQ(test, fixture_bytes(test),
+			max(level_bytes_of(shape), PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)tce_table_root(table),
+					   SZ_4K));
+	expect_entry(test, table, 0, 0, DMA_NONE);
+	expect_entry(test, table, last, 0, DMA_NONE);
+	expect_figures(test, table, 0);
+
+	KUNIT_EXPECT_EQ(test, 0, tce_table_exchange(table, last, &hpa,
+						    &direction, true));
+	KUNIT_EXPECT_EQ(test, hpa, 0);
+	KUNIT_EXPECT_EQ(test, direction, DMA_NONE);
+	expect_entry(test, table, last, hpa_of(shape, last), DMA_BIDIRECTIONAL);
+	expect_nothing_around(test, shape, table, last);
+
+	/* One page: both ends are the same entry, and the second one stays. */
+	table_set(test, table, 0, hpa_of(shape, 0), DMA_TO_DEVICE);
+	expect_entry(test, table, 0, hpa_of(shape, 0), DMA_TO_DEVICE);
+	expect_nothing_around(test, shape, table, 0);
+	if (last)
+		expect_entry(test, table, last, hpa_of(shape, last),
+			     DMA_BIDIRECTIONAL);
+	expect_ends(test, shape, table, last);
+	expect_figures(test, table, last ? 2 : 1);
+
+	hpa = 0;
+	direction = DMA_NONE;
+	KUNIT_EXPECT_EQ(test, 0, tce_table_exchange(table, 0, &hpa, &direction,
+						    false));
+	KUNIT_EXPECT_EQ(test, hpa, hpa_of(shape, 0));
+	KUNIT_EXPECT_EQ(test, direction, DMA_TO_DEVICE);
+	expect_entry(test, table, 0, 0, DMA_NONE);
+	table_set(test, table, last, 0, DMA_NONE);
+	expect_entry(test, table, last, 0, DMA_NONE);
+	expect_ends(test, shape, table, last);
+	expect_figures(test, table, 0);
+
+	/* With nothing in it, a table can be as it was. */
+	table_trimmed(test, table);
+	tce_table_stats(table, &trimmed);
+	KUNIT_EXPECT_MEMEQ(test, &fresh, &trimmed, sizeof(fresh));
+	table_set(test, table, last, hpa_of(shape, last), DMA_TO_DEVICE);
+	expect_entry(test, table, last, hpa_of(shape, last), DMA_TO_DEVICE);
+	expect_figures(test, table, 1);
+
+	table_gone(test, table);
+}
+
+static void every_shape(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned int bits = shape_level_bits(shape);
+	struct tce_geometry geo;
+
+	if (!bits) {
+		shape_is_refused(test, shape->page_shift, shape->entries,
+				 shape->levels);
+		return;
+	}
+
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_geometry_init(&geo, shape->page_shift,
+					  shape->entries, shape->levels));
+	KUNIT_EXPECT_EQ(test, geo.page_shift, shape->page_shift);
+	KUNIT_EXPECT_EQ(test, geo.levels, shape->levels);
+	KUNIT_EXPECT_EQ(test, geo.level_shift, bits);
+	KUNIT_EXPECT_EQ(test, geo.entries, shape->entries);
+	KUNIT_EXPECT_EQ(test, tce_geometry_whole_bytes(&geo), whole_of(shape));
+
+	first_and_last(test, shape);
+}
+
+/* Single entries */
+
+static void directions(struct kunit *test)
+{
+	static const enum dma_data_direction all[] = {
+		DMA_NONE, DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_BIDIRECTIONAL,
+	};
+	const struct shape *shape = test->param_value;
+	unsigned long index = shape->entries / 3;
+	struct tce_table *table = table_of(test, shape);
+	unsigned int from, to;
+
+	for (from = 0; from < ARRAY_SIZE(all); from++) {
+		for (to = 0; to < ARRAY_SIZE(all); to++) {
+			enum dma_data_direction direction = all[to];
+			unsigned long hpa = hpa_of(shape, to);
+
+			table_set(test, table, index, hpa_of(shape, from + 10),
+				  all[from]);
+			expect_entry(test, table, index,
+				     hpa_of(shape, from + 10), all[from]);
+
+			KUNIT_EXPECT_EQ(test, 0,
+					tce_table_exchange(table, index, &hpa,
+							   &direction, true));
+			KUNIT_EXPECT_EQ(test, hpa, all[from] == DMA_NONE ?
+					0 : hpa_of(shape, from + 10));
+			KUNIT_EXPECT_EQ(test, direction,
+					all[from] == DMA_FROM_DEVICE ?
+					DMA_BIDIRECTIONAL : all[from]);
+			expect_entry(test, table, index, hpa_of(shape, to),
+				     all[to]);
+		}
+	}
+	expect_figures(test, table, 1);
+
+	table_gone(test, table);
+}
+
+static void exchange_is_refused(struct kunit *test, struct tce_table *table,
+				unsigned long index, unsigned long hpa,
+				enum dma_data_direction direction, bool alloc,
+				int error)
+{
+	enum dma_data_direction direction_before = direction;
+	unsigned long hpa_before = hpa;
+
+	KUNIT_EXPECT_EQ_MSG(test, error,
+			    tce_table_exchange(table, index, &hpa, &direction,
+					       alloc),
+			    "index %#lx, address %#lx", index, hpa_before);
+	KUNIT_EXPECT_EQ(test, hpa, hpa_before);
+	KUNIT_EXPECT_EQ(test, direction, direction_before);
+}
+
+static void misaligned_address(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long index = shape->entries - 2;
+	struct tce_table *table = table_of(test, shape);
+	unsigned int bit;
+
+	table_set(test, table, index, hpa_of(shape, index), DMA_BIDIRECTIONAL);
+	for (bit = 0; bit < shape->page_shift; bit++) {
+		unsigned long hpa = hpa_of(shape, 1) | BIT(bit);
+
+		exchange_is_refused(test, table, index, hpa, DMA_BIDIRECTIONAL,
+				    true, -EINVAL);
+		exchange_is_refused(test, table, index, hpa, DMA_TO_DEVICE,
+				    false, -EINVAL);
+		/* Also where a level is missing. */
+		exchange_is_refused(test, table, 0, hpa, DMA_FROM_DEVICE, true,
+				    -EINVAL);
+	}
+	expect_entry(test, table, index, hpa_of(shape, index),
+		     DMA_BIDIRECTIONAL);
+	expect_figures(test, table, 1);
+
+	table_gone(test, table);
+}
+
+static void index_beyond_the_table(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	const unsigned long beyond[] = {
+		shape->entries, shape->entries + 1, shape->entries * 2,
+		BIT(63), ULONG_MAX,
+	};
+	struct tce_table *table = table_of(test, shape);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(beyond); i++) {
+		unsigned long index = beyond[i];
+
+		exchange_is_refused(test, table, index, hpa_of(shape, 1),
+				    DMA_BIDIRECTIONAL, true, -EINVAL);
+		exchange_is_refused(test, table, index, hpa_of(shape, 1),
+				    DMA_BIDIRECTIONAL, false, -EINVAL);
+		exchange_is_refused(test, table, index, 0, DMA_NONE, true,
+				    -EINVAL);
+		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
+		KUNIT_EXPECT_NULL(test, tce_table_view(table, index, true));
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				tce_table_prepare(table, index, 1,
+						  TCE_OWNER_NONE));
+		/* From inside, with a sum that may overflow. */
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				tce_table_prepare(table, 0, index + !i,
+						  TCE_OWNER_EACH));
+		KUNIT_EXPECT_EQ(test, -EINVAL,
+				tce_table_prepare(table, shape->entries - 1,
+						  index, ua_of(1)));
+	}
+	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
+	expect_figures(test, table, 0);
+
+	table_gone(test, table);
+}
+
+static void nothing_is_allocated_when_forbidden(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long last = shape->entries - 1;
+	struct tce_table *table = table_of(test, shape);
+	struct tce_cursor cursor = { .table = table, .end = shape->entries };
+	enum dma_data_direction set_direction = DMA_FROM_DEVICE;
+	enum dma_data_direction clear_direction = DMA_NONE;
+	unsigned long set_hpa = hpa_of(shape, last);
+	unsigned long clear_hpa = 0;
+	struct tce_entry old[4];
+	unsigned long first_cleared, last_cleared, flags;
+	int set, clear, cleared;
+	__be64 *view;
+	u64 tce;
+
+	/* Any request fails, and would be seen. */
+	fixture_refuse(test, 1);
+	local_irq_save(flags);
+	set = tce_table_exchange(table, last, &set_hpa, &set_direction, false);
+	clear = tce_table_exchange(table, 0, &clear_hpa, &clear_direction,
+				   true);
+	tce = tce_table_get(table, last / 2);
+	view = tce_table_view(table, last, false);
+	cleared = tce_table_clear(&cursor, old, &first_cleared, &last_cleared,
+				  ARRAY_SIZE(old));
+	local_irq_restore(flags);
+	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
+	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
+
+	/* With one level, nothing can be missing. */
+	if (shape->levels == 1) {
+		KUNIT_EXPECT_EQ(test, set, 0);
+		KUNIT_EXPECT_EQ(test, set_hpa, 0);
+		KUNIT_EXPECT_EQ(test, set_direction, DMA_NONE);
+		KUNIT_EXPECT_EQ(test, cleared, 1);
+	} else {
+		KUNIT_EXPECT_EQ(test, set, H_TOO_HARD);
+		KUNIT_EXPECT_EQ(test, set_hpa, hpa_of(shape, last));
+		KUNIT_EXPECT_EQ(test, set_direction, DMA_FROM_DEVICE);
+		KUNIT_EXPECT_EQ(test, cleared, 0);
+	}
+	KUNIT_EXPECT_EQ(test, clear, 0);
+	KUNIT_EXPECT_EQ(test, clear_hpa, 0);
+	KUNIT_EXPECT_EQ(test, clear_direction, DMA_NONE);
+	KUNIT_EXPECT_EQ(test, tce, 0);
+	KUNIT_EXPECT_NULL(test, view);
+	expect_figures(test, table, 0);
+
+	fixture_refuse(test, 0);
+	table_gone(test, table);
+}
+
+/* Levels missing from the second, the third ... level down to the leaf. */
+static void forbidden_at_every_depth(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	struct tce_table *table = table_of(test, shape);
+	unsigned int below;
+
+	table_set(test, table, 0, hpa_of(shape, 0), DMA_BIDIRECTIONAL);
+	fixture_refuse(test, 1);
+	for (below = 1; below < shape->levels; below++) {
+		unsigned long index = span_of(shape, below);
+
+		exchange_is_refused(test, table, index, hpa_of(shape, index),
+				    DMA_BIDIRECTIONAL, false, H_TOO_HARD);
+		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
+		KUNIT_EXPECT_NULL(test, tce_table_view(table, index, false));
+	}
+	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
+	fixture_refuse(test, 0);
+	expect_figures(test, table, 1);
+
+	table_gone(test, table);
+}
+
+static void existing_leaf_needs_no_memory(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long first = shape->entries / 2;
+	enum dma_data_direction direction = DMA_TO_DEVICE;
+	unsigned long hpa = hpa_of(shape, first + 1);
+	struct tce_table *table = table_of(test, shape);
+	unsigned long flags;
+	int set;
+
+	/* Interrupts are off and memory is allowed: no request may sleep. */
+	local_irq_save(flags);
+	table_set(test, table, first, hpa_of(shape, first), DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, first, true));
+	local_irq_restore(flags);
+
+	fixture_refuse(test, 1);
+	local_irq_save(flags);
+	set = tce_table_exchange(table, first + 1, &hpa, &direction, false);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_EQ(test, set, 0);
+	KUNIT_EXPECT_EQ(test, hpa, 0);
+	KUNIT_EXPECT_EQ(test, direction, DMA_NONE);
+	table_set(test, table, first, hpa_of(shape, 5), DMA_TO_DEVICE);
+	KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, first + 1, true));
+	KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, first, false));
+	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
+	fixture_refuse(test, 0);
+
+	expect_entry(test, table, first, hpa_of(shape, 5), DMA_TO_DEVICE);
+	expect_entry(test, table, first + 1, hpa_of(shape, first + 1),
+		     DMA_TO_DEVICE);
+	expect_figures(test, table, 2);
+
+	table_gone(test, table);
+}
+
+static void view_has_one_place_per_entry(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long slots = span_of(shape, 1);
+	unsigned long start = ALIGN_DOWN(shape->entries / 2, slots);
+	struct tce_table *table = table_of(test, shape);
+	unsigned long end = min(start + slots, shape->entries);
+	__be64 *view = tce_table_view(table, start, true);
+	unsigned long index;
+
+	KUNIT_ASSERT_NOT_NULL(test, view);
+	for (index = start; index < end; index++) {
+		__be64 *place = tce_table_view(table, index, index & 1);
+
+		/* Too many to expect each of them. */
+		if (place == view + (index - start) && !*place)
+			continue;
+		KUNIT_FAIL(test, "index %#lx", index);
+		break;
+	}
+
+	/* Neither the next leaf nor the one before has it. */
+	if (shape->levels > 1) {
+		KUNIT_EXPECT_NULL(test, tce_table_view(table, start - 1,
+						       false));
+		KUNIT_EXPECT_NULL(test, tce_table_view(table, start + slots,
+						       false));
+	}
+
+	/* The view is software's alone; an exchange belongs to nobody. */
+	*view = cpu_to_be64(ua_of(start));
+	expect_entry(test, table, start, 0, DMA_NONE);
+	table_set(test, table, start, hpa_of(shape, start), DMA_BIDIRECTIONAL);
+	KUNIT_EXPECT_EQ(test, be64_to_cpu(*view), TCE_OWNER_NONE);
+	*view = cpu_to_be64(ua_of(start));
+	expect_entry(test, table, start, hpa_of(shape, start),
+		     DMA_BIDIRECTIONAL);
+	table_set(test, table, start, 0, DMA_NONE);
+	KUNIT_EXPECT_EQ(test, be64_to_cpu(*view), 0);
+	KUNIT_EXPECT_PTR_EQ(test, view, tce_table_view(table, start, false));
+	expect_figures(test, table, 0);
+
+	table_gone(test, table);
+}
+
+/* Ranges */
+
+static struct tce_entry *entries_of(struct kunit *test, unsigned int count)
+{
+	struct tce_entry *entries = kunit_kcalloc(test, count, sizeof(*entries),
+						  GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, entries);
+
+	return entries;
+}
+
+/* Whose an entry is: @owner's, or its own. */
+static u64 owner_of(u64 owner, unsigned long index)
+{
+	return owner == TCE_OWNER_EACH ? ua_of(index) : owner;
+}
+
+/* Maps a range in batches, as entries that know their index. */
+static void map_range(struct kunit *test, const struct shape *shape,
+		      struct tce_table *table, unsigned long index,
+		      unsigned long count, u64 permissions, u64 owner)
+{
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = index + count,
+	};
+	struct tce_entry *new = entries_of(test, BATCH);
+	struct tce_entry *old = entries_of(test, BATCH);
+
+	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, index, count, owner));
+	while (cursor.index < cursor.end) {
+		unsigned long before = cursor.index;
+		unsigned int i, now;
+
+		now = min_t(unsigned long, BATCH, cursor.end - before);
+		for (i = 0; i < now; i++) {
+			new[i].tce = hpa_of(shape, before + i) | permissions;
+			new[i].owner = owner_of(owner, before + i);
+		}
+		KUNIT_EXPECT_EQ(test, 0,
+				tce_table_store(&cursor, new, now, old));
+		KUNIT_ASSERT_EQ(test, cursor.index, before + now);
+	}
+	tce_table_finish(table, index, count);
+
+	kunit_kfree(test, new);
+	kunit_kfree(test, old);
+}
+
+/* Clears a range and expects just the entries of map_range(); how many? */
+static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
+				 struct tce_table *table, unsigned long index,
+				 unsigned long end, u64 owner)
+{
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = end,
+	};
+	struct tce_entry *old = entries_of(test, BATCH);
+	unsigned long first, last, all = 0;
+	int cleared, i;
+
+	while ((cleared = tce_table_clear(&cursor, old, &first, &last,
+					  BATCH)) > 0) {
+		KUNIT_EXPECT_EQ(test, last - first, cleared - 1);
+		for (i = 0; i < cleared; i++) {
+			if ((old[i].tce & ~READ_WRITE) ==
+			    hpa_of(shape, first + i) &&
+			    old[i].owner == owner_of(owner, first + i))
+				continue;
+			KUNIT_FAIL(test, "index %#lx", first + i);
+			break;
+		}
+		all += cleared;
+	}
+	KUNIT_EXPECT_EQ(test, cleared, 0);
+	KUNIT_EXPECT_GE(test, cursor.index, end);
+	kunit_kfree(test, old);
+
+	return all;
+}
+
+static void store_and_clear(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long slots = span_of(shape, 1);
+	unsigned long start = ALIGN_DOWN(shape->entries / 2, slots) + slots - 5;
+	unsigned long count = min(slots + 10, shape->entries - start);
+	struct tce_table *table = table_of(test, shape);
+	struct tce_table_stats stats;
+	struct tce_cursor cursor;
+	struct tce_entry old[10];
+	struct tce_entry new[10];
+	unsigned int i;
+
+	/* From the end of one leaf over the next one into the third. */
+	map_range(test, shape, table, start, count, WRITE_ONLY, TCE_OWNER_EACH);
+	expect_entry(test, table, start - 1, 0, DMA_NONE);
+	expect_entry(test, table, start, hpa_of(shape, start), DMA_FROM_DEVICE);
+	expect_entry(test, table, start + count - 1,
+		     hpa_of(shape, start + count - 1), DMA_FROM_DEVICE);
+	if (start + count < shape->entries)
+		expect_entry(test, table, start + count, 0, DMA_NONE);
+	expect_figures(test, table, count);
+
+	tce_table_stats(table, &stats);
+	KUNIT_EXPECT_EQ(test, stats.user_levels, shape->levels > 1 ? 3 : 1);
+
+	/* What is stored over it comes out of it, but for what was cleared. */
+	table_set(test, table, start + 1, 0, DMA_NONE);
+	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, start - 1, 4,
+						   TCE_OWNER_EACH));
+	cursor = (struct tce_cursor) {
+		.table = table, .index = start - 1, .end = start + 3,
+	};
+	for (i = 0; i < ARRAY_SIZE(new); i++) {
+		new[i].tce = hpa_of(shape, i) | READ_ONLY;
+		new[i].owner = ua_of(i);
+	}
+	KUNIT_EXPECT_EQ(test, 2, tce_table_store(&cursor, new, 4, old));
+	tce_table_finish(table, start - 1, 4);
+	KUNIT_EXPECT_EQ(test, cursor.index, cursor.end);
+	KUNIT_EXPECT_EQ(test, old[0].tce, hpa_of(shape, start) | READ_WRITE);
+	KUNIT_EXPECT_EQ(test, old[0].owner, ua_of(start));
+	KUNIT_EXPECT_EQ(test, old[1].tce,
+			hpa_of(shape, start + 2) | READ_WRITE);
+	KUNIT_EXPECT_EQ(test, old[1].owner, ua_of(start + 2));
+	for (i = 0; i < 4; i++) {
+		__be64 *place = tce_table_view(table, start - 1 + i, false);
+
+		expect_entry(test, table, start - 1 + i, hpa_of(shape, i),
+			     DMA_TO_DEVICE);
+		KUNIT_ASSERT_NOT_NULL(test, place);
+		KUNIT_EXPECT_EQ(test, be64_to_cpu(*place), ua_of(i));
+	}
+	expect_figures(test, table, count + 1);
+
+	/* A clear takes the user-space address away with the entry. */
+	cursor.index = start - 1;
+	while (tce_table_clear(&cursor, old, &start, &start, 3) > 0)
+		;
+	for (i = 0; i < 4; i++)
+		expect_entry(test, table, cursor.end - 4 + i, 0, DMA_NONE);
+	KUNIT_EXPECT_EQ(test, 0,
+			be64_to_cpu(*tce_table_view(table, cursor.end - 1,
+						    false)));
+	KUNIT_EXPECT_EQ(test, count - 3,
+			unmap_range(test, shape, table, 0, shape->entries,
+				    TCE_OWNER_EACH));
+	expect_figures(test, table, 0);
+
+	table_gone(test, table);
+}
+
+static void prepare_nothing(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	struct tce_table *table = table_of(test, shape);
+	struct tce_cursor cursor = { .table = table, .index = 7, .end = 7 };
+	unsigned long first, last;
+	struct tce_entry old;
+
+	KUNIT_EXPECT_EQ(test, 0, tce_table_prepare(table, 0, 0, TCE_OWNER_EACH));
+	tce_table_finish(table, 0, 0);
+	KUNIT_EXPECT_EQ(test, 0,
+			tce_table_clear(&cursor, &old, &first, &last, 1));
+	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
+	expect_figures(test, table, 0);
+
+	table_gone(test, table);
+}
+
+#define MARKS	40
+
+static int compare_marks(const void *a, const void *b)
+{
+	unsigned long one = *(const unsigned long *)a;
+	unsigned long two = *(const unsigned long *)b;
+
+	return one < two ? -1 : one > two;
+}
+
+/*
+ * Entries before, at and behind the edges of levels at each depth, together and
+ * alone behind a hole.
+ */
+static unsigned int mark(const struct shape *shape, unsigned long *marks)
+{
+	static const struct {
+		unsigned int level;
+		int distance;
+	} edges[] = {
+		{ 1, -1 }, { 1, 0 }, { 1, 1 }, { 5, -1 }, { 5, 0 }, { 5, 1 },
+		{ 9, 0 }, { 12, -1 },
+	};
+	unsigned int below, i, count = 0, kept = 1;
+
+	marks[count++] = 0;
+	marks[count++] = shape->entries - 1;
+	for (below = 1; below < shape->levels; below++) {
+		for (i = 0; i < ARRAY_SIZE(edges); i++) {
+			unsigned long edge = span_of(shape, below) *
+					     edges[i].level;
+
+			if (edge < shape->entries - 1)
+				marks[count++] = edge + edges[i].distance;
+		}
+	}
+
+	sort(marks, count, sizeof(*marks), compare_marks, NULL);
+	for (i = 1; i < count; i++)
+		if (marks[i] != marks[i - 1])
+			marks[kept++] = marks[i];
+
+	return kept;
+}
+
+/* One clear of [@index, @end) in steps of @max; @marks are all that is set. */
+static void clear_marks(struct kunit *test, struct tce_table *table,
+			const struct shape *shape, const unsigned long *marks,
+			unsigned int count, unsigned long index,
+			unsigned long end, int max)
+{
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = end,
+	};
+	unsigned long first, last, leaf;
+	struct tce_entry old[MARKS];
+	unsigned int next = 0;
+	int cleared, i;
+
+	while (next < count && marks[next] < index)
+		next++;
+
+	while ((cleared = tce_table_clear(&cursor, old, &first, &last, max))) {
+		KUNIT_ASSERT_GT(test, cleared, 0);
+		KUNIT_ASSERT_LE(test, cleared, max);
+		KUNIT_ASSERT_LE(test, next + cleared, count);
+		KUNIT_ASSERT_EQ(test, first, marks[next]);
+		leaf = first / span_of(shape, 1);
+		for (i = 0; i < cleared; i++, next++) {
+			KUNIT_ASSERT_LT(test, marks[next], end);
+			KUNIT_ASSERT_EQ(test, marks[next] / span_of(shape, 1),
+					leaf);
+			KUNIT_ASSERT_EQ(test, old[i].tce & ~READ_WRITE,
+					hpa_of(shape, marks[next]));
+			KUNIT_ASSERT_EQ(test, tce_table_get(table, marks[next]),
+					0);
+		}
+		KUNIT_ASSERT_EQ(test, last, marks[next - 1]);
+		KUNIT_ASSERT_GT(test, cursor.index, last);
+		/* Full, or nothing more of this leaf is in the range. */
+		if (cleared < max && next < count && marks[next] < end)
+			KUNIT_ASSERT_NE(test, marks[next] / span_of(shape, 1),
+					leaf);
+	}
+	KUNIT_ASSERT_GE(test, cursor.index, end);
+	KUNIT_ASSERT_TRUE(test, next == count || marks[next] >= end);
+}
+
+static void clear_over_holes(struct kunit *test)
+{
+	static const int steps[] = { 1, 2, MARKS };
+	const struct shape *shape = test->param_value;
+	struct tce_table *table = table_of(test, shape);
+	unsigned long marks[MARKS];
+	unsigned int count = mark(shape, marks);
+	unsigned int from, to, i;
+
+	for (from = 0; from < count; from++) {
+		for (to = from; to < count; to++) {
+			unsigned long index = marks[from] + (to & 1);
+			unsigned long end = marks[to] + (from & 1);
+
+			for (i = 0; i < count; i++)
+				if (!tce_table_get(table, marks[i]))
+					table_set(test, table, marks[i],
+						  hpa_of(shape, marks[i]),
+						  DMA_TO_DEVICE);
+
+			if (index > end)
+				continue;
+			clear_marks(test, table, shape, marks, count, index,
+				    end, steps[(from + to) % 3]);
+
+			for (i = 0; i < count; i++)
+				KUNIT_ASSERT_EQ(test, marks[i] < index ||
+						marks[i] >= end,
+						!!tce_table_get(table,
+								marks[i]));
+		}
+	}
+	clear_marks(test, table, shape, marks, 0, 0, 0, 1);
+	while (count--)
+		table_set(test, table, marks[count], 0, DMA_NONE);
+	/* Levels with nothing in them are stepped over like holes. */
+	clear_marks(test, table, shape, marks, 0, 0, shape->entries, 1);
+	expect_figures(test, table, 0);
+
+	table_gone(test, table);
+}
+
+/* Memory */
+
+static void figures_while_the_table_grows(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long level_bytes = level_bytes_of(shape);
+	unsigned long leaves = shape->entries / span_of(shape, 1);
+	unsigned long block = max(level_bytes, PAGE_SIZE);
+	struct tce_table *table = table_of(test, shape);
+	unsigned long meta_table, meta_block = 0, levels;
+	struct tce_table_stats stats;
+	unsigned int i, steps;
+
+	tce_table_stats(table, &stats);
+	meta_table = stats.meta_bytes;
+
+	steps = min(leaves, 64UL);
+	for (i = 0; i < steps; i++) {
+		unsigned long index = leaves / steps * i * span_of(shape, 1);
+
+		table_set(test, table, index, hpa_of(shape, index),
+			  DMA_BIDIRECTIONAL);
+		if (i % 3 == 0)
+			KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, index,
+								   true));
+
+		/* Nothing has been given back, so the pages are full. */
+		tce_table_stats(table, &stats);
+		levels = stats.user_levels + stats.hw_bytes / level_bytes;
+		KUNIT_EXPECT_EQ(test, stats.page_bytes, block *
+				DIV_ROUND_UP(levels, block / level_bytes));
+		KUNIT_EXPECT_EQ(test, stats.page_bytes, fixture_bytes(test));
+		KUNIT_EXPECT_EQ(test, stats.used, i + 1);
+		KUNIT_EXPECT_EQ(test, stats.user_levels, i / 3 + 1);
+		KUNIT_EXPECT_EQ(test, stats.depth[shape->levels - 1].levels,
+				i + 1);
+
+		if (!meta_block && fixture_blocks(test) > 1)
+			meta_block = (stats.meta_bytes - meta_table) /
+				     (fixture_blocks(test) - 1);
+		KUNIT_EXPECT_EQ(test, stats.meta_bytes, meta_table +
+				(fixture_blocks(test) - 1) * meta_block);
+	}
+	expect_figures(test, table, steps);
+
+	table_gone(test, table);
+}
+
+/* The window that this driver was started for: 38 TiB with 32 GiB in it. */
+static void origin(struct kunit *test, u64 owner, unsigned long user_bytes)
+{
+	const unsigned long pages = 0x400000000 >> 16;
+	const unsigned long upper = 0x244000000000 >> 16;
+	const struct shape *shape = test->param_value;
+	struct tce_table *table = table_of(test, shape);
+	const unsigned long leaf = shape->levels - 1;
+	struct tce_table_stats stats;
+
+	map_range(test, shape, table, 0, pages, READ_WRITE, owner);
+	map_range(test, shape, table, upper, pages, READ_WRITE, owner);
+
+	tce_table_stats(table, &stats);
+	KUNIT_EXPECT_EQ(test, stats.used, 2 * pages);
+	KUNIT_EXPECT_EQ(test, stats.depth[leaf].bytes, SZ_4M);
+	KUNIT_EXPECT_EQ(test, stats.user_bytes, user_bytes);
+	KUNIT_EXPECT_EQ(test, !stats.user_levels, !user_bytes);
+	KUNIT_EXPECT_LE(test, stats.hw_bytes, SZ_4M + SZ_256K);
+	KUNIT_EXPECT_LE(test, stats.page_bytes, SZ_4M + user_bytes + SZ_512K);
+
+	/* Here one entry after the other would take: */
+	KUNIT_EXPECT_EQ(test, shape->entries * 8, 4896UL * SZ_1M);
+	KUNIT_EXPECT_EQ(test, stats.whole_bytes, whole_of(shape));
+	KUNIT_EXPECT_GE(test, stats.whole_bytes, 4896UL * SZ_1M);
+	KUNIT_EXPECT_LE(test, stats.whole_bytes, (4896UL + 10) * SZ_1M);
+	expect_figures(test, table, 2 * pages);
+
+	expect_entry(test, table, pages - 1, hpa_of(shape, pages - 1),
+		     DMA_BIDIRECTIONAL);
+	expect_entry(test, table, pages, 0, DMA_NONE);
+	expect_entry(test, table, upper - 1, 0, DMA_NONE);
+	expect_entry(test, table, upper, hpa_of(shape, upper),
+		     DMA_BIDIRECTIONAL);
+	expect_entry(test, table, upper + pages - 1,
+		     hpa_of(shape, upper + pages - 1), DMA_BIDIRECTIONAL);
+	expect_entry(test, table, upper + pages, 0, DMA_NONE);
+
+	KUNIT_EXPECT_EQ(test, 2 * pages,
+			unmap_range(test, shape, table, 0, shape->entries,
+				    owner));
+	expect_figures(test, table, 0);
+	table_trimmed(test, table);
+
+	table_gone(test, table);
+}
+
+static void origin_with_one_owner(struct kunit *test)
+{
+	origin(test, ua_of(42), 0);
+}
+
+static void origin_with_owners(struct kunit *test)
+{
+	origin(test, TCE_OWNER_EACH, SZ_4M);
+}
+
+static const struct shape origin_shapes[] = {
+	SHAPE(16, 2, 0x264000000000 >> 16),
+	SHAPE(16, 3, 0x264000000000 >> 16),
+	SHAPE(16, 4, 0x264000000000 >> 16),
+};
+
+KUNIT_ARRAY_PARAM(origin, origin_shapes, shape_describe);
+
+/* Failure */
+
+static void create_fails(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	struct tce_geometry geo;
+	struct tce_table *table;
+
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_geometry_init(&geo, shape->page_shift,
+					  shape->entries, shape->levels));
+	fixture_refuse(test, 1);
+	table = tce_table_create(&geo, NUMA_NO_NODE);
+	KUNIT_EXPECT_TRUE(test, fixture_refused(test));
+	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
+	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
+
+	fixture_refuse(test, 2);
+	table = table_of(test, shape);
+	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
+	fixture_refuse(test, 0);
+
+	table_gone(test, table);
+}
+
+/* Runs the operation; whether it was done, checks what it returned. */
+typedef bool (*attempt)(struct kunit *test, const struct shape *shape,
+			struct tce_table *table);
+
+static unsigned long target(const struct shape *shape)
+{
+	return shape->entries - 3 * span_of(shape, 1) / 2;
+}
+
+static bool try_exchange(struct kunit *test, const struct shape *shape,
+			 struct tce_table *table)
+{
+	unsigned long index = target(shape);
+	enum dma_data_direction direction = DMA_FROM_DEVICE;
+	unsigned long hpa = hpa_of(shape, index);
+	int ret = tce_table_exchange(table, index, &hpa, &direction, true);
+
+	if (ret) {
+		KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+		KUNIT_EXPECT_EQ(test, hpa, hpa_of(shape, index));
+		KUNIT_EXPECT_EQ(test, direction, DMA_FROM_DEVICE);
+		expect_entry(test, table, index, 0, DMA_NONE);
+		return false;
+	}
+
+	KUNIT_EXPECT_EQ(test, hpa, 0);
+	KUNIT_EXPECT_EQ(test, direction, DMA_NONE);
+	expect_entry(test, table, index, hpa_of(shape, index), DMA_FROM_DEVICE);
+	table_set(test, table, index, 0, DMA_NONE);
+
+	return true;
+}
+
+static bool try_view(struct kunit *test, const struct shape *shape,
+		     struct tce_table *table)
+{
+	__be64 *place = tce_table_view(table, target(shape), true);
+
+	KUNIT_EXPECT_PTR_EQ(test, place,
+			    tce_table_view(table, target(shape), false));
+
+	return place;
+}
+
+static bool try_prepare_for(struct kunit *test, const struct shape *shape,
+			    struct tce_table *table, u64 owner)
+{
+	/* Two leaves, and two of the next level up where there is one. */
+	unsigned long count = span_of(shape, 1);
+	int ret = tce_table_prepare(table, target(shape), count, owner);
+
+	if (ret) {
+		KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+		return false;
+	}
+	tce_table_finish(table, target(shape), count);
+
+	return true;
+}
+
+static bool try_prepare(struct kunit *test, const struct shape *shape,
+			struct tce_table *table)
+{
+	return try_prepare_for(test, shape, table, ua_of(1));
+}
+
+static bool try_prepare_each(struct kunit *test, const struct shape *shape,
+			     struct tce_table *table)
+{
+	return try_prepare_for(test, shape, table, TCE_OWNER_EACH);
+}
+
+/*
+ * The n-th request for pages is refused, from the first on until none is. As
+ * several levels may share a page, the table has had some before, of every
+ * number up to a page full.
+ */
+static void fail_every_request(struct kunit *test, attempt try)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long most = max(1, PAGE_SIZE / level_bytes_of(shape));
+	struct tce_table_stats before, after;
+	unsigned long levels, i;
+	bool done;
+	long nth;
+
+	for (levels = 0; levels < most; levels++) {
+		unsigned int failures = 0;
+
+		for (nth = 1, done = false; !done; nth++) {
+			struct tce_table *table = table_of(test, shape);
+
+			for (i = 0; i < levels; i++)
+				table_set(test, table, i * span_of(shape, 1),
+					  hpa_of(shape, i), DMA_TO_DEVICE);
+			tce_table_stats(table, &before);
+
+			fixture_refuse(test, nth);
+			done = try(test, shape, table);
+			KUNIT_ASSERT_EQ(test, done, !fixture_refused(test));
+			fixture_refuse(test, 0);
+			failures += !done;
+
+			tce_table_stats(table, &after);
+			KUNIT_EXPECT_EQ(test, before.used, after.used);
+			for (i = 0; i < levels; i++)
+				expect_entry(test, table, i * span_of(shape, 1),
+					     hpa_of(shape, i), DMA_TO_DEVICE);
+			expect_figures(test, table, levels);
+
+			/* What failed may be tried again. */
+			if (!done)
+				KUNIT_EXPECT_TRUE(test,
+						  try(test, shape, table));
+			expect_figures(test, table, levels);
+			table_gone(test, table);
+		}
+
+		/* Where each level has its own pages, each of them failed. */
+		if (most == 1)
+			KUNIT_EXPECT_GE(test, failures, shape->levels - 1);
+	}
+}
+
+static void exchange_fails(struct kunit *test)
+{
+	fail_every_request(test, try_exchange);
+}
+
+static void view_fails(struct kunit *test)
+{
+	fail_every_request(test, try_view);
+}
+
+static void prepare_fails(struct kunit *test)
+{
+	fail_every_request(test, try_prepare);
+	fail_every_request(test, try_prepare_each);
+}
+
+static const struct shape failing_shapes[] = {
+	SHAPE(12, 5, BIT(42)),
+	SHAPE(16, 3, BIT(28)),
+	/* Levels of 64 KiB, of more than that, and hardly any entries. */
+	SHAPE(12, 3, BIT(39)),
+	SHAPE(16, 2, BIT(28)),
+	SHAPE(30, 3, BIT(24)),
+};
+
+KUNIT_ARRAY_PARAM(failing, failing_shapes, shape_describe);
+
+/* While somebody allocates a level, somebody else puts it in */
+
+struct neighbour {
+	const struct shape *shape;
+	struct tce_table *table;
+	unsigned long index;
+	bool view;
+};
+
+static void neighbour_is_faster(struct kunit *test, void *data)
+{
+	struct neighbour *neighbour = data;
+
+	if (neighbour->view)
+		KUNIT_EXPECT_NOT_NULL(test, tce_table_view(neighbour->table,
+							   neighbour->index,
+							   true));
+	else
+		table_set(test, neighbour->table, neighbour->index,
+			  hpa_of(neighbour->shape, neighbour->index),
+			  DMA_BIDIRECTIONAL);
+}
+
+static void late_levels_are_given_back(struct kunit *test, attempt try,
+				       bool view)
+{
+	const struct shape *shape = test->param_value;
+	struct neighbour neighbour = {
+		.shape = shape, .index = target(shape) + 1, .view = view,
+	};
+	struct fixture *fixture = test->priv;
+
+	neighbour.table = table_of(test, shape);
+	/* Just the view of the leaf is missing, or everything is. */
+	if (view)
+		table_set(test, neighbour.table, neighbour.index,
+			  hpa_of(shape, neighbour.index), DMA_BIDIRECTIONAL);
+
+	fixture->data = &neighbour;
+	fixture->meanwhile = neighbour_is_faster;
+	KUNIT_EXPECT_TRUE(test, try(test, shape, neighbour.table));
+	KUNIT_EXPECT_NULL(test, fixture->meanwhile);
+	KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->given_back), 0);
+
+	expect_entry(test, neighbour.table, neighbour.index,
+		     hpa_of(shape, neighbour.index), DMA_BIDIRECTIONAL);
+	expect_figures(test, neighbour.table, 1);
+
+	table_gone(test, neighbour.table);
+}
+
+static void exchange_comes_late(struct kunit *test)
+{
+	late_levels_are_given_back(test, try_exchange, false);
+}
+
+static void prepare_comes_late(struct kunit *test)
+{
+	late_levels_are_given_back(test, try_prepare, false);
+	late_levels_are_given_back(test, try_prepare_each, false);
+	late_levels_are_given_back(test, try_prepare_each, true);
+}
+
+static void view_comes_late(struct kunit *test)
+{
+	late_levels_are_given_back(test, try_view, true);
+}
+
+/* Levels of at least a kernel page, so that each of them is a request. */
+static const struct shape large_level_shapes[] = {
+	SHAPE(12, 2, BIT(2 * (PAGE_SHIFT - 3))),
+	SHAPE(12, 3, BIT(3 * (PAGE_SHIFT - 3))),
+	SHAPE(16, 2, BIT(30)),
+};
+
+KUNIT_ARRAY_PARAM(large_levels, large_level_shapes, shape_describe);
+
+/*
+ * The largest window that there can be: bits 55 and up of an address are not
+ * translated, a level has at most 16 MiB, and no level reaches bit 59.
+ */
+static unsigned long largest_window(unsigned int page_shift,
+				    unsigned int levels)
+{
+	unsigned int level_bits = min(21U, (59 - page_shift) / levels);
+
+	return BIT(min(54 - page_shift, level_bits * levels));
+}
+
+static int fill_all_shapes(struct kunit_suite *suite)
+{
+	static const unsigned int page_shifts[] = { 12, 16, 21, 24, 28, 30 };
+	struct shape *shape = all_shapes;
+	unsigned int levels, i, j;
+
+	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
+		for (levels = 1; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
+			unsigned int page_shift = page_shifts[i];
+			unsigned long largest = largest_window(page_shift,
+							       levels);
+			const unsigned long entries[] = {
+				1, 2, 512, 513, 0x264000000000 >> page_shift,
+				largest / 2 + 1, largest - 1, largest,
+				largest * 2,
+			};
+
+			for (j = 0; j < ARRAY_SIZE(entries); j++)
+				*shape++ = (struct shape)
+					SHAPE(page_shift, levels, entries[j]);
+		}
+	}
+
+	return shape == all_shapes + ARRAY_SIZE(all_shapes) ? 0 : -EINVAL;
+}
+
+static struct kunit_case tce_table_cases[] = {
+	KUNIT_CASE_PARAM(every_shape, every_shape_gen_params),
+	KUNIT_CASE(odd_shapes_are_refused),
+	KUNIT_CASE(backed_shapes),
+	KUNIT_CASE_PARAM(directions, some_gen_params),
+	KUNIT_CASE_PARAM(misaligned_address, some_gen_params),
+	KUNIT_CASE_PARAM(index_beyond_the_table, some_gen_params),
+	KUNIT_CASE_PARAM(nothing_is_allocated_when_forbidden, some_gen_params),
+	KUNIT_CASE_PARAM(forbidden_at_every_depth, some_gen_params),
+	KUNIT_CASE_PARAM(existing_leaf_needs_no_memory, some_gen_params),
+	KUNIT_CASE_PARAM(view_has_one_place_per_entry, some_gen_params),
+	KUNIT_CASE_PARAM(store_and_clear, some_gen_params),
+	KUNIT_CASE_PARAM(prepare_nothing, some_gen_params),
+	KUNIT_CASE_PARAM(clear_over_holes, some_gen_params),
+	KUNIT_CASE_PARAM(figures_while_the_table_grows, some_gen_params),
+	KUNIT_CASE_PARAM(origin_with_one_owner, origin_gen_params),
+	KUNIT_CASE_PARAM(origin_with_owners, origin_gen_params),
+	KUNIT_CASE_PARAM(create_fails, some_gen_params),
+	KUNIT_CASE_PARAM(exchange_fails, failing_gen_params),
+	KUNIT_CASE_PARAM(view_fails, failing_gen_params),
+	KUNIT_CASE_PARAM(prepare_fails, failing_gen_params),
+	KUNIT_CASE_PARAM(exchange_comes_late, large_levels_gen_params),
+	KUNIT_CASE_PARAM(prepare_comes_late, large_levels_gen_params),
+	KUNIT_CASE_PARAM(view_comes_late, large_levels_gen_params),
+	{}
+};
+
+static struct kunit_suite tce_table_suite = {
+	.name = "tce_table",
+	.suite_init = fill_all_shapes,
+	.init = fixture_init,
+	.exit = fixture_exit,
+	.test_cases = tce_table_cases,
+};
+
+kunit_test_suite(tce_table_suite);
+
+MODULE_DESCRIPTION("KUnit tests of the multilevel TCE table");
+MODULE_LICENSE("GPL");
