@@ -18,6 +18,8 @@ help:
 	@echo 'On any Debian machine (x86-64 or ppc64le):'
 	@echo '  make demo       an emulated POWER host moves data through a table'
 	@echo '  make check      every test; the last line is N passed, N failed'
+	@echo '  make check-long  the same, and the kernel'\''s own module beside it'
+	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
 	@echo '  make style      checkpatch, sparse, W=1 alone'
 	@echo '  CACHE=          where the prepared environment is kept'
 	@echo '  MIRROR=         Debian mirror, if apt'\''s own is not to be used'
@@ -43,7 +45,11 @@ uninstall:
 clean:
 	rm -rf build *.o *.ko *.mod *.mod.c .*.cmd Module.symvers modules.order
 
-demo check style:
+demo check bench style:
 	@scripts/$@
 
-.PHONY: all help module install uninstall clean demo check style
+check-long:
+	@scripts/check long
+
+.PHONY: all help module install uninstall clean demo check \
+	check-long bench style

@@ -168,11 +168,22 @@ struct state state_now(void)
 	return state;
 }
 
+/* Levels that are not used go by themselves, after a while. */
+static bool figures_equal(struct figures a, struct figures b)
+{
+	a.hw_bytes = b.hw_bytes;
+	a.user_bytes = b.user_bytes;
+	a.page_bytes = b.page_bytes;
+
+	return !memcmp(&a, &b, sizeof(a));
+}
+
 static bool state_equal(const struct state *a, const struct state *b)
 {
 	return a->locked == b->locked && a->pinned == b->pinned &&
 	       a->users == b->users && a->windows == b->windows &&
-	       !memcmp(a->figures, b->figures, sizeof(a->figures));
+	       figures_equal(a->figures[0], b->figures[0]) &&
+	       figures_equal(a->figures[1], b->figures[1]);
 }
 
 bool state_check(const struct state *before, const char *file, int line)
@@ -202,8 +213,6 @@ bool state_check(const struct state *before, const char *file, int line)
 
 		good &= tap_check_equal(a->mapped_pages, b->mapped_pages, file,
 					line, "mapped pages");
-		good &= tap_check_equal(a->page_bytes, b->page_bytes, file,
-					line, "bytes of the table");
 		good &= tap_check_equal(a->levels, b->levels, file, line,
 					"levels of the window");
 	}

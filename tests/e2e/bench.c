@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the interface costs, in instructions. In a virtual machine whose clock is
+ * QEMU's instruction counter (-icount shift=0,sleep=off), a nanosecond of time is
+ * an instruction; elsewhere these are nanoseconds. One line of JSON a figure:
+ *	{"name": ..., "pages": ..., "cost": ...}
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "tap.h"
+#include "vfio.h"
+
+/* A figure is the best of so many; with the instruction counter all are alike. */
+#define ROUNDS	5
+
+static struct vfio vfio;
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+static void must(int ret, const char *what)
+{
+	if (ret)
+		tap_bail("%s: %s", what, strerror(-ret));
+}
+
+static void figure(const char *name, uint64_t param, uint64_t pages,
+		   uint64_t cost)
+{
+	printf("bench.json {\"name\": \"%s\", \"param\": %" PRIu64 ", ", name,
+	       param);
+	printf("\"pages\": %" PRIu64 ", \"cost\": %" PRIu64 "}\n", pages, cost);
+	fflush(stdout);
+}
+
+static void open_window(unsigned int page_shift, unsigned int window_shift,
+			unsigned int levels)
+{
+	vfio_open(&vfio);
+	must(vfio_remove(vfio.container, 0), "TCE_REMOVE");
+	must(vfio_create(vfio.container, page_shift, 1ULL << window_shift,
+			 levels, NULL), "TCE_CREATE");
+}
+
+static void measure_map(const char *name, unsigned int page_shift,
+			unsigned int levels, uint64_t pages)
+{
+	uint64_t size = pages << page_shift, start;
+	uint64_t map = UINT64_MAX, unmap = UINT64_MAX;
+	uint64_t reg = size < (1 << 16) ? 1 << 16 : size;
+	unsigned char *memory = vfio_memory(reg);
+	char text[64];
+	int round;
+
+	must(vfio_register(vfio.container, memory, reg), "REGISTER");
+	for (round = 0; round < ROUNDS; round++) {
+		start = now();
+		must(vfio_map(vfio.container, 0, memory, size, MAP_BOTH), "MAP");
+		start = now() - start;
+		map = start < map ? start : map;
+
+		start = now();
+		must(vfio_unmap(vfio.container, 0, size), "UNMAP");
+		start = now() - start;
+		unmap = start < unmap ? start : unmap;
+	}
+	must(vfio_unregister(vfio.container, memory, reg), "UNREGISTER");
+	munmap(memory, reg);
+
+	snprintf(text, sizeof(text), "map_%s_%u", name, levels);
+	figure(text, pages, pages, map);
+	snprintf(text, sizeof(text), "unmap_%s_%u", name, levels);
+	figure(text, pages, pages, unmap);
+}
+
+/* One MAP over many registered regions. */
+static void measure_regions(uint64_t regions)
+{
+	uint64_t pages = 1024, size = pages << 16, each = size / regions, i;
+	unsigned char *memory = vfio_memory(size);
+	uint64_t best = UINT64_MAX, start;
+	int round;
+
+	for (i = 0; i < regions; i++)
+		must(vfio_register(vfio.container, memory + i * each, each),
+		     "REGISTER");
+	for (round = 0; round < ROUNDS; round++) {
+		start = now();
+		must(vfio_map(vfio.container, 0, memory, size, MAP_BOTH), "MAP");
+		start = now() - start;
+		best = start < best ? start : best;
+		must(vfio_unmap(vfio.container, 0, size), "UNMAP");
+	}
+	for (i = 0; i < regions; i++)
+		must(vfio_unregister(vfio.container, memory + i * each, each),
+		     "UNREGISTER");
+	munmap(memory, size);
+	figure("map_regions", regions, pages, best);
+}
+
+static void measure_remove(unsigned int window_shift, unsigned int levels)
+{
+	uint64_t size = 64 << 20, start;
+	unsigned char *memory = vfio_memory(size);
+
+	open_window(12, window_shift, levels);
+	must(vfio_register(vfio.container, memory, size), "REGISTER");
+	must(vfio_map(vfio.container, 0, memory, size, MAP_BOTH), "MAP");
+	must(vfio_map(vfio.container, (1ULL << window_shift) - size, memory, size,
+		      MAP_BOTH), "MAP");
+	start = now();
+	must(vfio_remove(vfio.container, 0), "TCE_REMOVE");
+	figure("remove", window_shift, 2 * size >> 12, now() - start);
+	vfio_close(&vfio);
+	munmap(memory, size);
+}
+
+/* A large window with nothing in it. */
+static void measure_empty(void)
+{
+	unsigned char *memory = vfio_memory(1 << 16);
+	uint64_t start;
+
+	open_window(16, 46, 2);
+	must(vfio_register(vfio.container, memory, 1 << 16), "REGISTER");
+	start = now();
+	must(vfio_unmap(vfio.container, 0, 1ULL << 46), "UNMAP");
+	figure("unmap_empty", 46, 0, now() - start);
+	vfio_close(&vfio);
+	munmap(memory, 1 << 16);
+}
+
+int main(void)
+{
+	static const uint64_t pages[] = { 1, 16, 256, 4096, 65536 };
+	static const uint64_t regions[] = { 1, 64, 512, 1024 };
+	size_t i;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	open_window(12, 40, 3);
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		measure_map("4k", 12, 3, pages[i]);
+	vfio_close(&vfio);
+
+	open_window(16, 40, 2);
+	for (i = 0; i < 3; i++)
+		measure_map("64k", 16, 2, pages[i]);
+	for (i = 0; i < ARRAY_SIZE(regions); i++)
+		measure_regions(regions[i]);
+	vfio_close(&vfio);
+
+	measure_empty();
+	measure_remove(40, 3);
+
+	return 0;
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A disk goes back and forth between its ordinary driver and VFIO, and the tables
+ * of its group with it. The ordinary driver must find it as it left it each time,
+ * and nothing may be left of a round.
+ *
+ * Needs an NVMe disk of at least 1 MiB whose data are of no value, with its driver
+ * loaded.
+ */
+
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define DEVICES		"/sys/bus/pci/devices"
+#define NVME_CLASS	0x010802
+
+#define ROUNDS		10
+
+/* What is written and read back. */
+#define DATA_BYTES	(1 << 20)
+#define DATA_WORDS	(DATA_BYTES / sizeof(uint32_t))
+
+/* What is mapped in between, in the default window. */
+#define IOVA		0x100000
+#define MAP_BYTES	(4 << 20)
+
+/*
+ * And in a large window: pages so far from each other that each one needs a leaf
+ * of 32 KiB, and as much for the software's view of it.
+ */
+#define ENTRIES_SHIFT	24
+#define LEAVES		256
+#define ROUND_KIB	(LEAVES * 64L)
+
+/* A disk is there a moment after its driver, and gone a moment after it. */
+#define POLLS		1000
+#define POLL_US		10000
+
+/* What other parts of the kernel may keep, in all; less than a round's tables. */
+#define SLACK_KIB	(ROUND_KIB / 8)
+
+static char address[NAME_MAX + 1];
+static uint32_t *data;
+static unsigned char *memory;
+
+static bool read_line(const char *path, char *line, size_t size)
+{
+	FILE *file = fopen(path, "r");
+	bool good;
+
+	if (!file)
+		return false;
+	good = fgets(line, size, file);
+	fclose(file);
+
+	return good;
+}
+
+static void write_line(const char *path, const char *line)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		tap_bail("writing \"%s\" to %s: %s", line, path,
+			 strerror(errno));
+	close(fd);
+}
+
+static bool find_disk(void)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(DEVICES);
+	bool found = false;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		char path[PATH_MAX], line[32];
+
+		snprintf(path, sizeof(path), DEVICES "/%s/class",
+			 entry->d_name);
+		found = read_line(path, line, sizeof(line)) &&
+			strtoul(line, NULL, 0) == NVME_CLASS;
+		if (found)
+			snprintf(address, sizeof(address), "%s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+
+	return found;
+}
+
+/* Takes the device from whoever has it and gives it to @driver. */
+static void give_to(const char *driver)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DEVICES "/%s/driver_override", address);
+	write_line(path, driver);
+	snprintf(path, sizeof(path), DEVICES "/%s/driver/unbind", address);
+	if (!access(path, F_OK))
+		write_line(path, address);
+	write_line("/sys/bus/pci/drivers_probe", address);
+}
+
+/* The entry of the directory @path that @form, a number's or two, fits. */
+static bool find_entry(const char *path, const char *form, int numbers,
+		       char name[NAME_MAX + 1])
+{
+	struct dirent *entry;
+	DIR *dir = opendir(path);
+	bool found = false;
+	unsigned int n, m;
+
+	while (dir && !found && (entry = readdir(dir))) {
+		found = sscanf(entry->d_name, form, &n, &m) == numbers;
+		if (found)
+			snprintf(name, NAME_MAX + 1, "%s", entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+
+	return found;
+}
+
+static int open_disk(void)
+{
+	char path[PATH_MAX], where[PATH_MAX + 300], name[NAME_MAX + 1];
+	unsigned int polls;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/nvme", address);
+	for (polls = 0; polls < POLLS; polls++, usleep(POLL_US)) {
+		int fd;
+
+		if (!find_entry(path, "nvme%u", 1, name))
+			continue;
+		snprintf(where, sizeof(where), "%s/%s", path, name);
+		if (!find_entry(where, "nvme%un%u", 2, name))
+			continue;
+		snprintf(where, sizeof(where), "/dev/%s", name);
+		/* Past the page cache, so that it is the device's work. */
+		fd = open(where, O_RDWR | O_DIRECT | O_SYNC);
+		if (fd >= 0)
+			return fd;
+	}
+	tap_bail("no disk of %s", address);
+}
+
+static void fill(unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < DATA_WORDS; i++)
+		data[i] = seed * 0x01000193 + i;
+}
+
+static bool filled(unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < DATA_WORDS; i++)
+		if (data[i] != (uint32_t)(seed * 0x01000193 + i))
+			return false;
+
+	return true;
+}
+
+static void write_disk(unsigned int seed)
+{
+	int fd = open_disk();
+
+	fill(seed);
+	CHECK_EQ(pwrite(fd, data, DATA_BYTES, 0), DATA_BYTES);
+	close(fd);
+}
+
+static bool disk_holds(unsigned int seed)
+{
+	int fd = open_disk();
+
+	memset(data, 0, DATA_BYTES);
+	CHECK_EQ(pread(fd, data, DATA_BYTES, 0), DATA_BYTES);
+	close(fd);
+
+	return filled(seed);
+}
+
+/* The sum of the numbers that @form finds in the lines of a file. */
+static long sum_of(const char *path, const char *form)
+{
+	long sum = 0, number;
+	char line[256];
+	FILE *file;
+
+	file = fopen(path, "r");
+	if (!file)
+		tap_bail("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, form, &number) == 1)
+			sum += number;
+	fclose(file);
+
+	return sum;
+}
+
+/* Each processor keeps some free pages for itself; they count as used. */
+static long free_kib(void)
+{
+	write_line("/proc/sys/vm/drop_caches", "3");
+
+	return sum_of("/proc/meminfo", "MemFree: %ld") +
+	       sum_of("/proc/zoneinfo", " count: %ld") *
+	       (long)(vfio_page_size() / 1024);
+}
+
+/* What a user of VFIO does with the device, short of driving it. */
+static void use_vfio(void)
+{
+	unsigned int shift = vfio_page_shift() < 16 ? 12 : 16;
+	uint64_t bytes = 1ULL << (ENTRIES_SHIFT + shift), start, offset;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	vfio_start_device(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, MAP_BYTES), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, MAP_BYTES, MAP_BOTH),
+		 0);
+	CHECK_EQ(vfio_create(vfio.container, shift, bytes,
+			     machine_is_pseries() ? 1 : 2, &start), 0);
+	for (offset = 0; offset < bytes; offset += bytes / LEAVES)
+		CHECK_EQ(vfio_map(vfio.container, start + offset, memory,
+				  1ULL << shift, MAP_BOTH), 0);
+	/* Everything is there yet when the device goes back. */
+	vfio_close(&vfio);
+}
+
+static unsigned int written;
+static long free_after_warm_up;
+
+static void one_round(unsigned int round)
+{
+	write_disk(round);
+	CHECK(disk_holds(round));
+	give_to("vfio-pci");
+	use_vfio();
+	give_to("nvme");
+	CHECK(disk_holds(round));
+	write_disk(round + 1000);
+	CHECK(disk_holds(round + 1000));
+	written = round + 1000;
+}
+
+static void test_before(void)
+{
+	write_disk(1);
+	CHECK(disk_holds(1));
+	CHECK(!disk_holds(2));
+	written = 1;
+}
+
+static void test_round(const void *data_of_round)
+{
+	const unsigned int *round = data_of_round;
+
+	/* What was written last time is there yet. */
+	CHECK(disk_holds(written));
+	one_round(*round);
+	/* The first ones fill caches. */
+	if (*round == 2)
+		free_after_warm_up = free_kib();
+}
+
+static void test_memory(void)
+{
+	long kib = free_kib();
+
+	tap_diag("%ld KiB of free memory after two rounds, %ld after %u",
+		 free_after_warm_up, kib, ROUNDS);
+	CHECK(free_after_warm_up - kib < SLACK_KIB);
+}
+
+int main(void)
+{
+	static unsigned int rounds[ROUNDS];
+	unsigned int i;
+
+	if (!find_disk()) {
+		puts("1..0 # SKIP needs an NVMe disk");
+		return 0;
+	}
+	setenv("VFIO_DEVICE", address, 1);
+	data = (void *)vfio_memory(DATA_BYTES);
+	memory = vfio_memory(MAP_BYTES);
+	state_watch();
+
+	tap_test("the ordinary driver writes and reads", test_before);
+	for (i = 0; i < ROUNDS; i++) {
+		rounds[i] = i + 1;
+		tap_test_case(false, test_round, &rounds[i],
+			      "round %u: disk, VFIO, disk", i + 1);
+	}
+	tap_test("no memory is missing after all rounds", test_memory);
+
+	return tap_main();
+}

@@ -1,0 +1,622 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * In a guest the hypervisor has the tables: a window has one level, a group has
+ * its own windows, and an entry is there when the hypervisor says so.
+ *
+ * The kernel never again makes a window for a device for which the hypervisor once
+ * failed to make one, so nothing here asks for what it would accept and not do.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* In the default window: the device's stage and the tests' memory. */
+#define STAGE		0x100000
+#define IOVA		0x180000
+
+#define SHIFT_4K	12
+#define SHIFT_64K	16
+#define SIZE_1G		(1ULL << 30)
+
+/* The memory of the tests, of the larger of the two small pages. */
+#define BYTES		(16ULL << SHIFT_64K)
+
+static struct vfio vfio;
+static struct vfio_iommu_spapr_tce_info info;
+static unsigned char *memory;
+/* Pages that any memory is good for, other than the default window's if can be. */
+static unsigned int small;
+
+static int map(uint64_t iova, const unsigned char *from, uint64_t size)
+{
+	return vfio_map(vfio.container, iova, from, size, MAP_BOTH);
+}
+
+static int unmap(uint64_t iova, uint64_t size)
+{
+	return vfio_unmap(vfio.container, iova, size);
+}
+
+static int make(unsigned int page_shift, uint64_t size, uint64_t *start)
+{
+	return vfio_create(vfio.container, page_shift, size, 1, start);
+}
+
+static void open_registered(void)
+{
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, BYTES), 0);
+}
+
+static void open_staged(void)
+{
+	open_registered();
+	edu_stage(&vfio, STAGE);
+}
+
+static bool works(uint64_t iova, unsigned char *at)
+{
+	return edu_reads(&vfio, iova, at) && edu_writes(&vfio, iova, at);
+}
+
+static bool is_blocked(uint64_t iova, unsigned char *at)
+{
+	return !edu_reads(&vfio, iova, at) && !edu_writes(&vfio, iova, at);
+}
+
+/* What a window is charged: the software's view; the table is not ours. */
+static uint64_t charge(unsigned int page_shift, uint64_t size)
+{
+	uint64_t bytes = (size >> page_shift) * sizeof(uint64_t);
+
+	return (bytes + vfio_page_size() - 1) / vfio_page_size();
+}
+
+static void test_info(void)
+{
+	CHECK_EQ(info.flags, VFIO_IOMMU_SPAPR_INFO_DDW);
+	CHECK_EQ(info.dma32_window_start, 0);
+	CHECK(info.dma32_window_size >= SIZE_1G);
+	CHECK(info.ddw.pgsizes & 1 << SHIFT_4K);
+	CHECK(info.ddw.pgsizes & 1 << SHIFT_64K);
+	CHECK_EQ(info.ddw.max_dynamic_windows_supported, 2);
+	CHECK_EQ(info.ddw.levels, 1);
+}
+
+static void test_default_window(void)
+{
+	uint64_t end = info.dma32_window_size;
+	uint64_t before;
+
+	open_registered();
+	before = state_locked();
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK_EQ(state_locked() - before, charge(SHIFT_4K, end));
+	CHECK_MAPPED(0, BYTES >> SHIFT_4K);
+	edu_stage(&vfio, STAGE);
+	CHECK(works(IOVA, memory));
+	CHECK(works(IOVA + BYTES - 4096, memory + BYTES - 4096));
+	/* To the last page of the window. */
+	CHECK_EQ(map(end - 4096, memory + 4096, 4096), 0);
+	CHECK(works(end - 4096, memory + 4096));
+	CHECK_EQ(unmap(IOVA, BYTES), 0);
+	CHECK(is_blocked(IOVA, memory));
+	CHECK(works(end - 4096, memory + 4096));
+	CHECK_EQ(unmap(end - 4096, 4096), 0);
+	CHECK(is_blocked(end - 4096, memory + 4096));
+	vfio_close(&vfio);
+}
+
+static void test_permission(void)
+{
+	open_staged();
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, 4096, MAP_READ), 0);
+	CHECK(edu_reads(&vfio, IOVA, memory));
+	CHECK(!edu_writes(&vfio, IOVA, memory));
+	vfio_close(&vfio);
+}
+
+static void test_overwrite(void)
+{
+	unsigned char *other = memory + BYTES / 2;
+
+	open_staged();
+	CHECK_EQ(map(IOVA, memory, 4096), 0);
+	CHECK_EQ(map(IOVA, other, 8192), 0);
+	CHECK(works(IOVA, other));
+	CHECK(!edu_writes(&vfio, IOVA, memory));
+	CHECK(works(IOVA + 4096, other + 4096));
+	CHECK_MAPPED(0, 2 + vfio_page_size() / 4096);
+	vfio_close(&vfio);
+}
+
+static void test_partial_unmap(void)
+{
+	open_staged();
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK_EQ(unmap(IOVA + 2 * 4096, 3 * 4096), 0);
+	CHECK(works(IOVA + 4096, memory + 4096));
+	CHECK(is_blocked(IOVA + 2 * 4096, memory + 2 * 4096));
+	CHECK(is_blocked(IOVA + 4 * 4096, memory + 4 * 4096));
+	CHECK(works(IOVA + 5 * 4096, memory + 5 * 4096));
+	/* What is gone already is no error. */
+	CHECK_EQ(unmap(IOVA, BYTES), 0);
+	CHECK_MAPPED(0, vfio_page_size() / 4096);
+	CHECK(is_blocked(IOVA + 5 * 4096, memory + 5 * 4096));
+	/* Not counted any more. */
+	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), 0);
+	vfio_close(&vfio);
+}
+
+/* A MAP that is refused leaves the hypervisor's entries as well. */
+static void test_all_or_nothing(void)
+{
+	unsigned char *other = vfio_memory(BYTES);
+	struct state before;
+
+	open_staged();
+	CHECK_EQ(vfio_register(vfio.container, other, BYTES / 2), 0);
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	before = state_now();
+	/* The second half is not registered. */
+	CHECK_EQ(map(IOVA, other, BYTES), -EINVAL);
+	CHECK_STATE(&before);
+	CHECK(works(IOVA, memory));
+	CHECK(works(IOVA + BYTES - 4096, memory + BYTES - 4096));
+	/* Nor is anything of it counted. */
+	CHECK_EQ(vfio_unregister(vfio.container, other, BYTES / 2), 0);
+	vfio_close(&vfio);
+	munmap(other, BYTES);
+}
+
+static void test_levels(void)
+{
+	const unsigned int levels[] = { 0, 2, 3, 5, ~0U };
+	struct state before;
+	uint64_t start;
+	size_t i;
+
+	open_staged();
+	before = state_now();
+	for (i = 0; i < ARRAY_SIZE(levels); i++) {
+		CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G,
+				     levels[i], &start), -EINVAL);
+		CHECK_EQ(start, ~0ULL);
+		CHECK_STATE(&before);
+	}
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	vfio_close(&vfio);
+}
+
+static const struct size {
+	const char *what;
+	unsigned int page_shift;
+	uint64_t size;
+} sizes[] = {
+	{ "size 0", SHIFT_64K, 0 },
+	{ "a size that is no power of two", SHIFT_64K, SIZE_1G + SIZE_1G / 2 },
+	{ "less than a page", SHIFT_64K, 1 << SHIFT_4K },
+	{ "a page size that it has not", 13, SIZE_1G },
+	{ "a page size of nothing", 0, SIZE_1G },
+	{ "a page size beyond all", 64, SIZE_1G },
+	/* The query says so, so the kernel does not try. */
+	{ "more than the hypervisor has", SHIFT_4K, 1ULL << 50 },
+	{ "all there is", SHIFT_64K, 1ULL << 63 },
+};
+
+static void test_size(const void *data)
+{
+	const struct size *size = data;
+	struct state before;
+	uint64_t start;
+
+	open_staged();
+	before = state_now();
+	CHECK_EQ(make(size->page_shift, size->size, &start), -EINVAL);
+	CHECK_EQ(start, ~0ULL);
+	CHECK_STATE(&before);
+	/* The device is not put on the kernel's list for it. */
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	vfio_close(&vfio);
+}
+
+static void test_third_window(void)
+{
+	struct state before;
+	uint64_t start;
+
+	open_staged();
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	before = state_now();
+	CHECK_EQ(make(small, SIZE_1G, &start), -ENOSPC);
+	CHECK_EQ(start, ~0ULL);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+static void test_limit(void)
+{
+	uint64_t needed = charge(small, SIZE_1G);
+	struct state before;
+	uint64_t start;
+
+	open_staged();
+	before = state_now();
+	state_limit(needed - 1);
+	CHECK_EQ(make(small, SIZE_1G, &start), -ENOMEM);
+	CHECK_STATE(&before);
+	state_limit(needed);
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	state_unlimit();
+	CHECK_EQ(state_locked() - before.locked, needed);
+	vfio_close(&vfio);
+}
+
+/* The number of large pages of a size that the kernel should have. */
+static bool large_pages(unsigned int shift, unsigned int count)
+{
+	unsigned int got = 0;
+	char path[100];
+	FILE *file;
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%llukB/nr_hugepages",
+		 1ULL << (shift - 10));
+	file = fopen(path, "r+");
+	if (!file)
+		return false;
+	fprintf(file, "%u", count);
+	rewind(file);
+	if (fscanf(file, "%u", &got) != 1)
+		got = 0;
+	fclose(file);
+
+	return got == count;
+}
+
+#define SHIFT_2M	21
+#define SHIFT_1G	30
+
+/*
+ * Memory in pieces of 1 << @shift, or more, @size rounded up to them; NULL if the
+ * machine has none.
+ */
+static unsigned char *memory_in_pieces(unsigned int shift, size_t *size)
+{
+	unsigned char *address;
+	unsigned int large;
+
+	if (shift <= vfio_page_shift())
+		large = vfio_page_shift();
+	else
+		large = shift <= SHIFT_2M ? SHIFT_2M : SHIFT_1G;
+	*size = ((*size - 1) >> large << large) + (1UL << large);
+	if (large == vfio_page_shift())
+		return vfio_memory(*size);
+
+	if (!large_pages(large, *size >> large))
+		return NULL;
+	address = mmap(NULL, *size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+		       MAP_POPULATE | large << MAP_HUGE_SHIFT, -1, 0);
+
+	return address == MAP_FAILED ? NULL : address;
+}
+
+static void free_pieces(unsigned char *address, size_t size)
+{
+	if (address)
+		munmap(address, size);
+	large_pages(SHIFT_2M, 0);
+	large_pages(SHIFT_1G, 0);
+}
+
+static void test_page_size(const void *data)
+{
+	unsigned int shift = *(const unsigned int *)data;
+	uint64_t page = 1ULL << shift, window = page << 15, start;
+	size_t size = 4 * page;
+	struct state before;
+	unsigned char *from;
+
+	if (!(info.ddw.pgsizes & page)) {
+		tap_skip("this machine has no such pages");
+		return;
+	}
+	from = memory_in_pieces(shift, &size);
+	if (!from) {
+		free_pieces(from, size);
+		tap_skip("this machine has no memory in such pages");
+		return;
+	}
+
+	open_staged();
+	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
+	before = state_now();
+	CHECK_EQ(make(shift, window, &start), 0);
+	CHECK_EQ(state_locked() - before.locked, charge(shift, window));
+	CHECK_EQ(map(start, from, 2 * page), 0);
+	CHECK_EQ(map(start + window - 2 * page, from + 2 * page, 2 * page), 0);
+	CHECK_MAPPED(start, 4);
+	/* The first and the last bytes of pages, so that all address bits count. */
+	CHECK(works(start, from));
+	CHECK(works(start + 2 * page - EDU_BYTES, from + 2 * page - EDU_BYTES));
+	CHECK(works(start + window - EDU_BYTES, from + 4 * page - EDU_BYTES));
+	CHECK(works(start + window - 2 * page, from + 2 * page));
+	CHECK_EQ(unmap(start + page, page), 0);
+	CHECK(works(start, from));
+	CHECK(is_blocked(start + page, from + page));
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_STATE(&before);
+	CHECK(is_blocked(start, from));
+	CHECK_EQ(vfio_unregister(vfio.container, from, size), 0);
+	vfio_close(&vfio);
+	free_pieces(from, size);
+}
+
+/* A page of the IOMMU must lie in one piece of memory. */
+static void test_page_too_large(void)
+{
+	unsigned char *from;
+	struct state before;
+	uint64_t start;
+
+	if (!(info.ddw.pgsizes & 1 << SHIFT_2M)) {
+		tap_skip("this machine has no pages of 2 MiB");
+		return;
+	}
+	from = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (from == MAP_FAILED)
+		tap_bail("mmap: %s", strerror(errno));
+	madvise(from, 4 << 20, MADV_NOHUGEPAGE);
+	from = (void *)(((uintptr_t)from + (2 << 20) - 1) & -(2UL << 20));
+	open_staged();
+	CHECK_EQ(vfio_register(vfio.container, from, 2 << 20), 0);
+	CHECK_EQ(make(SHIFT_2M, 64ULL << 30, &start), 0);
+	before = state_now();
+	CHECK_EQ(map(start, from, 2 << 20), -EINVAL);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_unregister(vfio.container, from, 2 << 20), 0);
+	vfio_close(&vfio);
+}
+
+static void test_remove_and_make(void)
+{
+	struct state before;
+	unsigned int i;
+	uint64_t start;
+
+	open_staged();
+	before = state_now();
+	for (i = 0; i < 4; i++) {
+		/* Different windows at the same place. */
+		unsigned int shift = i & 1 ? SHIFT_4K : small;
+
+		CHECK_EQ(make(shift, SIZE_1G << i, &start), 0);
+		CHECK_EQ(start, WINDOW1_START);
+		CHECK(is_blocked(start + IOVA, memory));
+		CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+		CHECK(works(start + IOVA, memory));
+		/* With pages in it. */
+		CHECK_EQ(vfio_remove(vfio.container, start), 0);
+		CHECK_STATE(&before);
+		CHECK(is_blocked(start + IOVA, memory));
+	}
+	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), 0);
+	vfio_close(&vfio);
+}
+
+/* The default window can go; then a large one can be the only one. */
+static void test_without_default(void)
+{
+	struct state before;
+	uint64_t start;
+
+	open_registered();
+	before = state_now();
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(map(IOVA, memory, BYTES), -ENXIO);
+	CHECK_EQ(make(small, 64 * SIZE_1G, &start), 0);
+	edu_stage(&vfio, start + STAGE);
+	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+	CHECK(works(start + IOVA, memory));
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+
+	/* And it can be had again. */
+	CHECK_EQ(make(SHIFT_4K, info.dma32_window_size, &start), 0);
+	CHECK_EQ(start, 0);
+	CHECK_EQ(map(STAGE, vfio.stage, vfio_page_size()), 0);
+	vfio.stage_iova = STAGE;
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK(works(IOVA, memory));
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, vfio.stage, vfio_page_size()),
+		 0);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+/* Whether there were pages in a window before it went, it must not matter. */
+static void test_default_goes_mapped(void)
+{
+	struct state before;
+	uint64_t start;
+
+	open_staged();
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(map(start + STAGE, vfio.stage, vfio_page_size()), 0);
+	vfio.stage_iova = start + STAGE;
+	before = state_now();
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK(works(IOVA, memory));
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(before.locked - state_locked(),
+		 charge(SHIFT_4K, info.dma32_window_size));
+	CHECK(is_blocked(IOVA, memory));
+	CHECK(!edu_copies(&vfio, STAGE, vfio.stage, STAGE, memory));
+	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), 0);
+	vfio_close(&vfio);
+}
+
+#define LARGE_WINDOW	(64 * SIZE_1G)
+#define LARGE_MAPPED	(128ULL << 20)
+
+static void test_large_window(void)
+{
+	unsigned char *large = vfio_memory(LARGE_MAPPED);
+	struct state before;
+	uint64_t start, half;
+
+	open_staged();
+	CHECK_EQ(vfio_register(vfio.container, large, LARGE_MAPPED), 0);
+	before = state_now();
+	CHECK_EQ(make(small, LARGE_WINDOW, &start), 0);
+	CHECK_EQ(state_locked() - before.locked,
+		 charge(small, LARGE_WINDOW));
+	half = LARGE_MAPPED / 2;
+	CHECK_EQ(map(start, large, half), 0);
+	CHECK_EQ(map(start + LARGE_WINDOW - half, large + half, half), 0);
+	CHECK_MAPPED(start, LARGE_MAPPED >> small);
+	CHECK(works(start, large));
+	CHECK(works(start + LARGE_WINDOW - EDU_BYTES,
+		    large + LARGE_MAPPED - EDU_BYTES));
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_STATE(&before);
+	CHECK(is_blocked(start, large));
+	CHECK_EQ(vfio_unregister(vfio.container, large, LARGE_MAPPED), 0);
+	vfio_close(&vfio);
+	munmap(large, LARGE_MAPPED);
+}
+
+static void map_everything(void)
+{
+	uint64_t start;
+
+	open_staged();
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+	CHECK(works(start + IOVA, memory));
+}
+
+static void map_everything_and_exit(void *unused)
+{
+	CHECK(!unused);
+	map_everything();
+}
+
+/* Nothing of it may be there for who comes next. */
+static void check_clean(void)
+{
+	uint64_t start;
+
+	open_staged();
+	CHECK(is_blocked(IOVA, memory));
+	CHECK(is_blocked(WINDOW1_START + IOVA, memory));
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK(is_blocked(start + IOVA, memory));
+	vfio_close(&vfio);
+}
+
+static void test_release(void)
+{
+	struct state before = state_now();
+
+	map_everything();
+	vfio_close(&vfio);
+	CHECK_STATE(&before);
+	check_clean();
+}
+
+static void test_exit(void)
+{
+	struct state before = state_now();
+
+	tap_child(map_everything_and_exit, NULL);
+	CHECK_STATE(&before);
+	check_clean();
+}
+
+static void test_group_leaves(void)
+{
+	struct state before = state_now();
+	int container;
+
+	map_everything();
+	container = vfio.container;
+	vfio_detach(&vfio);
+	CHECK_STATE(&before);
+	close(container);
+	check_clean();
+}
+
+static const unsigned int page_shifts[] = { 12, 16, 21, 24 };
+
+int main(void)
+{
+	size_t i;
+
+	if (!machine_is_pseries()) {
+		puts("1..0 # SKIP for a guest of a hypervisor");
+		return 0;
+	}
+	memory = vfio_memory(BYTES);
+	small = vfio_page_shift() < SHIFT_64K ? SHIFT_4K : SHIFT_64K;
+	vfio_open(&vfio);
+	if (vfio_info(vfio.container, &info))
+		tap_bail("GET_INFO");
+	vfio_close(&vfio);
+	state_watch();
+
+	tap_test("GET_INFO says what the hypervisor has", test_info);
+	tap_test("DMA through the default window", test_default_window);
+	tap_test("a device may not write what it may read", test_permission);
+	tap_test("mapping over a page replaces the hypervisor's entry",
+		 test_overwrite);
+	tap_test("UNMAP_DMA of a part leaves the rest", test_partial_unmap);
+	tap_test_ours("a MAP_DMA that is refused leaves what was mapped",
+		      test_all_or_nothing);
+	/* In-tree refused windows stay charged, and one of no levels is made. */
+	tap_test_ours("TCE_CREATE takes one level and nothing else",
+		      test_levels);
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		tap_test_case(true, test_size, &sizes[i],
+			      "TCE_CREATE refuses %s", sizes[i].what);
+	tap_test("TCE_CREATE refuses a third window", test_third_window);
+	tap_test("a window is charged to the page", test_limit);
+	for (i = 0; i < ARRAY_SIZE(page_shifts); i++)
+		tap_test_case(false, test_page_size, &page_shifts[i],
+			      "DMA through a window of %llu KiB pages",
+			      (1ULL << page_shifts[i]) >> 10);
+	tap_test("a page larger than its piece of memory is refused",
+		 test_page_too_large);
+	tap_test("windows are removed and made again", test_remove_and_make);
+	tap_test("the default window goes and comes back",
+		 test_without_default);
+	tap_test("the default window goes with pages mapped",
+		 test_default_goes_mapped);
+	tap_test("64 GiB of window with 128 MiB mapped are removed",
+		 test_large_window);
+	tap_test("a container goes with everything mapped", test_release);
+	tap_test("a process ends with everything mapped", test_exit);
+	tap_test("a group leaves with everything mapped", test_group_leaves);
+
+	return tap_main();
+}
