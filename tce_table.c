@@ -931,6 +931,12 @@ static void tce_level_unlink(struct tce_table *table, struct tce_level *level,
 			list_del_init(&level->idle);
 			table->idle_levels--;
 		}
+		/*
+		 * Pairs with the barrier in tce_level_put(): either its last use is
+		 * seen here, or it sees that the level is not the first idle one.
+		 * A cmpxchg that fails is no barrier.
+		 */
+		smp_mb();
 		if (atomic_cmpxchg(&level->used, 0, TCE_LEVEL_DEAD))
 			break;
 

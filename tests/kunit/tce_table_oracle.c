@@ -67,6 +67,7 @@ KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
  * @views: those with a view, by number
  * @shared: those of which a place has been given out, by number
  * @leaf_owners: owners that leaves keep once, by number
+ * @backed: whether there is a backing
  * @used: entries that are set
  * @random: the random numbers
  * @place: indices that the operations are near to
@@ -89,6 +90,7 @@ struct oracle {
 	struct xarray views;
 	struct xarray shared;
 	struct xarray leaf_owners;
+	bool backed;
 	unsigned long used;
 	struct rnd_state random;
 	unsigned long place[PLACES];
@@ -442,11 +444,34 @@ static void finish(struct oracle *oracle)
 	oracle->holds = false;
 }
 
+/* What was stored is in, and what came out is what was in. */
+static void take_stored(struct oracle *oracle, unsigned long first,
+			unsigned int count, int replaced)
+{
+	unsigned int i;
+	int old = 0;
+
+	for (i = 0; i < count; i++) {
+		u64 tce = load(&oracle->tces, first + i);
+
+		if (tce) {
+			ORACLE_EQ(oracle, old < replaced, true);
+			ORACLE_EQ(oracle, oracle->old[old].tce, tce);
+			ORACLE_EQ(oracle, oracle->old[old].owner,
+				  load(&oracle->owners, first + i));
+			old++;
+		}
+		save_entry(oracle, first + i, readable(oracle->new[i].tce),
+			   oracle->new[i].owner);
+	}
+	ORACLE_EQ(oracle, old, replaced);
+}
+
 static void store(struct oracle *oracle)
 {
 	unsigned long first = oracle->prepared.index;
 	unsigned int count = 1 + below(oracle, one_in(oracle, 4) ? BATCH : 16);
-	unsigned int i, old = 0;
+	unsigned int i;
 	int replaced;
 
 	count = min_t(unsigned long, count, oracle->prepared.end - first);
@@ -469,21 +494,45 @@ static void store(struct oracle *oracle)
 		return;
 	}
 	ORACLE_EQ(oracle, replaced >= 0, true);
+	take_stored(oracle, first, count, replaced);
+}
 
+/* A few entries of a leaf that is there and needs nothing. */
+static void random_store_few(struct oracle *oracle)
+{
+	unsigned long index = any_index(oracle);
+	unsigned long leaf = leaf_of(oracle, index);
+	unsigned int count = 1 + below(oracle, 16);
+	struct tce_cursor cursor = { .table = oracle->table, .index = index };
+	u64 owner = any_of_few_owners(oracle);
+	int replaced, want = 0;
+	unsigned int i;
+
+	count = min_t(unsigned long, count, oracle->shape->entries - index);
+	cursor.end = index + count;
 	for (i = 0; i < count; i++) {
-		u64 tce = load(&oracle->tces, first + i);
+		u64 tce = load(&oracle->tces, index + i);
 
-		if (tce) {
-			ORACLE_EQ(oracle, (int)old < replaced, true);
-			ORACLE_EQ(oracle, oracle->old[old].tce, tce);
-			ORACLE_EQ(oracle, oracle->old[old].owner,
-				  load(&oracle->owners, first + i));
-			old++;
-		}
-		save_entry(oracle, first + i, readable(oracle->new[i].tce),
-			   oracle->new[i].owner);
+		oracle->new[i].tce = any_address(oracle) |
+				     (1 + below(oracle, 3));
+		oracle->new[i].owner = owner;
+		if (want >= 0)
+			want += !!tce;
+		if (is_open(oracle, index + i))
+			want = -EAGAIN;
 	}
-	ORACLE_EQ(oracle, old, replaced);
+	if (oracle->backed || leaf_of(oracle, index + count - 1) != leaf ||
+	    !load(&oracle->leaves, leaf) || leaf_needs_view(oracle, leaf, owner))
+		want = -EAGAIN;
+
+	replaced = tce_table_store_few(&cursor, oracle->new, count, oracle->old);
+	ORACLE_EQ(oracle, replaced, want);
+	ORACLE_EQ(oracle, cursor.index, want < 0 ? index : cursor.end);
+	if (want < 0)
+		return;
+
+	claim_leaf(oracle, leaf, owner);
+	take_stored(oracle, index, count, replaced);
 }
 
 static void prepare(struct oracle *oracle)
@@ -667,7 +716,7 @@ static void expect_backing(struct oracle *oracle)
 	ORACLE_EQ(oracle, entries, oracle->used);
 }
 
-static void expect_everything(struct oracle *oracle, bool backed)
+static void expect_everything(struct oracle *oracle)
 {
 	struct kunit *test = oracle->test;
 	struct hardware_census census;
@@ -684,7 +733,7 @@ static void expect_everything(struct oracle *oracle, bool backed)
 	ORACLE_EQ(oracle, census.entries, oracle->used - silent);
 	ORACLE_EQ(oracle, census.leaf_views, views);
 	expect_figures_with(test, oracle->table, oracle->used, silent);
-	if (backed)
+	if (oracle->backed)
 		expect_backing(oracle);
 
 	/* No level is there but those of the leaves. */
@@ -723,6 +772,7 @@ static void operate(struct kunit *test, bool backed)
 	xa_init(&oracle->leaf_owners);
 	if (shape->levels == 1)
 		save(oracle, &oracle->leaves, 0, 1);
+	oracle->backed = backed;
 	backing.data = oracle;
 	if (backed)
 		tce_table_set_backing(oracle->table, &backing);
@@ -750,8 +800,11 @@ static void operate(struct kunit *test, bool backed)
 		case 9:
 			random_view(oracle);
 			break;
-		case 10 ... 12:
+		case 10 ... 11:
 			random_store(oracle);
+			break;
+		case 12:
+			random_store_few(oracle);
 			break;
 		default:
 			random_clear(oracle);
@@ -759,19 +812,19 @@ static void operate(struct kunit *test, bool backed)
 		if (one_in(oracle, TRIM_EVERY))
 			random_trim(oracle);
 		if (operation % CENSUS_EVERY == 0)
-			expect_everything(oracle, backed);
+			expect_everything(oracle);
 	}
 	if (oracle->holds)
 		finish(oracle);
-	expect_everything(oracle, backed);
+	expect_everything(oracle);
 
 	all.table = oracle->table;
 	while (!clear(oracle, &all, BATCH))
 		;
 	ORACLE_EQ(oracle, oracle->used, 0);
-	expect_everything(oracle, backed);
+	expect_everything(oracle);
 	random_trim(oracle);
-	expect_everything(oracle, backed);
+	expect_everything(oracle);
 	table_gone(test, oracle->table);
 
 	xa_destroy(&oracle->tces);

@@ -31,6 +31,7 @@
 #define RANGE		64
 #define PLACES		12
 #define LEAVES		12
+#define AGAIN		7
 
 static const struct shape trim_shapes[] = {
 	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
@@ -308,10 +309,12 @@ static void partial_unmapping(struct kunit *test)
 	forest->place[0] = shape->entries - 1;
 
 	for (round = 0; round < ROUNDS; round++) {
-		for (i = below(&forest->random, RANGES); i; i--)
-			forest_set(forest);
-		for (i = below(&forest->random, 3 * RANGES); i; i--)
-			forest_clear(forest);
+		for (i = below(&forest->random, 3 * RANGES); i; i--) {
+			if (below(&forest->random, 3))
+				forest_clear(forest);
+			else
+				forest_set(forest);
+		}
 		forest_trim(forest);
 		/* One failure says as much as hundreds. */
 		if (READ_ONCE(test->status) == KUNIT_FAILURE)
@@ -346,8 +349,9 @@ static void count_kill(void *data, unsigned long index, unsigned long count)
 
 static void those_idle_last_are_kept(struct kunit *test)
 {
+	/* In which order they become idle; AGAIN is the first, too. */
 	static const u8 order[LEAVES] = {
-		3, 8, 0, 11, 5, 1, 9, 2, 10, 7, 4, 6,
+		3, 8, 0, 11, 5, 1, 9, 2, 10, 4, AGAIN, 6,
 	};
 	static const u8 keep[] = { 20, 12, 11, 8, 7, 2, 1, 0 };
 	const struct shape *shape = test->param_value;
@@ -358,12 +362,21 @@ static void those_idle_last_are_kept(struct kunit *test)
 		store_range(test, shape, table, leaf_at(shape, i) + 7, 3,
 			    ua_of(1));
 	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 0);
-	for (i = 0; i < LEAVES; i++)
-		KUNIT_EXPECT_EQ(test, 3,
-				clear_range(test, table,
-					    leaf_at(shape, order[i]),
-					    leaf_at(shape, order[i]) +
-					    span_of(shape, 1)));
+	/* The first one is in use again later, and the last one, too. */
+	clear_range(test, table, leaf_at(shape, AGAIN),
+		    leaf_at(shape, AGAIN) + span_of(shape, 1));
+	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 1);
+	for (i = 0; i < LEAVES; i++) {
+		unsigned long index = leaf_at(shape, order[i]);
+
+		if (order[i] == AGAIN)
+			store_range(test, shape, table, index, 1, ua_of(1));
+		clear_range(test, table, index, index + span_of(shape, 1));
+	}
+	store_range(test, shape, table, leaf_at(shape, order[LEAVES - 1]), 1,
+		    ua_of(1));
+	clear_range(test, table, leaf_at(shape, order[LEAVES - 1]),
+		    leaf_at(shape, order[LEAVES - 1]) + 1);
 	KUNIT_EXPECT_EQ(test, tce_table_idle(table), LEAVES);
 
 	for (step = 0; step < ARRAY_SIZE(keep); step++) {
@@ -542,18 +555,17 @@ static void wait_trim(struct wait *wait)
 /* The only one of them that has its CPU for itself. */
 static void wait_read(struct wait *wait)
 {
-	__be64 *tces;
+	bool early;
 
 	rcu_read_lock();
-	tces = level_at(wait->test, wait->table, 0)->tces;
 	complete(&wait->reading);
 	while (!READ_ONCE(wait->leave))
 		cpu_relax();
-	/* Whatever a walk has found is there until it is over. */
-	KUNIT_EXPECT_PTR_EQ(wait->test, tces,
-			    tce_level_of(wait->table, tces)->tces);
+	/* Whatever a walk has found has to be there until now. */
+	early = READ_ONCE(wait->trimmed);
 	WRITE_ONCE(wait->left, true);
 	rcu_read_unlock();
+	KUNIT_EXPECT_FALSE(wait->test, early);
 }
 
 static void wait_watch(struct wait *wait)
@@ -907,6 +919,93 @@ static void swap_finds_the_leafs_owner(struct kunit *test)
 	table_gone(test, table);
 }
 
+/* What tce_table_store_few() says, and that nothing is changed if it fails. */
+static void expect_few(struct kunit *test, const struct shape *shape,
+		       struct tce_table *table, unsigned long index,
+		       unsigned int count, u64 owner, int expected)
+{
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = index + count,
+	};
+	struct tce_entry new[8];
+	u64 after[8];
+	unsigned int i;
+
+	/* Another address than there is, if there is one. */
+	for (i = 0; i < count; i++) {
+		u64 tce = tce_table_get(table, index + i);
+
+		after[i] = tce ? (tce | 3) + BIT_ULL(shape->page_shift) :
+				 (hpa_of(shape, index + i) | 3);
+		new[i].tce = after[i] & ~1ULL;
+		new[i].owner = owner;
+		if (expected < 0)
+			after[i] = tce;
+	}
+	fixture_refuse(test, 1);
+	KUNIT_EXPECT_EQ(test, expected,
+			tce_table_store_few(&cursor, new, count, new));
+	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
+	fixture_refuse(test, 0);
+	KUNIT_EXPECT_EQ(test, cursor.index, index + (expected < 0 ? 0 : count));
+	for (i = 0; i < count; i++)
+		KUNIT_EXPECT_EQ(test, tce_table_get(table, index + i),
+				after[i]);
+}
+
+static void few_at_once(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	struct tce_table *table = table_of(test, shape);
+	unsigned long leaf = span_of(shape, 1);
+	enum dma_data_direction direction = DMA_TO_DEVICE;
+	unsigned long hpa = hpa_of(shape, 1);
+	__be64 *place;
+	u64 owner;
+
+	/* The leaf is missing; then it is there, but the next one is not. */
+	expect_few(test, shape, table, leaf, 8, ua_of(1), -EAGAIN);
+	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, leaf, 1, ua_of(1)));
+	expect_few(test, shape, table, leaf, 8, ua_of(2), -EAGAIN);
+	expect_few(test, shape, table, leaf, 2, ua_of(1), 0);
+	tce_table_finish(table, leaf, 1);
+	expect_few(test, shape, table, 2 * leaf - 4, 8, ua_of(1), -EAGAIN);
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_table_prepare(table, 2 * leaf, 1, ua_of(1)));
+	expect_few(test, shape, table, 2 * leaf - 4, 8, ua_of(1), -EAGAIN);
+	tce_table_finish(table, 2 * leaf, 1);
+	expect_few(test, shape, table, 2 * leaf - 4, 4, ua_of(1), 0);
+	expect_few(test, shape, table, 2 * leaf - 6, 4, ua_of(1), 2);
+	expect_figures(test, table, 8);
+	expect_few(test, shape, table, leaf, 8, ua_of(2), -EAGAIN);
+	expect_views(test, table, 0);
+
+	/* With a view, anybody's; but nothing of it may be open. */
+	place = tce_table_view(table, leaf + 3, true);
+	KUNIT_ASSERT_NOT_NULL(test, place);
+	expect_few(test, shape, table, leaf, 8, ua_of(2), 2);
+	KUNIT_EXPECT_EQ(test, be64_to_cpu(*place), ua_of(2));
+	KUNIT_EXPECT_EQ(test, 0, tce_table_swap(table, leaf + 3, &hpa,
+						&direction, &owner));
+	expect_few(test, shape, table, leaf, 4, ua_of(1), -EAGAIN);
+	expect_few(test, shape, table, leaf + 3, 1, ua_of(1), -EAGAIN);
+	expect_few(test, shape, table, leaf + 4, 4, ua_of(1), 4);
+	*place = cpu_to_be64(ua_of(3));
+	expect_few(test, shape, table, leaf, 4, ua_of(1), 4);
+	expect_figures(test, table, 14);
+
+	/* An empty leaf takes another owner. */
+	KUNIT_EXPECT_EQ(test, 14,
+			clear_range(test, table, 0, shape->entries));
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_table_prepare(table, 2 * leaf, 1, ua_of(1)));
+	tce_table_finish(table, 2 * leaf, 1);
+	expect_few(test, shape, table, 2 * leaf + 1, 3, ua_of(2), 0);
+	expect_owner(test, shape, table, 2 * leaf + 1, ua_of(2));
+
+	table_gone(test, table);
+}
+
 /* Who has prepared can store, whoever else has done so since. */
 static void claims_of_owners(struct kunit *test)
 {
@@ -1047,17 +1146,22 @@ static void crowd_store(struct crowd *crowd, unsigned long index,
 	};
 	struct tce_entry new[2], old[2];
 	unsigned long first, last;
+	int cleared, few = -EAGAIN;
 	unsigned int i, all = 0;
-	int cleared;
 
 	for (i = 0; i < 2; i++) {
 		new[i].tce = hpa_of(crowd->shape, number + i) | 3;
 		new[i].owner = owner;
 	}
-	crowd_is_wrong(crowd, tce_table_prepare(crowd->table, index, 2, owner));
-	crowd_is_wrong(crowd, tce_table_store(&cursor, new, 2, old));
-	crowd_is_wrong(crowd, cursor.index != cursor.end);
-	tce_table_finish(crowd->table, index, 2);
+	if (number & 1)
+		few = tce_table_store_few(&cursor, new, 2, old);
+	if (few == -EAGAIN) {
+		crowd_is_wrong(crowd, tce_table_prepare(crowd->table, index, 2,
+							owner));
+		few = tce_table_store(&cursor, new, 2, old);
+		tce_table_finish(crowd->table, index, 2);
+	}
+	crowd_is_wrong(crowd, few || cursor.index != cursor.end);
 	for (i = 0; i < 2; i++)
 		crowd_expect(crowd, index + i, new[i].tce);
 
@@ -1144,6 +1248,7 @@ static struct kunit_case tce_table_trim_cases[] = {
 	KUNIT_CASE_PARAM(failed_view_leaves_nothing, trim_gen_params),
 	KUNIT_CASE_PARAM(owners_share_a_leaf, trim_gen_params),
 	KUNIT_CASE_PARAM(swap_finds_the_leafs_owner, trim_gen_params),
+	KUNIT_CASE_PARAM(few_at_once, trim_gen_params),
 	KUNIT_CASE_PARAM(claims_of_owners, trim_gen_params),
 	KUNIT_CASE_PARAM(trim_in_a_crowd, trim_gen_params),
 	{}
