@@ -30,23 +30,26 @@
 /* In an owner: a region, not a user-space address. */
 #define TCE_OWNER_REGION	BIT_ULL(63)
 
+/* Regions that are counted between two looks at the scheduler. */
+#define TCE_MEMORY_BATCH	64
+
 /**
  * struct tce_region - a region that the container has registered
  * @node: in tce_memory::regions
+ * @list: in tce_memory::list, or of an orphan, in tce_orphans
  * @first: first user-space address
  * @last: last user-space address
  * @mem: the kernel's region, on which this holds a use
  * @mapped: IOMMU pages of it that are mapped and counted here
- * @orphan: in tce_orphans, when its container has gone
  * @mm: of an orphan, the address space, mmgrab()bed
  */
 struct tce_region {
 	struct rb_node node;
+	struct list_head list;
 	unsigned long first;
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
 	atomic_long_t mapped;
-	struct list_head orphan;
 	struct mm_struct *mm;
 };
 
@@ -62,13 +65,16 @@ static DEFINE_MUTEX(tce_orphans_lock);
 /**
  * struct tce_memory - registered memory of one container
  * @pages: what windows see of it
- * @lock: write: @regions changes. read: a region that is found stays
+ * @lock: the container's. Held for writing @regions changes; held for reading a
+ *        region that is found stays
  * @regions: the regions by address; they do not overlap
+ * @list: the same, one after the other
  */
 struct tce_memory {
 	struct tce_pages pages;
-	struct rw_semaphore lock; /* @regions */
+	struct rw_semaphore *lock;
 	struct rb_root regions;
+	struct list_head list;
 };
 
 static int tce_region_cmp_address(const void *key, const struct rb_node *node)
@@ -98,7 +104,7 @@ static struct tce_region *tce_region_find(struct tce_memory *memory,
 {
 	struct rb_node *node;
 
-	lockdep_assert_held(&memory->lock);
+	lockdep_assert_held(memory->lock);
 
 	node = rb_find(&ua, &memory->regions, tce_region_cmp_address);
 
@@ -110,25 +116,23 @@ static bool tce_memory_aligned(u64 ua, u64 size)
 	return PAGE_ALIGNED(ua) && PAGE_ALIGNED(size);
 }
 
-int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size)
+struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 {
 	struct tce_region *region;
-	struct rb_node *other;
 	u64 last;
 	long ret;
 
 	if (!tce_memory_aligned(ua, size) || !size ||
 	    check_add_overflow(ua, size - 1, &last))
-		return -EINVAL;
+		return ERR_PTR(-EINVAL);
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 
 	region->first = ua;
 	region->last = last;
 
-	/* Pinning takes its time and needs no lock of ours. */
 	region->mem = mm_iommu_get(memory->pages.mm, ua, size >> PAGE_SHIFT);
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
@@ -136,47 +140,67 @@ int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size)
 		/* If a part is there, it says how many pages. */
 		if (ret > 0)
 			ret = -EFAULT;
-		if (ret)
-			goto free;
+		if (ret) {
+			kfree(region);
+			return ERR_PTR(ret);
+		}
 	}
 
-	down_write(&memory->lock);
-	other = rb_find_add(&region->node, &memory->regions, tce_region_cmp);
-	up_write(&memory->lock);
-	if (!other)
-		return 0;
+	return region;
+}
 
-	/* The kernel's regions do not overlap, so it is the same one. */
-	ret = -EBUSY;
+void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region)
+{
 	mm_iommu_put(memory->pages.mm, region->mem);
-free:
 	kfree(region);
+}
 
-	return ret;
+int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
+{
+	struct rb_node *before;
+
+	lockdep_assert_held_write(memory->lock);
+
+	if (rb_find_add(&region->node, &memory->regions, tce_region_cmp)) {
+		/* The kernel's regions do not overlap, so it is the same one. */
+		tce_memory_unpin(memory, region);
+		return -EBUSY;
+	}
+
+	before = rb_prev(&region->node);
+	list_add(&region->list,
+		 before ? &rb_entry(before, struct tce_region, node)->list :
+			  &memory->list);
+
+	return 0;
 }
 
 int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size)
 {
 	struct tce_region *region;
-	long ret = -ENOENT;
+	long ret;
+
+	lockdep_assert_held_write(memory->lock);
 
 	if (!tce_memory_aligned(ua, size))
 		return -EINVAL;
 
-	down_write(&memory->lock);
 	region = tce_region_find(memory, ua);
-	if (region && region->first == ua && region->last == ua + size - 1) {
-		ret = -EBUSY;
-		if (!atomic_long_read(&region->mapped))
-			ret = mm_iommu_put(memory->pages.mm, region->mem);
-		if (!ret) {
-			rb_erase(&region->node, &memory->regions);
-			kfree(region);
-		}
-	}
-	up_write(&memory->lock);
+	if (!region || region->first != ua || region->last != ua + size - 1)
+		return -ENOENT;
 
-	return ret;
+	if (atomic_long_read(&region->mapped))
+		return -EBUSY;
+
+	ret = mm_iommu_put(memory->pages.mm, region->mem);
+	if (ret)
+		return ret;
+
+	rb_erase(&region->node, &memory->regions);
+	list_del(&region->list);
+	kfree(region);
+
+	return 0;
 }
 
 static void tce_orphan_add(struct tce_region *region, struct mm_struct *mm)
@@ -184,7 +208,7 @@ static void tce_orphan_add(struct tce_region *region, struct mm_struct *mm)
 	region->mm = mm;
 	mmgrab(mm);
 	mutex_lock(&tce_orphans_lock);
-	list_add(&region->orphan, &tce_orphans);
+	list_move(&region->list, &tce_orphans);
 	mutex_unlock(&tce_orphans_lock);
 }
 
@@ -193,10 +217,10 @@ static void tce_orphans_put(struct mm_struct *mm)
 	struct tce_region *region, *next;
 
 	mutex_lock(&tce_orphans_lock);
-	list_for_each_entry_safe(region, next, &tce_orphans, orphan) {
+	list_for_each_entry_safe(region, next, &tce_orphans, list) {
 		if (region->mm != mm || mm_iommu_put(mm, region->mem))
 			continue;
-		list_del(&region->orphan);
+		list_del(&region->list);
 		mmdrop(region->mm);
 		kfree(region);
 	}
@@ -207,18 +231,19 @@ void tce_memory_unregister_all(struct tce_memory *memory)
 {
 	struct tce_region *region, *next;
 
-	down_write(&memory->lock);
-	rbtree_postorder_for_each_entry_safe(region, next, &memory->regions,
-					     node) {
+	lockdep_assert_held_write(memory->lock);
+
+	memory->regions = RB_ROOT;
+	list_for_each_entry_safe(region, next, &memory->list, list) {
 		/* The container has nothing mapped, and KVM counts elsewhere. */
 		WARN_ON_ONCE(atomic_long_read(&region->mapped));
-		if (mm_iommu_put(memory->pages.mm, region->mem))
+		if (mm_iommu_put(memory->pages.mm, region->mem)) {
 			tce_orphan_add(region, memory->pages.mm);
-		else
-			kfree(region);
+			continue;
+		}
+		list_del(&region->list);
+		kfree(region);
 	}
-	memory->regions = RB_ROOT;
-	up_write(&memory->lock);
 
 	/* What this container had mapped of others' is not mapped any more. */
 	tce_orphans_put(memory->pages.mm);
@@ -254,22 +279,20 @@ static u64 tce_segment_owner(const struct tce_segment *segment)
  * owner. Returns false if the first is not registered. Pages that others have
  * registered may be going, unless they are counted or this is in an RCU section.
  */
-static bool tce_memory_segment(struct tce_run *run, unsigned long first,
-			       struct tce_segment *segment)
+static __always_inline bool tce_memory_segment(struct tce_run *run,
+					       unsigned long first,
+					       struct tce_segment *segment)
 {
 	struct tce_memory *memory = tce_memory_of(run->pages);
 	unsigned long ua = run->ua + (first << run->page_shift);
-	unsigned long size = 1UL << run->page_shift;
 	struct tce_region *region = run->hint;
-	struct rb_node *next;
 
-	lockdep_assert_held_read(&memory->lock);
+	lockdep_assert_held(memory->lock);
 
-	/* Runs go upwards: the same region, or the next one. */
-	if (region && ua > region->last) {
-		next = rb_next(&region->node);
-		region = next ? rb_entry(next, struct tce_region, node) : NULL;
-	}
+	/* Runs go upwards: the same region, the next one, or any. */
+	if (region && ua > region->last &&
+	    !list_is_last(&region->list, &memory->list))
+		region = list_next_entry(region, list);
 	if (!region || ua < region->first || ua > region->last)
 		region = tce_region_find(memory, ua);
 
@@ -280,7 +303,8 @@ static bool tce_memory_segment(struct tce_run *run, unsigned long first,
 		segment->count = min(run->count - first,
 				     (region->last - ua + 1) >> run->page_shift);
 	} else {
-		segment->mem = mm_iommu_lookup(memory->pages.mm, ua, size);
+		segment->mem = mm_iommu_lookup(run->pages->mm, ua,
+					       1UL << run->page_shift);
 		segment->count = 1;
 	}
 
@@ -295,9 +319,13 @@ static void tce_segment_uncount(const struct tce_segment *segment)
 		mm_iommu_mapped_dec(segment->mem);
 }
 
-/* The container's own regions are held by the lock, the others by the count. */
-static int tce_segment_count(struct tce_run *run, unsigned long first,
-			     struct tce_segment *segment)
+/*
+ * The container's own regions are held by the lock, the others by the count. @tce
+ * is the entry of the first page.
+ */
+static __always_inline int tce_memory_count(struct tce_run *run,
+					    unsigned long first,
+					    struct tce_segment *segment, u64 *tce)
 {
 	unsigned long ua = run->ua + (first << run->page_shift);
 	unsigned long hpa;
@@ -312,6 +340,7 @@ static int tce_segment_count(struct tce_run *run, unsigned long first,
 	else if (!ret && mm_iommu_mapped_inc(segment->mem))
 		ret = -EINVAL;
 	rcu_read_unlock();
+	*tce = hpa | run->perm;
 
 	return ret;
 }
@@ -335,39 +364,54 @@ static void tce_memory_unuse(struct tce_run *run, unsigned long first)
 	tce_memory_unuse_range(run, first, run->count);
 }
 
-static void tce_memory_done(struct tce_run *run)
+/* Uses the pages of a run from @first on: it has more than one owner. */
+static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first)
 {
-	up_read(&tce_memory_of(run->pages)->lock);
+	struct tce_segment segment;
+	unsigned int n = 0;
+	int ret = 0;
+	u64 tce;
+
+	run->owner = TCE_OWNER_EACH;
+	for (; first < run->count; first += segment.count) {
+		if (!(n++ % TCE_MEMORY_BATCH)) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				ret = -EINTR;
+		}
+		if (!ret)
+			ret = tce_memory_count(run, first, &segment, &tce);
+		if (ret) {
+			tce_memory_unuse_range(run, 0, first);
+			return ret;
+		}
+	}
+
+	return 0;
 }
 
 static int tce_memory_use(struct tce_run *run)
 {
 	struct tce_segment segment;
-	unsigned long i = 0;
-	int ret = 0;
+	int ret;
 
-	down_read(&tce_memory_of(run->pages)->lock);
-	for (; i < run->count && !ret; i += segment.count) {
-		cond_resched();
-		ret = fatal_signal_pending(current) ? -EINTR :
-		      tce_segment_count(run, i, &segment);
-		if (ret)
-			break;
-		run->owner = segment.count == run->count ?
-			     tce_segment_owner(&segment) : TCE_OWNER_EACH;
-	}
-	if (ret) {
-		tce_memory_unuse_range(run, 0, i);
-		tce_memory_done(run);
-	}
+	ret = tce_memory_count(run, 0, &segment, &run->tce);
+	if (ret)
+		return ret;
 
-	return ret;
+	/* IOMMU pages in one kernel page. */
+	run->together = max(1UL, (PAGE_SIZE - offset_in_page(run->ua)) >>
+				 run->page_shift);
+	run->owner = tce_segment_owner(&segment);
+	if (segment.count == run->count)
+		return 0;
+
+	return tce_memory_use_each(run, segment.count);
 }
 
 static void tce_memory_translate(struct tce_run *run, unsigned long first,
 				 unsigned int count, struct tce_entry *entries)
 {
-	u64 perm = iommu_direction_to_tce_perm(run->direction);
 	unsigned long ua = run->ua + (first << run->page_shift);
 	unsigned long size = 1UL << run->page_shift;
 	struct tce_entry *end = entries + count;
@@ -387,7 +431,7 @@ static void tce_memory_translate(struct tce_run *run, unsigned long first,
 		first += segment_end - entries;
 		while (entries < segment_end) {
 			mm_iommu_ua_to_hpa(segment.mem, ua, run->page_shift, &hpa);
-			hpa |= perm;
+			hpa |= run->perm;
 			/* IOMMU pages in one kernel page follow each other. */
 			do {
 				entries->tce = hpa;
@@ -404,41 +448,31 @@ static void tce_memory_translate(struct tce_run *run, unsigned long first,
  * The device could write to the page until the kill, so this is early; the page
  * stays pinned, thus dirty, until it is un-counted after the kill.
  */
-static void tce_memory_dirty(const struct tce_entry *entries,
-			     unsigned int count, bool memory)
+static noinline void tce_memory_dirty(unsigned long pfn, u64 owner)
 {
-	unsigned long last = 0, pfn;
 	struct page *page;
 
-	for (; count; count--, entries++) {
-		if (!(entries->tce & TCE_PCI_WRITE))
-			continue;
+	/* What the container has registered is memory. */
+	if ((owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) != TCE_OWNER_REGION &&
+	    !pfn_valid(pfn))
+		return;
 
-		pfn = PHYS_PFN(entries->tce);
-		if (pfn == last || !(memory || pfn_valid(pfn)))
-			continue;
-
-		last = pfn;
-		page = pfn_to_page(pfn);
-		if (!PageDirty(page))
-			SetPageDirty(page);
-	}
+	page = pfn_to_page(pfn);
+	if (!PageDirty(page))
+		SetPageDirty(page);
 }
 
 static unsigned int tce_memory_retire(struct tce_retired *retired,
 				      const struct tce_entry *entries,
 				      unsigned int count)
 {
-	unsigned int done = 0, last, n;
+	unsigned long dirty = 0;
+	unsigned int done = 0;
 
 	while (done < count) {
 		u64 owner = entries[done].owner;
+		unsigned int last = retired->count, before = done;
 
-		for (n = 1; done + n < count; n++)
-			if (entries[done + n].owner != owner)
-				break;
-
-		last = retired->count;
 		if (!last || retired->owner[last - 1].word != owner) {
 			if (last == TCE_RETIRED_OWNERS)
 				break;
@@ -446,13 +480,16 @@ static unsigned int tce_memory_retire(struct tce_retired *retired,
 			retired->owner[last].pages = 0;
 			retired->count = ++last;
 		}
-		retired->owner[last - 1].pages += n;
 
-		/* What the container has registered is memory. */
-		tce_memory_dirty(entries + done, n,
-				 (owner & TCE_OWNER_REGION) &&
-				 !(owner & TCE_OWNER_KERNEL));
-		done += n;
+		for (; done < count && entries[done].owner == owner; done++) {
+			u64 tce = entries[done].tce;
+
+			if (tce & TCE_PCI_WRITE && PHYS_PFN(tce) != dirty) {
+				dirty = PHYS_PFN(tce);
+				tce_memory_dirty(dirty, owner);
+			}
+		}
+		retired->owner[last - 1].pages += done - before;
 	}
 
 	return done;
@@ -500,13 +537,12 @@ static const struct tce_pages_ops tce_memory_pages_ops = {
 	.use = tce_memory_use,
 	.translate = tce_memory_translate,
 	.unuse = tce_memory_unuse,
-	.done = tce_memory_done,
 	.retire = tce_memory_retire,
 	.flush = tce_memory_flush,
 	.free = tce_memory_free,
 };
 
-struct tce_memory *tce_memory_create(void)
+struct tce_memory *tce_memory_create(struct rw_semaphore *lock)
 {
 	struct tce_memory *memory;
 
@@ -518,8 +554,9 @@ struct tce_memory *tce_memory_create(void)
 		return ERR_PTR(-ENOMEM);
 
 	tce_pages_init(&memory->pages, &tce_memory_pages_ops);
-	init_rwsem(&memory->lock);
+	memory->lock = lock;
 	memory->regions = RB_ROOT;
+	INIT_LIST_HEAD(&memory->list);
 
 	return memory;
 }

@@ -27,22 +27,25 @@
  * been taken out and the TCE killed: from then on its region may be
  * unregistered, unpinned and reused.
  *
- * The registrations stay as they are from &tce_pages_ops.use to
- * &tce_pages_ops.done (a rwsem, held for reading).
+ * The registrations change with the container's lock held for writing. A MAP holds
+ * it for reading, so they stay as they are.
  */
 
+struct rw_semaphore;
 struct tce_memory;
 struct tce_pages;
+struct tce_region;
 
 /**
  * tce_memory_create() - begin with the current process's address space
+ * @lock: the container's lock
  *
  * Context: Process, may sleep.
  * Return: an object with one reference, that of its tce_memory_pages(), and
  * nothing registered; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH) in a thread with no
  * address space.
  */
-struct tce_memory *tce_memory_create(void);
+struct tce_memory *tce_memory_create(struct rw_semaphore *lock);
 
 /**
  * tce_memory_pages() - the registered memory as pages to map
@@ -58,18 +61,38 @@ struct tce_memory *tce_memory_create(void);
 struct tce_pages *tce_memory_pages(struct tce_memory *memory);
 
 /**
- * tce_memory_register() - register a region, pin its pages, charge locked_vm
+ * tce_memory_pin() - pin a region's pages, charge locked_vm
  * @memory: the object
  * @ua: user-space address, kernel-page aligned
  * @size: bytes, kernel-page aligned
  *
- * Context: Process, may sleep.
- * Return: 0; -EINVAL if misaligned, empty, beyond the address space or
- * overlapping another region; -EBUSY if this container has registered it
- * already; -ENOMEM for lack of memory or of RLIMIT_MEMLOCK; -EFAULT or what
- * pin_user_pages() says if the pages are not there.
+ * tce_memory_add() or tce_memory_unpin() follows.
+ *
+ * Context: Process, may sleep; takes its time, and needs no lock.
+ * Return: the region; -EINVAL if misaligned, empty, beyond the address space or
+ * overlapping another region; -ENOMEM for lack of memory or of RLIMIT_MEMLOCK;
+ * -EFAULT or what pin_user_pages() says if the pages are not there.
  */
-int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size);
+struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size);
+
+/**
+ * tce_memory_unpin() - take tce_memory_pin() back
+ * @memory: the object
+ * @region: from tce_memory_pin(), not registered
+ *
+ * Context: Process, may sleep.
+ */
+void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region);
+
+/**
+ * tce_memory_add() - register a region
+ * @memory: the object
+ * @region: from tce_memory_pin(); gone if this fails
+ *
+ * Context: Process, may sleep. The container's lock is held for writing.
+ * Return: 0; -EBUSY if this container has registered it already.
+ */
+int tce_memory_add(struct tce_memory *memory, struct tce_region *region);
 
 /**
  * tce_memory_unregister() - give a region back
@@ -77,7 +100,7 @@ int tce_memory_register(struct tce_memory *memory, u64 ua, u64 size);
  * @ua: as registered
  * @size: as registered
  *
- * Context: Process, may sleep.
+ * Context: Process, may sleep. The container's lock is held for writing.
  * Return: 0; -EINVAL if misaligned; -ENOENT if this container has not
  * registered it; -EBUSY if pages of it are mapped: it stays registered.
  */
@@ -90,7 +113,7 @@ int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size);
  * Regions of which somebody else has pages mapped, another container of the
  * process or KVM, are given back when those go.
  *
- * Context: Process, may sleep.
+ * Context: Process, may sleep. The container's lock is held for writing.
  */
 void tce_memory_unregister_all(struct tce_memory *memory);
 

@@ -5,7 +5,6 @@
 #ifndef TCE_PAGES_H
 #define TCE_PAGES_H
 
-#include <linux/dma-direction.h>
 #include <linux/kref.h>
 #include <linux/types.h>
 
@@ -27,8 +26,8 @@ struct tce_entry;
 struct tce_pages;
 
 /* How many owners, or pages, one struct tce_retired gathers. */
-#define TCE_RETIRED_OWNERS	8
-#define TCE_RETIRED_PAGES	16
+#define TCE_RETIRED_OWNERS	32
+#define TCE_RETIRED_PAGES	64
 
 /**
  * struct tce_run - pages that a MAP is about to map
@@ -36,9 +35,13 @@ struct tce_pages;
  * @ua: user-space address of the first, aligned to the IOMMU page
  * @count: number of IOMMU pages
  * @page_shift: IOMMU page size, as a shift
- * @direction: what the device may do; not DMA_NONE
+ * @perm: permission bits of the entries; what the device may do
  * @owner: from &tce_pages_ops.use: whose all of them are, or TCE_OWNER_EACH
- * @hpas: physical addresses, if &tce_pages_ops.use had to find them
+ * @tce: from &tce_pages_ops.use: the entry of the first
+ * @together: from &tce_pages_ops.use: so many pages, from the first on, follow each
+ *            other in physical memory
+ * @hpas: physical addresses, if &tce_pages_ops.use had to find them; the caller
+ *        frees them with kvfree()
  * @hint: where &tce_pages_ops.translate was last
  */
 struct tce_run {
@@ -46,8 +49,10 @@ struct tce_run {
 	unsigned long ua;
 	unsigned long count;
 	unsigned int page_shift;
-	enum dma_data_direction direction;
+	u64 perm;
 	u64 owner;
+	u64 tce;
+	unsigned long together;
 	unsigned long *hpas;
 	void *hint;
 };
@@ -75,14 +80,13 @@ struct tce_retired {
 
 /**
  * struct tce_pages_ops - what can be done with pages
- * @use: makes sure that a run of pages stays, and sets its owner; all or nothing.
- *       Process context, may sleep, reschedules. 0, -EINVAL, -EFAULT, -EPERM,
- *       -ENOMEM, or -EINTR if a fatal signal is pending. After 0, @done follows
+ * @use: makes sure that a run of pages stays, and fills in what &struct tce_run
+ *       has from it; all or nothing. Process context, may sleep, reschedules. 0,
+ *       -EINVAL, -EFAULT, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
  * @translate: the entries of @count pages of a used run from page @first on.
  *             Cannot fail
  * @unuse: takes @use back for pages that never got into a table, from page
  *         @first on
- * @done: the end of a run: what is in the table stays used
  * @retire: gathers pages that are no longer in a table; how many of the @count
  *          it had room for: flush and go on. Any context
  * @flush: lets go of what was gathered. Process context, may sleep
@@ -93,7 +97,6 @@ struct tce_pages_ops {
 	void (*translate)(struct tce_run *run, unsigned long first,
 			  unsigned int count, struct tce_entry *entries);
 	void (*unuse)(struct tce_run *run, unsigned long first);
-	void (*done)(struct tce_run *run);
 	unsigned int (*retire)(struct tce_retired *retired,
 			       const struct tce_entry *entries,
 			       unsigned int count);

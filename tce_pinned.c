@@ -39,16 +39,10 @@ static void tce_pinned_unuse(struct tce_run *run, unsigned long first)
 	tce_pinned_unuse_range(run, first, run->count);
 }
 
-static void tce_pinned_done(struct tce_run *run)
-{
-	kvfree(run->hpas);
-	run->hpas = NULL;
-}
-
 static int tce_pinned_use(struct tce_run *run)
 {
 	unsigned int gup = FOLL_LONGTERM |
-			   (run->direction == DMA_TO_DEVICE ? 0 : FOLL_WRITE);
+			   (run->perm & TCE_PCI_WRITE ? FOLL_WRITE : 0);
 	unsigned long ua = run->ua;
 	struct page *page;
 	unsigned long i;
@@ -79,12 +73,14 @@ static int tce_pinned_use(struct tce_run *run)
 
 	/* The entries say it all. */
 	run->owner = TCE_OWNER_NONE;
+	run->tce = run->hpas[0] | run->perm;
+	run->together = 1;
 
 	return 0;
 
 undo:
 	tce_pinned_unuse_range(run, 0, i);
-	tce_pinned_done(run);
+	kvfree(run->hpas);
 
 	return ret;
 }
@@ -92,11 +88,10 @@ undo:
 static void tce_pinned_translate(struct tce_run *run, unsigned long first,
 				 unsigned int count, struct tce_entry *entries)
 {
-	u64 perm = iommu_direction_to_tce_perm(run->direction);
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		entries[i].tce = run->hpas[first + i] | perm;
+		entries[i].tce = run->hpas[first + i] | run->perm;
 		entries[i].owner = run->owner;
 	}
 }
@@ -132,7 +127,6 @@ static const struct tce_pages_ops tce_pinned_ops = {
 	.use = tce_pinned_use,
 	.translate = tce_pinned_translate,
 	.unuse = tce_pinned_unuse,
-	.done = tce_pinned_done,
 	.retire = tce_pinned_retire,
 	.flush = tce_pinned_flush,
 	.free = tce_pinned_free,

@@ -30,7 +30,7 @@
 #define TCE_TRIM_BATCH		64
 
 /* In the view: the entry is set, its owner is still to come. */
-#define TCE_VIEW_OPEN		cpu_to_be64(1)
+#define TCE_VIEW_OPEN		1ULL
 
 /* Geometry */
 
@@ -105,6 +105,26 @@ u64 tce_geometry_whole_bytes(const struct tce_geometry *geo)
 
 /* The walk */
 
+/* The leaf of @index, or NULL if a level is missing on the way. */
+static __always_inline __be64 *tce_find(const struct tce_table *table,
+					unsigned long index)
+{
+	const struct tce_geometry *geo = &table->geo;
+	unsigned int shift = (geo->levels - 1) * geo->level_shift;
+	unsigned long mask = tce_level_entries(geo) - 1;
+	__be64 *tces = table->root;
+
+	for (; shift; shift -= geo->level_shift) {
+		__be64 tce = READ_ONCE(tces[(index >> shift) & mask]);
+
+		if (!tce_present(tce))
+			return NULL;
+		tces = tce_to_level(tce);
+	}
+
+	return tces;
+}
+
 /*
  * Links @spare into @slot of an upper level, which the caller holds by nothing but
  * RCU. Returns the level that is there then, NULL if the upper level is dead.
@@ -138,11 +158,11 @@ static __be64 *tce_link(struct tce_table *table, __be64 *upper, __be64 *slot,
 }
 
 /*
- * Walks to the leaf of @index. Where a level is missing, @spare goes in, if
- * there is one and nobody is faster; it is NULL afterwards. Returns NULL if a
- * level is missing and there is no spare one.
+ * Walks to the leaf of @index. Where a level is missing, @spare goes in, unless
+ * somebody is faster; it is NULL afterwards. Returns NULL if another level is
+ * missing.
  */
-static __be64 *tce_walk(struct tce_table *table, unsigned long index,
+static __be64 *tce_grow(struct tce_table *table, unsigned long index,
 			__be64 **spare)
 {
 	const struct tce_geometry *geo = &table->geo;
@@ -160,7 +180,7 @@ again:
 			continue;
 		}
 
-		if (!spare || !*spare)
+		if (!*spare)
 			return NULL;
 
 		tces = tce_link(table, tces, slot, index, height, spare);
@@ -214,7 +234,8 @@ static __be64 *tce_leaf_hold(struct tce_table *table, unsigned long index,
 	for (;;) {
 		rcu_read_lock();
 		do {
-			tces = tce_walk(table, index, &spare);
+			tces = spare ? tce_grow(table, index, &spare) :
+				       tce_find(table, index);
 		} while (tces && !tce_level_hold(tce_level_of(table, tces)));
 		rcu_read_unlock();
 
@@ -250,37 +271,62 @@ static void tce_cursor_skip(struct tce_cursor *cursor, unsigned int height)
 }
 
 /*
+ * Moves @cursor over the hole that it is at, @height levels above the leaves.
+ * Returns the entry that ends it, or 0 at the end of the level or of the range.
+ */
+static __be64 tce_cursor_hole(struct tce_cursor *cursor, __be64 *tces,
+			      unsigned int height)
+{
+	const struct tce_geometry *geo = &cursor->table->geo;
+	__be64 tce = 0;
+
+	/* With nothing in use the hole is the whole level. */
+	if (atomic_read(&tce_level_of(cursor->table, tces)->used) <= 0) {
+		tce_cursor_skip(cursor, height + 1);
+		return 0;
+	}
+
+	while (!tce_present(tce)) {
+		unsigned long slot;
+
+		tce_cursor_skip(cursor, height);
+		slot = tce_slot(geo, cursor->index, height);
+		if (cursor->index >= cursor->end || !slot)
+			return 0;
+		tce = READ_ONCE(tces[slot]);
+	}
+
+	return tce;
+}
+
+/*
  * One walk from the first level towards the cursor. Returns the leaf, or NULL
- * after moving the cursor behind the hole or the empty level that it met.
+ * after moving the cursor behind the hole or the empty leaf that it met.
  */
 static __be64 *tce_cursor_walk(struct tce_cursor *cursor)
 {
 	struct tce_table *table = cursor->table;
 	const struct tce_geometry *geo = &table->geo;
 	unsigned int height = geo->levels - 1;
+	unsigned int shift = height * geo->level_shift;
+	unsigned long mask = tce_level_entries(geo) - 1;
 	__be64 *tces = table->root;
-	__be64 tce;
 
-	while (atomic_read(&tce_level_of(table, tces)->used) > 0) {
-		if (!height)
-			return tces;
+	for (; height; height--, shift -= geo->level_shift) {
+		__be64 tce = READ_ONCE(tces[(cursor->index >> shift) & mask]);
 
-		tce = READ_ONCE(tces[tce_slot(geo, cursor->index, height)]);
-		while (!tce_present(tce)) {
-			unsigned long slot;
-
-			tce_cursor_skip(cursor, height);
-			slot = tce_slot(geo, cursor->index, height);
-			if (cursor->index >= cursor->end || !slot)
+		if (!tce_present(tce)) {
+			tce = tce_cursor_hole(cursor, tces, height);
+			if (!tce)
 				return NULL;
-			tce = READ_ONCE(tces[slot]);
 		}
-
 		tces = tce_to_level(tce);
-		height--;
 	}
 
-	tce_cursor_skip(cursor, height + 1);
+	if (atomic_read(&tce_level_of(table, tces)->used) > 0)
+		return tces;
+
+	tce_cursor_skip(cursor, 1);
 
 	return NULL;
 }
@@ -378,40 +424,66 @@ static void tce_leaf_unclaim(struct tce_level *leaf)
 
 /* Leaves: entries. The caller has the leaf's lock. */
 
-static __be64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
-{
-	__be64 owner = leaf->view ? READ_ONCE(leaf->view[slot]) : 0;
+/*
+ * How the entries of a leaf are kept, as long as its lock is held: a view that
+ * appears meanwhile is zero, and so right for what the leaf's owner has.
+ */
+struct tce_keeping {
+	__be64 *tces;
+	__be64 *view;
+	u64 owner;
+	struct tce_backing backing;
+};
 
-	return owner ?: cpu_to_be64(leaf->owner);
+static struct tce_keeping tce_leaf_keeping(const struct tce_table *table,
+					   const struct tce_level *leaf)
+{
+	lockdep_assert_held(&leaf->lock);
+
+	return (struct tce_keeping) {
+		.tces = leaf->tces,
+		.view = READ_ONCE(leaf->view),
+		.owner = leaf->owner,
+		.backing = table->backing,
+	};
+}
+
+/* Nothing but the leaf knows of the entries. */
+static bool tce_keeping_plain(const struct tce_keeping *keeping)
+{
+	return !keeping->view && !keeping->backing.write;
 }
 
 /*
  * Makes an entry @new, with @owner as its word in the view, if there is a view.
- * Fails and changes nothing if the entry is open, or the backing refuses.
+ * Fails and changes nothing if the entry is open, or the backing refuses. With
+ * @plain, which is what tce_keeping_plain() says, a loop needs to ask only once.
  */
-static __always_inline int tce_leaf_set(struct tce_table *table,
-					struct tce_level *leaf,
-					unsigned long index, unsigned long slot,
-					__be64 new, __be64 owner,
-					__be64 *old, __be64 *old_owner)
+static __always_inline int tce_leaf_set(const struct tce_keeping *keeping,
+					bool plain, unsigned long index,
+					unsigned long slot, __be64 new, u64 owner,
+					struct tce_entry *old)
 {
+	__be64 word = 0;
 	int ret;
 
-	*old_owner = tce_leaf_owner(leaf, slot);
-	if (unlikely(*old_owner == TCE_VIEW_OPEN))
+	if (!plain && keeping->view)
+		word = READ_ONCE(keeping->view[slot]);
+	if (unlikely(word == cpu_to_be64(TCE_VIEW_OPEN)))
 		return -EAGAIN;
 
-	*old = leaf->tces[slot];
-	if (table->backing.write) {
-		ret = table->backing.write(table->backing.data, index,
-					   be64_to_cpu(new));
+	old->tce = be64_to_cpu(keeping->tces[slot]);
+	old->owner = word ? be64_to_cpu(word) : keeping->owner;
+	if (!plain && keeping->backing.write) {
+		ret = keeping->backing.write(keeping->backing.data, index,
+					     be64_to_cpu(new));
 		if (ret)
 			return ret;
 	}
 
-	WRITE_ONCE(leaf->tces[slot], new);
-	if (leaf->view)
-		WRITE_ONCE(leaf->view[slot], owner);
+	WRITE_ONCE(keeping->tces[slot], new);
+	if (!plain && keeping->view)
+		WRITE_ONCE(keeping->view[slot], cpu_to_be64(owner));
 
 	return 0;
 }
@@ -496,17 +568,19 @@ void *tce_table_root(const struct tce_table *table)
 
 /* One entry, by index: what exchange and swap have in common. */
 static int tce_leaf_exchange(struct tce_table *table, struct tce_level *leaf,
-			     unsigned long index, __be64 new, __be64 owner,
-			     __be64 *old, __be64 *old_owner)
+			     unsigned long index, __be64 new, u64 owner,
+			     struct tce_entry *old)
 {
+	struct tce_keeping keeping;
 	unsigned long flags;
 	int change, ret;
 
 	raw_spin_lock_irqsave(&leaf->lock, flags);
-	ret = tce_leaf_set(table, leaf, index, tce_slot(&table->geo, index, 0),
-			   new, owner, old, old_owner);
+	keeping = tce_leaf_keeping(table, leaf);
+	ret = tce_leaf_set(&keeping, false, index,
+			   tce_slot(&table->geo, index, 0), new, owner, old);
 	if (!ret) {
-		change = tce_taken(new) - tce_taken(*old);
+		change = tce_taken(new) - !!old->tce;
 		leaf->set += change;
 		if (change > 0)
 			atomic_inc(&leaf->used);
@@ -534,7 +608,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
 	int ret = alloc ? -ENOMEM : H_TOO_HARD;
 	bool set = *direction != DMA_NONE;
-	__be64 old = 0, old_owner;
+	struct tce_entry old = {};
 	struct tce_level *leaf;
 	__be64 *tces;
 
@@ -544,20 +618,19 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 	tces = tce_leaf_hold(table, index, set ? gfp : 0);
 	leaf = tces ? tce_level_of(table, tces) : NULL;
 	if (!set) {
-		ret = leaf ? tce_leaf_exchange(table, leaf, index, 0, 0, &old,
-					       &old_owner) : 0;
+		ret = leaf ? tce_leaf_exchange(table, leaf, index, 0, 0, &old) :
+			     0;
 	} else if (leaf && tce_leaf_claim(table, leaf, TCE_OWNER_NONE, gfp)) {
 		ret = tce_leaf_exchange(table, leaf, index, tce_encode(new),
-					cpu_to_be64(TCE_OWNER_NONE), &old,
-					&old_owner);
+					TCE_OWNER_NONE, &old);
 		tce_leaf_unclaim(leaf);
 	}
 	if (leaf)
 		tce_level_put(table, leaf, 1);
 
 	if (!ret) {
-		*hpa = be64_to_cpu(old) & ~TCE_PERM;
-		*direction = iommu_tce_direction(be64_to_cpu(old));
+		*hpa = old.tce & ~TCE_PERM;
+		*direction = iommu_tce_direction(old.tce);
 	}
 
 	return ret;
@@ -568,7 +641,7 @@ int tce_table_swap(struct tce_table *table, unsigned long index,
 		   u64 *owner)
 {
 	__be64 new = tce_encode(*hpa | iommu_direction_to_tce_perm(*direction));
-	__be64 old = 0, old_owner = 0;
+	struct tce_entry old = {};
 	__be64 *tces;
 	int ret = 0;
 
@@ -587,14 +660,14 @@ int tce_table_swap(struct tce_table *table, unsigned long index,
 		else
 			ret = tce_leaf_exchange(table, leaf, index, new,
 						tce_taken(new) ? TCE_VIEW_OPEN : 0,
-						&old, &old_owner);
+						&old);
 		tce_level_put(table, leaf, 1);
 	}
 
 	if (!ret) {
-		*hpa = be64_to_cpu(old) & ~TCE_PERM;
-		*direction = iommu_tce_direction(be64_to_cpu(old));
-		*owner = tce_taken(old) ? be64_to_cpu(old_owner) : 0;
+		*hpa = old.tce & ~TCE_PERM;
+		*direction = iommu_tce_direction(old.tce);
+		*owner = old.tce ? old.owner : 0;
 	}
 
 	return ret;
@@ -609,7 +682,7 @@ u64 tce_table_get(struct tce_table *table, unsigned long index)
 		return 0;
 
 	rcu_read_lock();
-	tces = tce_walk(table, index, NULL);
+	tces = tce_find(table, index);
 	if (tces)
 		tce = be64_to_cpu(READ_ONCE(tces[tce_slot(&table->geo, index, 0)]));
 	rcu_read_unlock();
@@ -696,7 +769,7 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
 
 	while (index < end) {
 		/* Held, so it is there and needs no RCU. */
-		leaf = tce_level_of(table, tce_walk(table, index, NULL));
+		leaf = tce_level_of(table, tce_find(table, index));
 		tce_leaf_unclaim(leaf);
 		tce_level_put(table, leaf, 1);
 		index += tce_leaf_run(&table->geo, index, end);
@@ -708,36 +781,27 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
  * were set, in @replaced how many of them were set before; fails at the one that
  * cannot be.
  */
-static int tce_leaf_store_locked(struct tce_table *table,
-				 struct tce_level *leaf, unsigned long index,
-				 const struct tce_entry *new,
-				 unsigned int count, unsigned int *stored,
-				 struct tce_entry *old, unsigned int *replaced)
+static __always_inline int
+tce_leaf_store_entries(const struct tce_keeping *keeping, bool plain,
+		       unsigned long index, unsigned long slot,
+		       const struct tce_entry *new, unsigned int count,
+		       unsigned int *stored, struct tce_entry *old,
+		       unsigned int *replaced)
 {
-	unsigned long slot = tce_slot(&table->geo, index, 0);
 	unsigned int i, n = 0;
 	int ret = 0;
 
-	lockdep_assert_held(&leaf->lock);
-
 	for (i = 0; i < count; i++) {
-		__be64 tce, owner;
+		struct tce_entry before;
 
-		ret = tce_leaf_set(table, leaf, index + i, slot + i,
-				   tce_encode(new[i].tce),
-				   cpu_to_be64(new[i].owner), &tce, &owner);
+		ret = tce_leaf_set(keeping, plain, index + i, slot + i,
+				   tce_encode(new[i].tce), new[i].owner, &before);
 		if (ret)
 			break;
 
-		if (tce_taken(tce)) {
-			old[n].tce = be64_to_cpu(tce);
-			old[n].owner = be64_to_cpu(owner);
-			n++;
-		}
+		if (before.tce)
+			old[n++] = before;
 	}
-	leaf->set += i - n;
-	/* The caller holds the leaf, so this may come last. */
-	atomic_add(i - n, &leaf->used);
 	*stored = i;
 	*replaced = n;
 
@@ -749,15 +813,27 @@ static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
 			  unsigned int count, unsigned int *stored,
 			  struct tce_entry *old, unsigned int *replaced)
 {
+	unsigned long slot = tce_slot(&table->geo, index, 0);
+	struct tce_keeping keeping;
 	unsigned long flags;
+	unsigned int change;
 	int ret;
 
 	raw_spin_lock_irqsave(&leaf->lock, flags);
-	ret = tce_leaf_store_locked(table, leaf, index, new, count, stored, old,
-				    replaced);
+	keeping = tce_leaf_keeping(table, leaf);
+	if (tce_keeping_plain(&keeping))
+		ret = tce_leaf_store_entries(&keeping, true, index, slot, new,
+					     count, stored, old, replaced);
+	else
+		ret = tce_leaf_store_entries(&keeping, false, index, slot, new,
+					     count, stored, old, replaced);
+	change = *stored - *replaced;
+	leaf->set += change;
+	/* The caller holds the leaf, so this may come last. */
+	atomic_add(change, &leaf->used);
 	raw_spin_unlock_irqrestore(&leaf->lock, flags);
 
-	atomic_long_add((long)*stored - *replaced, &table->used);
+	atomic_long_add(change, &table->used);
 
 	return ret;
 }
@@ -775,7 +851,7 @@ int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
 		run = tce_leaf_run(&table->geo, cursor->index,
 				   cursor->index + count - total);
 		/* Prepared, so it is there and needs no RCU. */
-		leaf = tce_level_of(table, tce_walk(table, cursor->index, NULL));
+		leaf = tce_level_of(table, tce_find(table, cursor->index));
 		ret = tce_leaf_store(table, leaf, cursor->index, new + total,
 				     run, &stored, old + replaced, &n);
 		cursor->index += stored;
@@ -785,61 +861,109 @@ int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
 	return total ? replaced : ret;
 }
 
-/* Whether none of these entries is open. The caller has the leaf's lock. */
-static bool tce_leaf_settled(const struct tce_level *leaf, unsigned long slot,
-			     unsigned int count)
-{
-	unsigned int i;
-
-	for (i = 0; leaf->view && i < count; i++)
-		if (READ_ONCE(leaf->view[slot + i]) == TCE_VIEW_OPEN)
-			return false;
-
-	return true;
-}
-
-int tce_table_store_few(struct tce_cursor *cursor, const struct tce_entry *new,
-			unsigned int count, struct tce_entry *old)
+int tce_table_store_few(struct tce_cursor *cursor,
+			const struct tce_entry *first, unsigned int count,
+			struct tce_entry *old)
 {
 	struct tce_table *table = cursor->table;
-	unsigned long index = cursor->index;
-	unsigned long slot = tce_slot(&table->geo, index, 0);
-	unsigned int stored = 0, replaced = 0;
-	struct tce_level *leaf;
+	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
+	u64 size = BIT_ULL(table->geo.page_shift), tce = first->tce;
+	struct tce_level *leaf = NULL;
+	unsigned int i, replaced = 0;
 	unsigned long flags;
-	int ret = -EAGAIN;
 	__be64 *tces;
+	bool plain;
 
-	if (table->backing.write || tce_leaf_run(&table->geo, index,
-						 cursor->end) != count)
+	if (table->backing.write || slot + count > tce_level_entries(&table->geo))
 		return -EAGAIN;
 
-	tces = tce_leaf_hold(table, index, 0);
-	if (!tces)
+	rcu_read_lock();
+	tces = tce_find(table, cursor->index);
+	if (tces && tce_level_hold(tce_level_of(table, tces)))
+		leaf = tce_level_of(table, tces);
+	rcu_read_unlock();
+	if (!leaf)
 		return -EAGAIN;
 
-	leaf = tce_level_of(table, tces);
 	raw_spin_lock_irqsave(&leaf->lock, flags);
-	if (tce_leaf_settled(leaf, slot, count) &&
-	    tce_leaf_take_owner(leaf, new->owner))
-		ret = tce_leaf_store_locked(table, leaf, index, new, count,
-					    &stored, old, &replaced);
+	plain = !READ_ONCE(leaf->view) && tce_leaf_take_owner(leaf, first->owner);
+	for (i = 0; plain && i < count; i++, slot++, tce += size) {
+		__be64 before = tces[slot];
+
+		WRITE_ONCE(tces[slot], tce_encode(tce));
+		if (tce_taken(before)) {
+			old[replaced].tce = be64_to_cpu(before);
+			old[replaced].owner = leaf->owner;
+			replaced++;
+		}
+	}
+	leaf->set += i - replaced;
 	raw_spin_unlock_irqrestore(&leaf->lock, flags);
-	tce_level_put(table, leaf, 1);
 
-	if (ret)
-		return ret;
+	/* The hold becomes the use of one of the new entries, if there are any. */
+	if (i == replaced)
+		tce_level_put(table, leaf, 1);
+	else if (i - replaced > 1)
+		atomic_add(i - replaced - 1, &leaf->used);
+	if (!plain)
+		return -EAGAIN;
 
-	atomic_long_add((long)count - replaced, &table->used);
-	cursor->index = cursor->end;
+	atomic_long_add(count - replaced, &table->used);
+	cursor->index += count;
 
 	return replaced;
 }
 
 /*
- * Clears up to @max entries of one leaf. Moves @cursor to the end of its leaf or
- * range, or to where it stopped. Fails only if the first one is open.
+ * Clears up to @max entries of one leaf, which is locked, from @slot on, up to
+ * @end. @slot moves to where it stopped. Fails only if the first one is open.
  */
+static __always_inline int
+tce_leaf_clear_entries(const struct tce_keeping *keeping, bool plain,
+		       unsigned long base, unsigned long *slot, unsigned long end,
+		       struct tce_entry *old, unsigned long *first,
+		       unsigned long *last, unsigned int max)
+{
+	unsigned long at = *slot, from = at, to = at;
+	unsigned int cleared = 0;
+	int ret = 0;
+
+	for (; at < end && cleared < max; at++) {
+		if (!tce_taken(keeping->tces[at]))
+			continue;
+
+		ret = tce_leaf_set(keeping, plain, base + at, at, 0, 0,
+				   &old[cleared]);
+		if (ret == -EAGAIN)
+			break;
+		if (ret) {
+			ret = 0;
+			continue;
+		}
+
+		if (!cleared++)
+			from = at;
+		to = at;
+	}
+	*slot = at;
+	*first = base + from;
+	*last = base + to;
+
+	return cleared ?: ret;
+}
+
+/* A function of its own, so that the plain case needs few registers. */
+static noinline int
+tce_leaf_clear_kept(const struct tce_keeping *keeping, unsigned long base,
+		    unsigned long *slot, unsigned long end,
+		    struct tce_entry *old, unsigned long *first,
+		    unsigned long *last, unsigned int max)
+{
+	return tce_leaf_clear_entries(keeping, false, base, slot, end, old, first,
+				      last, max);
+}
+
+/* The same, in the leaf of @cursor: moves it to the end of its leaf or range. */
 static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
 			  struct tce_entry *old, unsigned long *first,
 			  unsigned long *last, unsigned int max)
@@ -850,44 +974,34 @@ static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
 	unsigned long base = cursor->index - slot;
 	unsigned long end = slot + tce_leaf_run(&table->geo, cursor->index,
 						cursor->end);
+	struct tce_keeping keeping;
 	unsigned int cleared = 0;
 	unsigned long flags;
 	int ret = 0;
 
 	raw_spin_lock_irqsave(&leaf->lock, flags);
-	for (; slot < end && cleared < max && leaf->set > cleared; slot++) {
-		__be64 tce, owner;
-
-		if (!tce_taken(tces[slot]))
-			continue;
-
-		ret = tce_leaf_set(table, leaf, base + slot, slot, 0, 0, &tce,
-				   &owner);
-		if (ret == -EAGAIN)
-			break;
-		if (ret) {
-			ret = 0;
-			continue;
-		}
-
-		old[cleared].tce = be64_to_cpu(tce);
-		old[cleared].owner = be64_to_cpu(owner);
-		if (!cleared)
-			*first = base + slot;
-		*last = base + slot;
-		cleared++;
-	}
+	keeping = tce_leaf_keeping(table, leaf);
+	max = min(max, leaf->set);
+	if (tce_keeping_plain(&keeping))
+		ret = tce_leaf_clear_entries(&keeping, true, base, &slot, end,
+					     old, first, last, max);
+	else
+		ret = tce_leaf_clear_kept(&keeping, base, &slot, end, old, first,
+					  last, max);
+	if (ret > 0)
+		cleared = ret;
 	leaf->set -= cleared;
 	/* Nothing more is set here: what is left of the leaf is empty. */
-	if (!leaf->set && ret != -EAGAIN)
+	if (!leaf->set)
 		slot = end;
 	cursor->index = base + slot;
 	tce_level_put(table, leaf, cleared);
 	raw_spin_unlock_irqrestore(&leaf->lock, flags);
 
-	atomic_long_sub(cleared, &table->used);
+	if (cleared)
+		atomic_long_sub(cleared, &table->used);
 
-	return cleared ?: ret;
+	return ret;
 }
 
 int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,

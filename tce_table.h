@@ -365,20 +365,21 @@ int tce_table_store(struct tce_cursor *cursor,
 
 /**
  * tce_table_store_few() - set a few entries of a range that was not prepared
- * @cursor: the place; moved to the end of its range
- * @new: entries to set, all with the same owner
- * @count: number of entries: the whole range
- * @old: the entries that were set before, if any, room for @count; may be @new
+ * @cursor: the place; moved past what was set
+ * @first: the first entry; the pages of the others follow its page
+ * @count: number of entries
+ * @old: the entries that were set before, if any, room for @count
  *
- * All or nothing, and only if the range lies in a leaf that is there and takes the
- * owner. Not for a table with a backing.
+ * All or nothing, and only if all of it lies in a leaf that is there, takes the
+ * owner and has no view. Not for a table with a backing.
  *
  * Context: Any.
  * Return: number of entries in @old; -EAGAIN if it cannot be done like this:
  * nothing is changed then.
  */
-int tce_table_store_few(struct tce_cursor *cursor, const struct tce_entry *new,
-			unsigned int count, struct tce_entry *old);
+int tce_table_store_few(struct tce_cursor *cursor,
+			const struct tce_entry *first, unsigned int count,
+			struct tce_entry *old);
 
 /**
  * tce_table_clear() - clear entries of a range

@@ -27,8 +27,8 @@
 /* Entries that are exchanged between two looks at the scheduler. */
 #define TCE_WINDOW_BATCH	64
 
-/* So few entries are exchanged at once, if they can be. */
-#define TCE_WINDOW_FEW		16
+/* So few entries are exchanged at once, if they can be: those of a kernel page. */
+#define TCE_WINDOW_FEW		(PAGE_SIZE >> IOMMU_PAGE_SHIFT_4K)
 
 /* A hole this large, in entries, is not worth killing TCEs across. */
 #define TCE_KILL_GAP		512
@@ -63,6 +63,7 @@ struct tce_deferred {
  * @ops: the iommu_table's operations; leads from there back to here
  * @table: the levels
  * @pages: where the pages come from that are mapped
+ * @start: its first bus address
  * @debugfs: the figures
  * @deferred_lock: protects @deferred and @deferred_count; a leaf in the order of
  *                 locks
@@ -78,6 +79,7 @@ struct tce_window {
 	struct iommu_table_ops ops;
 	struct tce_table *table;
 	struct tce_pages *pages;
+	u64 start;
 	struct tce_debugfs debugfs;
 	spinlock_t deferred_lock; /* @deferred, @deferred_count */
 	struct tce_deferred deferred[TCE_WINDOW_DEFERRED];
@@ -155,6 +157,88 @@ static void tce_window_trim_work(struct work_struct *work)
 	tce_window_trim(window);
 }
 
+/* The kill */
+
+static void tce_window_release(struct tce_window *window,
+			       const struct tce_deferred *deferred,
+			       unsigned int count)
+{
+	const struct tce_pages_ops *ops = window->pages->ops;
+	struct tce_retired retired = {
+		.pages = window->pages,
+		.page_shift = tce_window_page_shift(window),
+	};
+	struct tce_entry entry = {};
+
+	while (count--) {
+		entry.owner = deferred[count].owner;
+		if (!ops->retire(&retired, &entry, 1)) {
+			ops->flush(&retired);
+			ops->retire(&retired, &entry, 1);
+		}
+	}
+	ops->flush(&retired);
+}
+
+/* Takes what was deferred of a range, at most TCE_WINDOW_DEFERRED pages. */
+static unsigned int tce_window_undefer(struct tce_window *window,
+				       unsigned long index, unsigned long count,
+				       struct tce_deferred *taken)
+{
+	unsigned int i, kept = 0, n = 0;
+
+	spin_lock(&window->deferred_lock);
+	for (i = 0; i < window->deferred_count; i++) {
+		if (window->deferred[i].index - index < count)
+			taken[n++] = window->deferred[i];
+		else
+			window->deferred[kept++] = window->deferred[i];
+	}
+	window->deferred_count = kept;
+	spin_unlock(&window->deferred_lock);
+
+	return n;
+}
+
+/* The TCE kill itself. */
+static void tce_window_invalidate(struct tce_window *window,
+				  struct iommu_table *tbl, unsigned long index,
+				  unsigned long pages)
+{
+	if (!window->platform.ops->tce_kill)
+		return;
+
+	/* The entries are in memory before the hardware looks again. */
+	mb();
+	window->platform.ops->tce_kill(tbl, index, pages);
+}
+
+static noinline void tce_window_kill_deferred(struct tce_window *window,
+					      struct iommu_table *tbl,
+					      unsigned long index,
+					      unsigned long pages)
+{
+	struct tce_deferred killed[TCE_WINDOW_DEFERRED] __uninitialized;
+	unsigned int n;
+
+	/* Only what is there before the kill is killed by it. */
+	n = tce_window_undefer(window, index - tbl->it_offset, pages, killed);
+	tce_window_invalidate(window, tbl, index, pages);
+	tce_window_release(window, killed, n);
+}
+
+/* it_ops->tce_kill: also lets go of what KVM has unmapped there. */
+static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
+			    unsigned long pages)
+{
+	struct tce_window *window = tce_window_of(tbl);
+
+	if (READ_ONCE(window->deferred_count))
+		tce_window_kill_deferred(window, tbl, index, pages);
+	else
+		tce_window_invalidate(window, tbl, index, pages);
+}
+
 /* Taking entries out */
 
 static void tce_gather_init(struct tce_gather *gather, struct tce_window *window)
@@ -173,10 +257,11 @@ static void tce_gather_flush(struct tce_gather *gather)
 
 	/* No iommu_table any more: nobody translates through it. */
 	if (gather->end && tbl)
-		iommu_tce_kill(tbl, tbl->it_offset + gather->first,
-			       gather->end - gather->first);
+		tce_window_kill(tbl, tbl->it_offset + gather->first,
+				gather->end - gather->first);
 	gather->end = 0;
-	gather->window->pages->ops->flush(&gather->retired);
+	if (gather->retired.count)
+		gather->window->pages->ops->flush(&gather->retired);
 }
 
 static void tce_gather_range(struct tce_gather *gather, unsigned long first,
@@ -253,67 +338,6 @@ void tce_window_clear_all(struct tce_window *window)
  * where the address is; so it is not, and what it takes out is un-counted here,
  * by the kill.
  */
-
-static void tce_window_release(struct tce_window *window,
-			       const struct tce_deferred *deferred,
-			       unsigned int count)
-{
-	const struct tce_pages_ops *ops = window->pages->ops;
-	struct tce_retired retired = {
-		.pages = window->pages,
-		.page_shift = tce_window_page_shift(window),
-	};
-	struct tce_entry entry = {};
-
-	while (count--) {
-		entry.owner = deferred[count].owner;
-		if (!ops->retire(&retired, &entry, 1)) {
-			ops->flush(&retired);
-			ops->retire(&retired, &entry, 1);
-		}
-	}
-	ops->flush(&retired);
-}
-
-/* Takes what was deferred of a range, at most TCE_WINDOW_DEFERRED pages. */
-static unsigned int tce_window_undefer(struct tce_window *window,
-				       unsigned long index, unsigned long count,
-				       struct tce_deferred *taken)
-{
-	unsigned int i, kept = 0, n = 0;
-
-	spin_lock(&window->deferred_lock);
-	for (i = 0; i < window->deferred_count; i++) {
-		if (window->deferred[i].index - index < count)
-			taken[n++] = window->deferred[i];
-		else
-			window->deferred[kept++] = window->deferred[i];
-	}
-	window->deferred_count = kept;
-	spin_unlock(&window->deferred_lock);
-
-	return n;
-}
-
-static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
-			    unsigned long pages)
-{
-	struct tce_deferred killed[TCE_WINDOW_DEFERRED] __uninitialized;
-	struct tce_window *window = tce_window_of(tbl);
-	unsigned int n = 0;
-
-	/* Only what is there before the kill is killed by it. */
-	if (READ_ONCE(window->deferred_count))
-		n = tce_window_undefer(window, index - tbl->it_offset, pages,
-				       killed);
-	if (window->platform.ops->tce_kill) {
-		/* The entries are in memory before the hardware looks again. */
-		mb();
-		window->platform.ops->tce_kill(tbl, index, pages);
-	}
-	if (n)
-		tce_window_release(window, killed, n);
-}
 
 void tce_window_settle(struct tce_window *window)
 {
@@ -525,12 +549,13 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	window->pages = tce_pages_get(request->pages);
 	tce_table_set_backing(window->table, &platform->backing);
 	tce_platform_finish(platform, tce_table_root(window->table));
+	window->start = (u64)platform->tbl->it_offset << platform->geo.page_shift;
 	tce_window_set_ops(window, request->pinned);
 
 	/* KVM may hold the table longer than the VFIO core holds the module. */
 	__module_get(THIS_MODULE);
 	window->debugfs.table = window->table;
-	window->debugfs.start = tce_window_start(window);
+	window->debugfs.start = window->start;
 	tce_debugfs_add(&window->debugfs);
 
 	return window;
@@ -591,35 +616,33 @@ void tce_window_detach(struct tce_window *window,
 
 u64 tce_window_start(const struct tce_window *window)
 {
-	const struct iommu_table *tbl = window->platform.tbl;
-
-	return (u64)tbl->it_offset << tbl->it_page_shift;
+	return window->start;
 }
 
 bool tce_window_contains(const struct tce_window *window, u64 iova)
 {
-	const struct iommu_table *tbl = window->platform.tbl;
-	u64 start = tce_window_start(window);
+	const struct tce_geometry *geo = &window->platform.geo;
 
-	return iova >= start &&
-	       (iova - start) >> tbl->it_page_shift < tbl->it_size;
+	return (iova - window->start) >> geo->page_shift < geo->entries;
 }
 
 /* Where a range of bus addresses lies in the table, if it does. */
 static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 			    unsigned long *index, unsigned long *count)
 {
-	unsigned int page_shift = tce_window_page_shift(window);
-	u64 mask = BIT_ULL(page_shift) - 1;
+	const struct tce_geometry *geo = &window->platform.geo;
+	u64 offset = iova - window->start;
 
-	if (!size || (iova & mask) || (size & mask) ||
-	    !tce_window_contains(window, iova))
+	if ((iova | size) & (BIT_ULL(geo->page_shift) - 1))
 		return -EINVAL;
 
-	*index = (iova - tce_window_start(window)) >> page_shift;
-	*count = size >> page_shift;
+	*index = offset >> geo->page_shift;
+	*count = size >> geo->page_shift;
+	if (!*count || *index >= geo->entries ||
+	    *count > geo->entries - *index)
+		return -EINVAL;
 
-	return *count <= window->platform.geo.entries - *index ? 0 : -EINVAL;
+	return 0;
 }
 
 /*
@@ -660,44 +683,77 @@ static int tce_window_store(struct tce_gather *gather, struct tce_run *run,
 	return 0;
 }
 
-/*
- * The same in one go, if it is little and all in one leaf that needs nothing but
- * to be there. Returns false if it is not, with nothing done.
- */
-static bool tce_window_store_few(struct tce_gather *gather, struct tce_run *run,
-				 struct tce_cursor *cursor)
+/* Maps a used run; what is not mapped is not used any more. */
+static int tce_window_map_run(struct tce_window *window, struct tce_run *run,
+			      struct tce_cursor *cursor)
 {
-	struct tce_entry entries[TCE_WINDOW_FEW] __uninitialized;
-	unsigned long first = cursor->index;
+	unsigned long index = cursor->index, stored;
+	struct tce_gather gather __uninitialized;
+	int ret;
+
+	ret = tce_table_prepare(window->table, index, run->count, run->owner);
+	if (ret) {
+		run->pages->ops->unuse(run, 0);
+		tce_window_trim(window);
+		return ret;
+	}
+
+	tce_gather_init(&gather, window);
+	ret = tce_window_store(&gather, run, cursor);
+	tce_gather_flush(&gather);
+	tce_table_finish(window->table, index, run->count);
+	if (ret) {
+		stored = cursor->index - index;
+		run->pages->ops->unuse(run, stored);
+		tce_window_clear(window, index, stored);
+	}
+
+	return ret;
+}
+
+/*
+ * The same in one go, if it is a kernel page's worth, all in one leaf that needs
+ * nothing but to be there. Returns false if it is not, with nothing done.
+ */
+static bool tce_window_map_few(struct tce_window *window, struct tce_run *run,
+			       struct tce_cursor *cursor)
+{
+	const struct tce_entry first = { .tce = run->tce, .owner = run->owner };
+	struct tce_entry old[TCE_WINDOW_FEW] __uninitialized;
+	struct iommu_table *tbl = window->platform.tbl;
+	struct tce_gather gather __uninitialized;
+	unsigned long index = cursor->index;
 	int replaced;
 
-	if (run->count > ARRAY_SIZE(entries) || run->owner == TCE_OWNER_EACH)
-		return false;
-
-	run->pages->ops->translate(run, 0, run->count, entries);
-	replaced = tce_table_store_few(cursor, entries, run->count, entries);
+	replaced = tce_table_store_few(cursor, &first, run->count, old);
 	if (replaced < 0)
 		return false;
 
-	tce_gather_range(gather, first, cursor->index);
-	if (replaced)
-		tce_gather_old(gather, entries, replaced);
+	/* The hardware may know a page as not mapped: kill new ones too. */
+	if (!replaced) {
+		tce_window_kill(tbl, tbl->it_offset + index, run->count);
+		return true;
+	}
+
+	tce_gather_init(&gather, window);
+	tce_gather_range(&gather, index, cursor->index);
+	tce_gather_old(&gather, old, replaced);
+	tce_gather_flush(&gather);
 
 	return true;
 }
 
 int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
-		   enum dma_data_direction direction)
+		   u64 perm)
 {
 	unsigned int page_shift = tce_window_page_shift(window);
 	struct tce_run run = {
 		.pages = window->pages,
 		.ua = ua,
 		.page_shift = page_shift,
-		.direction = direction,
+		.perm = perm,
 	};
 	struct tce_cursor cursor = { .table = window->table };
-	struct tce_gather gather __uninitialized;
 	u64 last;
 	int ret;
 
@@ -713,32 +769,12 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
 	if (ret)
 		return ret;
 
-	tce_gather_init(&gather, window);
 	cursor.end = cursor.index + run.count;
-	if (tce_window_store_few(&gather, &run, &cursor)) {
-		tce_gather_flush(&gather);
-		goto done;
-	}
-
-	ret = tce_table_prepare(window->table, cursor.index, run.count,
-				run.owner);
-	if (ret) {
-		run.pages->ops->unuse(&run, 0);
-		goto done;
-	}
-
-	ret = tce_window_store(&gather, &run, &cursor);
-	tce_gather_flush(&gather);
-	tce_table_finish(window->table, cursor.end - run.count, run.count);
-	if (ret) {
-		unsigned long stored = cursor.index - (cursor.end - run.count);
-
-		run.pages->ops->unuse(&run, stored);
-		tce_window_clear(window, cursor.index - stored, stored);
-	}
-done:
-	run.pages->ops->done(&run);
-	tce_window_trim(window);
+	if (run.owner == TCE_OWNER_EACH || run.count > run.together ||
+	    !tce_window_map_few(window, &run, &cursor))
+		ret = tce_window_map_run(window, &run, &cursor);
+	if (run.hpas)
+		kvfree(run.hpas);
 
 	return ret;
 }

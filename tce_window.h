@@ -5,7 +5,6 @@
 #ifndef TCE_WINDOW_H
 #define TCE_WINDOW_H
 
-#include <linux/dma-direction.h>
 #include <linux/types.h>
 
 /**
@@ -152,7 +151,7 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @ua: user-space address, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
- * @direction: what the device may do; not DMA_NONE
+ * @perm: what the device may do: TCE_PCI_READ, TCE_PCI_WRITE or both
  *
  * All or nothing; what was mapped there is replaced. Only a hypervisor can refuse
  * a page after others have been mapped: then nothing is mapped there any more, up
@@ -164,7 +163,7 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * refuses a page; -EINTR if a fatal signal is pending.
  */
 int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
-		   enum dma_data_direction direction);
+		   u64 perm);
 
 /**
  * tce_window_unmap() - unmap a range, whatever of it is mapped

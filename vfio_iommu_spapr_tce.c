@@ -9,19 +9,21 @@
 
 #include <linux/completion.h>
 #include <linux/err.h>
+#include <linux/hashtable.h>
 #include <linux/iommu.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
-#include <linux/xarray.h>
 
 #include <asm/iommu.h>
+#include <asm/tce.h>
 
 #include "tce_debugfs.h"
 #include "tce_eeh.h"
@@ -36,16 +38,17 @@
  * DOC: Locking
  *
  * container->lock is taken for writing by whatever changes the container:
- * groups coming and going, windows created and removed, the address space
- * becoming known. MAP and UNMAP hold it for reading, so they run in parallel
- * with each other while windows and groups stay as they are. So do registering
- * and unregistering; struct tce_memory has a lock of its own. Order:
- * container->lock, then what the lower layers take.
+ * groups coming and going, windows created and removed, memory registered and
+ * unregistered, the address space becoming known. MAP and UNMAP hold it for
+ * reading, so they run in parallel with each other while all that stays as it is.
+ * Memory is pinned before the lock is taken for writing. Order: container->lock,
+ * then what the lower layers take.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is not given a pointer
- * but a number; release() withdraws it and waits until the calls that had found
- * the container are through.
+ * but a number. release() withdraws it, waits for those who wait for the lock, then
+ * for those who have it. RCU keeps the container for those who have just found it or
+ * are letting go of the lock.
  */
 
 /* The default window's IOMMU page. */
@@ -63,10 +66,13 @@ struct tce_group {
 
 /**
  * struct tce_container - what stands behind VFIO_SET_IOMMU
- * @id: the number that the VFIO core knows
- * @users: calls in progress, plus one until release
- * @idle: the last user has gone
+ * @node: in tce_containers
+ * @number: the number that the VFIO core knows; no other container ever has it
+ * @waiting: calls that wait for @lock, plus one until release
+ * @idle: nobody waits any more
+ * @rcu: frees it
  * @lock: see DOC: Locking
+ * @released: by the VFIO core
  * @version: of the interface, 1 or 2
  * @pages: what can be mapped; NULL until user space has shown its address space
  * @memory: version 2: the same, as registered memory
@@ -79,10 +85,13 @@ struct tce_group {
  * @locked_pages: what each window was charged, in kernel pages
  */
 struct tce_container {
-	u32 id;
-	refcount_t users;
+	struct hlist_node node;
+	unsigned long number;
+	refcount_t waiting;
 	struct completion idle;
+	struct rcu_head rcu;
 	struct rw_semaphore lock; /* see DOC: Locking */
+	bool released;
 	unsigned int version;
 	struct tce_pages *pages;
 	struct tce_memory *memory;
@@ -94,25 +103,97 @@ struct tce_container {
 	unsigned long locked_pages[IOMMU_TABLE_GROUP_MAX_TABLES];
 };
 
-static DEFINE_XARRAY_ALLOC1(tce_containers);
+/* By number. The lock is for adding and taking out; RCU is for finding. */
+static DEFINE_HASHTABLE(tce_containers, 6);
+static DEFINE_SPINLOCK(tce_containers_lock);
 
-static struct tce_container *tce_container_get(void *iommu_data)
+static void *tce_container_publish(struct tce_container *container)
+{
+	static unsigned long last;
+
+	spin_lock(&tce_containers_lock);
+	container->number = ++last;
+	hash_add_rcu(tce_containers, &container->node, container->number);
+	spin_unlock(&tce_containers_lock);
+
+	return (void *)container->number;
+}
+
+static void tce_container_withdraw(struct tce_container *container)
+{
+	spin_lock(&tce_containers_lock);
+	hash_del_rcu(&container->node);
+	spin_unlock(&tce_containers_lock);
+}
+
+static struct tce_container *tce_container_find(unsigned long number)
 {
 	struct tce_container *container;
 
-	xa_lock(&tce_containers);
-	container = xa_load(&tce_containers, (unsigned long)iommu_data);
-	if (container)
-		refcount_inc(&container->users);
-	xa_unlock(&tce_containers);
+	hash_for_each_possible_rcu(tce_containers, container, node, number)
+		if (container->number == number)
+			break;
 
 	return container;
 }
 
-static void tce_container_put(struct tce_container *container)
+static void tce_container_waited(struct tce_container *container)
 {
-	if (refcount_dec_and_test(&container->users))
+	if (refcount_dec_and_test(&container->waiting))
 		complete(&container->idle);
+}
+
+static void tce_container_unlock(struct tce_container *container, bool write)
+{
+	/* The one who gets the lock next may be release(). */
+	rcu_read_lock();
+	if (write)
+		up_write(&container->lock);
+	else
+		up_read(&container->lock);
+	rcu_read_unlock();
+}
+
+/* Takes the lock of a container; returns NULL if it has been released. */
+static struct tce_container *tce_container_lock(void *iommu_data, bool write)
+{
+	struct tce_container *container;
+	bool locked = false;
+
+	rcu_read_lock();
+	container = tce_container_find((unsigned long)iommu_data);
+	if (container && !write && down_read_trylock(&container->lock)) {
+		locked = !container->released;
+		if (!locked)
+			up_read(&container->lock);
+	} else if (container && refcount_inc_not_zero(&container->waiting)) {
+		rcu_read_unlock();
+		if (write)
+			down_write(&container->lock);
+		else
+			down_read(&container->lock);
+		tce_container_waited(container);
+		return container;
+	}
+	rcu_read_unlock();
+
+	return locked ? container : NULL;
+}
+
+/*
+ * From reading to writing; downgrade_write() leads back. In between the container
+ * may change. Fails, still reading, if it is being released.
+ */
+static int tce_container_upgrade(struct tce_container *container)
+{
+	if (!refcount_inc_not_zero(&container->waiting))
+		return -ENODEV;
+
+	up_read(&container->lock);
+	down_write(&container->lock);
+	tce_container_waited(container);
+
+	return 0;
 }
 
 /* Groups and windows */
@@ -330,7 +411,7 @@ static int tce_claim_mm(struct tce_container *container)
 		if (IS_ERR(pages))
 			return PTR_ERR(pages);
 	} else {
-		memory = tce_memory_create();
+		memory = tce_memory_create(&container->lock);
 		if (IS_ERR(memory))
 			return PTR_ERR(memory);
 		container->memory = memory;
@@ -352,23 +433,6 @@ static long tce_check_extension(unsigned long arg)
 	default:
 		return 0;
 	}
-}
-
-/*
- * Runs @fn with the lock held for writing, on behalf of a caller that holds it
- * for reading before and after.
- */
-static int tce_upgraded(struct tce_container *container,
-			int (*fn)(struct tce_container *container))
-{
-	int ret;
-
-	up_read(&container->lock);
-	down_write(&container->lock);
-	ret = fn(container);
-	downgrade_write(&container->lock);
-
-	return ret;
 }
 
 static long tce_ioctl_get_info(struct tce_container *container,
@@ -414,7 +478,11 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 	int ret;
 
 	if (container->default_pending) {
-		ret = tce_upgraded(container, tce_create_default_window);
+		ret = tce_container_upgrade(container);
+		if (ret)
+			return ERR_PTR(ret);
+		ret = tce_create_default_window(container);
+		downgrade_write(&container->lock);
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -429,38 +497,27 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 {
 	size_t size = offsetofend(struct vfio_iommu_type1_dma_map, size);
 	struct vfio_iommu_type1_dma_map map;
-	enum dma_data_direction direction;
 	struct tce_window *window;
 	int ret;
 
-	if (!READ_ONCE(container->enabled))
+	if (!container->enabled)
 		return -EPERM;
 
-	ret = tce_get_args(&map, argp, size,
-			   VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+	/* The flags say what the device may do, as an entry does. */
+	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_READ != TCE_PCI_READ);
+	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_WRITE != TCE_PCI_WRITE);
+	ret = tce_get_args(&map, argp, size, TCE_PCI_READ | TCE_PCI_WRITE);
 	if (ret)
 		return ret;
 
-	/* The flags say what the device may do. */
-	switch (map.flags) {
-	case VFIO_DMA_MAP_FLAG_READ:
-		direction = DMA_TO_DEVICE;
-		break;
-	case VFIO_DMA_MAP_FLAG_WRITE:
-		direction = DMA_FROM_DEVICE;
-		break;
-	case VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE:
-		direction = DMA_BIDIRECTIONAL;
-		break;
-	default:
+	if (!map.flags)
 		return -EINVAL;
-	}
 
 	window = tce_dma_window(container, map.iova);
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 
-	return tce_window_map(window, map.iova, map.vaddr, map.size, direction);
+	return tce_window_map(window, map.iova, map.vaddr, map.size, map.flags);
 }
 
 static long tce_ioctl_unmap_dma(struct tce_container *container,
@@ -471,7 +528,7 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 	struct tce_window *window;
 	int ret;
 
-	if (!READ_ONCE(container->enabled))
+	if (!container->enabled)
 		return -EPERM;
 
 	ret = tce_get_args(&unmap, argp, size, 0);
@@ -569,6 +626,7 @@ static long tce_ioctl_register(struct tce_container *container,
 {
 	size_t size = offsetofend(struct vfio_iommu_spapr_register_memory, size);
 	struct vfio_iommu_spapr_register_memory reg;
+	struct tce_region *region;
 	int ret;
 
 	ret = tce_get_args(&reg, argp, size, 0);
@@ -576,14 +634,28 @@ static long tce_ioctl_register(struct tce_container *container,
 		return ret;
 
 	if (!container->pages) {
-		ret = tce_upgraded(container, tce_claim_mm);
+		ret = tce_container_upgrade(container);
+		if (ret)
+			return ret;
+		ret = tce_claim_mm(container);
+		downgrade_write(&container->lock);
 		if (ret)
 			return ret;
 	}
 
-	ret = tce_memory_register(container->memory, reg.vaddr, reg.size);
+	region = tce_memory_pin(container->memory, reg.vaddr, reg.size);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	ret = tce_container_upgrade(container);
+	if (ret) {
+		tce_memory_unpin(container->memory, region);
+		return ret;
+	}
+	ret = tce_memory_add(container->memory, region);
 	if (!ret)
-		WRITE_ONCE(container->enabled, true);
+		container->enabled = true;
+	downgrade_write(&container->lock);
 
 	return ret;
 }
@@ -705,46 +777,22 @@ static const struct tce_ioctl tce_ioctls[] = {
 	{ VFIO_IOMMU_ENABLE, TCE_V1, true, tce_ioctl_enable },
 	{ VFIO_IOMMU_DISABLE, TCE_V1, true, tce_ioctl_disable },
 	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, TCE_V2, false, tce_ioctl_register },
-	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, TCE_V2, false,
+	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, TCE_V2, true,
 	  tce_ioctl_unregister },
 	{ VFIO_IOMMU_SPAPR_TCE_CREATE, TCE_V2, true, tce_ioctl_create },
 	{ VFIO_IOMMU_SPAPR_TCE_REMOVE, TCE_V2, true, tce_ioctl_remove },
 	{ VFIO_EEH_PE_OP, TCE_V1 | TCE_V2, false, tce_ioctl_eeh },
 };
 
-static const struct tce_ioctl *
-tce_find_ioctl(const struct tce_container *container, unsigned int cmd)
+static const struct tce_ioctl *tce_find_ioctl(unsigned int cmd)
 {
 	const struct tce_ioctl *ioctl = tce_ioctls;
 
 	for (; ioctl < tce_ioctls + ARRAY_SIZE(tce_ioctls); ioctl++)
-		if (ioctl->cmd == cmd && ioctl->versions & BIT(container->version))
+		if (ioctl->cmd == cmd)
 			return ioctl;
 
 	return NULL;
-}
-
-static long tce_container_ioctl(struct tce_container *container,
-				const struct tce_ioctl *ioctl,
-				void __user *argp)
-{
-	long ret;
-
-	if (ioctl->write)
-		down_write(&container->lock);
-	else
-		down_read(&container->lock);
-
-	ret = tce_check_mm(container);
-	if (!ret)
-		ret = ioctl->fn(container, argp);
-
-	if (ioctl->write)
-		up_write(&container->lock);
-	else
-		up_read(&container->lock);
-
-	return ret;
 }
 
 /* VFIO operations */
@@ -759,14 +807,18 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	if (cmd == VFIO_CHECK_EXTENSION)
 		return tce_check_extension(arg);
 
-	container = tce_container_get(iommu_data);
+	ioctl = tce_find_ioctl(cmd);
+	if (!ioctl)
+		return -ENOTTY;
+
+	container = tce_container_lock(iommu_data, ioctl->write);
 	if (!container)
 		return -ENODEV;
 
-	ioctl = tce_find_ioctl(container, cmd);
-	if (ioctl)
-		ret = tce_container_ioctl(container, ioctl, (void __user *)arg);
-	tce_container_put(container);
+	if (ioctl->versions & BIT(container->version))
+		ret = tce_check_mm(container) ?:
+		      ioctl->fn(container, (void __user *)arg);
+	tce_container_unlock(container, ioctl->write);
 
 	return ret;
 }
@@ -774,7 +826,6 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 static void *tce_iommu_open(unsigned long arg)
 {
 	struct tce_container *container;
-	int ret;
 
 	if (arg != VFIO_SPAPR_TCE_IOMMU && arg != VFIO_SPAPR_TCE_v2_IOMMU)
 		return ERR_PTR(-EINVAL);
@@ -784,19 +835,12 @@ static void *tce_iommu_open(unsigned long arg)
 		return ERR_PTR(-ENOMEM);
 
 	container->version = arg == VFIO_SPAPR_TCE_IOMMU ? 1 : 2;
-	refcount_set(&container->users, 1);
+	refcount_set(&container->waiting, 1);
 	init_completion(&container->idle);
 	init_rwsem(&container->lock);
 	INIT_LIST_HEAD(&container->groups);
 
-	ret = xa_alloc(&tce_containers, &container->id, container, xa_limit_31b,
-		       GFP_KERNEL_ACCOUNT);
-	if (ret) {
-		kfree(container);
-		return ERR_PTR(ret);
-	}
-
-	return (void *)(unsigned long)container->id;
+	return tce_container_publish(container);
 }
 
 static void tce_iommu_release(void *iommu_data)
@@ -805,26 +849,30 @@ static void tce_iommu_release(void *iommu_data)
 	struct tce_group *group, *next;
 	unsigned int num;
 
-	container = xa_erase(&tce_containers, (unsigned long)iommu_data);
-	tce_container_put(container);
+	rcu_read_lock();
+	container = tce_container_find((unsigned long)iommu_data);
+	rcu_read_unlock();
+
+	tce_container_withdraw(container);
+	tce_container_waited(container);
 	wait_for_completion(&container->idle);
 
-	/* Nobody else is here any more; the lock is for lockdep's sake. */
 	down_write(&container->lock);
+	container->released = true;
 	tce_disable(container);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_remove_window(container, num);
 	list_for_each_entry_safe(group, next, &container->groups, node)
 		kfree(group);
-	up_write(&container->lock);
-
 	tce_window_flush();
 	if (container->memory)
 		tce_memory_unregister_all(container->memory);
+	up_write(&container->lock);
+
 	if (container->pages)
 		tce_pages_put(container->pages);
-	kfree(container);
+	kfree_rcu(container, rcu);
 }
 
 /* Whether a group can share windows with those that are in the container. */
@@ -877,8 +925,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 
 	group->iommu_group = iommu_group;
 
-	container = tce_container_get(iommu_data);
-	down_write(&container->lock);
+	container = tce_container_lock(iommu_data, true);
 	ret = tce_check_group(container, iommu_group);
 	if (ret)
 		goto unlock;
@@ -902,8 +949,7 @@ detach:
 		if (container->windows[num])
 			tce_window_detach(container->windows[num], table_group);
 unlock:
-	up_write(&container->lock);
-	tce_container_put(container);
+	tce_container_unlock(container, true);
 	if (ret)
 		kfree(group);
 
@@ -913,11 +959,10 @@ unlock:
 static void tce_iommu_detach_group(void *iommu_data,
 				   struct iommu_group *iommu_group)
 {
-	struct tce_container *container = tce_container_get(iommu_data);
+	struct tce_container *container = tce_container_lock(iommu_data, true);
 	struct tce_group *group;
 	unsigned int num;
 
-	down_write(&container->lock);
 	list_for_each_entry(group, &container->groups, node) {
 		if (group->iommu_group != iommu_group)
 			continue;
@@ -930,8 +975,7 @@ static void tce_iommu_detach_group(void *iommu_data,
 		kfree(group);
 		break;
 	}
-	up_write(&container->lock);
-	tce_container_put(container);
+	tce_container_unlock(container, true);
 }
 
 static const struct vfio_iommu_driver_ops tce_iommu_driver_ops = {

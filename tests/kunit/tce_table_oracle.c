@@ -505,24 +505,20 @@ static void random_store_few(struct oracle *oracle)
 	unsigned int count = 1 + below(oracle, 16);
 	struct tce_cursor cursor = { .table = oracle->table, .index = index };
 	u64 owner = any_of_few_owners(oracle);
+	u64 tce = any_address(oracle) | (1 + below(oracle, 3));
 	int replaced, want = 0;
 	unsigned int i;
 
 	count = min_t(unsigned long, count, oracle->shape->entries - index);
 	cursor.end = index + count;
 	for (i = 0; i < count; i++) {
-		u64 tce = load(&oracle->tces, index + i);
-
-		oracle->new[i].tce = any_address(oracle) |
-				     (1 + below(oracle, 3));
+		oracle->new[i].tce = tce + i * BIT_ULL(oracle->shape->page_shift);
 		oracle->new[i].owner = owner;
-		if (want >= 0)
-			want += !!tce;
-		if (is_open(oracle, index + i))
-			want = -EAGAIN;
+		want += !!load(&oracle->tces, index + i);
 	}
 	if (oracle->backed || leaf_of(oracle, index + count - 1) != leaf ||
-	    !load(&oracle->leaves, leaf) || leaf_needs_view(oracle, leaf, owner))
+	    !load(&oracle->leaves, leaf) || load(&oracle->views, leaf) ||
+	    leaf_needs_view(oracle, leaf, owner))
 		want = -EAGAIN;
 
 	replaced = tce_table_store_few(&cursor, oracle->new, count, oracle->old);
