@@ -24,12 +24,16 @@ help:
 	@echo '  CACHE=          where the prepared environment is kept'
 	@echo '  MIRROR=         Debian mirror, if apt'\''s own is not to be used'
 
+# Debian's headers know the kernel's name here only
+kernel_release = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
+	'$(KDIR)/include/generated/utsrelease.h')
+
 module:
 	@scripts/check-kdir '$(KDIR)'
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules
 	@scripts/check-vfio-ops '$(KDIR)' $(MODULE).ko
 
-install: release = $(shell $(MAKE) -s --no-print-directory -C '$(KDIR)' kernelrelease)
+install: release = $(kernel_release)
 install:
 	@test -e $(MODULE).ko || { echo 'install: nothing built yet: make' >&2; exit 1; }
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates cmd_depmod=: \
@@ -37,13 +41,14 @@ install:
 		modules_install
 	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
 
-uninstall: release = $(shell $(MAKE) -s --no-print-directory -C '$(KDIR)' kernelrelease)
+uninstall: release = $(kernel_release)
 uninstall:
 	rm -f '$(INSTALL_MOD_PATH)/lib/modules/$(release)/updates/$(MODULE).ko'*
 	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
 
 clean:
 	rm -rf build *.o *.ko *.mod *.mod.c .*.cmd Module.symvers modules.order
+	rm -f compat/*.o compat/.*.cmd
 
 demo check bench style:
 	@scripts/$@

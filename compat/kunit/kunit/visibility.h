@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For kernels without include/kunit/visibility.h: KUnit sees what everybody does.
+ */
+#ifndef COMPAT_KUNIT_VISIBILITY_H
+#define COMPAT_KUNIT_VISIBILITY_H
+
+#define VISIBLE_IF_KUNIT static
+
+#endif /* COMPAT_KUNIT_VISIBILITY_H */
