@@ -28,11 +28,21 @@ for flavour in 64k 4k; do
 	eval "KUNIT_$flavour=\$CACHE/kunit-$flavour-$kunitkey"
 done
 
-# The stock kernel's release for a page size
+# Kernels are named SUITE-FLAVOUR, those of the root's own suite stock-FLAVOUR, and
+# kunit-FLAVOUR. stock KERNEL: the root that has it
+stock() {
+	case $1 in
+	stock-* | kunit-*) echo "$STOCK" ;;
+	*) echo "$CACHE/stock-${1%%-*}-$(key "$rootkey" "$TOP/scripts/mkrelease")" ;;
+	esac
+}
+
+# release KERNEL: as uname -r says it
 release() {
 	case $1 in
-	64k) sed 's/$/-powerpc64le-64k/' "$STOCK/release" ;;
-	4k) sed 's/$/-powerpc64le/' "$STOCK/release" ;;
+	stock-64k) sed 's/$/-powerpc64le-64k/' "$STOCK/release" ;;
+	stock-4k) sed 's/$/-powerpc64le/' "$STOCK/release" ;;
+	*) cat "$(stock "$1")/release-${1#*-}" ;;
 	esac
 }
 

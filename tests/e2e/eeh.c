@@ -337,15 +337,22 @@ static void test_inject(const void *data)
 	vfio_close(&vfio);
 }
 
+/* The platform's answer; older kernels look before they ask it. */
+static bool type_refused(unsigned int type)
+{
+	int ret = inject(type, EEH_ERR_FUNC_LD_CFG_ADDR);
+
+	return ret == -ERANGE || ret == -EINVAL;
+}
+
 static void test_inject_unknown_type(void)
 {
 	struct state before;
 
 	vfio_open(&vfio);
 	before = state_now();
-	CHECK_EQ(inject(EEH_ERR_TYPE_64 + 1, EEH_ERR_FUNC_LD_CFG_ADDR),
-		 -ERANGE);
-	CHECK_EQ(inject(~0U, EEH_ERR_FUNC_LD_CFG_ADDR), -ERANGE);
+	CHECK(type_refused(EEH_ERR_TYPE_64 + 1));
+	CHECK(type_refused(~0U));
 	CHECK_EQ(pe_flags(0), usual_flags);
 	CHECK_STATE(&before);
 	vfio_close(&vfio);

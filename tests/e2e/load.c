@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What works without a device: the module is the one that modprobe takes, the VFIO
+ * core knows it, it goes and comes back. On kernels whose VFIO core refuses every
+ * device that is all there is.
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tap.h"
+#include "vfio.h"
+
+#define MODULE		"vfio_iommu_spapr_tce"
+
+static bool module_there(void)
+{
+	return !access("/sys/module/" MODULE, F_OK);
+}
+
+static int container_extension(unsigned long number)
+{
+	int container = vfio_open_container();
+	int ret;
+
+	ret = vfio_ioctl(container, VFIO_CHECK_EXTENSION, (void *)number);
+	close(container);
+
+	return ret;
+}
+
+static void test_module(void)
+{
+	CHECK(module_there());
+	CHECK_EQ(!access("/sys/kernel/debug/" MODULE, F_OK), !tap_intree());
+}
+
+static void test_extensions(void)
+{
+	CHECK_EQ(container_extension(VFIO_SPAPR_TCE_IOMMU), 1);
+	CHECK_EQ(container_extension(VFIO_SPAPR_TCE_v2_IOMMU), 1);
+	CHECK_EQ(container_extension(VFIO_TYPE1v2_IOMMU), 0);
+	CHECK_EQ(container_extension(12345), 0);
+}
+
+/* Whether there is EEH depends on the machine, not on the kernel. */
+static void test_eeh(void)
+{
+	int eeh = container_extension(VFIO_EEH);
+
+	tap_diag("EEH: %d", eeh);
+	CHECK(eeh == 0 || eeh == 1);
+}
+
+static void test_container(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	int container = vfio_open_container();
+
+	CHECK_EQ(vfio_ioctl(container, VFIO_GET_API_VERSION, NULL),
+		 VFIO_API_VERSION);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), -EINVAL);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), -EINVAL);
+	CHECK_EQ(vfio_info(container, &info), -EINVAL);
+	CHECK_EQ(vfio_unmap(container, 0, 0x10000), -EINVAL);
+	close(container);
+}
+
+static void test_reload(void)
+{
+	int round;
+
+	for (round = 0; round < 3; round++) {
+		CHECK_EQ(system("rmmod " MODULE), 0);
+		CHECK(!module_there());
+		CHECK_EQ(container_extension(VFIO_SPAPR_TCE_v2_IOMMU), 0);
+		CHECK_EQ(system("modprobe " MODULE), 0);
+		CHECK(module_there());
+		CHECK_EQ(container_extension(VFIO_SPAPR_TCE_v2_IOMMU), 1);
+	}
+}
+
+/* A container that uses the module keeps it. */
+static void test_busy(void)
+{
+	struct vfio vfio;
+	int container;
+	int ret;
+
+	container = vfio_open_container();
+	ret = vfio_attach(&vfio, container, 0);
+	if (ret) {
+		/* No /dev/vfio/GROUP: the core refused the device. */
+		CHECK_EQ(ret, -ENOENT);
+		close(container);
+		tap_skip("this kernel's VFIO core refuses the device");
+		return;
+	}
+
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	CHECK(system("rmmod " MODULE " 2>/dev/null"));
+	CHECK(module_there());
+	vfio_close(&vfio);
+}
+
+int main(void)
+{
+	tap_test("modprobe has loaded the module that is under test", test_module);
+	tap_test("CHECK_EXTENSION answers without a device", test_extensions);
+	tap_test("CHECK_EXTENSION says whether the machine has EEH", test_eeh);
+	tap_test("a container without a group has no backend", test_container);
+	tap_test("the module can be removed and loaded again", test_reload);
+	tap_test("it cannot be removed while a container uses it", test_busy);
+
+	return tap_main();
+}
