@@ -26,7 +26,6 @@
 
 #define PAGES		16
 #define SIZE_4K		4096
-#define WINDOW0_SIZE	BIT_ULL(31)
 #define STAGE		0x100000
 #define IOVA		0x200000
 #define HIGH		(WINDOW1_START + 0x200000)
@@ -37,12 +36,23 @@
 static unsigned char *memory;
 static size_t page;
 
+static __u64 window0_size(void)
+{
+	return vfio_limits()->dma32_window_size;
+}
+
+static int make_large(struct vfio *vfio, unsigned int levels)
+{
+	return vfio_create(vfio->container, vfio_page_shift(),
+			   BIT_ULL(vfio_large_shift()), vfio_levels(levels),
+			   NULL);
+}
+
 /* Both windows, and memory mapped in each. */
 static void use(struct vfio *vfio)
 {
 	CHECK_EQ(vfio_register(vfio->container, memory, PAGES * page), 0);
-	CHECK_EQ(vfio_create(vfio->container, vfio_page_shift(), BIT_ULL(40), 2,
-			     NULL), 0);
+	CHECK_EQ(make_large(vfio, 2), 0);
 	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, PAGES * page,
 			  MAP_BOTH), 0);
 	CHECK_EQ(vfio_map(vfio->container, HIGH, memory, PAGES * page,
@@ -61,7 +71,8 @@ static void test_before_registration(void)
 	CHECK_STATE(&before);
 
 	/* A window is not enough. */
-	CHECK_EQ(vfio_create(vfio.container, 12, WINDOW0_SIZE, 2, NULL), 0);
+	CHECK_EQ(vfio_create(vfio.container, 12, window0_size(),
+			     vfio_levels(2), NULL), 0);
 	CHECK_EQ(vfio_map(vfio.container, 0, memory, page, MAP_BOTH), -EPERM);
 	CHECK_EQ(vfio_unmap(vfio.container, 0, page), -EPERM);
 	vfio_close(&vfio);
@@ -100,10 +111,10 @@ static void test_default_window(void)
 		CHECK_EQ(state_now().windows, before.windows + 1);
 		CHECK(figures_read(0, &figures));
 		CHECK_EQ(figures.page_shift, 12);
-		CHECK_EQ(figures.window_bytes, WINDOW0_SIZE);
+		CHECK_EQ(figures.window_bytes, window0_size());
 		CHECK_EQ(figures.mapped_pages, 0);
 	}
-	CHECK_EQ(vfio_map(vfio.container, WINDOW0_SIZE - page, memory, page,
+	CHECK_EQ(vfio_map(vfio.container, window0_size() - page, memory, page,
 			  MAP_BOTH), 0);
 	CHECK_MAPPED(0, page / SIZE_4K);
 	vfio_close(&vfio);
@@ -209,7 +220,7 @@ static void use_foreign(void *data)
 	CHECK_EQ(vfio_unregister(container, memory, PAGES * page), -EPERM);
 	CHECK_EQ(vfio_map(container, IOVA, memory, page, MAP_BOTH), -EPERM);
 	CHECK_EQ(vfio_unmap(container, IOVA, page), -EPERM);
-	CHECK_EQ(vfio_create(container, 12, WINDOW0_SIZE, 2, NULL), -EPERM);
+	CHECK_EQ(vfio_create(container, 12, window0_size(), 2, NULL), -EPERM);
 	CHECK_EQ(vfio_remove(container, 0), -EPERM);
 	CHECK_EQ(state_locked(), 0);
 	/* This is about no container. */
@@ -441,8 +452,7 @@ static void test_threads(void)
 
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
-	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), BIT_ULL(40), 3,
-			     NULL), 0);
+	CHECK_EQ(make_large(&vfio, 3), 0);
 	edu_stage(&vfio, STAGE);
 	for (i = 0; i < THREADS; i++)
 		start_worker(i, &vfio, map_and_unmap);
@@ -493,8 +503,7 @@ static void *create_and_remove(void *data)
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS && !worker->error; round++) {
-		worker->error = vfio_create(container, vfio_page_shift(),
-					    BIT_ULL(40), 2, NULL);
+		worker->error = make_large(worker->vfio, 2);
 		if (!worker->error)
 			worker->error = vfio_remove(container, WINDOW1_START);
 	}

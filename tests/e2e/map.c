@@ -16,9 +16,12 @@
 /* Registered memory, in kernel pages; one page before and after it is not. */
 #define PAGES		16
 
-/* The default window, and a larger one of the kernel's pages. */
-#define WINDOW0_SIZE	BIT_ULL(31)
-#define WINDOW1_SHIFT	40
+/*
+ * The first window, which is as large as a guest's default one, and a larger one of
+ * the kernel's pages.
+ */
+#define WINDOW0_SIZE	BIT_ULL(30)
+#define WINDOW1_SHIFT	34
 #define WINDOW1_END	(WINDOW1_START + BIT_ULL(WINDOW1_SHIFT))
 
 /* What is mapped: to pages 0 and 1 of the memory, and to page 2. */
@@ -211,7 +214,7 @@ static void test_unmap_nothing(void)
 static void remake_window1(void)
 {
 	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(),
-			     BIT_ULL(WINDOW1_SHIFT), 2, NULL), 0);
+			     BIT_ULL(WINDOW1_SHIFT), vfio_levels(2), NULL), 0);
 	CHECK_EQ(vfio_map(vfio.container, HIGH, memory + page, page, MAP_BOTH),
 		 0);
 }
@@ -241,8 +244,8 @@ static void test_larger_pages(void)
 	}
 
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
-	CHECK_EQ(vfio_create(vfio.container, 16, BIT_ULL(WINDOW1_SHIFT), 2,
-			     NULL), 0);
+	CHECK_EQ(vfio_create(vfio.container, 16, BIT_ULL(WINDOW1_SHIFT),
+			     vfio_levels(2), NULL), 0);
 	before = state_now();
 	CHECK_EQ(vfio_map(vfio.container, HIGH, memory, 16 * page, MAP_BOTH),
 		 -EINVAL);
@@ -264,11 +267,17 @@ static void setup(void)
 	memory += -(uintptr_t)memory & 0xffff;
 
 	vfio_open(&vfio);
+	ret = vfio_remove(vfio.container, 0);
+	if (!ret)
+		ret = vfio_create(vfio.container, 12, WINDOW0_SIZE,
+				  vfio_levels(2), NULL);
+	if (ret)
+		tap_bail("the first window: %s", strerror(-ret));
 	edu_stage(&vfio, STAGE);
 	ret = vfio_register(vfio.container, memory, PAGES * page);
 	if (!ret)
 		ret = vfio_create(vfio.container, vfio_page_shift(),
-				  BIT_ULL(WINDOW1_SHIFT), 2, NULL);
+				  BIT_ULL(WINDOW1_SHIFT), vfio_levels(2), NULL);
 	if (!ret)
 		ret = vfio_map(vfio.container, LOW, memory, page, MAP_BOTH);
 	if (!ret)

@@ -291,6 +291,7 @@ static bool large_pages(unsigned int shift, unsigned int count)
 }
 
 #define SHIFT_2M	21
+#define SHIFT_16M	24
 #define SHIFT_1G	30
 
 /*
@@ -365,6 +366,33 @@ static void test_page_size(const void *data)
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
 	CHECK_STATE(&before);
 	CHECK(is_blocked(start, from));
+	CHECK_EQ(vfio_unregister(vfio.container, from, size), 0);
+	vfio_close(&vfio);
+	free_pieces(from, size);
+}
+
+/* A page of the IOMMU of 16 MiB, in memory of pages of 2 MiB. */
+static void test_page_too_large_for_2m(void)
+{
+	const uint64_t page = 1ULL << SHIFT_16M;
+	struct state before;
+	unsigned char *from;
+	size_t size = 2 * page;
+	uint64_t start;
+
+	from = info.ddw.pgsizes & page ? memory_in_pieces(SHIFT_2M, &size) : NULL;
+	if (!from) {
+		free_pieces(from, size);
+		tap_skip("this machine has no such pages");
+		return;
+	}
+	open_staged();
+	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
+	CHECK_EQ(make(SHIFT_16M, 1ULL << 36, &start), 0);
+	before = state_now();
+	CHECK_EQ(map(start, (void *)(((uintptr_t)from + page - 1) & -page),
+		     page), -EINVAL);
+	CHECK_STATE(&before);
 	CHECK_EQ(vfio_unregister(vfio.container, from, size), 0);
 	vfio_close(&vfio);
 	free_pieces(from, size);
@@ -450,6 +478,26 @@ static void test_without_default(void)
 	CHECK_EQ(vfio_unregister(vfio.container, vfio.stage, vfio_page_size()),
 		 0);
 	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+/* The platform would lose the other window. */
+static void test_none_at_0_beside_another(void)
+{
+	struct state before;
+	uint64_t start;
+
+	open_staged();
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(map(start + STAGE, vfio.stage, vfio_page_size()), 0);
+	vfio.stage_iova = start + STAGE;
+	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	before = state_now();
+	CHECK_EQ(make(SHIFT_4K, info.dma32_window_size, &start), -EPERM);
+	CHECK_EQ(make(small, SIZE_1G, &start), -EPERM);
+	CHECK_STATE(&before);
+	CHECK(works(WINDOW1_START + IOVA, memory));
 	vfio_close(&vfio);
 }
 
@@ -607,9 +655,14 @@ int main(void)
 			      (1ULL << page_shifts[i]) >> 10);
 	tap_test("a page larger than its piece of memory is refused",
 		 test_page_too_large);
+	tap_test("a page of 16 MiB in memory of 2 MiB pages is refused",
+		 test_page_too_large_for_2m);
 	tap_test("windows are removed and made again", test_remove_and_make);
 	tap_test("the default window goes and comes back",
 		 test_without_default);
+	/* In-tree what is refused stays charged. */
+	tap_test_ours("no window at 0 can be made while there is another one",
+		      test_none_at_0_beside_another);
 	tap_test("the default window goes with pages mapped",
 		 test_default_goes_mapped);
 	tap_test("64 GiB of window with 128 MiB mapped are removed",

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "machine.h"
 #include "tap.h"
 #include "vfio.h"
 
@@ -28,6 +29,9 @@
 #define ADDRESS_BITS		55
 /* The kernel's largest piece of memory on POWER, 16 MiB. */
 #define LEVEL_MAX_SHIFT		(24 - 3)
+
+/* Of the first container. */
+static struct vfio_iommu_spapr_tce_info limits;
 
 static const char *device_address(unsigned int number)
 {
@@ -168,6 +172,36 @@ void vfio_open(struct vfio *vfio)
 	ret = vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU);
 	if (ret)
 		tap_bail("VFIO_SET_IOMMU: %s", strerror(-ret));
+	if (!limits.argsz) {
+		ret = vfio_info(container, &limits);
+		if (ret)
+			tap_bail("GET_INFO: %s", strerror(-ret));
+	}
+}
+
+const struct vfio_iommu_spapr_tce_info *vfio_limits(void)
+{
+	if (!limits.argsz)
+		tap_bail("what the platform can do is not known yet");
+
+	return &limits;
+}
+
+bool vfio_hypervised(void)
+{
+	return machine_is_pseries();
+}
+
+unsigned int vfio_levels(unsigned int wanted)
+{
+	unsigned int most = vfio_limits()->ddw.levels;
+
+	return wanted < most ? wanted : most;
+}
+
+unsigned int vfio_large_shift(void)
+{
+	return vfio_hypervised() ? vfio_page_shift() + 22 : 40;
 }
 
 void vfio_detach(struct vfio *vfio)
@@ -291,6 +325,8 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 	unsigned int shift = level_shift(entries_shift, levels);
 	unsigned int bits = shift * levels + page_shift;
 
+	if (vfio_hypervised())
+		return levels == 1;
 	if (shift > LEVEL_MAX_SHIFT)
 		return false;
 	if (tap_intree())
@@ -305,6 +341,11 @@ __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
 	unsigned int shift = level_shift(entries_shift, levels);
 	unsigned int height, bits;
 	__u64 bytes = 0;
+
+	/* The hypervisor's table is not ours; the view is. */
+	if (vfio_hypervised())
+		return ((8ULL << entries_shift) + vfio_page_size() - 1) /
+		       vfio_page_size();
 
 	for (height = 0, bits = entries_shift; height < levels; height++) {
 		bits = bits > shift ? bits - shift : 0;

@@ -73,6 +73,16 @@ int vfio_create(int container, unsigned int page_shift, __u64 size,
 		unsigned int levels, __u64 *start);
 int vfio_remove(int container, __u64 start);
 
+/* In a guest the hypervisor has the tables: of one level, and not endlessly large. */
+bool vfio_hypervised(void);
+
+/* What the platform can do, from GET_INFO; after vfio_open(). */
+const struct vfio_iommu_spapr_tce_info *vfio_limits(void);
+/* That many levels, or the most that there can be. */
+unsigned int vfio_levels(unsigned int wanted);
+/* The size of a large window of the kernel's pages, as a shift. */
+unsigned int vfio_large_shift(void);
+
 /*
  * Whether a table may have this shape: it fits the hardware, and no level takes
  * more memory than these machines have in one piece. The rule of the module that
