@@ -523,6 +523,69 @@ static void test_default_goes_mapped(void)
 	vfio_close(&vfio);
 }
 
+/* The hypervisor makes the device's window half as large; nobody is told. */
+static bool shrink_window(void)
+{
+	int fd = open("/sys/module/tce_shrink_test/parameters/shrink", O_WRONLY);
+	const char *device = getenv("VFIO_DEVICE");
+	bool done;
+
+	if (fd < 0 || !device)
+		return false;
+	done = write(fd, device, strlen(device)) == (ssize_t)strlen(device);
+	close(fd);
+
+	return done;
+}
+
+/*
+ * A MAP of which the hypervisor takes the first half only: there is nothing of it
+ * then, nor of what was mapped there, and what lies beside it is as it was.
+ */
+static void test_refused_in_the_middle(void)
+{
+	const uint64_t page = 1ULL << small, middle = SIZE_1G / 2;
+	unsigned char *other = vfio_memory(BYTES);
+	uint64_t start, from;
+
+	open_staged();
+	CHECK_EQ(vfio_register(vfio.container, other, BYTES), 0);
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	if (!CHECK(shrink_window()))
+		goto close;
+
+	from = start + middle - 8 * page;
+	/* What is there, and its neighbour. */
+	CHECK_EQ(map(from, memory, page), 0);
+	CHECK_EQ(map(from - page, memory + page, page), 0);
+	CHECK(works(from, memory));
+	CHECK_EQ(map(from, other, 16 * page), -EIO);
+	CHECK_MAPPED(start, 1);
+	CHECK(is_blocked(from, memory));
+	CHECK(is_blocked(from, other));
+	CHECK(is_blocked(from + 7 * page, other + 7 * page));
+	CHECK(works(from - page, memory + page));
+	/* Not counted any more, neither the new nor the old ones. */
+	CHECK_EQ(vfio_unregister(vfio.container, other, BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), -EBUSY);
+	CHECK_EQ(unmap(from - page, page), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), 0);
+
+	/* The first page of all is refused. */
+	CHECK_EQ(vfio_register(vfio.container, memory, BYTES), 0);
+	CHECK_EQ(map(start + middle, memory, page), -EIO);
+	CHECK_MAPPED(start, 0);
+	CHECK_EQ(map(from, memory, 8 * page), 0);
+	CHECK(works(from + 7 * page, memory + 7 * page));
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(map(start + middle, memory, page), 0);
+	CHECK(works(start + middle, memory));
+close:
+	vfio_close(&vfio);
+	munmap(other, BYTES);
+}
+
 #define LARGE_WINDOW	(64 * SIZE_1G)
 #define LARGE_MAPPED	(128ULL << 20)
 
@@ -665,6 +728,8 @@ int main(void)
 		      test_none_at_0_beside_another);
 	tap_test("the default window goes with pages mapped",
 		 test_default_goes_mapped);
+	tap_test_ours("a MAP_DMA of which the hypervisor refuses the second half",
+		      test_refused_in_the_middle);
 	tap_test("64 GiB of window with 128 MiB mapped are removed",
 		 test_large_window);
 	tap_test("a container goes with everything mapped", test_release);

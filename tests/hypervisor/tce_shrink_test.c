@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A hypervisor that refuses entries in the middle of a window, for tests in a guest.
+ * The hypervisor is asked, behind the kernel's back, to make the device's dynamic
+ * window half as large: it keeps its number (LIOBN) and its place, so the kernel
+ * notices nothing, and H_PUT_TCE beyond the half fails. PAPR: "ibm,ddw-applicable",
+ * ibm,create-pe-dma-window and ibm,remove-pe-dma-window.
+ *
+ *	echo 0000:00:00.0 >/sys/module/tce_shrink_test/parameters/shrink
+ */
+
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/of.h>
+#include <linux/pci.h>
+
+#include <asm/pci-bridge.h>
+#include <asm/rtas.h>
+
+/* Cells of "ibm,ddw-applicable". */
+#define CREATE_WINDOW	1
+#define REMOVE_WINDOW	2
+
+/* Cells of what the kernel notes of a window, which pads the bus address. */
+#define LIOBN		0
+#define PAGE_SHIFT_CELL	4
+#define SIZE_SHIFT_CELL	5
+
+static int tce_shrink(struct pci_dev *pdev)
+{
+	u64 buid = pci_bus_to_host(pdev->bus)->buid;
+	u32 config = pdev->bus->number << 16 | pdev->devfn << 8;
+	struct device_node *node = pdev->dev.of_node;
+	const __be32 *calls, *window = NULL;
+	u32 made[3], liobn;
+	int length = 0;
+
+	for (; node; node = node->parent) {
+		window = of_get_property(node, "linux,dma64-ddr-window-info",
+					 &length);
+		if (window)
+			break;
+	}
+	calls = node ? of_get_property(node, "ibm,ddw-applicable", NULL) : NULL;
+	if (!calls || length < (SIZE_SHIFT_CELL + 1) * (int)sizeof(*window))
+		return -ENXIO;
+
+	liobn = be32_to_cpu(window[LIOBN]);
+	if (rtas_call(be32_to_cpu(calls[REMOVE_WINDOW]), 1, 1, NULL, liobn))
+		return -EIO;
+	if (rtas_call(be32_to_cpu(calls[CREATE_WINDOW]), 5, 4, made, config,
+		      upper_32_bits(buid), lower_32_bits(buid),
+		      be32_to_cpu(window[PAGE_SHIFT_CELL]),
+		      be32_to_cpu(window[SIZE_SHIFT_CELL]) - 1))
+		return -EIO;
+
+	return made[0] == liobn ? 0 : -EIO;
+}
+
+static int tce_shrink_set(const char *value, const struct kernel_param *param)
+{
+	unsigned int domain, bus, slot, function;
+	struct pci_dev *pdev;
+	int ret;
+
+	if (sscanf(value, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		return -EINVAL;
+
+	pdev = pci_get_domain_bus_and_slot(domain, bus,
+					   PCI_DEVFN(slot, function));
+	if (!pdev)
+		return -ENODEV;
+
+	ret = tce_shrink(pdev);
+	pci_dev_put(pdev);
+
+	return ret;
+}
+
+static const struct kernel_param_ops tce_shrink_ops = {
+	.set = tce_shrink_set,
+};
+module_param_cb(shrink, &tce_shrink_ops, NULL, 0200);
+MODULE_PARM_DESC(shrink, "PCI address of the device whose window becomes smaller");
+
+static int __init tce_shrink_init(void)
+{
+	return 0;
+}
+
+static void __exit tce_shrink_exit(void)
+{
+}
+
+module_init(tce_shrink_init);
+module_exit(tce_shrink_exit);
+
+MODULE_DESCRIPTION("A hypervisor that refuses entries, for tests");
+MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
+MODULE_LICENSE("GPL");
