@@ -27,12 +27,18 @@ for flavour in 64k 4k; do
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")
 	eval "KUNIT_$flavour=\$CACHE/kunit-$flavour-$kunitkey"
 done
+for flavour in kasan kcsan; do
+	debugkey=$(key "$sourcekey" "$TOP/scripts/mkkunit" \
+		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/debug.config" \
+		"$TOP/tests/qemu/$flavour.config")
+	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
+done
 
 # Kernels are named SUITE-FLAVOUR, those of the root's own suite stock-FLAVOUR, and
 # kunit-FLAVOUR. stock KERNEL: the root that has it
 stock() {
 	case $1 in
-	stock-* | kunit-*) echo "$STOCK" ;;
+	stock-* | kunit-* | debug-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%%-*}-$(key "$rootkey" "$TOP/scripts/mkrelease")" ;;
 	esac
 }
