@@ -68,7 +68,7 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	for (i = 0; i < tce_block_places(&table->geo); i++) {
 		struct tce_level *level = &block->level[i];
 
-		raw_spin_lock_init(&level->lock);
+		spin_lock_init(&level->lock);
 		INIT_LIST_HEAD(&level->idle);
 		level->tces = page_address(block->page) +
 			      (i << tce_level_bytes_shift(&table->geo));
@@ -104,7 +104,7 @@ static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 	__be64 *tces = NULL;
 	unsigned int place;
 
-	raw_spin_lock_irqsave(&table->lock, flags);
+	spin_lock_irqsave(&table->lock, flags);
 	if (fresh)
 		list_add(&fresh->node, &table->partial);
 
@@ -117,7 +117,7 @@ static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 			list_del_init(&block->node);
 		tces = block->level[place].tces;
 	}
-	raw_spin_unlock_irqrestore(&table->lock, flags);
+	spin_unlock_irqrestore(&table->lock, flags);
 
 	return tces;
 }
@@ -159,7 +159,7 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 		level->link = NULL;
 	}
 
-	raw_spin_lock_irqsave(&table->lock, flags);
+	spin_lock_irqsave(&table->lock, flags);
 	if (!list_empty(&level->idle)) {
 		list_del_init(&level->idle);
 		table->idle_levels--;
@@ -170,7 +170,7 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 		list_del_init(&block->node);
 	if (!empty)
 		list_add(&block->node, &table->partial);
-	raw_spin_unlock_irqrestore(&table->lock, flags);
+	spin_unlock_irqrestore(&table->lock, flags);
 
 	if (empty)
 		tce_block_free(table, block);
@@ -193,14 +193,14 @@ void tce_level_put(struct tce_table *table, struct tce_level *level,
 	if (READ_ONCE(table->idle.next) == &level->idle)
 		goto unlock;
 
-	raw_spin_lock_irqsave(&table->lock, flags);
+	spin_lock_irqsave(&table->lock, flags);
 	/* It may be dead by now: then it is on its way out already. */
 	if (atomic_read(&level->used) != TCE_LEVEL_DEAD) {
 		if (list_empty(&level->idle))
 			table->idle_levels++;
 		list_move(&level->idle, &table->idle);
 	}
-	raw_spin_unlock_irqrestore(&table->lock, flags);
+	spin_unlock_irqrestore(&table->lock, flags);
 unlock:
 	rcu_read_unlock();
 }

@@ -63,7 +63,7 @@ struct tce_level {
 	atomic_t used;
 	unsigned int set;
 	unsigned int claims;
-	raw_spinlock_t lock; /* @set, @claims, @owner, entries and @view */
+	spinlock_t lock; /* @set, @claims, @owner, entries and @view */
 	u64 owner;
 	__be64 *view;
 	unsigned int shared;
@@ -112,7 +112,7 @@ struct tce_table {
 	int nid;
 	struct tce_backing backing;
 	__be64 *root;
-	raw_spinlock_t lock; /* @partial, busy, @idle */
+	spinlock_t lock; /* @partial, busy, @idle */
 	struct list_head partial;
 	struct list_head idle;
 	unsigned int idle_levels;

@@ -394,10 +394,10 @@ static bool tce_leaf_try_claim(struct tce_level *leaf, u64 owner)
 	unsigned long flags;
 	bool claimed;
 
-	raw_spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock_irqsave(&leaf->lock, flags);
 	claimed = tce_leaf_take_owner(leaf, owner);
 	leaf->claims += claimed;
-	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock_irqrestore(&leaf->lock, flags);
 
 	return claimed;
 }
@@ -417,9 +417,9 @@ static void tce_leaf_unclaim(struct tce_level *leaf)
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock_irqsave(&leaf->lock, flags);
 	leaf->claims--;
-	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock_irqrestore(&leaf->lock, flags);
 }
 
 /* Leaves: entries. The caller has the leaf's lock. */
@@ -500,7 +500,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid)
 
 	table->geo = *geo;
 	table->nid = nid;
-	raw_spin_lock_init(&table->lock);
+	spin_lock_init(&table->lock);
 	INIT_LIST_HEAD(&table->partial);
 	INIT_LIST_HEAD(&table->idle);
 
@@ -575,7 +575,7 @@ static int tce_leaf_exchange(struct tce_table *table, struct tce_level *leaf,
 	unsigned long flags;
 	int change, ret;
 
-	raw_spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock_irqsave(&leaf->lock, flags);
 	keeping = tce_leaf_keeping(table, leaf);
 	ret = tce_leaf_set(&keeping, false, index,
 			   tce_slot(&table->geo, index, 0), new, owner, old);
@@ -588,7 +588,7 @@ static int tce_leaf_exchange(struct tce_table *table, struct tce_level *leaf,
 			tce_level_put(table, leaf, 1);
 		atomic_long_add(change, &table->used);
 	}
-	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock_irqrestore(&leaf->lock, flags);
 
 	return ret;
 }
@@ -819,7 +819,7 @@ static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
 	unsigned int change;
 	int ret;
 
-	raw_spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock_irqsave(&leaf->lock, flags);
 	keeping = tce_leaf_keeping(table, leaf);
 	if (tce_keeping_plain(&keeping))
 		ret = tce_leaf_store_entries(&keeping, true, index, slot, new,
@@ -831,7 +831,7 @@ static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
 	leaf->set += change;
 	/* The caller holds the leaf, so this may come last. */
 	atomic_add(change, &leaf->used);
-	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock_irqrestore(&leaf->lock, flags);
 
 	atomic_long_add(change, &table->used);
 
@@ -885,7 +885,7 @@ int tce_table_store_few(struct tce_cursor *cursor,
 	if (!leaf)
 		return -EAGAIN;
 
-	raw_spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock_irqsave(&leaf->lock, flags);
 	plain = !READ_ONCE(leaf->view) && tce_leaf_take_owner(leaf, first->owner);
 	for (i = 0; plain && i < count; i++, slot++, tce += size) {
 		__be64 before = tces[slot];
@@ -898,13 +898,13 @@ int tce_table_store_few(struct tce_cursor *cursor,
 		}
 	}
 	leaf->set += i - replaced;
-	raw_spin_unlock_irqrestore(&leaf->lock, flags);
-
 	/* The hold becomes the use of one of the new entries, if there are any. */
+	if (i > replaced + 1)
+		atomic_add(i - replaced - 1, &leaf->used);
+	spin_unlock_irqrestore(&leaf->lock, flags);
+
 	if (i == replaced)
 		tce_level_put(table, leaf, 1);
-	else if (i - replaced > 1)
-		atomic_add(i - replaced - 1, &leaf->used);
 	if (!plain)
 		return -EAGAIN;
 
@@ -979,7 +979,7 @@ static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
 	unsigned long flags;
 	int ret = 0;
 
-	raw_spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock_irqsave(&leaf->lock, flags);
 	keeping = tce_leaf_keeping(table, leaf);
 	max = min(max, leaf->set);
 	if (tce_keeping_plain(&keeping))
@@ -996,7 +996,7 @@ static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
 		slot = end;
 	cursor->index = base + slot;
 	tce_level_put(table, leaf, cleared);
-	raw_spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock_irqrestore(&leaf->lock, flags);
 
 	if (cleared)
 		atomic_long_sub(cleared, &table->used);
@@ -1072,12 +1072,12 @@ static bool tce_table_unlink(struct tce_table *table, unsigned int keep,
 {
 	unsigned int i;
 
-	raw_spin_lock_irq(&table->lock);
+	spin_lock_irq(&table->lock);
 	for (i = 0; i < TCE_TRIM_BATCH && table->idle_levels > keep; i++)
 		tce_level_unlink(table,
 				 list_last_entry(&table->idle, struct tce_level,
 						 idle), trimmed);
-	raw_spin_unlock_irq(&table->lock);
+	spin_unlock_irq(&table->lock);
 
 	return i == TCE_TRIM_BATCH;
 }
