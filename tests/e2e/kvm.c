@@ -14,7 +14,6 @@
 
 #define _GNU_SOURCE
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,11 +27,10 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "guest.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
-
-#include "../kvm/tce_kvm_test.h"
 
 /* The windows; level upon level, which KVM must be able to allocate. */
 #define PAGE_SHIFT	12
@@ -59,106 +57,10 @@
 #define RACE_THREADS	2
 #define ROUNDS		20000
 
-/* A list of H_PUT_TCE_INDIRECT is as large as this, and aligned like it. */
-#define LIST_BYTES	4096
-
-/* The guest has no table at the moment. */
-#define NO_TABLE	(-1000)
-
 enum { MEMORY, OTHER, REGIONS };
 
 static unsigned char *region[REGIONS];
 static unsigned int rounds = ROUNDS;
-
-/* KVM */
-
-static int guest_open(void)
-{
-	int guest = open(TCE_KVM_TEST_DEVICE, O_RDWR | O_CLOEXEC);
-
-	if (guest < 0)
-		tap_bail(TCE_KVM_TEST_DEVICE ": %s", strerror(errno));
-
-	return guest;
-}
-
-static int guest_attach(int guest, unsigned int device, __u64 start,
-			__u64 size, unsigned int page_shift)
-{
-	const char *address = getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE");
-	struct tce_kvm_attach args = {
-		.page_shift = page_shift,
-		.start = start,
-		.size = size,
-	};
-	unsigned int slot, function;
-
-	if (!address || sscanf(address, "%x:%x:%x.%x", &args.domain, &args.bus,
-			       &slot, &function) != 4)
-		tap_bail("no address of a device in the environment");
-	args.devfn = slot << 3 | function;
-
-	return vfio_ioctl(guest, TCE_KVM_ATTACH, &args);
-}
-
-static int guest_detach(int guest)
-{
-	return vfio_ioctl(guest, TCE_KVM_DETACH, NULL);
-}
-
-static long hcall(int guest, unsigned long request, __u64 ioba,
-		  __u64 value, __u64 npages)
-{
-	struct tce_kvm_hcall args = {
-		.ioba = ioba,
-		.value = value,
-		.npages = npages,
-	};
-	int ret;
-
-	ret = vfio_ioctl(guest, request, &args);
-	if (ret == -ENXIO)
-		return NO_TABLE;
-	if (ret)
-		tap_bail("a hypercall: %s", strerror(-ret));
-
-	return args.status;
-}
-
-static long put(int guest, __u64 ioba, const void *page, unsigned int flags)
-{
-	return hcall(guest, TCE_KVM_PUT, ioba, (uintptr_t)page | flags, 0);
-}
-
-static long unput(int guest, __u64 ioba)
-{
-	return hcall(guest, TCE_KVM_PUT, ioba, 0, 0);
-}
-
-static long stuff(int guest, __u64 ioba, __u64 npages)
-{
-	return hcall(guest, TCE_KVM_STUFF, ioba, 0, npages);
-}
-
-/* A list in memory of its own, one page after the other. */
-static long indirect(int guest, __u64 ioba, const unsigned char *page,
-		     unsigned int page_shift, unsigned int npages,
-		     unsigned int flags)
-{
-	static __thread __u64 *list;
-	unsigned int i;
-
-	if (!list)
-		list = aligned_alloc(LIST_BYTES, LIST_BYTES);
-	if (!list)
-		tap_bail("no memory");
-	for (i = 0; i < npages && i < LIST_BYTES / sizeof(*list); i++)
-		list[i] = htobe64(((uintptr_t)page + ((__u64)i << page_shift)) |
-				  flags);
-
-	return hcall(guest, TCE_KVM_PUT_INDIRECT, ioba, (uintptr_t)list,
-		     npages);
-}
 
 /* What tests begin and end with */
 
@@ -257,20 +159,20 @@ static void check_dma_pages(struct vfio *vfio, __u64 mapped)
 	unsigned char *memory = region[MEMORY];
 	int guest = open_guest(PAGE_SHIFT);
 
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped + 1);
 	CHECK(edu_reads(vfio, IOVA, memory));
 	CHECK(edu_writes(vfio, IOVA, memory));
 
 	/* Something else in the same place, for reading only. */
-	CHECK_EQ(put(guest, IOVA, other, MAP_READ), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, other, MAP_READ), TCE_KVM_SUCCESS);
 	CHECK(edu_reads(vfio, IOVA, other));
 	CHECK(!edu_writes(vfio, IOVA, other));
 
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK(!edu_reads(vfio, IOVA, other));
 	/* Nothing is there, and that is fine. */
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped);
 	close(guest);
 }
@@ -283,11 +185,11 @@ static void check_dma_second_window(struct vfio *vfio)
 	int guest = guest_open();
 
 	CHECK_EQ(guest_attach(guest, 0, WINDOW1_START, SIZE, PAGE_SHIFT), 0);
-	CHECK_EQ(put(guest, iova, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, iova, memory, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(WINDOW1_START, REGIONS + 1);
 	CHECK(edu_reads(vfio, iova, memory));
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_PARAMETER);
-	CHECK_EQ(stuff(guest, iova, 1), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_PARAMETER);
+	CHECK_EQ(h_stuff(guest, iova, 1), TCE_KVM_SUCCESS);
 	CHECK(!edu_reads(vfio, iova, memory));
 	CHECK_MAPPED(WINDOW1_START, REGIONS);
 	close(guest);
@@ -302,9 +204,9 @@ static void check_dma_subpages(struct vfio *vfio, __u64 mapped)
 	unsigned char *other = region[OTHER];
 	int guest = open_guest(SUBPAGES_SHIFT);
 
-	CHECK_EQ(indirect(guest, IOVA, memory, SUBPAGES_SHIFT, 3, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, IOVA, memory, SUBPAGES_SHIFT, 3, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
-	CHECK_EQ(put(guest, IOVA + 3 * step, other, MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA + 3 * step, other, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped + 4 * SUBPAGES);
 	/* From the first page's first piece to the last page's last one. */
@@ -313,13 +215,13 @@ static void check_dma_subpages(struct vfio *vfio, __u64 mapped)
 	CHECK(edu_copies(vfio, IOVA + 2 * step + last, memory + 2 * step + last,
 			 IOVA + step, memory + step));
 
-	CHECK_EQ(stuff(guest, IOVA + step, 2), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA + step, 2), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped + 2 * SUBPAGES);
 	CHECK(!edu_reads(vfio, IOVA + step, memory + step));
 	CHECK(!edu_reads(vfio, IOVA + 2 * step + last,
 			 memory + 2 * step + last));
 	CHECK(edu_reads(vfio, IOVA + last, memory + last));
-	CHECK_EQ(stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped);
 	close(guest);
 }
@@ -348,17 +250,17 @@ static void test_parameters(void)
 
 	open_windows(&vfio);
 	guest = guest_open();
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), NO_TABLE);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), GUEST_NO_TABLE);
 	CHECK_EQ(guest_attach(guest, 0, SIZE, SIZE, PAGE_SHIFT), -EINVAL);
 	CHECK_EQ(guest_attach(guest, 0, 0, 2 * SIZE, PAGE_SHIFT), -EINVAL);
 	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), 0);
 	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), -EBUSY);
 
-	CHECK_EQ(put(guest, IOVA + 1024, memory, MAP_BOTH), TCE_KVM_PARAMETER);
-	CHECK_EQ(put(guest, SIZE, memory, MAP_BOTH), TCE_KVM_PARAMETER);
-	CHECK_EQ(put(guest, IOVA, memory + 1024, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(put(guest, IOVA, (void *)-1UL, 0), TCE_KVM_TOO_HARD);
-	CHECK_EQ(indirect(guest, IOVA, memory, PAGE_SHIFT, 513, MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA + 1024, memory, MAP_BOTH), TCE_KVM_PARAMETER);
+	CHECK_EQ(h_put(guest, SIZE, memory, MAP_BOTH), TCE_KVM_PARAMETER);
+	CHECK_EQ(h_put(guest, IOVA, memory + 1024, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA, (void *)-1UL, 0), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_indirect(guest, IOVA, memory, PAGE_SHIFT, 513, MAP_BOTH),
 		 TCE_KVM_PARAMETER);
 	CHECK_EQ(hcall(guest, TCE_KVM_PUT_INDIRECT, IOVA,
 		       (uintptr_t)memory + 8, 1), TCE_KVM_PARAMETER);
@@ -367,10 +269,10 @@ static void test_parameters(void)
 	CHECK_MAPPED(0, 0);
 
 	/* To the last entry of the window. */
-	CHECK_EQ(put(guest, SIZE - IOMMU_PAGE, memory, MAP_BOTH),
+	CHECK_EQ(h_put(guest, SIZE - IOMMU_PAGE, memory, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 1);
-	CHECK_EQ(stuff(guest, SIZE - IOMMU_PAGE, 1), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, SIZE - IOMMU_PAGE, 1), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 	close(guest);
 	vfio_close(&vfio);
@@ -385,16 +287,16 @@ static void test_not_registered(void)
 
 	open_windows(&vfio);
 	guest = open_guest(PAGE_SHIFT);
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(put(guest, IOVA, nobody, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(put(guest, IOVA + IOMMU_PAGE, nobody, MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, nobody, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, nobody, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	/* A list that runs over the end of the region. */
-	CHECK_EQ(indirect(guest, IOVA, region[REGIONS - 1] + REGION_BYTES -
+	CHECK_EQ(h_indirect(guest, IOVA, region[REGIONS - 1] + REGION_BYTES -
 			  IOMMU_PAGE, PAGE_SHIFT, 2, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 1);
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	check_all_counted(&vfio);
 	close(guest);
 	vfio_close(&vfio);
@@ -414,20 +316,20 @@ static void test_no_permission(void)
 	guest = open_guest(PAGE_SHIFT);
 
 	/* Where nothing was and nothing comes. */
-	CHECK_EQ(indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 3, 0),
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 3, 0),
 		 TCE_KVM_SUCCESS);
 
 	/* Where something was, and something comes: by KVM, by VFIO. */
-	CHECK_EQ(put(guest, IOVA + 4 * IOMMU_PAGE, region[MEMORY], MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA + 4 * IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_SUCCESS);
-	CHECK_EQ(indirect(guest, IOVA + 4 * IOMMU_PAGE, region[OTHER],
-			  PAGE_SHIFT, 2, 0), TCE_KVM_SUCCESS);
-	CHECK_EQ(put(guest, IOVA + 4 * IOMMU_PAGE, region[MEMORY], MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, IOVA + 4 * IOMMU_PAGE, region[OTHER],
+			    PAGE_SHIFT, 2, 0), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA + 4 * IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_map(vfio.container, IOVA + 5 * IOMMU_PAGE, region[OTHER],
 			  IOMMU_PAGE, MAP_BOTH), 0);
 
-	CHECK_EQ(stuff(guest, IOVA, 1), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, 1), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA + IOMMU_PAGE, 31 * IOMMU_PAGE),
 		 0);
 	CHECK_MAPPED(0, 0);
@@ -470,20 +372,20 @@ static void test_v1(void)
 	mapped = state_now();
 	CHECK_EQ(mapped.figures[0].mapped_pages, 4);
 
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(put(guest, IOVA + size, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(indirect(guest, IOVA, memory, PAGE_SHIFT, 8, MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA + size, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_indirect(guest, IOVA, memory, PAGE_SHIFT, 8, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_TOO_HARD);
-	CHECK_EQ(stuff(guest, IOVA, 4), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_TOO_HARD);
 	CHECK_STATE(&mapped);
 	CHECK_EQ(vfio_unregister(v2.container, memory, REGION_BYTES), 0);
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
 
 	/* There is nothing to unmap: that is not too hard. */
-	CHECK_EQ(unput(guest, IOVA + size), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA + size), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unmap(container, IOVA, size), 0);
-	CHECK_EQ(stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 	close(guest);
 	vfio_close(&v1);
 	vfio_close(&v2);
@@ -502,13 +404,13 @@ static void other_process(void *data)
 	CHECK_EQ(vfio_register(container, region[MEMORY], REGION_BYTES), 0);
 
 	guest = open_guest(PAGE_SHIFT);
-	CHECK_EQ(put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 2);
 	/* What KVM cannot replace it clears. */
-	CHECK_EQ(put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 1);
-	CHECK_EQ(unput(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 	CHECK_EQ(vfio_unregister(container, region[MEMORY], REGION_BYTES), 0);
 	close(guest);
@@ -525,7 +427,7 @@ static void other_process_removed(void *data)
 	CHECK_EQ(vfio_attach(&vfio, container, 1), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
 	CHECK_EQ(vfio_register(container, region[MEMORY], REGION_BYTES), 0);
-	CHECK_EQ(put(*(int *)data, IOVA, region[MEMORY], MAP_BOTH),
+	CHECK_EQ(h_put(*(int *)data, IOVA, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 0);
 	vfio_close(&vfio);
@@ -545,7 +447,7 @@ static void test_clear_removed(void)
 	open_windows(&vfio);
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 	tap_child(other_process_removed, &guest);
 	CHECK_MAPPED(0, 0);
 	check_all_counted(&vfio);
@@ -592,15 +494,15 @@ static void map_kvm(const struct range *range, unsigned char *memory)
 	for (i = 0; i < range->npages; i++) {
 		__u64 offset = (__u64)i << range->shift;
 
-		CHECK_EQ(put(range->guest, IOVA + offset, memory + offset,
-			     MAP_BOTH), TCE_KVM_SUCCESS);
+		CHECK_EQ(h_put(range->guest, IOVA + offset, memory + offset,
+			       MAP_BOTH), TCE_KVM_SUCCESS);
 	}
 }
 
 static void map_kvm_list(const struct range *range, unsigned char *memory)
 {
-	CHECK_EQ(indirect(range->guest, IOVA, memory, range->shift,
-			  range->npages, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_indirect(range->guest, IOVA, memory, range->shift,
+			    range->npages, MAP_BOTH), TCE_KVM_SUCCESS);
 }
 
 static void map_vfio(const struct range *range, unsigned char *memory)
@@ -614,14 +516,14 @@ static void unmap_kvm(const struct range *range)
 	unsigned int i;
 
 	for (i = 0; i < range->npages; i++)
-		CHECK_EQ(unput(range->guest,
-			       IOVA + ((__u64)i << range->shift)),
+		CHECK_EQ(h_unput(range->guest,
+				 IOVA + ((__u64)i << range->shift)),
 			 TCE_KVM_SUCCESS);
 }
 
 static void unmap_kvm_stuff(const struct range *range)
 {
-	CHECK_EQ(stuff(range->guest, IOVA, range->npages), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(range->guest, IOVA, range->npages), TCE_KVM_SUCCESS);
 }
 
 static void unmap_vfio(const struct range *range)
@@ -761,24 +663,24 @@ static void test_removed_window(void)
 	open_windows(&vfio);
 	before = state_now();
 	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, SUBPAGES_SHIFT), -EBUSY);
 
 	/* KVM still has it: empty, and it can still map and unmap. */
 	CHECK_EQ(state_now().users, before.users);
 	CHECK_MAPPED(0, 0);
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_SUCCESS);
-	CHECK_EQ(put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, SUBPAGES);
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 	check_counted(&vfio, MEMORY);
 
 	/* A new window in the same place has nothing to do with it. */
 	create_window(&vfio, 0);
-	CHECK_EQ(put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 	CHECK_EQ(state_now().users, before.users + 1);
 
@@ -799,9 +701,9 @@ static void test_closed_container(void)
 	before = state_now();
 	open_windows(&vfio);
 	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER], MAP_READ),
-		 TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER],
+		       MAP_READ), TCE_KVM_SUCCESS);
 	vfio_close(&vfio);
 
 	/* Memory and charge are given back, the empty table stays. */
@@ -811,10 +713,10 @@ static void test_closed_container(void)
 	figures_read(0, &closed.figures[0]);
 	CHECK_STATE(&closed);
 	CHECK_MAPPED(0, 0);
-	CHECK_EQ(unput(guest, IOVA), TCE_KVM_SUCCESS);
-	CHECK_EQ(stuff(guest, IOVA, SUBPAGES), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, SUBPAGES), TCE_KVM_SUCCESS);
 	/* Nothing is registered any more. */
-	CHECK_EQ(put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_STATE(&closed);
 
 	CHECK_EQ(guest_detach(guest), 0);
@@ -843,7 +745,7 @@ static void test_closed_other_container(void)
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
 	register_regions(&second);
 	users = state_now().users;
-	CHECK_EQ(put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, SUBPAGES);
 	CHECK_EQ(vfio_unregister(container, region[MEMORY], REGION_BYTES),
 		 -EBUSY);
@@ -864,7 +766,7 @@ static void test_closed_removed(void)
 	open_windows(&vfio);
 	guest = open_guest(SUBPAGES_SHIFT);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, SUBPAGES);
 	vfio_close(&vfio);
 
@@ -913,12 +815,12 @@ static long race_call(struct racer *racer)
 	/* Half of it maps. */
 	what = pick(&racer->random, 8);
 	if (what < 4 && !racer->unmap_only)
-		return what ? put(racer->guest, iova, memory, MAP_BOTH) :
-			      indirect(racer->guest, iova, memory, racer->shift,
-				       count, MAP_BOTH);
+		return what ? h_put(racer->guest, iova, memory, MAP_BOTH) :
+			      h_indirect(racer->guest, iova, memory, racer->shift,
+					 count, MAP_BOTH);
 
-	return what < 7 ? unput(racer->guest, iova) :
-			  stuff(racer->guest, iova, count);
+	return what < 7 ? h_unput(racer->guest, iova) :
+			  h_stuff(racer->guest, iova, count);
 }
 
 static void *race(void *data)
@@ -928,7 +830,7 @@ static void *race(void *data)
 	while (!__atomic_load_n(&race_over, __ATOMIC_RELAXED)) {
 		long status = race_call(racer);
 
-		if (status == NO_TABLE) {
+		if (status == GUEST_NO_TABLE) {
 			sched_yield();
 			continue;
 		}

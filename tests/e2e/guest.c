@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A guest's hypercalls. Contract: guest.h.
+ */
+
+#define _GNU_SOURCE
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* A list of H_PUT_TCE_INDIRECT is as large as this, and aligned like it. */
+#define LIST_BYTES	4096
+
+int guest_open(void)
+{
+	int guest = open(TCE_KVM_TEST_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (guest < 0)
+		tap_bail(TCE_KVM_TEST_DEVICE ": %s", strerror(errno));
+
+	return guest;
+}
+
+int guest_attach(int guest, unsigned int device, __u64 start, __u64 size,
+		 unsigned int page_shift)
+{
+	const char *address = getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE");
+	struct tce_kvm_attach args = {
+		.page_shift = page_shift,
+		.start = start,
+		.size = size,
+	};
+	unsigned int slot, function;
+
+	if (!address || sscanf(address, "%x:%x:%x.%x", &args.domain, &args.bus,
+			       &slot, &function) != 4)
+		tap_bail("no address of a device in the environment");
+	args.devfn = slot << 3 | function;
+
+	return vfio_ioctl(guest, TCE_KVM_ATTACH, &args);
+}
+
+int guest_detach(int guest)
+{
+	return vfio_ioctl(guest, TCE_KVM_DETACH, NULL);
+}
+
+long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
+	   __u64 npages)
+{
+	struct tce_kvm_hcall args = {
+		.ioba = ioba,
+		.value = value,
+		.npages = npages,
+	};
+	int ret;
+
+	ret = vfio_ioctl(guest, request, &args);
+	if (ret == -ENXIO)
+		return GUEST_NO_TABLE;
+	if (ret)
+		tap_bail("a hypercall: %s", strerror(-ret));
+
+	return args.status;
+}
+
+long h_put(int guest, __u64 ioba, const void *page, unsigned int flags)
+{
+	return hcall(guest, TCE_KVM_PUT, ioba, (uintptr_t)page | flags, 0);
+}
+
+long h_unput(int guest, __u64 ioba)
+{
+	return hcall(guest, TCE_KVM_PUT, ioba, 0, 0);
+}
+
+long h_stuff(int guest, __u64 ioba, __u64 npages)
+{
+	return hcall(guest, TCE_KVM_STUFF, ioba, 0, npages);
+}
+
+/* A list in memory of its own, one page after the other. */
+long h_indirect(int guest, __u64 ioba, const unsigned char *page,
+		unsigned int page_shift, unsigned int npages,
+		unsigned int flags)
+{
+	static __thread __u64 *list;
+	unsigned int i;
+
+	if (!list)
+		list = aligned_alloc(LIST_BYTES, LIST_BYTES);
+	if (!list)
+		tap_bail("no memory");
+	for (i = 0; i < npages && i < LIST_BYTES / sizeof(*list); i++)
+		list[i] = htobe64(((uintptr_t)page + ((__u64)i << page_shift)) |
+				  flags);
+
+	return hcall(guest, TCE_KVM_PUT_INDIRECT, ioba, (uintptr_t)list,
+		     npages);
+}

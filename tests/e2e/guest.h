@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A guest's hypercalls, as ../kvm/tce_kvm_test.h makes them: KVM's side of a table.
+ * What the hypercalls return is in that header; GUEST_NO_TABLE besides.
+ */
+#ifndef E2E_GUEST_H
+#define E2E_GUEST_H
+
+#include <linux/types.h>
+
+#include "../kvm/tce_kvm_test.h"
+
+/* The guest has no table at the moment. */
+#define GUEST_NO_TABLE	(-1000)
+
+/* A file descriptor; close() ends the guest. */
+int guest_open(void);
+
+/* Gives the guest a table of the test device's group: 0, or -errno. */
+int guest_attach(int guest, unsigned int device, __u64 start, __u64 size,
+		 unsigned int page_shift);
+int guest_detach(int guest);
+
+/* Any hypercall, by its ioctl. */
+long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
+	   __u64 npages);
+
+/* H_PUT_TCE: maps one page, or unmaps it. */
+long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
+long h_unput(int guest, __u64 ioba);
+
+/* H_STUFF_TCE: unmaps so many pages. */
+long h_stuff(int guest, __u64 ioba, __u64 npages);
+
+/* H_PUT_TCE_INDIRECT: maps so many, which follow each other in memory. */
+long h_indirect(int guest, __u64 ioba, const unsigned char *page,
+		unsigned int page_shift, unsigned int npages,
+		unsigned int flags);
+
+#endif /* E2E_GUEST_H */
