@@ -162,7 +162,7 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	spin_lock_irqsave(&table->lock, flags);
 	if (!list_empty(&level->idle)) {
 		list_del_init(&level->idle);
-		table->idle_levels--;
+		tce_idle_count(table, -1);
 	}
 	__clear_bit(place, &block->busy);
 	empty = !block->busy;
@@ -197,7 +197,7 @@ void tce_level_put(struct tce_table *table, struct tce_level *level,
 	/* It may be dead by now: then it is on its way out already. */
 	if (atomic_read(&level->used) != TCE_LEVEL_DEAD) {
 		if (list_empty(&level->idle))
-			table->idle_levels++;
+			tce_idle_count(table, 1);
 		list_move(&level->idle, &table->idle);
 	}
 	spin_unlock_irqrestore(&table->lock, flags);

@@ -208,6 +208,12 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 					  tce_level_bytes_shift(&table->geo)];
 }
 
+/* The number of idle levels changes with the table's lock, and is read without. */
+static inline void tce_idle_count(struct tce_table *table, int change)
+{
+	WRITE_ONCE(table->idle_levels, table->idle_levels + change);
+}
+
 /* Gets hold of a level that a walk has found, unless it is dead. */
 static inline bool tce_level_hold(struct tce_level *level)
 {

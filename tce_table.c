@@ -377,7 +377,7 @@ static __be64 *tce_leaf_view(struct tce_table *table, struct tce_level *leaf,
 /* Whether entries of @owner can be set now. The caller has the leaf's lock. */
 static bool tce_leaf_take_owner(struct tce_level *leaf, u64 owner)
 {
-	if (leaf->view)
+	if (READ_ONCE(leaf->view))
 		return true;
 
 	if (!owner || (leaf->owner != owner && (leaf->set || leaf->claims)))
@@ -422,7 +422,10 @@ static void tce_leaf_unclaim(struct tce_level *leaf)
 	spin_unlock_irqrestore(&leaf->lock, flags);
 }
 
-/* Leaves: entries. The caller has the leaf's lock. */
+/*
+ * Leaves: entries. The caller has the leaf's lock, which does not keep a view from
+ * appearing: until an entry is set with its owner there, it makes no difference.
+ */
 
 /*
  * How the entries of a leaf are kept, as long as its lock is held: a view that
@@ -886,7 +889,8 @@ int tce_table_store_few(struct tce_cursor *cursor,
 		return -EAGAIN;
 
 	spin_lock_irqsave(&leaf->lock, flags);
-	plain = !READ_ONCE(leaf->view) && tce_leaf_take_owner(leaf, first->owner);
+	/* In this order: a view that comes later finds the leaf's owner right. */
+	plain = tce_leaf_take_owner(leaf, first->owner) && !READ_ONCE(leaf->view);
 	for (i = 0; plain && i < count; i++, slot++, tce += size) {
 		__be64 before = tces[slot];
 
@@ -1043,7 +1047,7 @@ static void tce_level_unlink(struct tce_table *table, struct tce_level *level,
 	do {
 		if (!list_empty(&level->idle)) {
 			list_del_init(&level->idle);
-			table->idle_levels--;
+			tce_idle_count(table, -1);
 		}
 		/*
 		 * Pairs with the barrier in tce_level_put(): either its last use is

@@ -194,7 +194,7 @@ static unsigned int tce_window_undefer(struct tce_window *window,
 		else
 			window->deferred[kept++] = window->deferred[i];
 	}
-	window->deferred_count = kept;
+	WRITE_ONCE(window->deferred_count, kept);
 	spin_unlock(&window->deferred_lock);
 
 	return n;
@@ -358,11 +358,17 @@ static void tce_window_defer(struct tce_window *window, unsigned long index,
 	bool full;
 
 	for (;;) {
+		unsigned int count;
+
 		spin_lock(&window->deferred_lock);
-		full = window->deferred_count == TCE_WINDOW_DEFERRED;
-		if (!full)
-			window->deferred[window->deferred_count++] =
+		count = window->deferred_count;
+		full = count == TCE_WINDOW_DEFERRED;
+		if (!full) {
+			window->deferred[count] =
 				(struct tce_deferred) { index, owner };
+			/* A kill looks without the lock whether there is any. */
+			WRITE_ONCE(window->deferred_count, count + 1);
+		}
 		spin_unlock(&window->deferred_lock);
 
 		if (!full)
