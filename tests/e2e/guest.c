@@ -30,23 +30,38 @@ int guest_open(void)
 	return guest;
 }
 
+static void set_device(struct tce_kvm_attach *args, unsigned int device)
+{
+	const char *address = getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE");
+	unsigned int slot, function;
+
+	if (!address || sscanf(address, "%x:%x:%x.%x", &args->domain, &args->bus,
+			       &slot, &function) != 4)
+		tap_bail("no address of a device in the environment");
+	args->devfn = slot << 3 | function;
+}
+
 int guest_attach(int guest, unsigned int device, __u64 start, __u64 size,
 		 unsigned int page_shift)
 {
-	const char *address = getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE");
 	struct tce_kvm_attach args = {
 		.page_shift = page_shift,
 		.start = start,
 		.size = size,
 	};
-	unsigned int slot, function;
 
-	if (!address || sscanf(address, "%x:%x:%x.%x", &args.domain, &args.bus,
-			       &slot, &function) != 4)
-		tap_bail("no address of a device in the environment");
-	args.devfn = slot << 3 | function;
+	set_device(&args, device);
 
 	return vfio_ioctl(guest, TCE_KVM_ATTACH, &args);
+}
+
+int guest_keep(int guest, unsigned int device)
+{
+	struct tce_kvm_attach args = {};
+
+	set_device(&args, device);
+
+	return vfio_ioctl(guest, TCE_KVM_KEEP, &args);
 }
 
 int guest_detach(int guest)

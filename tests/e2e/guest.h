@@ -21,6 +21,9 @@ int guest_attach(int guest, unsigned int device, __u64 start, __u64 size,
 		 unsigned int page_shift);
 int guest_detach(int guest);
 
+/* Until close(): see TCE_KVM_KEEP. */
+int guest_keep(int guest, unsigned int device);
+
 /* Any hypercall, by its ioctl. */
 long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 	   __u64 npages);

@@ -339,6 +339,7 @@ static void race_to_insert(struct kunit *test, unsigned int rounds,
 		/* Small levels are quick, and several of them go in at once. */
 		if (!large)
 			race->rounds *= 5;
+		race->rounds = threads_rounds(threads, race->rounds);
 		race->base = shape->entries / 3;
 		race_start(race, body);
 		fixture->meet = 0;
@@ -625,7 +626,7 @@ static void conserve(struct kunit *test, unsigned int threads,
 	unsigned int i, left = 0;
 	unsigned long numbers;
 
-	race->rounds = rounds;
+	race->rounds = threads_rounds(threads, rounds);
 	race->exchangers = exchangers;
 	/* Over the edge of a leaf. */
 	race->base = BIT(shape_level_bits(shape)) - CONSERVED / 2;

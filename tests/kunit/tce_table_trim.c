@@ -1208,7 +1208,7 @@ static void trim_in_a_crowd(struct kunit *test)
 			.test = test,
 			.shape = shape,
 			.table = table_of(test, shape),
-			.rounds = 3000,
+			.rounds = threads_rounds(threads, 3000),
 			.working = ATOMIC_INIT(threads - 1),
 		};
 

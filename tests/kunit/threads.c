@@ -9,10 +9,24 @@
 #include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/kthread.h>
+#include <linux/math.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 
 #include "threads.h"
+
+static unsigned int rounds;
+module_param(rounds, uint, 0444);
+MODULE_PARM_DESC(rounds, "rounds of each race of two threads; of more threads, a quarter");
+
+unsigned int threads_rounds(unsigned int threads, unsigned int usual)
+{
+	if (!rounds)
+		return usual;
+
+	return threads == 2 ? rounds : DIV_ROUND_UP(rounds, 4);
+}
 
 /**
  * struct threads - threads that do something

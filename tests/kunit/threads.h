@@ -9,6 +9,9 @@
 
 struct kunit;
 
+/* How often a race of so many threads is tried: @usual, or the parameter rounds. */
+unsigned int threads_rounds(unsigned int threads, unsigned int usual);
+
 /*
  * Runs @body in so many threads, each bound to a CPU, one after the other, and
  * waits for their end; or the test ends.

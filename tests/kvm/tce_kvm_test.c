@@ -62,12 +62,18 @@ struct tce_kvm_table {
 
 /**
  * struct tce_kvm_guest - an open file
- * @lock: protects @table; not held while the table is used
+ * @lock: protects the others; not held while the table is used
  * @table: the table, or NULL
+ * @kept: a group that the platform does not take back, or NULL
+ * @kept_ops: what @kept has instead of the platform's operations
+ * @platform_ops: those
  */
 struct tce_kvm_guest {
-	struct mutex lock; /* @table */
+	struct mutex lock; /* all that follows */
 	struct tce_kvm_table *table;
+	struct iommu_group *kept;
+	struct iommu_table_group_ops kept_ops;
+	struct iommu_table_group_ops *platform_ops;
 };
 
 /* Lifetime */
@@ -126,21 +132,31 @@ tce_kvm_find(struct iommu_table_group *table_group,
 	return NULL;
 }
 
-static struct iommu_table *
-tce_kvm_find_device(const struct tce_kvm_attach *attach)
+/* The group of a device, with a reference; or NULL. */
+static struct iommu_group *tce_kvm_group(const struct tce_kvm_attach *attach)
 {
-	struct iommu_table_group *table_group;
-	struct iommu_table *tbl = NULL;
 	struct iommu_group *group;
 	struct pci_dev *pdev;
 
 	pdev = pci_get_domain_bus_and_slot(attach->domain, attach->bus,
 					   attach->devfn);
 	if (!pdev)
-		return ERR_PTR(-ENODEV);
+		return NULL;
 
 	group = iommu_group_get(&pdev->dev);
 	pci_dev_put(pdev);
+
+	return group;
+}
+
+static struct iommu_table *
+tce_kvm_find_device(const struct tce_kvm_attach *attach)
+{
+	struct iommu_table_group *table_group;
+	struct iommu_table *tbl = NULL;
+	struct iommu_group *group;
+
+	group = tce_kvm_group(attach);
 	if (!group)
 		return ERR_PTR(-ENODEV);
 
@@ -224,6 +240,58 @@ static long tce_kvm_detach(struct tce_kvm_guest *guest)
 	tce_kvm_table_put(table);
 
 	return 0;
+}
+
+/* A kept group */
+
+static long tce_kvm_nothing(void)
+{
+	return 0;
+}
+
+static long tce_kvm_ioctl_keep(struct tce_kvm_guest *guest, void __user *argp)
+{
+	struct iommu_table_group *table_group;
+	struct tce_kvm_attach attach;
+	struct iommu_group *group;
+	long ret = -EBUSY;
+
+	if (copy_from_user(&attach, argp, sizeof(attach)))
+		return -EFAULT;
+
+	group = tce_kvm_group(&attach);
+	if (!group)
+		return -ENODEV;
+
+	mutex_lock(&guest->lock);
+	if (!guest->kept) {
+		table_group = iommu_group_get_iommudata(group);
+		guest->kept_ops = *table_group->ops;
+		/* Both have had other arguments in other kernels. */
+		guest->kept_ops.take_ownership = (void *)tce_kvm_nothing;
+		guest->kept_ops.release_ownership = (void *)tce_kvm_nothing;
+		guest->platform_ops = table_group->ops;
+		table_group->ops = &guest->kept_ops;
+		guest->kept = group;
+		ret = 0;
+	}
+	mutex_unlock(&guest->lock);
+	if (ret)
+		iommu_group_put(group);
+
+	return ret;
+}
+
+static void tce_kvm_unkeep(struct tce_kvm_guest *guest)
+{
+	struct iommu_table_group *table_group;
+
+	if (!guest->kept)
+		return;
+
+	table_group = iommu_group_get_iommudata(guest->kept);
+	table_group->ops = guest->platform_ops;
+	iommu_group_put(guest->kept);
 }
 
 /* Addresses */
@@ -397,7 +465,8 @@ static long tce_kvm_map_subpage(struct iommu_table *tbl, unsigned long entry,
 	if (dir != DMA_NONE)
 		tce_kvm_uncount(tbl, entry);
 
-	*pua = cpu_to_be64(ua);
+	/* KVM has a plain store here, and a word is not torn. */
+	WRITE_ONCE(*pua, cpu_to_be64(ua));
 
 	return H_SUCCESS;
 }
@@ -536,6 +605,7 @@ static long tce_kvm_ioctl_hcall(struct tce_kvm_guest *guest, void __user *argp,
 				long (*fn)(const struct tce_kvm_table *table,
 					   const struct tce_kvm_hcall *hcall))
 {
+	struct tce_kvm_hcall __user *result = argp;
 	struct tce_kvm_hcall hcall;
 	struct tce_kvm_table *table;
 
@@ -549,7 +619,7 @@ static long tce_kvm_ioctl_hcall(struct tce_kvm_guest *guest, void __user *argp,
 	hcall.status = fn(table, &hcall);
 	tce_kvm_table_put(table);
 
-	return copy_to_user(argp, &hcall, sizeof(hcall)) ? -EFAULT : 0;
+	return put_user(hcall.status, &result->status);
 }
 
 /* The device */
@@ -573,6 +643,7 @@ static int tce_kvm_release(struct inode *inode, struct file *file)
 	struct tce_kvm_guest *guest = file->private_data;
 
 	tce_kvm_detach(guest);
+	tce_kvm_unkeep(guest);
 	kfree(guest);
 
 	return 0;
@@ -589,6 +660,8 @@ static long tce_kvm_ioctl(struct file *file, unsigned int cmd,
 		return tce_kvm_ioctl_attach(guest, argp);
 	case TCE_KVM_DETACH:
 		return tce_kvm_detach(guest);
+	case TCE_KVM_KEEP:
+		return tce_kvm_ioctl_keep(guest, argp);
 	case TCE_KVM_PUT:
 		return tce_kvm_ioctl_hcall(guest, argp, tce_kvm_put);
 	case TCE_KVM_PUT_INDIRECT:

@@ -64,5 +64,12 @@ struct tce_kvm_hcall {
 #define TCE_KVM_PUT		_IOWR('K', 2, struct tce_kvm_hcall)
 #define TCE_KVM_PUT_INDIRECT	_IOWR('K', 3, struct tce_kvm_hcall)
 #define TCE_KVM_STUFF		_IOWR('K', 4, struct tce_kvm_hcall)
+/*
+ * Not KVM's: until the file is closed, the platform does not take the device's group
+ * back when VFIO gives it up, nor gives it away. Making the table of the host's own
+ * driver each time is all that a group's coming and going costs, and nothing to do
+ * with VFIO. The group must be VFIO's at the beginning and at the end.
+ */
+#define TCE_KVM_KEEP		_IOW('K', 5, struct tce_kvm_attach)
 
 #endif /* TCE_KVM_TEST_H */
