@@ -243,8 +243,7 @@ static void watch_end(void)
 	CHECK_EQ(kernel_warned(), warned);
 }
 
-/* What a program before this one had pinned may still wait for its release. */
-static void wait_for_rcu(void)
+void state_settle(void)
 {
 	int fd = open("/sys/module/rcutree/parameters/do_rcu_barrier", O_WRONLY);
 
@@ -259,7 +258,8 @@ static void wait_for_rcu(void)
 
 void state_watch(void)
 {
-	wait_for_rcu();
+	/* What a program before this one had pinned. */
+	state_settle();
 	tap_around(watch_begin, watch_end);
 }
 

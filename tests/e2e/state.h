@@ -47,6 +47,9 @@ struct state {
 
 struct state state_now(void);
 
+/* Waits for what is unpinned after a grace period. */
+void state_settle(void);
+
 /* From here on every test must leave all as it was, and a kernel without WARN. */
 void state_watch(void);
 

@@ -62,7 +62,7 @@ int vfio_open_container(void)
 	return fd;
 }
 
-static int open_group(unsigned int number)
+int vfio_open_group(unsigned int number)
 {
 	const char *address = device_address(number);
 	char path[PATH_MAX], target[PATH_MAX];
@@ -94,7 +94,7 @@ int vfio_attach(struct vfio *vfio, int container, unsigned int number)
 		.container = container,
 		.device = -1,
 	};
-	vfio->group = open_group(number);
+	vfio->group = vfio_open_group(number);
 	if (vfio->group < 0)
 		return vfio->group;
 

@@ -53,6 +53,7 @@ void vfio_close(struct vfio *vfio);
 
 /* The same in steps. */
 int vfio_open_container(void);
+int vfio_open_group(unsigned int number);
 int vfio_attach(struct vfio *vfio, int container, unsigned int number);
 int vfio_set_iommu(int container, unsigned long type);
 /* For DMA. A device that was used may be reset when it is closed: seconds. */

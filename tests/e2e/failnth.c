@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A chain of calls with every command in it, run again and again with the n-th
+ * allocation failing, or the n-th copy from or to user space, until it goes through
+ * with nothing failing (Documentation/fault-injection/fault-injection.rst,
+ * /proc/self/fail-nth). A call that fails must leave all as it was, must work when it
+ * is made again, and must not change what the rest of the chain does.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define FAIL_NTH	"/proc/self/fail-nth"
+#define FAULTS		"/sys/kernel/debug"
+
+/* More than a chain ever allocates: one that does not end is a bug of the test. */
+#define MOST		2000
+
+/* How many more faults a call may have than it had before. */
+#define SLACK		16
+
+/* Levels that were made for nothing go after a second. */
+#define LEVELS_POLLS	500
+#define LEVELS_US	10000
+
+#define PAGE_SHIFT	12
+#define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)
+#define SIZE		BIT_ULL(30)
+#define LEAF_BYTES	(512 * IOMMU_PAGE)
+
+/* Where the chain maps: here from one region, and next to it from another. */
+#define FEW		0x200000
+#define NEXT		(FEW + IOMMU_PAGE)
+#define MANY		(16 * LEAF_BYTES)
+#define GUEST		(48 * LEAF_BYTES)
+#define MANY_LEAVES	3
+
+static struct vfio vfio, second;
+static unsigned char *memory, *other;
+static size_t page, bytes;
+static unsigned long version;
+static int fail_nth = -1, guest, keeper[2];
+/* Looked up once: files are not read while calls fail. */
+static bool pseries;
+
+/* The chains */
+
+static unsigned int levels(void)
+{
+	return pseries ? 1 : 3;
+}
+
+static int set_container(void)
+{
+	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER, &vfio.container);
+}
+
+static int set_iommu(void)
+{
+	return vfio_set_iommu(vfio.container, version);
+}
+
+static int check_extension(void)
+{
+	int ret = vfio_ioctl(vfio.container, VFIO_CHECK_EXTENSION,
+			     (void *)version);
+
+	return ret == 1 ? 0 : -EBADE;
+}
+
+static int get_info(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+
+	return vfio_info(vfio.container, &info);
+}
+
+static int register_memory(void)
+{
+	return vfio_register(vfio.container, memory, bytes);
+}
+
+static int register_other(void)
+{
+	return vfio_register(vfio.container, other, page);
+}
+
+static int map_default(void)
+{
+	return vfio_map(vfio.container, FEW, memory, page, MAP_BOTH);
+}
+
+static int unmap_default(void)
+{
+	return vfio_unmap(vfio.container, FEW, page);
+}
+
+static int remove_default(void)
+{
+	return vfio_remove(vfio.container, 0);
+}
+
+static int create_window(void)
+{
+	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, levels(), NULL);
+}
+
+static int create_second(void)
+{
+	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, levels(), NULL);
+}
+
+static int map_few(void)
+{
+	return vfio_map(vfio.container, FEW, memory, IOMMU_PAGE, MAP_READ);
+}
+
+/* Another region's page in the same leaf. */
+static int map_next(void)
+{
+	return vfio_map(vfio.container, NEXT, other, IOMMU_PAGE, MAP_BOTH);
+}
+
+static int map_many(void)
+{
+	return vfio_map(vfio.container, MANY, memory, bytes, MAP_BOTH);
+}
+
+/* Not h_put(), which cannot do without its arguments. */
+static int map_guest(void)
+{
+	struct tce_kvm_hcall args = {
+		.ioba = GUEST,
+		.value = (uintptr_t)memory | MAP_BOTH,
+	};
+	int ret = vfio_ioctl(guest, TCE_KVM_PUT, &args);
+
+	return ret ?: args.status == TCE_KVM_SUCCESS ? 0 : -ENOMEM;
+}
+
+static int unmap_guest(void)
+{
+	struct tce_kvm_hcall args = { .ioba = GUEST };
+	int ret = vfio_ioctl(guest, TCE_KVM_PUT, &args);
+
+	return ret ?: args.status == TCE_KVM_SUCCESS ? 0 : -EBADE;
+}
+
+static int attach_second(void)
+{
+	if (second.group < 0)
+		return 0;
+
+	return vfio_ioctl(second.group, VFIO_GROUP_SET_CONTAINER,
+			  &vfio.container);
+}
+
+static int detach_second(void)
+{
+	if (second.group < 0)
+		return 0;
+
+	return vfio_ioctl(second.group, VFIO_GROUP_UNSET_CONTAINER, NULL);
+}
+
+static int eeh(void)
+{
+	struct vfio_eeh_pe_op op = {
+		.argsz = sizeof(op),
+		.op = VFIO_EEH_PE_GET_STATE,
+	};
+	int ret;
+
+	if (vfio_ioctl(vfio.container, VFIO_CHECK_EXTENSION,
+		       (void *)VFIO_EEH) != 1)
+		return 0;
+	ret = vfio_ioctl(vfio.container, VFIO_EEH_PE_OP, &op);
+
+	return ret < 0 ? ret : 0;
+}
+
+static int unmap_all(void)
+{
+	return vfio_unmap(vfio.container, 0, SIZE);
+}
+
+static int remove_window(void)
+{
+	return vfio_remove(vfio.container, 0);
+}
+
+static int unregister_other(void)
+{
+	return vfio_unregister(vfio.container, other, page);
+}
+
+static int unregister_memory(void)
+{
+	return vfio_unregister(vfio.container, memory, bytes);
+}
+
+static int enable(void)
+{
+	return vfio_ioctl(vfio.container, VFIO_IOMMU_ENABLE, NULL);
+}
+
+static int disable(void)
+{
+	return vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL);
+}
+
+static int map_pinned(void)
+{
+	return vfio_map(vfio.container, FEW, memory, 2 * LEAF_BYTES, MAP_BOTH);
+}
+
+static int unmap_pinned(void)
+{
+	return vfio_unmap(vfio.container, FEW, 2 * LEAF_BYTES);
+}
+
+static int unset_container(void)
+{
+	return vfio_ioctl(vfio.group, VFIO_GROUP_UNSET_CONTAINER, NULL);
+}
+
+/*
+ * struct link - a call of a chain
+ * @faults: how many faults it can have, as far as is known from those that had none
+ */
+struct link {
+	const char *name;
+	int (*call)(void);
+	unsigned int faults;
+	/* A guest is given the window before, or gives it back after. */
+	bool enter, leave;
+};
+
+static struct link version2[] = {
+	{ .name = "GROUP_SET_CONTAINER", .call = set_container },
+	{ .name = "SET_IOMMU", .call = set_iommu },
+	{ .name = "CHECK_EXTENSION", .call = check_extension },
+	{ .name = "SPAPR_TCE_GET_INFO", .call = get_info },
+	{ .name = "SPAPR_REGISTER_MEMORY", .call = register_memory },
+	{ .name = "SPAPR_REGISTER_MEMORY, another", .call = register_other },
+	/* The default window stays, even if what it was made for then fails. */
+	{ .name = "UNMAP_DMA, which makes the default window",
+	  .call = unmap_default },
+	{ .name = "MAP_DMA", .call = map_default },
+	{ .name = "UNMAP_DMA", .call = unmap_default },
+	{ .name = "SPAPR_TCE_REMOVE", .call = remove_default },
+	{ .name = "SPAPR_TCE_CREATE", .call = create_window },
+	{ .name = "SPAPR_TCE_CREATE, the second", .call = create_second },
+	{ .name = "MAP_DMA of a page", .call = map_few },
+	{ .name = "MAP_DMA of another region's", .call = map_next },
+	{ .name = "MAP_DMA of several leaves", .call = map_many },
+	{ .name = "MAP_DMA of the same again", .call = map_many },
+	{ .name = "GROUP_SET_CONTAINER of a second group", .call = attach_second },
+	{ .name = "EEH_PE_OP", .call = eeh },
+	{ .name = "H_PUT_TCE", .call = map_guest, .enter = true },
+	{ .name = "H_PUT_TCE of nothing", .call = unmap_guest, .leave = true },
+	{ .name = "GROUP_UNSET_CONTAINER of the second group",
+	  .call = detach_second },
+	{ .name = "UNMAP_DMA of all", .call = unmap_all },
+	{ .name = "SPAPR_TCE_REMOVE", .call = remove_window },
+	{ .name = "SPAPR_UNREGISTER_MEMORY", .call = unregister_other },
+	/* EBUSY if a single page were counted that is not mapped. */
+	{ .name = "SPAPR_UNREGISTER_MEMORY", .call = unregister_memory },
+	{ .name = "GROUP_UNSET_CONTAINER", .call = unset_container },
+	{}
+}, windows[] = {
+	{ .name = "GROUP_SET_CONTAINER", .call = set_container },
+	{ .name = "SET_IOMMU", .call = set_iommu },
+	{ .name = "SPAPR_TCE_REMOVE", .call = remove_default },
+	{ .name = "SPAPR_TCE_CREATE", .call = create_window },
+	{ .name = "GROUP_UNSET_CONTAINER", .call = unset_container },
+	{}
+}, version1[] = {
+	{ .name = "GROUP_SET_CONTAINER", .call = set_container },
+	{ .name = "SET_IOMMU", .call = set_iommu },
+	{ .name = "CHECK_EXTENSION", .call = check_extension },
+	{ .name = "SPAPR_TCE_GET_INFO", .call = get_info },
+	{ .name = "ENABLE", .call = enable },
+	{ .name = "UNMAP_DMA, which makes the default window",
+	  .call = unmap_pinned },
+	{ .name = "MAP_DMA", .call = map_pinned },
+	{ .name = "MAP_DMA of the same again", .call = map_pinned },
+	{ .name = "EEH_PE_OP", .call = eeh },
+	{ .name = "UNMAP_DMA", .call = unmap_pinned },
+	{ .name = "MAP_DMA", .call = map_pinned },
+	{ .name = "DISABLE", .call = disable },
+	{ .name = "GROUP_UNSET_CONTAINER", .call = unset_container },
+	{}
+};
+
+/* Faults */
+
+/* Only the calls of a chain fail; what is written here is copied, too. */
+static void arm(unsigned int n)
+{
+	char text[16];
+	int length = snprintf(text, sizeof(text), "%u", n);
+
+	if (pwrite(fail_nth, text, length, 0) != length)
+		tap_bail(FAIL_NTH ": %s", strerror(errno));
+}
+
+/* How many are left. Looking costs one, so there was one if that failed. */
+static unsigned int disarm(void)
+{
+	char text[16] = "";
+	unsigned int left = 1;
+
+	if (pread(fail_nth, text, sizeof(text) - 1, 0) > 0)
+		left = strtoul(text, NULL, 0);
+	/* The same here: then it is 0 as well. */
+	if (pwrite(fail_nth, "0", 1, 0) != 1 && errno != EFAULT)
+		tap_bail(FAIL_NTH ": %s", strerror(errno));
+
+	return left;
+}
+
+static void set_fault(const char *fault, const char *name, const char *value)
+{
+	char path[80];
+	int fd;
+
+	snprintf(path, sizeof(path), FAULTS "/%s/%s", fault, name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		tap_bail("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void set_fault_address(const char *fault, const char *name,
+			      unsigned long long address)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%#llx", address);
+	set_fault(fault, name, text);
+}
+
+/* Where a function of the kernel begins and the next one does. */
+static void find_function(const char *function, unsigned long long *start,
+			  unsigned long long *end)
+{
+	FILE *file = fopen("/proc/kallsyms", "r");
+	unsigned long long address;
+	char name[128];
+
+	if (!file)
+		tap_bail("/proc/kallsyms: %s", strerror(errno));
+	*start = 0;
+	*end = ~0ULL;
+	while (fscanf(file, "%llx %*c %127s%*[^\n]", &address, name) == 2)
+		if (!strcmp(name, function))
+			*start = address;
+	rewind(file);
+	while (fscanf(file, "%llx %*c %127s%*[^\n]", &address, name) == 2)
+		if (address > *start && address < *end)
+			*end = address;
+	fclose(file);
+	if (!*start)
+		tap_bail("no %s in the kernel", function);
+}
+
+static void have_faults(void)
+{
+	static const char * const faults[] = {
+		"failslab", "fail_page_alloc", "fail_usercopy",
+	};
+	unsigned long long start, end;
+	size_t i;
+
+	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
+	if (fail_nth < 0)
+		return;
+
+	/* Allocations that may wait, of any size; and no stack for each. */
+	set_fault("failslab", "ignore-gfp-wait", "N");
+	set_fault("fail_page_alloc", "ignore-gfp-wait", "N");
+	set_fault("fail_page_alloc", "ignore-gfp-highmem", "N");
+	set_fault("fail_page_alloc", "min-order", "0");
+	for (i = 0; i < ARRAY_SIZE(faults); i++)
+		set_fault(faults[i], "verbose", "0");
+	if (!pseries)
+		return;
+
+	/*
+	 * A window that this cannot make for want of memory it does not make ever
+	 * again (failed_ddw_pdn_list), so not in there.
+	 */
+	find_function("spapr_tce_create_table", &start, &end);
+	for (i = 0; i < ARRAY_SIZE(faults); i++) {
+		set_fault_address(faults[i], "reject-start", start);
+		set_fault_address(faults[i], "reject-end", end);
+	}
+}
+
+/* The windows have no more memory than before, as soon as empty levels have gone. */
+static bool no_more_memory(const struct state *before)
+{
+	struct state now;
+	int polls, i;
+	bool same;
+
+	for (polls = 0; polls < LEVELS_POLLS; polls++) {
+		now = state_now();
+		for (same = true, i = 0; i < 2; i++) {
+			const struct figures *a = &now.figures[i];
+			const struct figures *b = &before->figures[i];
+
+			same &= a->hw_bytes <= b->hw_bytes &&
+				a->user_bytes <= b->user_bytes &&
+				a->page_bytes <= b->page_bytes;
+		}
+		if (same)
+			return true;
+		usleep(LEVELS_US);
+	}
+
+	return false;
+}
+
+static void guest_comes(void)
+{
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), 0);
+}
+
+static void guest_goes(void)
+{
+	CHECK_EQ(guest_detach(guest), 0);
+	close(guest);
+}
+
+/*
+ * Makes one call, with the @left-th fault in it. Returns how many are left then, and
+ * counts in @failed if it failed for it.
+ */
+static unsigned int chain_call(struct link *link, unsigned int left,
+			       unsigned int *failed)
+{
+	/* To look at everything takes much longer than the call. */
+	bool look = left <= link->faults + SLACK;
+	unsigned int after;
+	struct state before;
+	int ret;
+
+	if (look) {
+		state_settle();
+		before = state_now();
+	}
+	arm(left);
+	ret = link->call();
+	after = disarm();
+	if (after) {
+		CHECK_EQ(ret, 0);
+		if (link->faults < left - after)
+			link->faults = left - after;
+		return after;
+	}
+
+	/* A fault need not be an error: there may be another way. */
+	if (!ret)
+		return 0;
+	++*failed;
+	tap_diag("%s: %s", link->name, strerror(-ret));
+	if (look) {
+		CHECK_STATE(&before);
+		/* Levels that a guest had for nothing wait for the next UNMAP. */
+		CHECK(link->enter || no_more_memory(&before));
+	}
+	if (!CHECK_EQ(link->call(), 0))
+		tap_diag("%s again", link->name);
+
+	return 0;
+}
+
+/*
+ * Runs a chain with the @n-th fault. Returns whether it came to that, and counts in
+ * @failed the calls that failed for it.
+ */
+static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
+{
+	unsigned int left = n;
+
+	vfio = (struct vfio) {
+		.container = vfio_open_container(),
+		.group = vfio_open_group(0),
+		.device = -1,
+	};
+	second = (struct vfio) { .group = -1, .device = -1 };
+	/* A hypervisor's window belongs to one group. */
+	if (vfio_have_device(1) && !pseries)
+		second.group = vfio_open_group(1);
+	for (; link->call; link++) {
+		if (link->enter)
+			guest_comes();
+		if (left)
+			left = chain_call(link, left, failed);
+		else if (!CHECK_EQ(link->call(), 0))
+			tap_diag("fault %u, then %s", n, link->name);
+		if (link->leave)
+			guest_goes();
+	}
+	vfio_detach(&second);
+	vfio_close(&vfio);
+
+	return !left;
+}
+
+/* What the platform does when a group comes and goes takes most of the time. */
+static void keep(unsigned int device)
+{
+	struct vfio owner;
+
+	if (!vfio_have_device(device))
+		return;
+	CHECK_EQ(vfio_attach(&owner, vfio_open_container(), device), 0);
+	keeper[device] = guest_open();
+	CHECK_EQ(guest_keep(keeper[device], device), 0);
+	vfio_close(&owner);
+}
+
+static void unkeep(unsigned int device)
+{
+	struct vfio owner;
+
+	if (!vfio_have_device(device))
+		return;
+	CHECK_EQ(vfio_attach(&owner, vfio_open_container(), device), 0);
+	close(keeper[device]);
+	vfio_close(&owner);
+}
+
+static void chain(struct link *links, unsigned long type)
+{
+	struct state before = state_now();
+	unsigned int n, failed = 0;
+
+	if (fail_nth < 0) {
+		tap_skip("a kernel without fault injection");
+		return;
+	}
+
+	version = type;
+	keep(0);
+	keep(1);
+	/* Once with no fault: what the core makes once and keeps is there. */
+	chain_run(links, MOST, &failed);
+	CHECK_STATE(&before);
+	for (n = 1; n < MOST && chain_run(links, n, &failed); n++)
+		if (!CHECK_STATE(&before))
+			break;
+	CHECK(n < MOST);
+	unkeep(0);
+	unkeep(1);
+	CHECK_STATE(&before);
+	/* Nothing failed if nothing is injected, whatever else is wrong here. */
+	CHECK(failed > 0);
+	tap_diag("%u faults, %u of them failed a call", n - 1, failed);
+}
+
+static void test_version2(void)
+{
+	chain(version2, VFIO_SPAPR_TCE_v2_IOMMU);
+}
+
+/* Here it is a window's command that shows the address space first. */
+static void test_windows(void)
+{
+	chain(windows, VFIO_SPAPR_TCE_v2_IOMMU);
+}
+
+static void test_version1(void)
+{
+	chain(version1, VFIO_SPAPR_TCE_IOMMU);
+}
+
+int main(void)
+{
+	page = vfio_page_size();
+	bytes = MANY_LEAVES * LEAF_BYTES;
+	memory = vfio_memory(bytes);
+	other = vfio_memory(page);
+	pseries = machine_is_pseries();
+	have_faults();
+	state_watch();
+
+	tap_test_ours("version 2: any allocation may fail", test_version2);
+	tap_test_ours("version 2, windows before memory: any allocation may fail",
+		      test_windows);
+	tap_test_ours("version 1: any allocation may fail", test_version1);
+
+	return tap_main();
+}
