@@ -18,7 +18,7 @@ help:
 	@echo 'On any Debian machine (x86-64 or ppc64le):'
 	@echo '  make demo       an emulated POWER host moves data through a table'
 	@echo '  make check      every test; the last line is N passed, N failed'
-	@echo '  make check-long  the same, and the kernel'\''s own module beside it'
+	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
 	@echo '  make style      checkpatch, sparse, W=1 alone'
 	@echo '  CACHE=          where the prepared environment is kept'
