@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The tables' figures, readable.
+ * The tables, readable.
  */
 #ifndef TCE_DEBUGFS_H
 #define TCE_DEBUGFS_H
@@ -50,7 +50,7 @@ void tce_debugfs_add(struct tce_debugfs *debugfs);
  * tce_debugfs_remove() - show it no longer
  * @debugfs: as added
  *
- * Context: Process, may sleep. Nobody reads the table's figures afterwards.
+ * Context: Process, may sleep. Nobody reads the table afterwards.
  */
 void tce_debugfs_remove(struct tce_debugfs *debugfs);
 

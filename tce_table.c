@@ -1028,6 +1028,53 @@ int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
 	return ret;
 }
 
+/* Goes on with @extent in a leaf. Returns whether it may go on after the leaf. */
+static bool tce_leaf_extend(struct tce_cursor *cursor, const __be64 *tces,
+			    struct tce_extent *extent)
+{
+	const struct tce_geometry *geo = &cursor->table->geo;
+	unsigned long slot = tce_slot(geo, cursor->index, 0);
+	unsigned long end = slot + tce_leaf_run(geo, cursor->index, cursor->end);
+
+	for (; slot < end; slot++, cursor->index++) {
+		u64 tce = be64_to_cpu(READ_ONCE(tces[slot]));
+
+		if (!extent->count) {
+			if (!tce)
+				continue;
+			extent->index = cursor->index;
+			extent->tce = tce;
+		} else if (tce != extent->tce +
+				  (extent->count << geo->page_shift)) {
+			return false;
+		}
+		extent->count++;
+	}
+
+	return true;
+}
+
+bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
+{
+	unsigned long index;
+	__be64 *tces;
+	bool more;
+
+	extent->count = 0;
+	do {
+		index = cursor->index;
+		rcu_read_lock();
+		tces = tce_cursor_leaf(cursor);
+		/* A hole ends it. */
+		more = tces && (!extent->count || cursor->index == index) &&
+		       tce_leaf_extend(cursor, tces, extent);
+		rcu_read_unlock();
+		cond_resched();
+	} while (more);
+
+	return extent->count;
+}
+
 unsigned int tce_table_idle(const struct tce_table *table)
 {
 	return READ_ONCE(table->idle_levels);

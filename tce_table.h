@@ -402,6 +402,32 @@ int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
 		    unsigned int max);
 
 /**
+ * struct tce_extent - entries in a row that lead to memory in a row
+ * @index: the first entry
+ * @count: number of entries
+ * @tce: the first entry's physical address and permission bits; all have the same
+ *       permissions
+ */
+struct tce_extent {
+	unsigned long index;
+	unsigned long count;
+	u64 tce;
+};
+
+/**
+ * tce_table_extent() - find what is set
+ * @cursor: where to look from; moved past what was found
+ * @extent: the result
+ *
+ * For people and tests. Takes no lock, so what others change meanwhile may be seen
+ * before or after.
+ *
+ * Context: Process, may sleep; reschedules. Never allocates.
+ * Return: whether there is anything more.
+ */
+bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
+
+/**
  * tce_table_idle() - levels that tce_table_trim() could take out
  * @table: the table
  *

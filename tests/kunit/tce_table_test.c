@@ -849,6 +849,84 @@ static void clear_over_holes(struct kunit *test)
 	table_gone(test, table);
 }
 
+/* Sets a run of entries that lead to memory in a row. */
+static void set_run(struct kunit *test, struct tce_table *table,
+		    const struct shape *shape, const struct tce_extent *run,
+		    enum dma_data_direction direction)
+{
+	unsigned long i;
+
+	for (i = 0; i < run->count; i++)
+		table_set(test, table, run->index + i,
+			  (run->tce & ~READ_WRITE) + (i << shape->page_shift),
+			  direction);
+}
+
+static void expect_extent(struct kunit *test, struct tce_cursor *cursor,
+			  const struct tce_extent *want)
+{
+	struct tce_extent got;
+
+	KUNIT_ASSERT_TRUE(test, tce_table_extent(cursor, &got));
+	KUNIT_EXPECT_EQ(test, got.index, want->index);
+	KUNIT_EXPECT_EQ(test, got.count, want->count);
+	KUNIT_EXPECT_EQ(test, got.tce, want->tce);
+	KUNIT_EXPECT_EQ(test, cursor->index, want->index + want->count);
+}
+
+static void extents_are_what_is_set(struct kunit *test)
+{
+	const struct shape *shape = test->param_value;
+	unsigned long leaf = span_of(shape, 1), last = shape->entries - 1;
+	struct tce_table *table = table_of(test, shape);
+	struct tce_cursor cursor = { .table = table, .end = shape->entries };
+	/* At the beginning; other permissions; memory somewhere else; the end. */
+	struct tce_extent runs[] = {
+		{ 0, 3, 100UL << shape->page_shift | READ_ONLY },
+		{ 3, 2, 103UL << shape->page_shift | READ_WRITE },
+		{ 5, 4, 200UL << shape->page_shift | READ_WRITE },
+		/* Through two leaves, if there are two. */
+		{ leaf - 2, 4, 300UL << shape->page_shift | READ_ONLY },
+		{ last, 1, 304UL << shape->page_shift | READ_ONLY },
+	};
+	struct tce_extent extent;
+	unsigned int i;
+
+	if (leaf > last) {
+		runs[3].index = leaf - 8;
+		KUNIT_ASSERT_LT(test, runs[3].index + runs[3].count, last);
+	}
+	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
+
+	for (i = 0; i < ARRAY_SIZE(runs); i++)
+		set_run(test, table, shape, &runs[i],
+			runs[i].tce & WRITE_ONLY ? DMA_BIDIRECTIONAL :
+						   DMA_TO_DEVICE);
+
+	cursor.index = 0;
+	for (i = 0; i < ARRAY_SIZE(runs); i++)
+		expect_extent(test, &cursor, &runs[i]);
+	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
+
+	/* From the middle of one to the middle of another. */
+	cursor.index = 1;
+	cursor.end = runs[3].index + 1;
+	runs[0].index++;
+	runs[0].count--;
+	runs[0].tce += BIT(shape->page_shift);
+	runs[3].count = 1;
+	for (i = 0; i < 4; i++)
+		expect_extent(test, &cursor, &runs[i]);
+	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
+
+	table_set(test, table, 0, 0, DMA_NONE);
+	cursor.index = 0;
+	cursor.end = 1;
+	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
+
+	table_gone(test, table);
+}
+
 /* Memory */
 
 static void figures_while_the_table_grows(struct kunit *test)
@@ -1267,6 +1345,7 @@ static struct kunit_case tce_table_cases[] = {
 	KUNIT_CASE_PARAM(store_and_clear, some_gen_params),
 	KUNIT_CASE_PARAM(prepare_nothing, some_gen_params),
 	KUNIT_CASE_PARAM(clear_over_holes, some_gen_params),
+	KUNIT_CASE_PARAM(extents_are_what_is_set, some_gen_params),
 	KUNIT_CASE_PARAM(figures_while_the_table_grows, some_gen_params),
 	KUNIT_CASE_PARAM(origin_with_one_owner, origin_gen_params),
 	KUNIT_CASE_PARAM(origin_with_owners, origin_gen_params),
