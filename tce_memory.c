@@ -126,6 +126,10 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	    check_add_overflow(ua, size - 1, &last))
 		return ERR_PTR(-EINVAL);
 
+	/* Or else the kernel would try to list the pages, and complain. */
+	if (size >> PAGE_SHIFT > totalram_pages())
+		return -ENOMEM;
+
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
 		return ERR_PTR(-ENOMEM);

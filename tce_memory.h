@@ -70,8 +70,9 @@ struct tce_pages *tce_memory_pages(struct tce_memory *memory);
  *
  * Context: Process, may sleep; takes its time, and needs no lock.
  * Return: the region; -EINVAL if misaligned, empty, beyond the address space or
- * overlapping another region; -ENOMEM for lack of memory or of RLIMIT_MEMLOCK;
- * -EFAULT or what pin_user_pages() says if the pages are not there.
+ * overlapping another region; -ENOMEM for lack of memory or of RLIMIT_MEMLOCK, or
+ * for more pages than the machine has; -EFAULT or what pin_user_pages() says if the
+ * pages are not there.
  */
 struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size);
 

@@ -56,6 +56,8 @@ static const struct refusal {
 	  .pages = 4 },
 	{ .what = "memory at the end of the address space", .error = -EFAULT,
 	  .base = TOP, .pages = 2, .ours = true },
+	{ .what = "more memory than the machine has", .error = -ENOMEM,
+	  .pages = 1 << 30, .ours = true },
 	{ .what = "memory that is not there", .error = -EFAULT,
 	  .base = NOTHING, .pages = 1 },
 	/* In-tree it answers with the number of pages before the hole. */
