@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How containers begin and end: the first call, processes that exit, are killed
- * or fork, groups that come and go, threads, and the module itself.
+ * How containers begin and end: the first call, processes that exit, are killed,
+ * fork, become another program or pass their container on, groups that come and
+ * go, threads, and the module itself.
  */
 
 #define _GNU_SOURCE
@@ -11,8 +12,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +33,12 @@
 #define STAGE		0x100000
 #define IOVA		0x200000
 #define HIGH		(WINDOW1_START + 0x200000)
+
+/* What takes so long to map that something can happen meanwhile. */
+#define LONG_SIZE	(128 << 20)
+#define LONG_ROUNDS	8
+/* How often the middle of it is waited for. */
+#define LONG_POLLS	100000
 
 #define THREADS		4
 #define ROUNDS		200
@@ -268,6 +278,263 @@ static void test_owner_gone(void)
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), -EPERM);
 	CHECK_EQ(state_locked(), 0);
 	vfio_close(&vfio);
+}
+
+/* File descriptors go to another process, as they do to a helper of QEMU's. */
+
+static void send_fds(int to, const int *fds, unsigned int count)
+{
+	char control[CMSG_SPACE(2 * sizeof(int))] = { 0 };
+	struct iovec byte = { "", 1 };
+	struct msghdr message = {
+		.msg_iov = &byte,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
+	};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(count * sizeof(int));
+	memcpy(CMSG_DATA(head), fds, count * sizeof(int));
+	CHECK_EQ(sendmsg(to, &message, 0), 1);
+}
+
+static void receive_fds(int from, int *fds, unsigned int count)
+{
+	char control[CMSG_SPACE(2 * sizeof(int))], byte;
+	struct iovec room = { &byte, 1 };
+	struct msghdr message = {
+		.msg_iov = &room,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+
+	if (recvmsg(from, &message, 0) != 1 || !CMSG_FIRSTHDR(&message) ||
+	    CMSG_FIRSTHDR(&message)->cmsg_len != CMSG_LEN(count * sizeof(int)))
+		tap_bail("no file descriptors came");
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), count * sizeof(int));
+}
+
+static int sockets[2];
+
+/* Forked before there was a container. */
+static void use_passed(void *data)
+{
+	struct vfio vfio = { .group = -1, .device = -1 };
+
+	(void)data;
+	receive_fds(sockets[1], &vfio.container, 1);
+	use_foreign(&vfio);
+	close(vfio.container);
+	CHECK_EQ(write(sockets[1], "", 1), 1);
+}
+
+static pid_t start_child(void (*run)(void *data))
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+		tap_bail("socketpair: %s", strerror(errno));
+
+	return tap_start(run, NULL);
+}
+
+static void end_child(pid_t pid)
+{
+	tap_finish(pid);
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
+static void test_passed(void)
+{
+	pid_t pid = start_child(use_passed);
+	struct state before;
+	struct vfio vfio;
+	char byte;
+
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	use(&vfio);
+	before = state_now();
+	send_fds(sockets[0], &vfio.container, 1);
+	CHECK_EQ(read(sockets[0], &byte, 1), 1);
+	end_child(pid);
+	CHECK_STATE(&before);
+	CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page, memory + page));
+	vfio_close(&vfio);
+}
+
+static void use_and_pass(void *data)
+{
+	struct vfio vfio;
+
+	(void)data;
+	vfio_open(&vfio);
+	use(&vfio);
+	send_fds(sockets[1], (int []){ vfio.container, vfio.group }, 2);
+}
+
+/* The address space goes before the container, with all mapped. */
+static void test_passed_and_gone(void)
+{
+	struct state before = state_now();
+	struct vfio vfio = { .device = -1 };
+	pid_t pid = start_child(use_and_pass);
+	int fds[2];
+
+	receive_fds(sockets[0], fds, 2);
+	end_child(pid);
+	vfio.container = fds[0];
+	vfio.group = fds[1];
+	CHECK(state_now().pinned >= before.pinned + PAGES);
+	CHECK_MAPPED(WINDOW1_START, PAGES);
+	use_foreign(&vfio);
+	vfio_close(&vfio);
+	CHECK_STATE(&before);
+}
+
+/* What another program may do with what it was left: the number of mistakes. */
+static int probe(int container)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	int answers[] = {
+		vfio_info(container, &info),
+		vfio_register(container, memory, page),
+		vfio_unregister(container, memory, PAGES * page),
+		vfio_map(container, IOVA, memory, page, MAP_BOTH),
+		vfio_unmap(container, IOVA, page),
+		vfio_create(container, 12, WINDOW0_SIZE, 2, NULL),
+		vfio_remove(container, 0),
+	};
+	int mistakes = state_locked() != 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(answers); i++)
+		mistakes += answers[i] != -EPERM;
+
+	return mistakes;
+}
+
+static void use_and_exec(void *data)
+{
+	char container[16];
+	struct vfio vfio;
+
+	(void)data;
+	vfio_open(&vfio);
+	use(&vfio);
+	fcntl(vfio.container, F_SETFD, 0);
+	fcntl(vfio.group, F_SETFD, 0);
+	snprintf(container, sizeof(container), "%d", vfio.container);
+	fflush(stdout);
+	execl("/proc/self/exe", "lifecycle", container, NULL);
+	tap_bail("exec: %s", strerror(errno));
+}
+
+static void use_and_exec_closed(void *data)
+{
+	struct vfio vfio;
+
+	(void)data;
+	vfio_open(&vfio);
+	use(&vfio);
+	execl("/proc/self/exe", "lifecycle", "-1", NULL);
+	tap_bail("exec: %s", strerror(errno));
+}
+
+static void test_exec(void)
+{
+	struct state before = state_now();
+
+	tap_child(use_and_exec, NULL);
+	CHECK_STATE(&before);
+	tap_child(use_and_exec_closed, NULL);
+	CHECK_STATE(&before);
+}
+
+/* Maps and unmaps for ever what takes its time. */
+static void *map_long(void *data)
+{
+	struct vfio *vfio = data;
+	unsigned char *area = vfio_memory(LONG_SIZE);
+	unsigned int i;
+
+	/* Many regions, so that there is much to count, too. */
+	for (i = 0; i < LONG_SIZE / (64 * page); i++)
+		CHECK_EQ(vfio_register(vfio->container, area + i * 64 * page,
+				       64 * page), 0);
+	for (;;) {
+		CHECK_EQ(vfio_map(vfio->container, 0, area, LONG_SIZE,
+				  MAP_BOTH), 0);
+		CHECK_EQ(vfio_unmap(vfio->container, 0, LONG_SIZE), 0);
+	}
+
+	return NULL;
+}
+
+/* When a part is mapped, somebody is at it. */
+static void wait_for_middle(void)
+{
+	__u64 pages = LONG_SIZE / SIZE_4K;
+	struct figures figures;
+	unsigned int i;
+
+	for (i = 0; i < LONG_POLLS; i++)
+		if (figures_read(0, &figures) && figures.mapped_pages &&
+		    figures.mapped_pages < pages)
+			return;
+	tap_bail("nothing is ever mapped by half");
+}
+
+static void map_and_exit(void *data)
+{
+	pthread_t thread;
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	if (pthread_create(&thread, NULL, map_long, &vfio))
+		tap_bail("pthread_create");
+	if (data) {
+		/* Until it is killed. */
+		pthread_join(thread, NULL);
+	}
+	wait_for_middle();
+	_exit(0);
+}
+
+static void test_exit_in_map(void)
+{
+	struct state before = state_now();
+	unsigned int i;
+
+	for (i = 0; i < LONG_ROUNDS; i++) {
+		tap_child(map_and_exit, NULL);
+		CHECK_STATE(&before);
+	}
+}
+
+static void test_killed_in_map(void)
+{
+	struct state before = state_now();
+	unsigned int i;
+	int status;
+	pid_t pid;
+
+	for (i = 0; i < LONG_ROUNDS; i++) {
+		fflush(stdout);
+		pid = fork();
+		if (pid < 0)
+			tap_bail("fork: %s", strerror(errno));
+		if (!pid)
+			map_and_exit(&pid);
+		wait_for_middle();
+		kill(pid, SIGKILL);
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK(WIFSIGNALED(status));
+		CHECK_STATE(&before);
+	}
 }
 
 static void test_container_closed_first(void)
@@ -576,10 +843,12 @@ static void test_module(void)
 	CHECK_STATE(&before);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	page = vfio_page_size();
 	memory = vfio_memory(PAGES * page);
+	if (argc == 2)
+		return atoi(argv[1]) < 0 ? 0 : probe(atoi(argv[1]));
 	state_watch();
 
 	tap_test("MAP_DMA and UNMAP_DMA need registered memory first",
@@ -599,6 +868,16 @@ int main(void)
 	tap_test("a child cannot use its parent's container", test_fork);
 	tap_test("a container belongs to its first user, alive or not",
 		 test_owner_gone);
+	tap_test("a container that was passed on is still its first user's",
+		 test_passed);
+	tap_test("a container outlives the address space that it belongs to",
+		 test_passed_and_gone);
+	tap_test("another program in the same process cannot use the container",
+		 test_exec);
+	tap_test_ours("a process that exits in the middle of a MAP_DMA leaves nothing behind",
+		      test_exit_in_map);
+	tap_test_ours("a process that is killed in the middle of a MAP_DMA leaves nothing behind",
+		      test_killed_in_map);
 	tap_test("a group keeps its container when that is closed",
 		 test_container_closed_first);
 	tap_test("a container whose only group left begins anew",

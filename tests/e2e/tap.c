@@ -202,9 +202,8 @@ bool tap_check_equal(long long got, long long want, const char *file, int line,
 	return false;
 }
 
-void tap_child(void (*run)(void *data), void *data)
+pid_t tap_start(void (*run)(void *data), void *data)
 {
-	int status;
 	pid_t pid;
 
 	fflush(stdout);
@@ -217,7 +216,20 @@ void tap_child(void (*run)(void *data), void *data)
 		fflush(stdout);
 		_exit(failed);
 	}
+
+	return pid;
+}
+
+void tap_finish(pid_t pid)
+{
+	int status;
+
 	if (waitpid(pid, &status, 0) != pid)
 		tap_bail("waitpid: %s", strerror(errno));
 	CHECK_EQ(status, 0);
+}
+
+void tap_child(void (*run)(void *data), void *data)
+{
+	tap_finish(tap_start(run, data));
 }

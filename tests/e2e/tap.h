@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdnoreturn.h>
+#include <sys/types.h>
 
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 #define __printf(format, args)						\
@@ -61,5 +62,9 @@ noreturn void tap_bail(const char *format, ...) __printf(1, 2);
  * fails with it.
  */
 void tap_child(void (*run)(void *data), void *data);
+
+/* The same in two steps. */
+pid_t tap_start(void (*run)(void *data), void *data);
+void tap_finish(pid_t pid);
 
 #endif /* E2E_TAP_H */
