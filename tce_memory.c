@@ -128,7 +128,7 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 
 	/* Or else the kernel would try to list the pages, and complain. */
 	if (size >> PAGE_SHIFT > totalram_pages())
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)

@@ -1,0 +1,1051 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A fuzzer for the ioctls of containers and groups. One thread is compared with a
+ * model, call by call: the answer, and now and then the charges, the tables (by
+ * debugfs) and what the device really reaches. Threads of which each has its own
+ * part of a container are, too. Threads that do anything to the same containers
+ * must get documented answers and leave nothing behind.
+ *
+ * From the environment: FUZZ_SECONDS for all of it (60), or FUZZ_ROUNDS for each
+ * part; FUZZ_SEED of the first round; FUZZ_PARTS, of "one", "own" and "chaos",
+ * separated by commas. What is found in one thread is found again with the seed
+ * that is shown, and FUZZ_ROUNDS=1 FUZZ_PARTS=one.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/sysinfo.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "grammar.h"
+#include "machine.h"
+#include "model.h"
+#include "observe.h"
+#include "perform.h"
+#include "random.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* Calls of a round, and between two comparisons. */
+#define ROUND		4000
+#define COMPARE		150
+/* Rounds in which the device is asked, one in so many: it takes a second. */
+#define DEVICE		20
+/* The same for what takes a grace period. */
+#define SETTLE		10
+
+#define THREADS		4
+/* Seconds in which some call returns, on the slowest machine. */
+#define PATIENCE	120
+
+/* Of the arena, for all threads; the rest is shared out. */
+#define SHARED		16
+#define OWN		((ARENA_PAGES - SHARED) / THREADS)
+
+/* The last calls, to be shown. */
+#define LOG		40
+
+static const struct share whole_arena = { 0, ARENA_PAGES };
+
+/**
+ * struct worker - a thread that makes calls
+ * @model: what it knows
+ * @scratch: for arguments
+ * @random: decides
+ * @grammar: what it may do
+ * @share: where it registers memory
+ * @log: its last calls
+ * @calls: number of its calls
+ * @refused: how many of them were
+ * @digest: of all calls and answers
+ * @found: something is wrong, and has been shown
+ */
+struct worker {
+	struct model model;
+	struct scratch scratch;
+	struct random random;
+	enum grammar grammar;
+	struct share share;
+	struct call log[LOG];
+	unsigned long calls;
+	unsigned long refused;
+	__u64 digest;
+	bool found;
+};
+
+static struct worker alone, threads[THREADS];
+static unsigned long seconds = 60, max_rounds;
+static __u64 first_seed, running_seed;
+static int group_fds[GROUPS];
+static unsigned int groups;
+static pthread_mutex_t show_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Findings */
+
+static void show_log(const struct worker *worker)
+{
+	unsigned long i = worker->calls > LOG ? worker->calls - LOG : 0;
+	char text[400];
+
+	tap_diag("the last calls:");
+	for (; i < worker->calls; i++) {
+		grammar_describe(&worker->log[i % LOG], text, sizeof(text));
+		tap_diag("  %s", text);
+	}
+}
+
+static __attribute__((__format__(__printf__, 2, 3)))
+void finding(struct worker *worker, const char *format, ...)
+{
+	char text[400];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+
+	pthread_mutex_lock(&show_lock);
+	tap_diag("FOUND after %lu calls of the round: %s", worker->calls, text);
+	show_log(worker);
+	pthread_mutex_unlock(&show_lock);
+	worker->found = true;
+}
+
+/* A call that does not return is shown as the last one of its thread. */
+static void *watch(void *unused)
+{
+	unsigned long before;
+	unsigned int i;
+
+	do {
+		before = performed();
+		sleep(PATIENCE);
+	} while (performed() != before);
+
+	tap_diag("FOUND: a call that does not return. FUZZ_SEED=%#llx",
+		 running_seed);
+	show_log(&alone);
+	for (i = 0; i < THREADS; i++)
+		show_log(&threads[i]);
+	tap_bail("no call has returned for %d s", PATIENCE);
+
+	return unused;
+}
+
+static const char *error_name(int ret)
+{
+	const char *name = ret < 0 ? strerrorname_np(-ret) : NULL;
+
+	return name ?: ret ? "a number" : "0";
+}
+
+/* Calls, compared with the model */
+
+static void add_digest(struct worker *worker, const struct call *call)
+{
+	const unsigned char *bytes = (const unsigned char *)&call->args;
+	__u64 digest = worker->digest;
+	size_t i;
+
+	for (i = 0; i < sizeof(call->args); i++)
+		digest = (digest ^ bytes[i]) * 0x100000001b3ULL;
+	digest = (digest ^ call->op) * 0x100000001b3ULL;
+	digest = (digest ^ (unsigned int)call->got) * 0x100000001b3ULL;
+	worker->digest = digest;
+}
+
+/* A call that is refused does not touch its arguments. */
+static bool args_right(const struct call *call, const union args *after)
+{
+	if (call->op == OP_GET_INFO && call->want)
+		return true;
+
+	return !memcmp(after, &call->got_args, call->readable);
+}
+
+static void new_windows(struct worker *worker, unsigned int number)
+{
+	struct container *container = &worker->model.containers[number];
+	unsigned int i;
+
+	for (i = 0; i < WINDOWS; i++)
+		if (container->windows[i].present &&
+		    container->windows[i].directory < 0)
+			grammar_spots(&worker->random, &container->windows[i]);
+	observe_new_windows(container);
+}
+
+static void step(struct worker *worker, struct call *call)
+{
+	struct call *log = &worker->log[worker->calls++ % LOG];
+	union args after;
+
+	model_call(&worker->model, call);
+	*log = *call;
+	perform(&worker->model, &worker->scratch, call, &after);
+	model_done(&worker->model, call, observe_pages);
+	*log = *call;
+	worker->refused += call->got < 0;
+	add_digest(worker, call);
+
+	if (call->got != call->want)
+		finding(worker, "the answer is %s, expected %s",
+			error_name(call->got), error_name(call->want));
+	else if (!args_right(call, &after))
+		finding(worker, "the argument is not what it should be afterwards");
+	if (worker->model.created && !worker->found)
+		new_windows(worker, call->container);
+}
+
+/* A call that the grammar does not make, but the round's beginning or end. */
+static void do_step(struct worker *worker, enum operation op,
+		    unsigned int container, unsigned int group,
+		    unsigned long value, size_t readable)
+{
+	struct call call = {
+		.op = op,
+		.container = container,
+		.group = group,
+		.value = value,
+		.readable = readable,
+		.room = UNLIMITED,
+	};
+
+	step(worker, &call);
+}
+
+static void step_args(struct worker *worker, enum operation op,
+		      unsigned int container, const void *args, size_t size)
+{
+	struct call call = {
+		.op = op,
+		.container = container,
+		.readable = size,
+		.room = UNLIMITED,
+	};
+
+	memcpy(&call.args, args, size);
+	step(worker, &call);
+}
+
+static void step_unmap(struct worker *worker, unsigned int container,
+		       const struct window *window)
+{
+	struct vfio_iommu_type1_dma_unmap args = {
+		.argsz = sizeof(args),
+		.iova = window->start,
+		.size = window->entries << window->page_shift,
+	};
+
+	step_args(worker, OP_UNMAP, container, &args, sizeof(args));
+}
+
+static void step_memory(struct worker *worker, enum operation op,
+			unsigned int container, unsigned int first,
+			unsigned int pages)
+{
+	struct vfio_iommu_spapr_register_memory args = {
+		.argsz = sizeof(args),
+		.vaddr = ARENA + first * machine.page,
+		.size = pages * machine.page,
+	};
+
+	step_args(worker, op, container, &args, sizeof(args));
+}
+
+static void step_create(struct worker *worker, unsigned int container,
+			unsigned int page_shift, __u64 size, unsigned int levels)
+{
+	struct vfio_iommu_spapr_tce_create args = {
+		.argsz = sizeof(args),
+		.page_shift = page_shift,
+		.window_size = size,
+		.levels = levels,
+	};
+
+	step_args(worker, OP_CREATE, container, &args, sizeof(args));
+}
+
+static void step_remove(struct worker *worker, unsigned int container,
+			__u64 start)
+{
+	struct vfio_iommu_spapr_tce_remove args = {
+		.argsz = sizeof(args),
+		.start_addr = start,
+	};
+
+	step_args(worker, OP_REMOVE, container, &args, sizeof(args));
+}
+
+/* Comparisons */
+
+static void compare(struct worker *worker)
+{
+	__u64 locked = state_locked();
+	unsigned int i, j;
+	char why[200];
+
+	if (locked != worker->model.locked) {
+		finding(worker, "%llu kernel pages are charged, expected %llu",
+			locked, worker->model.locked);
+		return;
+	}
+	for (i = 0; i < CONTAINERS; i++) {
+		for (j = 0; j < WINDOWS; j++) {
+			const struct window *window =
+				&worker->model.containers[i].windows[j];
+
+			if (!window->present ||
+			    observe_window(&window, 1, why, sizeof(why)))
+				continue;
+			finding(worker, "container %u: %s", i, why);
+			return;
+		}
+	}
+}
+
+/* An entry that the device may be asked about. */
+struct target {
+	__u64 iova;
+	unsigned char *memory;
+	const struct entry *entry;
+};
+
+/* The page is still the one that was registered, and can be written. */
+static bool entry_usable(const struct entry *entry)
+{
+	unsigned int page = (entry->ua - ARENA) / machine.page;
+	__u64 pfn;
+
+	if (arena[page] != PAGE_NORMAL)
+		return false;
+	observe_pages(page, 1, &pfn);
+
+	return entry->tce / machine.page == pfn;
+}
+
+/* Some entry of a container with all of these permissions, and with no other. */
+static bool pick_target(struct worker *worker,
+			const struct container *container, unsigned int perm,
+			unsigned int not_perm, struct target *target)
+{
+	unsigned int seen = 0, i, j, k;
+	const struct chunk *chunk;
+
+	for (i = 0; i < WINDOWS; i++) {
+		const struct window *window = &container->windows[i];
+
+		for (j = 0; window->present && j < CHUNK_HASH; j++)
+			for (chunk = window->chunks[j]; chunk; chunk = chunk->next)
+				for (k = 0; k < CHUNK_ENTRIES; k++) {
+					const struct entry *entry =
+						&chunk->entries[k];
+
+					if ((entry->tce & perm) != perm ||
+					    (entry->tce & not_perm) ||
+					    !random_one_in(&worker->random,
+							   ++seen) ||
+					    !entry_usable(entry))
+						continue;
+					*target = (struct target) {
+						.iova = window->start +
+							((chunk->base + k) <<
+							 window->page_shift),
+						.memory = (void *)entry->ua,
+						.entry = entry,
+					};
+				}
+	}
+
+	return target->entry;
+}
+
+/* What was mapped once in a window, and is not any more. */
+static bool pick_gone(const struct container *container, struct target *target)
+{
+	unsigned int i;
+
+	for (i = 0; i < WINDOWS; i++) {
+		const struct window *window = &container->windows[i];
+
+		if (!window->present || !window->gone.tce ||
+		    window_entry(window, window->gone_index) ||
+		    !entry_usable(&window->gone))
+			continue;
+		*target = (struct target) {
+			.iova = window->start +
+				(window->gone_index << window->page_shift),
+			.memory = (void *)window->gone.ua,
+			.entry = &window->gone,
+		};
+		return true;
+	}
+
+	return false;
+}
+
+/*
+ * The device's buffer can only be seen by a page that it may write: so that one
+ * comes first.
+ */
+static void ask(struct worker *worker, struct vfio *device,
+		const struct container *container)
+{
+	struct target out = { 0 }, in = { 0 }, locked = { 0 }, gone = { 0 };
+	unsigned int seed = edu_seed(), other = edu_seed();
+
+	if (!pick_target(worker, container, 3, 0, &out) ||
+	    !pick_target(worker, container, 1, 0, &in))
+		return;
+
+	edu_fill(in.memory, seed);
+	edu_read(device, in.iova);
+	edu_fill(out.memory, other);
+	edu_write(device, out.iova);
+	if (!edu_filled(out.memory, seed)) {
+		finding(worker, "the device does not get data from %#llx to %#llx",
+			in.iova, out.iova);
+		return;
+	}
+
+	if (pick_target(worker, container, 1, 2, &locked)) {
+		edu_fill(locked.memory, other);
+		edu_write(device, locked.iova);
+		if (!edu_filled(locked.memory, other))
+			finding(worker, "the device writes at %#llx, it may read",
+				locked.iova);
+	}
+
+	if (!pick_gone(container, &gone))
+		return;
+	other = edu_seed();
+	edu_fill(gone.memory, other);
+	edu_write(device, gone.iova);
+	if (!edu_filled(gone.memory, other))
+		finding(worker, "the device writes at %#llx, not mapped",
+			gone.iova);
+	edu_read(device, gone.iova);
+	edu_write(device, out.iova);
+	if (edu_filled(out.memory, other))
+		finding(worker, "the device reads at %#llx, not mapped",
+			gone.iova);
+}
+
+static void ask_device(struct worker *worker)
+{
+	unsigned int group = random_below(&worker->random, groups);
+	int number = worker->model.group_in[group];
+	const struct container *container;
+	struct vfio device = {
+		.number = group,
+		.container = -1,
+		.group = group_fds[group],
+		.device = -1,
+	};
+
+	if (number < 0)
+		return;
+	container = &worker->model.containers[number];
+	if (!container->version)
+		return;
+	vfio_start_device(&device);
+	ask(worker, &device, container);
+	device.group = -1;
+	vfio_detach(&device);
+}
+
+/* Rounds */
+
+static __u64 round_seed(unsigned long round)
+{
+	struct random random = { .state = first_seed + round };
+
+	return round ? random_next(&random) : first_seed;
+}
+
+static void begin(struct worker *worker, __u64 seed)
+{
+	unsigned int i;
+
+	worker->random.state = seed;
+	worker->calls = 0;
+	worker->digest = 0;
+	worker->found = false;
+	model_init(&worker->model);
+	for (i = 0; i < groups; i++)
+		worker->model.group_fds[i] = group_fds[i];
+	for (i = groups; i < GROUPS; i++)
+		worker->model.group_fds[i] = group_fds[0];
+	for (i = 0; i < ARENA_PAGES; i++) {
+		struct call call = { .op = OP_ARENA, .value = i };
+		union args after;
+
+		if (arena[i] != PAGE_NORMAL)
+			perform(&worker->model, &worker->scratch, &call, &after);
+		arena[i] = PAGE_NORMAL;
+	}
+}
+
+static void open_container(struct worker *worker, unsigned int container,
+			   unsigned int group, unsigned long version)
+{
+	do_step(worker, OP_OPEN, container, 0, 0, 0);
+	do_step(worker, OP_SET_CONTAINER, container, group,
+		worker->model.containers[container].fd, sizeof(int));
+	do_step(worker, OP_SET_IOMMU, container, 0, version, 0);
+}
+
+/* Gives back one thing after the other. */
+static void give_back(struct worker *worker, unsigned int number)
+{
+	struct container *container = &worker->model.containers[number];
+	unsigned int i;
+
+	if (container->fd < 0 || !container->version)
+		return;
+	for (i = 0; i < WINDOWS && !worker->found; i++)
+		if (container->windows[i].present && container->enabled)
+			step_unmap(worker, number, &container->windows[i]);
+	for (i = 0; i < ARENA_PAGES && !worker->found; i++)
+		if (container->regions[i].pages)
+			step_memory(worker, OP_UNREGISTER, number, i,
+				    container->regions[i].pages);
+	if (container->version == 1)
+		do_step(worker, OP_DISABLE, number, 0, 0, 0);
+	for (i = 0; i < WINDOWS && !worker->found; i++)
+		if (container->version == 2 && container->windows[i].present)
+			step_remove(worker, number, container->windows[i].start);
+}
+
+/* Whatever was found: nothing stays open for the next round. */
+static void end(struct worker *worker)
+{
+	struct model *model = &worker->model;
+	unsigned int i;
+
+	if (!worker->found && random_below(&worker->random, 3))
+		for (i = 0; i < CONTAINERS; i++)
+			give_back(worker, i);
+	for (i = 0; i < CONTAINERS; i++)
+		if (model->containers[i].fd >= 0)
+			do_step(worker, OP_CLOSE, i, 0, 0, 0);
+	for (i = 0; i < GROUPS; i++)
+		if (model->group_in[i] >= 0)
+			do_step(worker, OP_UNSET_CONTAINER,
+				model->group_in[i], i, 0, 0);
+	if (!worker->found)
+		compare(worker);
+	model_free(model);
+}
+
+static void round_alone(struct worker *worker, __u64 seed)
+{
+	unsigned int device, i;
+	struct call call;
+
+	begin(worker, seed);
+	open_container(worker, 0, 0, random_one_in(&worker->random, 5) ?
+		       VFIO_SPAPR_TCE_IOMMU : VFIO_SPAPR_TCE_v2_IOMMU);
+	if (groups > 1 && random_one_in(&worker->random, 2))
+		open_container(worker, 1, 1, VFIO_SPAPR_TCE_v2_IOMMU);
+	device = random_one_in(&worker->random, DEVICE) ?
+		 random_below(&worker->random, ROUND) : ROUND;
+	for (i = 0; i < ROUND && !worker->found; i++) {
+		grammar_call(&worker->random, &worker->model, GRAMMAR_ALL,
+			     &whole_arena, &call);
+		if (groups < 2)
+			call.group = 0;
+		step(worker, &call);
+		if (!worker->found && random_one_in(&worker->random, COMPARE))
+			compare(worker);
+		if (!worker->found && i == device)
+			ask_device(worker);
+	}
+	end(worker);
+}
+
+/* Threads that have ranges of their own */
+
+/* What others register may or may not be there. */
+static bool others_memory(const struct worker *worker, const struct call *call)
+{
+	__u64 vaddr, size, first, last;
+
+	switch (call->op) {
+	case OP_MAP:
+		vaddr = call->args.map.vaddr;
+		size = call->args.map.size;
+		break;
+	case OP_REGISTER:
+	case OP_UNREGISTER:
+		vaddr = call->args.memory.vaddr;
+		size = call->args.memory.size;
+		break;
+	default:
+		return false;
+	}
+	/* More than the arena is refused whatever others do. */
+	if (vaddr < ARENA || vaddr - ARENA >= ARENA_PAGES * machine.page ||
+	    !size || size > ARENA_PAGES * machine.page - (vaddr - ARENA))
+		return false;
+	first = (vaddr - ARENA) / machine.page;
+	last = (vaddr - ARENA + size - 1) / machine.page;
+	if (last < SHARED)
+		return call->op != OP_MAP;
+
+	return first < worker->share.first ||
+	       last >= worker->share.first + worker->share.pages;
+}
+
+/* What would be done where others are. */
+static bool others_range(struct worker *worker, const struct call *call)
+{
+	struct call dry = *call;
+
+	if (grammar_confined(&worker->model, call))
+		return false;
+	worker->model.dry = true;
+	model_call(&worker->model, &dry);
+	worker->model.dry = false;
+
+	return !dry.want;
+}
+
+static void *run_own(void *data)
+{
+	struct worker *worker = data;
+	struct call call;
+	unsigned int i;
+
+	for (i = 0; i < ROUND && !worker->found; i++) {
+		do {
+			grammar_call(&worker->random, &worker->model,
+				     GRAMMAR_OWN, &worker->share, &call);
+		} while (others_memory(worker, &call) ||
+			 others_range(worker, &call));
+		step(worker, &call);
+	}
+
+	return NULL;
+}
+
+/* Each thread's spots lie beside those of the others, in the same leaves. */
+static void own_spots(struct window *window, unsigned int thread)
+{
+	__u64 length = 40 * (machine.page >> window->page_shift ?: 1);
+	unsigned int i;
+
+	for (i = 0; i < SPOTS; i++) {
+		__u64 base = window->entries / SPOTS * i + 412;
+
+		if (!i)
+			base = 0;
+		else if (i == 1)
+			base = window->entries - THREADS * length;
+		window->spots[i].base = base + thread * length;
+		window->spots[i].length = length;
+	}
+}
+
+static void start_threads(void *(*run)(void *data))
+{
+	pthread_t ids[THREADS];
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < THREADS; i++) {
+		ret = pthread_create(&ids[i], NULL, run, &threads[i]);
+		if (ret)
+			tap_bail("pthread_create: %s", strerror(ret));
+	}
+	for (i = 0; i < THREADS; i++)
+		pthread_join(ids[i], NULL);
+}
+
+static void compare_own(struct worker *worker)
+{
+	__u64 want = worker->model.locked, locked = state_locked();
+	const struct window *views[THREADS];
+	unsigned int i, j;
+	char why[200];
+
+	for (i = 0; i < THREADS; i++)
+		want += threads[i].model.locked - worker->model.locked;
+	if (locked != want)
+		finding(worker, "%llu kernel pages are charged, expected %llu",
+			locked, want);
+	for (i = 0; i < WINDOWS; i++) {
+		for (j = 0; j < THREADS; j++)
+			views[j] = &threads[j].model.containers[0].windows[i];
+		if (!observe_window(views, THREADS, why, sizeof(why)))
+			finding(worker, "%s", why);
+	}
+}
+
+static void round_own(struct worker *worker, __u64 seed)
+{
+	unsigned int i, j;
+
+	begin(worker, seed);
+	open_container(worker, 0, 0, VFIO_SPAPR_TCE_v2_IOMMU);
+	if (groups > 1)
+		do_step(worker, OP_SET_CONTAINER, 0, 1,
+			worker->model.containers[0].fd, sizeof(int));
+	step_remove(worker, 0, 0);
+	step_create(worker, 0, 12, BIT_ULL(40),
+		    2 + random_below(&worker->random, 4));
+	step_create(worker, 0, machine.page_shift, BIT_ULL(44),
+		    2 + random_below(&worker->random, 3));
+	for (i = 0; i < SHARED; i += 4)
+		step_memory(worker, OP_REGISTER, 0, i, 4);
+
+	for (i = 0; i < THREADS; i++) {
+		struct container *container = &threads[i].model.containers[0];
+
+		threads[i].model = worker->model;
+		threads[i].random.state = random_next(&worker->random);
+		threads[i].share.first = SHARED + i * OWN;
+		threads[i].share.pages = OWN;
+		threads[i].calls = 0;
+		threads[i].found = worker->found;
+		for (j = 0; j < WINDOWS; j++)
+			own_spots(&container->windows[j], i);
+	}
+	start_threads(run_own);
+	for (i = 0; i < THREADS; i++)
+		worker->found |= threads[i].found;
+	if (!worker->found)
+		compare_own(worker);
+
+	/* The threads' models say what each of them has still to give back. */
+	for (i = 0; i < THREADS && !worker->found; i++) {
+		const struct container *container =
+			&threads[i].model.containers[0];
+
+		for (j = 0; j < WINDOWS; j++) {
+			struct window window = container->windows[j];
+			unsigned int k;
+
+			for (k = 0; k < SPOTS; k++) {
+				struct vfio_iommu_type1_dma_unmap args = {
+					.argsz = sizeof(args),
+					.iova = window.start +
+						(window.spots[k].base <<
+						 window.page_shift),
+					.size = window.spots[k].length <<
+						window.page_shift,
+				};
+
+				step_args(&threads[i], OP_UNMAP, 0, &args,
+					  sizeof(args));
+			}
+		}
+		for (j = SHARED; j < ARENA_PAGES; j++)
+			if (container->regions[j].pages)
+				step_memory(&threads[i], OP_UNREGISTER, 0, j,
+					    container->regions[j].pages);
+		worker->found |= threads[i].found;
+	}
+	for (i = 0; i < THREADS; i++) {
+		worker->calls += threads[i].calls;
+		model_free(&threads[i].model);
+	}
+	end(worker);
+}
+
+/* Threads that do anything */
+
+static void *run_chaos(void *data)
+{
+	struct worker *worker = data;
+	struct call call, *log;
+	union args after;
+	unsigned int i;
+
+	for (i = 0; i < ROUND && !worker->found; i++) {
+		grammar_call(&worker->random, &worker->model, GRAMMAR_CHAOS,
+			     &whole_arena, &call);
+		if (groups < 2)
+			call.group = 0;
+		log = &worker->log[worker->calls++ % LOG];
+		*log = call;
+		perform(&worker->model, &worker->scratch, &call, &after);
+		*log = call;
+		worker->refused += call.got < 0;
+		if (!grammar_documented(&call))
+			finding(worker, "the answer is %s, never documented",
+				error_name(call.got));
+	}
+
+	return NULL;
+}
+
+/* What the containers may look like; nobody knows. */
+static void imagine(struct worker *worker)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < 2; i++) {
+		struct container *container = &worker->model.containers[i];
+
+		container->version = 2;
+		for (j = 0; j < WINDOWS; j++) {
+			struct window *window = &container->windows[j];
+
+			*window = (struct window) {
+				.present = true,
+				.start = j ? WINDOW1_START : 0,
+				.page_shift = random_one_in(&worker->random, 2) ?
+					      12 : 16,
+				.entries = BIT_ULL(19),
+			};
+			grammar_spots(&worker->random, window);
+		}
+		for (j = 0; j < ARENA_PAGES; j += 4) {
+			container->regions[j].pages = 4;
+			container->regions[j].first = j;
+		}
+	}
+}
+
+/* In the end everything can be given back, and then nothing is left. */
+static void chaos_ends(struct worker *worker)
+{
+	unsigned int i, first, pages;
+	int ret;
+
+	for (i = 0; i < 2; i++) {
+		int fd = worker->model.containers[i].fd;
+
+		vfio_remove(fd, 0);
+		vfio_remove(fd, WINDOW1_START);
+		vfio_ioctl(fd, VFIO_IOMMU_DISABLE, NULL);
+	}
+	for (i = 0; i < 2; i++) {
+		int fd = worker->model.containers[i].fd;
+
+		for (first = 0; first < ARENA_PAGES; first++)
+			for (pages = 1; pages <= ARENA_PAGES - first; pages++) {
+				ret = vfio_unregister(fd, (void *)(ARENA + first * machine.page),
+						      pages * machine.page);
+				if (ret != -EBUSY)
+					continue;
+				finding(worker, "%u pages from %u are counted, nothing is mapped",
+					pages, first);
+			}
+		for (first = 0; first < 2; first++)
+			vfio_remove(fd, first * WINDOW1_START);
+	}
+	/* The default window of a container that is there, and nothing else. */
+	for (i = 0; i < groups; i++)
+		vfio_ioctl(group_fds[i], VFIO_GROUP_UNSET_CONTAINER, NULL);
+	for (i = 0; i < 2; i++)
+		close(worker->model.containers[i].fd);
+	if (state_locked())
+		finding(worker, "%llu kernel pages stay charged", state_locked());
+}
+
+static void round_chaos(struct worker *worker, __u64 seed)
+{
+	unsigned int i;
+
+	begin(worker, seed);
+	for (i = 0; i < 2; i++)
+		worker->model.containers[i].fd = vfio_open_container();
+	imagine(worker);
+	for (i = 0; i < THREADS; i++) {
+		threads[i].model = worker->model;
+		threads[i].random.state = random_next(&worker->random);
+		threads[i].calls = 0;
+		threads[i].found = false;
+	}
+	start_threads(run_chaos);
+	for (i = 0; i < THREADS; i++) {
+		worker->found |= threads[i].found;
+		worker->calls += threads[i].calls;
+	}
+	chaos_ends(worker);
+}
+
+/* Tests */
+
+static unsigned long now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+
+	return ts.tv_sec;
+}
+
+static unsigned long total_refused(void)
+{
+	unsigned long refused = alone.refused;
+	unsigned int i;
+
+	for (i = 0; i < THREADS; i++)
+		refused += threads[i].refused;
+
+	return refused;
+}
+
+/* Rounds until the time is over, @percent of all. */
+static void run_rounds(void (*run)(struct worker *worker, __u64 seed),
+		       unsigned int percent)
+{
+	unsigned long until = now() + (seconds * percent + 99) / 100, round;
+	unsigned long before = performed(), refused = total_refused();
+	struct state clean = state_now();
+	__u64 seed = first_seed;
+
+	for (round = 0; max_rounds ? round < max_rounds : now() < until;
+	     round++) {
+		seed = round_seed(round);
+		running_seed = seed;
+		run(&alone, seed);
+		if (alone.found)
+			break;
+		if (round % SETTLE == SETTLE - 1 && !CHECK_STATE(&clean))
+			break;
+	}
+	CHECK(!alone.found);
+	CHECK_STATE(&clean);
+	tap_diag("seed %#llx: %lu rounds, %lu ioctls, %lu of them refused",
+		 first_seed, round, performed() - before,
+		 total_refused() - refused);
+	if (round < max_rounds || (!max_rounds && now() < until))
+		tap_diag("the round that found something: FUZZ_SEED=%#llx",
+			 seed);
+}
+
+static void test_alone(void)
+{
+	run_rounds(round_alone, 60);
+}
+
+static void test_replay(void)
+{
+	__u64 digest, seed = round_seed(1);
+
+	round_alone(&alone, seed);
+	digest = alone.digest;
+	CHECK(!alone.found);
+	round_alone(&alone, seed);
+	CHECK(alone.digest == digest);
+	round_alone(&alone, seed + 1);
+	CHECK(alone.digest != digest);
+}
+
+static void test_own(void)
+{
+	run_rounds(round_own, 20);
+}
+
+static void test_chaos(void)
+{
+	run_rounds(round_chaos, 20);
+}
+
+static void know_machine(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	struct sysinfo system;
+	struct vfio vfio;
+	int ret;
+
+	machine.page = vfio_page_size();
+	machine.page_shift = vfio_page_shift();
+	sysinfo(&system);
+	machine.memory_pages = (__u64)system.totalram * system.mem_unit /
+			       machine.page;
+
+	vfio_open(&vfio);
+	ret = vfio_info(vfio.container, &info);
+	if (ret)
+		tap_bail("GET_INFO: %s", strerror(-ret));
+	machine.dma32_size = info.dma32_window_size;
+	machine.page_sizes = info.ddw.pgsizes;
+	machine.windows = info.ddw.max_dynamic_windows_supported;
+	machine.levels = info.ddw.levels;
+	machine.eeh = vfio_ioctl(vfio.container, VFIO_CHECK_EXTENSION,
+				 (void *)VFIO_EEH) > 0;
+	vfio_close(&vfio);
+
+	while (groups < GROUPS && vfio_have_device(groups)) {
+		group_fds[groups] = vfio_open_group(groups);
+		if (group_fds[groups] < 0)
+			tap_bail("group: %s", strerror(-group_fds[groups]));
+		groups++;
+	}
+}
+
+static bool wanted(const char *part)
+{
+	const char *parts = getenv("FUZZ_PARTS");
+
+	return !parts || strstr(parts, part);
+}
+
+static void setup(void)
+{
+	const char *text;
+	pthread_t id;
+	unsigned int i;
+
+	know_machine();
+	if (mmap((void *)ARENA, ARENA_PAGES * machine.page,
+		 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS |
+		 MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0) != (void *)ARENA)
+		tap_bail("the arena: %s", strerror(errno));
+	observe_init();
+	scratch_init(&alone.scratch);
+	for (i = 0; i < THREADS; i++)
+		scratch_init(&threads[i].scratch);
+
+	text = getenv("FUZZ_SECONDS");
+	if (text)
+		seconds = strtoul(text, NULL, 0);
+	text = getenv("FUZZ_ROUNDS");
+	if (text)
+		max_rounds = strtoul(text, NULL, 0);
+	text = getenv("FUZZ_SEED");
+	if (text)
+		first_seed = strtoull(text, NULL, 0);
+	else if (getrandom(&first_seed, sizeof(first_seed), 0) < 0)
+		tap_bail("getrandom: %s", strerror(errno));
+	if (pthread_create(&id, NULL, watch, NULL))
+		tap_bail("pthread_create");
+}
+
+int main(void)
+{
+	if (machine_is_pseries())
+		tap_bail("the model is one of PowerNV");
+	setup();
+	state_watch();
+
+	if (wanted("one"))
+		tap_test("one thread: answers, table, charges and device are as the model says",
+			 test_alone);
+	if (wanted("replay") || !getenv("FUZZ_PARTS"))
+		tap_test("the same seed makes the same calls", test_replay);
+	if (wanted("own"))
+		tap_test("threads on ranges of their own: the same",
+			 test_own);
+	if (wanted("chaos"))
+		tap_test("threads that do anything get documented answers and leave nothing behind",
+			 test_chaos);
+
+	return tap_main();
+}

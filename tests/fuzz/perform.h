@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Calls, made for real.
+ */
+#ifndef FUZZ_PERFORM_H
+#define FUZZ_PERFORM_H
+
+#include "model.h"
+
+/**
+ * struct scratch - where a thread's arguments are
+ * @pages: a page that can be read and written, and one that cannot
+ * @writable: another page
+ * @read_only: the same page, but it can only be read
+ */
+struct scratch {
+	unsigned char *pages;
+	unsigned char *writable;
+	unsigned char *read_only;
+};
+
+void scratch_init(struct scratch *scratch);
+
+/* Makes the call; sets call->got and what became of the argument, @after. */
+void perform(struct model *model, struct scratch *scratch, struct call *call,
+	     union args *after);
+
+/* Ioctls that were made so far, by all threads. */
+unsigned long performed(void);
+
+#endif /* FUZZ_PERFORM_H */
