@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A device goes while a container has its group and pages are mapped: unbound from
+ * its driver, removed in sysfs, pulled out of its slot. The last is done by QEMU's
+ * monitor, which the machine has at its own virtio port "monitor"; the devices are
+ * "edu0" and "edu1" there, in the hotplug slots "d0" and "d1".
+ *
+ * A PowerNV kernel does not serve the buttons of such slots (it turns the PCIe port
+ * drivers off), so the slot is switched off here. For the kernel that is a device
+ * that is gone without a word; it is told afterwards.
+ */
+
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define DEVICES		"/sys/bus/pci/devices"
+#define VFIO_PCI	"/sys/bus/pci/drivers/vfio-pci"
+#define PORTS		"/sys/class/virtio-ports"
+
+#define PAGES		16
+#define STAGE		0x100000
+#define IOVA		0x200000
+#define HIGH		(WINDOW1_START + 0x200000)
+
+/* A minute, for what does not come at all. */
+#define POLLS		6000
+#define POLL_US		10000
+
+static unsigned char *memory;
+static size_t page;
+static int monitor_fd = -1;
+
+static const char *address(unsigned int number)
+{
+	return getenv(number ? "VFIO_DEVICE2" : "VFIO_DEVICE");
+}
+
+static void write_line(const char *path, const char *line)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, line, strlen(line)) < 0)
+		tap_bail("writing \"%s\" to %s: %s", line, path,
+			 strerror(errno));
+	close(fd);
+}
+
+static bool wait_until(const char *path, bool there)
+{
+	unsigned int i;
+
+	for (i = 0; i < POLLS; i++) {
+		if (!access(path, F_OK) == there)
+			return true;
+		usleep(POLL_US);
+	}
+
+	return false;
+}
+
+static bool wait_device(unsigned int number, bool there)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DEVICES "/%s", address(number));
+
+	return wait_until(path, there);
+}
+
+/* The driver lets go of a device as soon as it is asked to, before it waits. */
+static bool wait_driver(unsigned int number, bool there)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), VFIO_PCI "/%s", address(number));
+
+	return wait_until(path, there);
+}
+
+static void bind(unsigned int number)
+{
+	char path[PATH_MAX];
+
+	if (!wait_device(number, true))
+		tap_bail("%s does not come back", address(number));
+	snprintf(path, sizeof(path), DEVICES "/%s/driver_override",
+		 address(number));
+	write_line(path, "vfio-pci");
+	write_line("/sys/bus/pci/drivers_probe", address(number));
+	if (!wait_driver(number, true))
+		tap_bail("vfio-pci does not take %s", address(number));
+}
+
+/* The ways in which a device goes, all by another process than the container's. */
+
+static void go_unbind(void *data)
+{
+	unsigned int *number = data;
+
+	write_line(VFIO_PCI "/unbind", address(*number));
+}
+
+static void go_remove(void *data)
+{
+	unsigned int *number = data;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), DEVICES "/%s/remove", address(*number));
+	write_line(path, "1");
+}
+
+/* One command in QMP, and its answer. */
+static bool monitor_do(const char *command)
+{
+	static char text[4096];
+	size_t length = 0;
+	ssize_t got;
+
+	if (write(monitor_fd, command, strlen(command)) < 0)
+		tap_bail("the monitor: %s", strerror(errno));
+	/* Events come in between. */
+	do {
+		got = read(monitor_fd, text + length,
+			   sizeof(text) - 1 - length);
+		if (got < 0)
+			tap_bail("the monitor: %s", strerror(errno));
+		length += got;
+		text[length] = '\0';
+	} while (!strstr(text, "\"return\"") && !strstr(text, "\"error\"") &&
+		 length < sizeof(text) - 1);
+	if (strstr(text, "\"return\""))
+		return true;
+	tap_diag("%s: %s", command, text);
+
+	return false;
+}
+
+/* The configuration space of a device, or of the port that it is behind. */
+static int open_config(unsigned int number, bool port)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), DEVICES "/%s", address(number));
+	if (!realpath(path, target))
+		tap_bail("%s: %s", path, strerror(errno));
+	if (port)
+		*strrchr(target, '/') = '\0';
+	strcat(target, "/config");
+	fd = open(target, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		tap_bail("%s: %s", target, strerror(errno));
+
+	return fd;
+}
+
+static __u16 config_read(int fd, off_t offset)
+{
+	__u16 value;
+
+	if (pread(fd, &value, sizeof(value), offset) != sizeof(value))
+		tap_bail("reading config space: %s", strerror(errno));
+
+	return le16toh(value);
+}
+
+static off_t slot_control(int fd)
+{
+	off_t offset = config_read(fd, PCI_CAPABILITY_LIST) & 0xfc;
+	__u16 head;
+
+	while (offset) {
+		head = config_read(fd, offset);
+		if ((head & 0xff) == PCI_CAP_ID_EXP)
+			return offset + PCI_EXP_SLTCTL;
+		offset = head >> 8 & 0xfc;
+	}
+	tap_bail("the port is not one of PCI Express");
+}
+
+static int port_fd;
+
+static void switch_slot(bool on)
+{
+	off_t offset = slot_control(port_fd);
+	__u16 value = config_read(port_fd, offset);
+
+	value &= ~(PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PIC);
+	value |= on ? PCI_EXP_SLTCTL_PWR_ON | PCI_EXP_SLTCTL_PWR_IND_ON :
+		      PCI_EXP_SLTCTL_PWR_OFF | PCI_EXP_SLTCTL_PWR_IND_OFF;
+	value = htole16(value);
+	if (pwrite(port_fd, &value, sizeof(value), offset) != sizeof(value))
+		tap_bail("writing config space: %s", strerror(errno));
+}
+
+static void go_pulled(void *data)
+{
+	unsigned int *number = data, i;
+	char command[100];
+	int fd;
+
+	fd = open_config(*number, false);
+	snprintf(command, sizeof(command),
+		 "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"edu%u\"}}\n",
+		 *number);
+	CHECK(monitor_do(command));
+	switch_slot(false);
+	for (i = 0; i < POLLS && config_read(fd, PCI_VENDOR_ID) != 0xffff; i++)
+		usleep(POLL_US);
+	CHECK_EQ(config_read(fd, PCI_VENDOR_ID), 0xffff);
+	close(fd);
+	go_remove(data);
+}
+
+static void come_plugged(unsigned int number)
+{
+	char command[200];
+
+	switch_slot(true);
+	snprintf(command, sizeof(command),
+		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"edu\",\"id\":\"edu%u\",\"bus\":\"d%u\",\"dma_mask\":18446744073709551615}}\n",
+		 number, number);
+	CHECK(monitor_do(command));
+	write_line("/sys/bus/pci/rescan", "1");
+}
+
+static void open_monitor(void)
+{
+	struct dirent *entry;
+	DIR *dir = opendir(PORTS);
+
+	while (dir && monitor_fd < 0 && (entry = readdir(dir))) {
+		char path[PATH_MAX], name[32];
+		FILE *file;
+
+		snprintf(path, sizeof(path), PORTS "/%s/name", entry->d_name);
+		file = fopen(path, "r");
+		if (file && fgets(name, sizeof(name), file) &&
+		    !strncmp(name, "monitor", 7)) {
+			snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
+			monitor_fd = open(path, O_RDWR | O_CLOEXEC);
+		}
+		if (file)
+			fclose(file);
+	}
+	if (dir)
+		closedir(dir);
+	if (monitor_fd >= 0 &&
+	    !monitor_do("{\"execute\":\"qmp_capabilities\"}\n"))
+		tap_bail("the monitor does not answer");
+}
+
+/* Back after it was removed or pulled out. */
+
+static void come_rescan(unsigned int number)
+{
+	(void)number;
+	write_line("/sys/bus/pci/rescan", "1");
+}
+
+static void come_alone(unsigned int number)
+{
+	(void)number;
+}
+
+static const struct way {
+	const char *what;
+	void (*go)(void *data);
+	void (*come)(unsigned int number);
+	/* Until it is closed. */
+	bool works;
+} ways[] = {
+	{ "unbound from its driver", go_unbind, come_alone, true },
+	{ "removed in sysfs", go_remove, come_rescan, true },
+	{ "pulled out of its slot", go_pulled, come_plugged, false },
+};
+
+static bool possible(const struct way *way)
+{
+	if (way->go != go_pulled || monitor_fd >= 0)
+		return true;
+	tap_skip("the machine does not have its monitor");
+
+	return false;
+}
+
+/* Both windows, and memory mapped in each. */
+static void use(struct vfio *vfio)
+{
+	CHECK_EQ(vfio_register(vfio->container, memory, PAGES * page), 0);
+	CHECK_EQ(vfio_create(vfio->container, vfio_page_shift(), BIT_ULL(40), 2,
+			     NULL), 0);
+	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, PAGES * page,
+			  MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio->container, HIGH, memory, PAGES * page,
+			  MAP_BOTH), 0);
+}
+
+/* It came back, and all works as before. */
+static void use_again(const struct way *way)
+{
+	struct vfio vfio;
+
+	way->come(0);
+	bind(0);
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	use(&vfio);
+	CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page, memory + page));
+	vfio_close(&vfio);
+}
+
+static void test_idle(const void *data)
+{
+	const struct way *way = data;
+	struct state before = state_now();
+	unsigned int number = 0;
+	struct vfio vfio;
+
+	if (!possible(way))
+		return;
+	vfio_open(&vfio);
+	use(&vfio);
+	tap_child(way->go, &number);
+
+	/* With the group everything went; the container is as new. */
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH),
+		 -EINVAL);
+	CHECK_EQ(vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER,
+			    &vfio.container), -ENODEV);
+	vfio_close(&vfio);
+	use_again(way);
+}
+
+static int told[2];
+
+/* A process that was there before the device was opened: it must not have it. */
+static void go_when_told(void *data)
+{
+	const struct way *way = data;
+	unsigned int number = 0;
+	char byte;
+
+	CHECK_EQ(read(told[0], &byte, 1), 1);
+	way->go(&number);
+}
+
+static void test_open(const void *data)
+{
+	struct way way = *(const struct way *)data;
+	struct state before = state_now(), mapped;
+	struct vfio vfio;
+	pid_t pid;
+
+	if (!possible(&way))
+		return;
+	if (pipe(told))
+		tap_bail("pipe: %s", strerror(errno));
+	pid = tap_start(go_when_told, &way);
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	use(&vfio);
+	mapped = state_now();
+	CHECK_EQ(write(told[1], "", 1), 1);
+	CHECK(wait_driver(0, false));
+
+	/* Whoever has the device keeps it, with all that is mapped. */
+	CHECK_STATE(&mapped);
+	if (way.works)
+		CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page,
+				 memory + page));
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH), 0);
+
+	vfio_close(&vfio);
+	tap_finish(pid);
+	close(told[0]);
+	close(told[1]);
+	CHECK_STATE(&before);
+	use_again(&way);
+}
+
+static void test_other_group(const void *data)
+{
+	const struct way *way = data;
+	unsigned int number = 0;
+	struct vfio vfio, other;
+	struct state before;
+
+	if (!possible(way))
+		return;
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_attach(&other, vfio.container, 1), 0);
+	edu_stage(&other, STAGE);
+	use(&vfio);
+	before = state_now();
+	tap_child(way->go, &number);
+
+	/* The other group's device notices nothing. */
+	CHECK_STATE(&before);
+	CHECK(edu_copies(&other, IOVA, memory, HIGH + page, memory + page));
+	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
+	CHECK(!edu_reads(&other, HIGH, memory));
+	vfio_detach(&other);
+	vfio_close(&vfio);
+	use_again(way);
+}
+
+int main(void)
+{
+	size_t i;
+
+	page = vfio_page_size();
+	memory = vfio_memory(PAGES * page);
+	open_monitor();
+	port_fd = open_config(0, true);
+	state_watch();
+
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		tap_test_case(false, test_idle, &ways[i],
+			      "a device that is %s takes all that was mapped along",
+			      ways[i].what);
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		tap_test_case(false, test_open, &ways[i],
+			      "a device that is %s and open keeps its mappings until it is closed",
+			      ways[i].what);
+	for (i = 0; i < ARRAY_SIZE(ways); i++)
+		tap_test_case(true, test_other_group, &ways[i],
+			      "a device that is %s takes nothing from another group",
+			      ways[i].what);
+
+	return tap_main();
+}
