@@ -405,7 +405,7 @@ static int probe(int container)
 		vfio_unregister(container, memory, PAGES * page),
 		vfio_map(container, IOVA, memory, page, MAP_BOTH),
 		vfio_unmap(container, IOVA, page),
-		vfio_create(container, 12, WINDOW0_SIZE, 2, NULL),
+		vfio_create(container, 12, BIT_ULL(31), 2, NULL),
 		vfio_remove(container, 0),
 	};
 	int mistakes = state_locked() != 0;
