@@ -34,8 +34,9 @@
 #define IOVA		0x200000
 #define HIGH		(WINDOW1_START + 0x200000)
 
-/* What takes so long to map that something can happen meanwhile. */
+/* What takes so long to count and map that something can happen meanwhile. */
 #define LONG_SIZE	(128 << 20)
+#define LONG_REGIONS	2048
 #define LONG_ROUNDS	8
 /* How often the middle of it is waited for. */
 #define LONG_POLLS	100000
@@ -454,24 +455,37 @@ static void test_exec(void)
 	CHECK_STATE(&before);
 }
 
+/* How often it has been tried to map, in memory that processes share. */
+static unsigned int *long_maps;
+
 /* Maps and unmaps for ever what takes its time. */
 static void *map_long(void *data)
 {
-	struct vfio *vfio = data;
 	unsigned char *area = vfio_memory(LONG_SIZE);
+	size_t size = LONG_SIZE / LONG_REGIONS;
+	struct vfio *vfio = data;
 	unsigned int i;
 
-	/* Many regions, so that there is much to count, too. */
-	for (i = 0; i < LONG_SIZE / (64 * page); i++)
-		CHECK_EQ(vfio_register(vfio->container, area + i * 64 * page,
-				       64 * page), 0);
+	for (i = 0; i < LONG_REGIONS; i++)
+		CHECK_EQ(vfio_register(vfio->container, area + i * size, size),
+			 0);
 	for (;;) {
+		__atomic_add_fetch(long_maps, 1, __ATOMIC_SEQ_CST);
 		CHECK_EQ(vfio_map(vfio->container, 0, area, LONG_SIZE,
 				  MAP_BOTH), 0);
 		CHECK_EQ(vfio_unmap(vfio->container, 0, LONG_SIZE), 0);
 	}
 
 	return NULL;
+}
+
+/* Somebody has begun: regions are counted, or levels allocated. */
+static void wait_for_begin(void)
+{
+	unsigned int maps = __atomic_load_n(long_maps, __ATOMIC_SEQ_CST);
+
+	while (__atomic_load_n(long_maps, __ATOMIC_SEQ_CST) == maps)
+		;
 }
 
 /* When a part is mapped, somebody is at it. */
@@ -488,20 +502,31 @@ static void wait_for_middle(void)
 	tap_bail("nothing is ever mapped by half");
 }
 
+static void (*const waits[])(void) = { wait_for_begin, wait_for_middle };
+
+/* Ends with what @data waits for, or when it is killed. */
 static void map_and_exit(void *data)
 {
+	void (*const *wait)(void) = data;
 	pthread_t thread;
 	struct vfio vfio;
 
 	vfio_open(&vfio);
 	if (pthread_create(&thread, NULL, map_long, &vfio))
 		tap_bail("pthread_create");
-	if (data) {
-		/* Until it is killed. */
+	if (wait)
+		(*wait)();
+	else
 		pthread_join(thread, NULL);
-	}
-	wait_for_middle();
 	_exit(0);
+}
+
+static void share_long_maps(void)
+{
+	long_maps = mmap(NULL, page, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (long_maps == MAP_FAILED)
+		tap_bail("mmap: %s", strerror(errno));
 }
 
 static void test_exit_in_map(void)
@@ -509,10 +534,12 @@ static void test_exit_in_map(void)
 	struct state before = state_now();
 	unsigned int i;
 
+	share_long_maps();
 	for (i = 0; i < LONG_ROUNDS; i++) {
-		tap_child(map_and_exit, NULL);
+		tap_child(map_and_exit, (void *)&waits[i % 2]);
 		CHECK_STATE(&before);
 	}
+	munmap(long_maps, page);
 }
 
 static void test_killed_in_map(void)
@@ -522,19 +549,16 @@ static void test_killed_in_map(void)
 	int status;
 	pid_t pid;
 
+	share_long_maps();
 	for (i = 0; i < LONG_ROUNDS; i++) {
-		fflush(stdout);
-		pid = fork();
-		if (pid < 0)
-			tap_bail("fork: %s", strerror(errno));
-		if (!pid)
-			map_and_exit(&pid);
-		wait_for_middle();
+		pid = tap_start(map_and_exit, NULL);
+		waits[i % 2]();
 		kill(pid, SIGKILL);
 		CHECK_EQ(waitpid(pid, &status, 0), pid);
 		CHECK(WIFSIGNALED(status));
 		CHECK_STATE(&before);
 	}
+	munmap(long_maps, page);
 }
 
 static void test_container_closed_first(void)
