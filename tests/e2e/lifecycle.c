@@ -483,9 +483,14 @@ static void *map_long(void *data)
 static void wait_for_begin(void)
 {
 	unsigned int maps = __atomic_load_n(long_maps, __ATOMIC_SEQ_CST);
+	unsigned int i;
 
-	while (__atomic_load_n(long_maps, __ATOMIC_SEQ_CST) == maps)
-		;
+	for (i = 0; i < LONG_POLLS; i++) {
+		if (__atomic_load_n(long_maps, __ATOMIC_SEQ_CST) != maps)
+			return;
+		usleep(10);
+	}
+	tap_bail("nothing is ever mapped");
 }
 
 /* When a part is mapped, somebody is at it. */
