@@ -52,7 +52,7 @@
 #define POLL_US		10000
 
 /* What other parts of the kernel may keep, in all; less than a round's tables. */
-#define SLACK_KIB	(ROUND_KIB / 4)
+#define SLACK_KIB	(ROUND_KIB / 8)
 
 static char address[NAME_MAX + 1];
 static uint32_t *data;
