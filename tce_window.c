@@ -119,44 +119,6 @@ static void tce_window_wait(void)
 	schedule_timeout_uninterruptible(1);
 }
 
-/* Empty levels */
-
-/* Sees to it that empty levels go, soon or at once. */
-static void tce_window_trim(struct tce_window *window)
-{
-	unsigned int idle = tce_table_idle(window->table);
-
-	if (!idle || READ_ONCE(window->closed))
-		return;
-
-	if (idle > TCE_WINDOW_IDLE)
-		mod_delayed_work(tce_window_wq, &window->trim_work, 0);
-	else if (!delayed_work_pending(&window->trim_work))
-		queue_delayed_work(tce_window_wq, &window->trim_work,
-				   TCE_WINDOW_IDLE_TIME);
-}
-
-static void tce_window_kill_level(void *data, unsigned long index,
-				  unsigned long count)
-{
-	struct tce_window *window = data;
-	struct iommu_table *tbl = window->platform.tbl;
-
-	/* The work is over before the window's reference goes. */
-	iommu_tce_kill(tbl, tbl->it_offset + index, count);
-}
-
-static void tce_window_trim_work(struct work_struct *work)
-{
-	struct tce_window *window = container_of(to_delayed_work(work),
-						 struct tce_window, trim_work);
-	bool many = tce_table_idle(window->table) > TCE_WINDOW_IDLE;
-
-	tce_table_trim(window->table, many ? TCE_WINDOW_IDLE : 0,
-		       tce_window_kill_level, window);
-	tce_window_trim(window);
-}
-
 /* The kill */
 
 static void tce_window_release(struct tce_window *window,
@@ -239,6 +201,51 @@ static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
 		tce_window_invalidate(window, tbl, index, pages);
 }
 
+/* The same by place in the table. */
+static void tce_window_kill_entries(struct tce_window *window,
+				    unsigned long index, unsigned long count)
+{
+	struct iommu_table *tbl = window->platform.tbl;
+
+	/* No iommu_table any more: nobody translates through it. */
+	if (tbl)
+		tce_window_kill(tbl, tbl->it_offset + index, count);
+}
+
+/* Empty levels */
+
+/* Sees to it that empty levels go, soon or at once. */
+static void tce_window_trim(struct tce_window *window)
+{
+	unsigned int idle = tce_table_idle(window->table);
+
+	if (!idle || READ_ONCE(window->closed))
+		return;
+
+	if (idle > TCE_WINDOW_IDLE)
+		mod_delayed_work(tce_window_wq, &window->trim_work, 0);
+	else if (!delayed_work_pending(&window->trim_work))
+		queue_delayed_work(tce_window_wq, &window->trim_work,
+				   TCE_WINDOW_IDLE_TIME);
+}
+
+static void tce_window_kill_level(void *data, unsigned long index,
+				  unsigned long count)
+{
+	tce_window_kill_entries(data, index, count);
+}
+
+static void tce_window_trim_work(struct work_struct *work)
+{
+	struct tce_window *window = container_of(to_delayed_work(work),
+						 struct tce_window, trim_work);
+	bool many = tce_table_idle(window->table) > TCE_WINDOW_IDLE;
+
+	tce_table_trim(window->table, many ? TCE_WINDOW_IDLE : 0,
+		       tce_window_kill_level, window);
+	tce_window_trim(window);
+}
+
 /* Taking entries out */
 
 static void tce_gather_init(struct tce_gather *gather, struct tce_window *window)
@@ -253,12 +260,9 @@ static void tce_gather_init(struct tce_gather *gather, struct tce_window *window
 
 static void tce_gather_flush(struct tce_gather *gather)
 {
-	struct iommu_table *tbl = gather->window->platform.tbl;
-
-	/* No iommu_table any more: nobody translates through it. */
-	if (gather->end && tbl)
-		tce_window_kill(tbl, tbl->it_offset + gather->first,
-				gather->end - gather->first);
+	if (gather->end)
+		tce_window_kill_entries(gather->window, gather->first,
+					gather->end - gather->first);
 	gather->end = 0;
 	if (gather->retired.count)
 		gather->window->pages->ops->flush(&gather->retired);
@@ -342,13 +346,11 @@ void tce_window_clear_all(struct tce_window *window)
 void tce_window_settle(struct tce_window *window)
 {
 	struct tce_deferred settled[TCE_WINDOW_DEFERRED] __uninitialized;
-	struct iommu_table *tbl = window->platform.tbl;
 	unsigned int i, n;
 
 	n = tce_window_undefer(window, 0, ULONG_MAX, settled);
-	/* No iommu_table any more: nobody translates through it. */
-	for (i = 0; tbl && i < n; i++)
-		iommu_tce_kill(tbl, tbl->it_offset + settled[i].index, 1);
+	for (i = 0; i < n; i++)
+		tce_window_kill_entries(window, settled[i].index, 1);
 	tce_window_release(window, settled, n);
 }
 
@@ -726,7 +728,6 @@ static bool tce_window_map_few(struct tce_window *window, struct tce_run *run,
 {
 	const struct tce_entry first = { .tce = run->tce, .owner = run->owner };
 	struct tce_entry old[TCE_WINDOW_FEW] __uninitialized;
-	struct iommu_table *tbl = window->platform.tbl;
 	struct tce_gather gather __uninitialized;
 	unsigned long index = cursor->index;
 	int replaced;
@@ -737,7 +738,7 @@ static bool tce_window_map_few(struct tce_window *window, struct tce_run *run,
 
 	/* The hardware may know a page as not mapped: kill new ones too. */
 	if (!replaced) {
-		tce_window_kill(tbl, tbl->it_offset + index, run->count);
+		tce_window_kill_entries(window, index, run->count);
 		return true;
 	}
 
