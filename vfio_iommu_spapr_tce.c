@@ -196,6 +196,22 @@ static int tce_container_upgrade(struct tce_container *container)
 	return 0;
 }
 
+/* Runs @fn with the lock held for writing, for a caller that is reading. */
+static int tce_container_upgraded(struct tce_container *container,
+				  int (*fn)(struct tce_container *container))
+{
+	int ret;
+
+	ret = tce_container_upgrade(container);
+	if (ret)
+		return ret;
+
+	ret = fn(container);
+	downgrade_write(&container->lock);
+
+	return ret;
+}
+
 /* Groups and windows */
 
 static struct iommu_table_group *tce_table_group(const struct tce_group *group)
@@ -478,11 +494,8 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 	int ret;
 
 	if (container->default_pending) {
-		ret = tce_container_upgrade(container);
-		if (ret)
-			return ERR_PTR(ret);
-		ret = tce_create_default_window(container);
-		downgrade_write(&container->lock);
+		ret = tce_container_upgraded(container,
+					     tce_create_default_window);
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -634,11 +647,7 @@ static long tce_ioctl_register(struct tce_container *container,
 		return ret;
 
 	if (!container->pages) {
-		ret = tce_container_upgrade(container);
-		if (ret)
-			return ret;
-		ret = tce_claim_mm(container);
-		downgrade_write(&container->lock);
+		ret = tce_container_upgraded(container, tce_claim_mm);
 		if (ret)
 			return ret;
 	}
