@@ -125,6 +125,23 @@ static __always_inline __be64 *tce_find(const struct tce_table *table,
 	return tces;
 }
 
+/* The same, and holds the leaf. */
+static __always_inline struct tce_level *
+tce_find_hold(const struct tce_table *table, unsigned long index)
+{
+	struct tce_level *leaf;
+	__be64 *tces;
+
+	rcu_read_lock();
+	do {
+		tces = tce_find(table, index);
+		leaf = tces ? tce_level_of(table, tces) : NULL;
+	} while (leaf && !tce_level_hold(leaf));
+	rcu_read_unlock();
+
+	return leaf;
+}
+
 /*
  * Links @spare into @slot of an upper level, which the caller holds by nothing but
  * RCU. Returns the level that is there then, NULL if the upper level is dead.
@@ -225,34 +242,31 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
  * and holds the leaf. Levels are allocated outside the RCU section, so @gfp may
  * be one that sleeps.
  */
-static __be64 *tce_leaf_hold(struct tce_table *table, unsigned long index,
-			     gfp_t gfp)
+static struct tce_level *tce_leaf_hold(struct tce_table *table,
+				       unsigned long index, gfp_t gfp)
 {
-	__be64 *spare = NULL;
-	__be64 *tces;
+	struct tce_level *leaf = tce_find_hold(table, index);
+	__be64 *tces, *spare = NULL;
 
-	for (;;) {
-		rcu_read_lock();
-		do {
-			tces = spare ? tce_grow(table, index, &spare) :
-				       tce_find(table, index);
-		} while (tces && !tce_level_hold(tce_level_of(table, tces)));
-		rcu_read_unlock();
-
-		if (tces || !gfp)
-			break;
-
+	while (!leaf && gfp) {
 		spare = tce_level_alloc(table, gfp);
 		if (!spare) {
 			tce_walk_undo(table, index);
 			return NULL;
 		}
+
+		rcu_read_lock();
+		do {
+			tces = tce_grow(table, index, &spare);
+			leaf = tces ? tce_level_of(table, tces) : NULL;
+		} while (leaf && !tce_level_hold(leaf));
+		rcu_read_unlock();
 	}
 
 	if (spare)
 		tce_level_free(table, spare);
 
-	return tces;
+	return leaf;
 }
 
 /* Entries of the range [@index, @end) that lie in the leaf of @index. */
@@ -303,7 +317,7 @@ static __be64 tce_cursor_hole(struct tce_cursor *cursor, __be64 *tces,
  * One walk from the first level towards the cursor. Returns the leaf, or NULL
  * after moving the cursor behind the hole or the empty leaf that it met.
  */
-static __be64 *tce_cursor_walk(struct tce_cursor *cursor)
+static struct tce_level *tce_cursor_walk(struct tce_cursor *cursor)
 {
 	struct tce_table *table = cursor->table;
 	const struct tce_geometry *geo = &table->geo;
@@ -311,6 +325,7 @@ static __be64 *tce_cursor_walk(struct tce_cursor *cursor)
 	unsigned int shift = height * geo->level_shift;
 	unsigned long mask = tce_level_entries(geo) - 1;
 	__be64 *tces = table->root;
+	struct tce_level *leaf;
 
 	for (; height; height--, shift -= geo->level_shift) {
 		__be64 tce = READ_ONCE(tces[(cursor->index >> shift) & mask]);
@@ -323,8 +338,9 @@ static __be64 *tce_cursor_walk(struct tce_cursor *cursor)
 		tces = tce_to_level(tce);
 	}
 
-	if (atomic_read(&tce_level_of(table, tces)->used) > 0)
-		return tces;
+	leaf = tce_level_of(table, tces);
+	if (atomic_read(&leaf->used) > 0)
+		return leaf;
 
 	tce_cursor_skip(cursor, 1);
 
@@ -335,14 +351,14 @@ static __be64 *tce_cursor_walk(struct tce_cursor *cursor)
  * Moves @cursor to the next leaf that has something in it, if its place is not
  * in one. Returns the leaf, or NULL at the end of the range.
  */
-static __be64 *tce_cursor_leaf(struct tce_cursor *cursor)
+static struct tce_level *tce_cursor_leaf(struct tce_cursor *cursor)
 {
-	__be64 *tces = NULL;
+	struct tce_level *leaf = NULL;
 
-	while (!tces && cursor->index < cursor->end)
-		tces = tce_cursor_walk(cursor);
+	while (!leaf && cursor->index < cursor->end)
+		leaf = tce_cursor_walk(cursor);
 
-	return tces;
+	return leaf;
 }
 
 /* Leaves: owners */
@@ -422,14 +438,11 @@ static void tce_leaf_unclaim(struct tce_level *leaf)
 	spin_unlock_irqrestore(&leaf->lock, flags);
 }
 
-/*
- * Leaves: entries. The caller has the leaf's lock, which does not keep a view from
- * appearing: until an entry is set with its owner there, it makes no difference.
- */
+/* Leaves: entries. The caller has the leaf's lock. */
 
 /*
- * How the entries of a leaf are kept, as long as its lock is held: a view that
- * appears meanwhile is zero, and so right for what the leaf's owner has.
+ * How the entries of a leaf are kept. The lock does not keep a view from appearing,
+ * but one that appears meanwhile is zero, and so right for what the leaf's owner has.
  */
 struct tce_keeping {
 	__be64 *tces;
@@ -613,13 +626,11 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 	bool set = *direction != DMA_NONE;
 	struct tce_entry old = {};
 	struct tce_level *leaf;
-	__be64 *tces;
 
 	if (!tce_entry_valid(table, index, *hpa))
 		return -EINVAL;
 
-	tces = tce_leaf_hold(table, index, set ? gfp : 0);
-	leaf = tces ? tce_level_of(table, tces) : NULL;
+	leaf = tce_leaf_hold(table, index, set ? gfp : 0);
 	if (!set) {
 		ret = leaf ? tce_leaf_exchange(table, leaf, index, 0, 0, &old) :
 			     0;
@@ -645,19 +656,17 @@ int tce_table_swap(struct tce_table *table, unsigned long index,
 {
 	__be64 new = tce_encode(*hpa | iommu_direction_to_tce_perm(*direction));
 	struct tce_entry old = {};
-	__be64 *tces;
+	struct tce_level *leaf;
 	int ret = 0;
 
 	if (!tce_entry_valid(table, index, *hpa))
 		return -EINVAL;
 
-	tces = tce_leaf_hold(table, index, 0);
-	if (!tces && tce_taken(new))
+	leaf = tce_leaf_hold(table, index, 0);
+	if (!leaf && tce_taken(new))
 		return H_TOO_HARD;
 
-	if (tces) {
-		struct tce_level *leaf = tce_level_of(table, tces);
-
+	if (leaf) {
 		if (tce_taken(new) && !READ_ONCE(leaf->view))
 			ret = H_TOO_HARD;
 		else
@@ -697,17 +706,16 @@ __be64 *tce_table_view(struct tce_table *table, unsigned long index, bool alloc)
 {
 	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
 	struct tce_level *leaf;
-	__be64 *tces, *view;
 	bool keep = false;
+	__be64 *view;
 
 	if (index >= table->geo.entries)
 		return NULL;
 
-	tces = tce_leaf_hold(table, index, gfp);
-	if (!tces)
+	leaf = tce_leaf_hold(table, index, gfp);
+	if (!leaf)
 		return NULL;
 
-	leaf = tce_level_of(table, tces);
 	view = tce_leaf_view(table, leaf, gfp);
 	if (view && !READ_ONCE(leaf->shared))
 		keep = !xchg(&leaf->shared, 1);
@@ -730,7 +738,6 @@ int tce_table_prepare(struct tce_table *table, unsigned long index,
 {
 	unsigned long start = index, end = index + count;
 	struct tce_level *leaf;
-	__be64 *tces;
 	int ret;
 
 	if (!tce_range_valid(table, index, count))
@@ -742,11 +749,10 @@ int tce_table_prepare(struct tce_table *table, unsigned long index,
 			goto undo;
 
 		ret = -ENOMEM;
-		tces = tce_leaf_hold(table, index, GFP_KERNEL);
-		if (!tces)
+		leaf = tce_leaf_hold(table, index, GFP_KERNEL);
+		if (!leaf)
 			goto undo;
 
-		leaf = tce_level_of(table, tces);
 		if (!tce_leaf_claim(table, leaf, owner, GFP_KERNEL)) {
 			tce_level_put(table, leaf, 1);
 			goto undo;
@@ -871,8 +877,8 @@ int tce_table_store_few(struct tce_cursor *cursor,
 	struct tce_table *table = cursor->table;
 	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
 	u64 size = BIT_ULL(table->geo.page_shift), tce = first->tce;
-	struct tce_level *leaf = NULL;
 	unsigned int i, replaced = 0;
+	struct tce_level *leaf;
 	unsigned long flags;
 	__be64 *tces;
 	bool plain;
@@ -880,14 +886,11 @@ int tce_table_store_few(struct tce_cursor *cursor,
 	if (table->backing.write || slot + count > tce_level_entries(&table->geo))
 		return -EAGAIN;
 
-	rcu_read_lock();
-	tces = tce_find(table, cursor->index);
-	if (tces && tce_level_hold(tce_level_of(table, tces)))
-		leaf = tce_level_of(table, tces);
-	rcu_read_unlock();
+	leaf = tce_find_hold(table, cursor->index);
 	if (!leaf)
 		return -EAGAIN;
 
+	tces = leaf->tces;
 	spin_lock_irqsave(&leaf->lock, flags);
 	/* In this order: a view that comes later finds the leaf's owner right. */
 	plain = tce_leaf_take_owner(leaf, first->owner) && !READ_ONCE(leaf->view);
@@ -968,12 +971,11 @@ tce_leaf_clear_kept(const struct tce_keeping *keeping, unsigned long base,
 }
 
 /* The same, in the leaf of @cursor: moves it to the end of its leaf or range. */
-static int tce_leaf_clear(struct tce_cursor *cursor, __be64 *tces,
+static int tce_leaf_clear(struct tce_cursor *cursor, struct tce_level *leaf,
 			  struct tce_entry *old, unsigned long *first,
 			  unsigned long *last, unsigned int max)
 {
 	struct tce_table *table = cursor->table;
-	struct tce_level *leaf = tce_level_of(table, tces);
 	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
 	unsigned long base = cursor->index - slot;
 	unsigned long end = slot + tce_leaf_run(&table->geo, cursor->index,
@@ -1012,16 +1014,16 @@ int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
 		    unsigned long *first, unsigned long *last,
 		    unsigned int max)
 {
-	__be64 *tces;
+	struct tce_level *leaf;
 	int ret = 0;
 
 	rcu_read_lock();
 	while (!ret) {
-		tces = tce_cursor_leaf(cursor);
-		if (!tces)
+		leaf = tce_cursor_leaf(cursor);
+		if (!leaf)
 			break;
 
-		ret = tce_leaf_clear(cursor, tces, old, first, last, max);
+		ret = tce_leaf_clear(cursor, leaf, old, first, last, max);
 	}
 	rcu_read_unlock();
 
@@ -1029,7 +1031,8 @@ int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
 }
 
 /* Goes on with @extent in a leaf. Returns whether it may go on after the leaf. */
-static bool tce_leaf_extend(struct tce_cursor *cursor, const __be64 *tces,
+static bool tce_leaf_extend(struct tce_cursor *cursor,
+			    const struct tce_level *leaf,
 			    struct tce_extent *extent)
 {
 	const struct tce_geometry *geo = &cursor->table->geo;
@@ -1037,7 +1040,7 @@ static bool tce_leaf_extend(struct tce_cursor *cursor, const __be64 *tces,
 	unsigned long end = slot + tce_leaf_run(geo, cursor->index, cursor->end);
 
 	for (; slot < end; slot++, cursor->index++) {
-		u64 tce = be64_to_cpu(READ_ONCE(tces[slot]));
+		u64 tce = be64_to_cpu(READ_ONCE(leaf->tces[slot]));
 
 		if (!extent->count) {
 			if (!tce)
@@ -1056,18 +1059,18 @@ static bool tce_leaf_extend(struct tce_cursor *cursor, const __be64 *tces,
 
 bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 {
+	struct tce_level *leaf;
 	unsigned long index;
-	__be64 *tces;
 	bool more;
 
 	extent->count = 0;
 	do {
 		index = cursor->index;
 		rcu_read_lock();
-		tces = tce_cursor_leaf(cursor);
+		leaf = tce_cursor_leaf(cursor);
 		/* A hole ends it. */
-		more = tces && (!extent->count || cursor->index == index) &&
-		       tce_leaf_extend(cursor, tces, extent);
+		more = leaf && (!extent->count || cursor->index == index) &&
+		       tce_leaf_extend(cursor, leaf, extent);
 		rcu_read_unlock();
 		cond_resched();
 	} while (more);
