@@ -324,27 +324,26 @@ static void tce_segment_uncount(const struct tce_segment *segment)
 }
 
 /*
- * The container's own regions are held by the lock, the others by the count. @tce
- * is the entry of the first page.
+ * The container's own regions are held by the lock, the others by the count. @hpa
+ * is the physical address of the first page, after 0.
  */
 static __always_inline int tce_memory_count(struct tce_run *run,
 					    unsigned long first,
-					    struct tce_segment *segment, u64 *tce)
+					    struct tce_segment *segment,
+					    unsigned long *hpa)
 {
 	unsigned long ua = run->ua + (first << run->page_shift);
-	unsigned long hpa;
 	int ret = -EINVAL;
 
 	rcu_read_lock();
 	if (tce_memory_segment(run, first, segment) &&
-	    !mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa))
+	    !mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, hpa))
 		ret = 0;
 	if (!ret && segment->region)
 		atomic_long_add(segment->count, &segment->region->mapped);
 	else if (!ret && mm_iommu_mapped_inc(segment->mem))
 		ret = -EINVAL;
 	rcu_read_unlock();
-	*tce = hpa | run->perm;
 
 	return ret;
 }
@@ -372,9 +371,9 @@ static void tce_memory_unuse(struct tce_run *run, unsigned long first)
 static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first)
 {
 	struct tce_segment segment;
+	unsigned long hpa;
 	unsigned int n = 0;
 	int ret = 0;
-	u64 tce;
 
 	run->owner = TCE_OWNER_EACH;
 	for (; first < run->count; first += segment.count) {
@@ -384,7 +383,7 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 				ret = -EINTR;
 		}
 		if (!ret)
-			ret = tce_memory_count(run, first, &segment, &tce);
+			ret = tce_memory_count(run, first, &segment, &hpa);
 		if (ret) {
 			tce_memory_unuse_range(run, 0, first);
 			return ret;
@@ -397,12 +396,14 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 static int tce_memory_use(struct tce_run *run)
 {
 	struct tce_segment segment;
+	unsigned long hpa;
 	int ret;
 
-	ret = tce_memory_count(run, 0, &segment, &run->tce);
+	ret = tce_memory_count(run, 0, &segment, &hpa);
 	if (ret)
 		return ret;
 
+	run->tce = hpa | run->perm;
 	/* IOMMU pages in one kernel page. */
 	run->together = max(1UL, (PAGE_SIZE - offset_in_page(run->ua)) >>
 				 run->page_shift);

@@ -42,7 +42,7 @@ struct tce_pages;
  *            other in physical memory
  * @hpas: physical addresses, if &tce_pages_ops.use had to find them; the caller
  *        frees them with kvfree()
- * @hint: where &tce_pages_ops.translate was last
+ * @hint: where &tce_pages_ops.use or &tce_pages_ops.translate was last
  */
 struct tce_run {
 	struct tce_pages *pages;
