@@ -481,16 +481,25 @@ static void test_without_default(void)
 	vfio_close(&vfio);
 }
 
-/* The platform would lose the other window. */
-static void test_none_at_0_beside_another(void)
+/* Both windows; the device's buffer is reached through the second, which it returns. */
+static uint64_t open_staged_in_second(void)
 {
-	struct state before;
 	uint64_t start;
 
 	open_staged();
 	CHECK_EQ(make(small, SIZE_1G, &start), 0);
 	CHECK_EQ(map(start + STAGE, vfio.stage, vfio_page_size()), 0);
 	vfio.stage_iova = start + STAGE;
+
+	return start;
+}
+
+/* The platform would lose the other window. */
+static void test_none_at_0_beside_another(void)
+{
+	uint64_t start = open_staged_in_second();
+	struct state before;
+
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	before = state_now();
@@ -505,12 +514,8 @@ static void test_none_at_0_beside_another(void)
 static void test_default_goes_mapped(void)
 {
 	struct state before;
-	uint64_t start;
 
-	open_staged();
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
-	CHECK_EQ(map(start + STAGE, vfio.stage, vfio_page_size()), 0);
-	vfio.stage_iova = start + STAGE;
+	open_staged_in_second();
 	before = state_now();
 	CHECK_EQ(map(IOVA, memory, BYTES), 0);
 	CHECK(works(IOVA, memory));
