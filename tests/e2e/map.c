@@ -224,6 +224,7 @@ static void test_removed_window(void)
 	struct state before;
 
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	state_settle();
 	before = state_now();
 	CHECK_EQ(vfio_map(vfio.container, HIGH, memory, page, MAP_BOTH),
 		 -ENXIO);

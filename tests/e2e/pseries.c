@@ -502,6 +502,7 @@ static void test_none_at_0_beside_another(void)
 
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	state_settle();
 	before = state_now();
 	CHECK_EQ(make(SHIFT_4K, info.dma32_window_size, &start), -EPERM);
 	CHECK_EQ(make(small, SIZE_1G, &start), -EPERM);

@@ -246,6 +246,8 @@ static void watch_end(void)
 void state_settle(void)
 {
 	int fd = open("/sys/module/rcutree/parameters/do_rcu_barrier", O_WRONLY);
+	struct state now, before;
+	int polls = 0;
 
 	/* An older kernel has it from tests/iommu. */
 	if (fd < 0)
@@ -254,6 +256,14 @@ void state_settle(void)
 	if (fd < 0 || write(fd, "1", 1) != 1)
 		tap_bail("do_rcu_barrier: %s", strerror(errno));
 	close(fd);
+
+	/* The worker is through when a look finds nothing new. */
+	now = state_now();
+	do {
+		before = now;
+		usleep(SETTLE_US);
+		now = state_now();
+	} while (!state_equal(&now, &before) && ++polls < SETTLE_POLLS);
 }
 
 void state_watch(void)

@@ -47,7 +47,7 @@ struct state {
 
 struct state state_now(void);
 
-/* Waits for what is unpinned after a grace period. */
+/* Waits for what is unpinned after a grace period, and for the worker. */
 void state_settle(void);
 
 /* From here on every test must leave all as it was, and a kernel without WARN. */
