@@ -40,6 +40,9 @@
 #define TCE_WINDOW_IDLE		8
 #define TCE_WINDOW_IDLE_TIME	HZ
 
+/* How often a window that only KVM refers to looks whether it still can be used. */
+#define TCE_WINDOW_ORPHAN_TIME	(10 * HZ)
+
 /* Pages that KVM has unmapped and that may wait for its kill. */
 #define TCE_WINDOW_DEFERRED	32
 
@@ -57,10 +60,27 @@ struct tce_deferred {
 };
 
 /**
+ * struct tce_handle - what KVM has of a window
+ * @ops: the iommu_table's operations; lead from there to here
+ * @platform_free: the platform's, if the iommu_table is its
+ * @window: the window; NULL once it has gone, before the iommu_table
+ * @free_work: frees this, and the window, once the iommu_table has gone
+ *
+ * It lives as long as the iommu_table and keeps the module loaded.
+ */
+struct tce_handle {
+	struct iommu_table_ops ops;
+	void (*platform_free)(struct iommu_table *tbl);
+	struct tce_window __rcu *window;
+	struct work_struct free_work;
+};
+
+/**
  * struct tce_window - a window
+ * @handle: what KVM has
+ * @mm: the address space in which it has it
  * @platform: what the platform and KVM know. Its iommu_table has a life of its
  *            own, because the core frees it; NULL from then on
- * @ops: the iommu_table's operations; leads from there back to here
  * @table: the levels
  * @pages: where the pages come from that are mapped
  * @start: its first bus address
@@ -72,11 +92,12 @@ struct tce_deferred {
  * @closed: the creator has let go: nobody asks to settle any more, and empty
  *          levels wait for the end
  * @trim_work: frees empty levels
- * @free_work: frees the rest once the iommu_table has gone
+ * @orphan_work: frees the rest once nobody can use it any more
  */
 struct tce_window {
+	struct tce_handle *handle;
+	struct mm_struct *mm;
 	struct tce_platform platform;
-	struct iommu_table_ops ops;
 	struct tce_table *table;
 	struct tce_pages *pages;
 	u64 start;
@@ -86,7 +107,7 @@ struct tce_window {
 	unsigned int deferred_count;
 	bool closed;
 	struct delayed_work trim_work;
-	struct work_struct free_work;
+	struct delayed_work orphan_work;
 };
 
 /**
@@ -103,9 +124,9 @@ struct tce_gather {
 	struct tce_retired retired;
 };
 
-static struct tce_window *tce_window_of(struct iommu_table *tbl)
+static struct tce_handle *tce_handle_of(struct iommu_table *tbl)
 {
-	return container_of(tbl->it_ops, struct tce_window, ops);
+	return container_of(tbl->it_ops, struct tce_handle, ops);
 }
 
 static unsigned int tce_window_page_shift(const struct tce_window *window)
@@ -164,52 +185,40 @@ static unsigned int tce_window_undefer(struct tce_window *window,
 
 /* The TCE kill itself. */
 static void tce_window_invalidate(struct tce_window *window,
-				  struct iommu_table *tbl, unsigned long index,
-				  unsigned long pages)
+				  unsigned long index, unsigned long count)
 {
-	if (!window->platform.ops->tce_kill)
+	struct iommu_table *tbl = window->platform.tbl;
+
+	/* No iommu_table any more: nobody translates through it. */
+	if (!tbl || !window->platform.ops->tce_kill)
 		return;
 
 	/* The entries are in memory before the hardware looks again. */
 	mb();
-	window->platform.ops->tce_kill(tbl, index, pages);
+	window->platform.ops->tce_kill(tbl, tbl->it_offset + index, count);
 }
 
 static noinline void tce_window_kill_deferred(struct tce_window *window,
-					      struct iommu_table *tbl,
 					      unsigned long index,
-					      unsigned long pages)
+					      unsigned long count)
 {
 	struct tce_deferred killed[TCE_WINDOW_DEFERRED] __uninitialized;
 	unsigned int n;
 
 	/* Only what is there before the kill is killed by it. */
-	n = tce_window_undefer(window, index - tbl->it_offset, pages, killed);
-	tce_window_invalidate(window, tbl, index, pages);
+	n = tce_window_undefer(window, index, count, killed);
+	tce_window_invalidate(window, index, count);
 	tce_window_release(window, killed, n);
 }
 
-/* it_ops->tce_kill: also lets go of what KVM has unmapped there. */
-static void tce_window_kill(struct iommu_table *tbl, unsigned long index,
-			    unsigned long pages)
+/* By place in the table. Also lets go of what KVM has unmapped there. */
+static void tce_window_kill(struct tce_window *window, unsigned long index,
+			    unsigned long count)
 {
-	struct tce_window *window = tce_window_of(tbl);
-
 	if (READ_ONCE(window->deferred_count))
-		tce_window_kill_deferred(window, tbl, index, pages);
+		tce_window_kill_deferred(window, index, count);
 	else
-		tce_window_invalidate(window, tbl, index, pages);
-}
-
-/* The same by place in the table. */
-static void tce_window_kill_entries(struct tce_window *window,
-				    unsigned long index, unsigned long count)
-{
-	struct iommu_table *tbl = window->platform.tbl;
-
-	/* No iommu_table any more: nobody translates through it. */
-	if (tbl)
-		tce_window_kill(tbl, tbl->it_offset + index, count);
+		tce_window_invalidate(window, index, count);
 }
 
 /* Empty levels */
@@ -232,7 +241,7 @@ static void tce_window_trim(struct tce_window *window)
 static void tce_window_kill_level(void *data, unsigned long index,
 				  unsigned long count)
 {
-	tce_window_kill_entries(data, index, count);
+	tce_window_kill(data, index, count);
 }
 
 static void tce_window_trim_work(struct work_struct *work)
@@ -261,8 +270,8 @@ static void tce_gather_init(struct tce_gather *gather, struct tce_window *window
 static void tce_gather_flush(struct tce_gather *gather)
 {
 	if (gather->end)
-		tce_window_kill_entries(gather->window, gather->first,
-					gather->end - gather->first);
+		tce_window_kill(gather->window, gather->first,
+				gather->end - gather->first);
 	gather->end = 0;
 	if (gather->retired.count)
 		gather->window->pages->ops->flush(&gather->retired);
@@ -335,6 +344,24 @@ void tce_window_clear_all(struct tce_window *window)
 }
 
 /*
+ * The window, for a call of KVM's. KVM runs in the address space of its process: while
+ * that is the window's, the window stays. To the KVM of another process, to which the
+ * group was passed, the table is an empty one.
+ */
+static struct tce_window *tce_window_of(struct iommu_table *tbl)
+{
+	struct tce_window *window;
+
+	rcu_read_lock();
+	window = rcu_dereference(tce_handle_of(tbl)->window);
+	if (window && window->mm != current->mm)
+		window = NULL;
+	rcu_read_unlock();
+
+	return window;
+}
+
+/*
  * it_ops, as KVM uses them (arch/powerpc/kvm/book3s_64_vio.c): it counts a page,
  * swaps the entry, writes the page's user-space address and kills the TCE. For
  * an entry that was set before it would un-count that one's page before the kill,
@@ -350,7 +377,7 @@ void tce_window_settle(struct tce_window *window)
 
 	n = tce_window_undefer(window, 0, ULONG_MAX, settled);
 	for (i = 0; i < n; i++)
-		tce_window_kill_entries(window, settled[i].index, 1);
+		tce_window_kill(window, settled[i].index, 1);
 	tce_window_release(window, settled, n);
 }
 
@@ -383,6 +410,18 @@ static void tce_window_defer(struct tce_window *window, unsigned long index,
 		tce_window_settle(window);
 }
 
+/* In a table of which KVM can see nothing, nothing was mapped. */
+static int tce_kvm_xchg_nothing(unsigned long *hpa,
+				enum dma_data_direction *direction)
+{
+	if (*direction != DMA_NONE)
+		return -EPERM;
+
+	*hpa = 0;
+
+	return 0;
+}
+
 /*
  * The core sets a page dirty that the device could write to, when this module has
  * given it back. By then anybody's kill may have un-counted it, and it may be
@@ -399,13 +438,16 @@ static void tce_window_dirty(unsigned long hpa,
 	*direction = DMA_TO_DEVICE;
 }
 
-static int tce_window_xchg_no_kill(struct iommu_table *tbl, long index,
-				   unsigned long *hpa,
-				   enum dma_data_direction *direction)
+static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
+				unsigned long *hpa,
+				enum dma_data_direction *direction)
 {
 	struct tce_window *window = tce_window_of(tbl);
 	u64 owner;
 	int ret;
+
+	if (!window)
+		return tce_kvm_xchg_nothing(hpa, direction);
 
 	index -= tbl->it_offset;
 	while ((ret = tce_table_swap(window->table, index, hpa, direction,
@@ -420,16 +462,24 @@ static int tce_window_xchg_no_kill(struct iommu_table *tbl, long index,
 	return ret;
 }
 
-static __be64 *tce_window_useraddrptr(struct iommu_table *tbl, long index,
-				      bool alloc)
+static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
+				   bool alloc)
 {
 	struct tce_window *window = tce_window_of(tbl);
 
-	/* Addresses of another address space mean nothing here. */
-	if (!alloc || current->mm != window->pages->mm)
+	if (!alloc || !window)
 		return NULL;
 
 	return tce_table_view(window->table, index - tbl->it_offset, true);
+}
+
+static void tce_kvm_kill(struct iommu_table *tbl, unsigned long index,
+			 unsigned long pages)
+{
+	struct tce_window *window = tce_window_of(tbl);
+
+	if (window)
+		tce_window_kill(window, index - tbl->it_offset, pages);
 }
 
 /*
@@ -438,12 +488,17 @@ static __be64 *tce_window_useraddrptr(struct iommu_table *tbl, long index,
  * wants to unmap. Then it asks user space to do it.
  */
 
-static int tce_window_xchg_pinned(struct iommu_table *tbl, long index,
-				  unsigned long *hpa,
-				  enum dma_data_direction *direction)
+static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
+			       unsigned long *hpa,
+			       enum dma_data_direction *direction)
 {
-	u64 tce = tce_table_get(tce_window_of(tbl)->table,
-				index - tbl->it_offset);
+	struct tce_window *window = tce_window_of(tbl);
+	u64 tce;
+
+	if (!window)
+		return tce_kvm_xchg_nothing(hpa, direction);
+
+	tce = tce_table_get(window->table, index - tbl->it_offset);
 
 	/* Nothing keeps the page where it is, so the core must not dirty it. */
 	*hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
@@ -452,8 +507,8 @@ static int tce_window_xchg_pinned(struct iommu_table *tbl, long index,
 	return 0;
 }
 
-static __be64 *tce_window_useraddrptr_pinned(struct iommu_table *tbl, long index,
-					     bool alloc)
+static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
+					  bool alloc)
 {
 	/* In no address space, nor is the page that it begins. */
 	static __be64 nowhere = cpu_to_be64(BIT_ULL(63));
@@ -461,11 +516,11 @@ static __be64 *tce_window_useraddrptr_pinned(struct iommu_table *tbl, long index
 	return alloc ? NULL : &nowhere;
 }
 
-static void tce_window_free_work(struct work_struct *work)
-{
-	struct tce_window *window = container_of(work, struct tce_window,
-						 free_work);
+/* The end */
 
+/* What is left when nobody can use it: no creator, no iommu_table. */
+static void tce_window_destroy(struct tce_window *window)
+{
 	tce_debugfs_remove(&window->debugfs);
 	/* KVM may have mapped after the container let go. */
 	tce_window_clear_all(window);
@@ -473,20 +528,87 @@ static void tce_window_free_work(struct work_struct *work)
 	tce_table_destroy(window->table);
 	tce_pages_put(window->pages);
 	kfree(window);
+}
+
+/*
+ * A window that its creator has let go of while KVM had references. One of them may
+ * be for ever: KVM forgets the one that it takes when a further group of a container
+ * comes to a table that it knows (kvm_spapr_tce_attach_iommu_group() of 6.12). But
+ * once the address space is gone, all that KVM can still do is drop references.
+ */
+static void tce_window_orphan_work(struct work_struct *work)
+{
+	struct tce_window *window = container_of(to_delayed_work(work),
+						 struct tce_window, orphan_work);
+
+	if (atomic_read(&window->mm->mm_users)) {
+		queue_delayed_work(tce_window_wq, &window->orphan_work,
+				   TCE_WINDOW_ORPHAN_TIME);
+		return;
+	}
+
+	/* The iommu_table may be going just now. */
+	if (!unrcu_pointer(xchg(&window->handle->window, NULL)))
+		return;
+
+	synchronize_rcu();
+	window->platform.gone = true;
+	window->platform.tbl = NULL;
+	tce_window_destroy(window);
+}
+
+static void tce_handle_free_work(struct work_struct *work)
+{
+	struct tce_handle *handle = container_of(work, struct tce_handle,
+						 free_work);
+	struct tce_window *window = unrcu_pointer(xchg(&handle->window, NULL));
+
+	if (window) {
+		cancel_delayed_work_sync(&window->orphan_work);
+		tce_window_destroy(window);
+	}
+	kfree(handle);
 	module_put(THIS_MODULE);
 }
 
-static void tce_window_free(struct iommu_table *tbl)
+/* May be in atomic context: KVM drops references in RCU callbacks. */
+static void tce_handle_free(struct iommu_table *tbl)
 {
-	struct tce_window *window = tce_window_of(tbl);
+	struct tce_handle *handle = tce_handle_of(tbl);
+	struct tce_window *window;
 
-	if (window->platform.ops->free && window->platform.backing.write)
-		window->platform.ops->free(tbl);
+	if (handle->platform_free)
+		handle->platform_free(tbl);
 
 	/* The core frees it when this returns. */
-	window->platform.gone = true;
-	window->platform.tbl = NULL;
-	queue_work(tce_window_wq, &window->free_work);
+	rcu_read_lock();
+	window = rcu_dereference(handle->window);
+	if (window) {
+		window->platform.gone = true;
+		window->platform.tbl = NULL;
+	}
+	rcu_read_unlock();
+	queue_work(tce_window_wq, &handle->free_work);
+}
+
+/* The operations that KVM and the core find in the iommu_table. */
+static void tce_handle_set_ops(struct tce_handle *handle,
+			       const struct tce_platform *platform, bool pinned)
+{
+	struct iommu_table_ops *ops = &handle->ops;
+
+	/* On a table of the platform's the rest is the platform's. */
+	if (platform->backing.write) {
+		*ops = *platform->ops;
+		handle->platform_free = ops->free;
+	}
+
+	ops->xchg_no_kill = pinned ? tce_kvm_xchg_pinned : tce_kvm_xchg_no_kill;
+	ops->useraddrptr = pinned ? tce_kvm_useraddrptr_pinned :
+				    tce_kvm_useraddrptr;
+	ops->tce_kill = tce_kvm_kill;
+	ops->free = tce_handle_free;
+	platform->tbl->it_ops = ops;
 }
 
 /* Windows */
@@ -508,24 +630,6 @@ void tce_window_flush(void)
 	flush_workqueue(tce_window_wq);
 }
 
-/* The operations that KVM and the core find in the iommu_table. */
-static void tce_window_set_ops(struct tce_window *window, bool pinned)
-{
-	struct iommu_table_ops *ops = &window->ops;
-
-	/* On a table of the platform's the rest is the platform's. */
-	if (window->platform.backing.write)
-		*ops = *window->platform.ops;
-
-	ops->xchg_no_kill = pinned ? tce_window_xchg_pinned :
-				     tce_window_xchg_no_kill;
-	ops->useraddrptr = pinned ? tce_window_useraddrptr_pinned :
-				    tce_window_useraddrptr;
-	ops->tce_kill = tce_window_kill;
-	ops->free = tce_window_free;
-	window->platform.tbl->it_ops = ops;
-}
-
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,
 				     const struct tce_window_request *request)
@@ -537,6 +641,12 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
 	if (!window)
 		return ERR_PTR(-ENOMEM);
+
+	window->handle = kzalloc(sizeof(*window->handle), GFP_KERNEL_ACCOUNT);
+	if (!window->handle) {
+		ret = -ENOMEM;
+		goto free_window;
+	}
 
 	platform = &window->platform;
 	ret = tce_platform_create(platform, table_group, num,
@@ -553,12 +663,15 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 	spin_lock_init(&window->deferred_lock);
 	INIT_DELAYED_WORK(&window->trim_work, tce_window_trim_work);
-	INIT_WORK(&window->free_work, tce_window_free_work);
+	INIT_DELAYED_WORK(&window->orphan_work, tce_window_orphan_work);
+	INIT_WORK(&window->handle->free_work, tce_handle_free_work);
 	window->pages = tce_pages_get(request->pages);
+	window->mm = window->pages->mm;
 	tce_table_set_backing(window->table, &platform->backing);
 	tce_platform_finish(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << platform->geo.page_shift;
-	tce_window_set_ops(window, request->pinned);
+	RCU_INIT_POINTER(window->handle->window, window);
+	tce_handle_set_ops(window->handle, platform, request->pinned);
 
 	/* KVM may hold the table longer than the VFIO core holds the module. */
 	__module_get(THIS_MODULE);
@@ -571,6 +684,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 abort:
 	tce_platform_abort(platform);
 free_window:
+	kfree(window->handle);
 	kfree(window);
 
 	return ERR_PTR(ret);
@@ -578,11 +692,16 @@ free_window:
 
 void tce_window_put(struct tce_window *window)
 {
+	struct iommu_table *tbl = window->platform.tbl;
+
 	WRITE_ONCE(window->closed, true);
 	tce_window_clear_all(window);
 	tce_window_settle(window);
 	cancel_delayed_work_sync(&window->trim_work);
-	iommu_tce_table_put(window->platform.tbl);
+	/* In no group any more: only those have it who have it already. */
+	if (kref_read(&tbl->it_kref) > 1)
+		queue_delayed_work(tce_window_wq, &window->orphan_work, 0);
+	iommu_tce_table_put(tbl);
 }
 
 int tce_window_attach(struct tce_window *window,
@@ -738,7 +857,7 @@ static bool tce_window_map_few(struct tce_window *window, struct tce_run *run,
 
 	/* The hardware may know a page as not mapped: kill new ones too. */
 	if (!replaced) {
-		tce_window_kill_entries(window, index, run->count);
+		tce_window_kill(window, index, run->count);
 		return true;
 	}
 

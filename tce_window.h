@@ -18,8 +18,9 @@
  * The creator serialises tce_window_attach(), _detach() and _put() against each
  * other and against _map() and _unmap(), which may run in parallel.
  *
- * The window lives until the last reference of its iommu_table is gone; it pins
- * the module and its pages until then.
+ * The window lives until the last reference of its iommu_table is gone; or until its
+ * address space is, in which alone KVM can use it, if its creator has let go by then. The
+ * iommu_table pins the module.
  */
 
 struct iommu_table_group;

@@ -69,6 +69,16 @@ int guest_detach(int guest)
 	return vfio_ioctl(guest, TCE_KVM_DETACH, NULL);
 }
 
+int guest_forget(int guest)
+{
+	return vfio_ioctl(guest, TCE_KVM_FORGET, NULL);
+}
+
+int guest_recall(int guest)
+{
+	return vfio_ioctl(guest, TCE_KVM_RECALL, NULL);
+}
+
 long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 	   __u64 npages)
 {
@@ -96,6 +106,11 @@ long h_put(int guest, __u64 ioba, const void *page, unsigned int flags)
 long h_unput(int guest, __u64 ioba)
 {
 	return hcall(guest, TCE_KVM_PUT, ioba, 0, 0);
+}
+
+long h_clear(int guest, __u64 ioba)
+{
+	return hcall(guest, TCE_KVM_CLEAR, ioba, 0, 0);
 }
 
 long h_stuff(int guest, __u64 ioba, __u64 npages)

@@ -24,6 +24,10 @@ int guest_detach(int guest);
 /* Until close(): see TCE_KVM_KEEP. */
 int guest_keep(int guest, unsigned int device);
 
+/* See TCE_KVM_FORGET and TCE_KVM_RECALL. */
+int guest_forget(int guest);
+int guest_recall(int guest);
+
 /* Any hypercall, by its ioctl. */
 long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 	   __u64 npages);
@@ -31,6 +35,9 @@ long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 /* H_PUT_TCE: maps one page, or unmaps it. */
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
 long h_unput(int guest, __u64 ioba);
+
+/* No hypercall: see TCE_KVM_CLEAR. */
+long h_clear(int guest, __u64 ioba);
 
 /* H_STUFF_TCE: unmaps so many pages. */
 long h_stuff(int guest, __u64 ioba, __u64 npages);

@@ -57,6 +57,9 @@
 #define RACE_THREADS	2
 #define ROUNDS		20000
 
+/* The module looks every ten seconds. */
+#define ORPHAN_SECONDS	30
+
 enum { MEMORY, OTHER, REGIONS };
 
 static unsigned char *region[REGIONS];
@@ -391,7 +394,7 @@ static void test_v1(void)
 	vfio_close(&v2);
 }
 
-/* Another process, with the same memory registered at the same place. */
+/* Another process, with the same memory registered at the same place: it sees nothing. */
 static void other_process(void *data)
 {
 	struct vfio vfio;
@@ -405,50 +408,28 @@ static void other_process(void *data)
 
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_MAPPED(0, 2);
 	/* What KVM cannot replace it clears. */
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_MAPPED(0, 1);
 	CHECK_EQ(h_unput(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
-	CHECK_MAPPED(0, 0);
+	CHECK_EQ(h_stuff(guest, IOVA, SUBPAGES), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 2);
 	CHECK_EQ(vfio_unregister(container, region[MEMORY], REGION_BYTES), 0);
 	close(guest);
 	vfio_close(&vfio);
 }
 
-/* Its guest's table is one that only KVM has. */
-static void other_process_removed(void *data)
-{
-	struct vfio vfio;
-	int container;
-
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&vfio, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
-	CHECK_EQ(vfio_register(container, region[MEMORY], REGION_BYTES), 0);
-	CHECK_EQ(h_put(*(int *)data, IOVA, region[MEMORY], MAP_BOTH),
-		 TCE_KVM_TOO_HARD);
-	CHECK_MAPPED(0, 0);
-	vfio_close(&vfio);
-}
-
-/* What cannot be mapped is cleared without a kill; nobody asks for it later. */
+/* KVM clears what it cannot map, without a kill; nobody asks for it later. */
 static void test_clear_removed(void)
 {
 	struct vfio vfio;
 	int guest;
 
-	if (!vfio_have_device(1)) {
-		tap_skip("no second device");
-		return;
-	}
-
 	open_windows(&vfio);
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
-	tap_child(other_process_removed, &guest);
+	CHECK_EQ(h_clear(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 	check_all_counted(&vfio);
 	close(guest);
@@ -468,6 +449,8 @@ static void test_other_process(void)
 	CHECK_EQ(vfio_map(vfio.container, IOVA + IOMMU_PAGE, region[MEMORY],
 			  2 * IOMMU_PAGE, MAP_BOTH), 0);
 	tap_child(other_process, NULL);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA + IOMMU_PAGE, 2 * IOMMU_PAGE),
+		 0);
 	check_all_counted(&vfio);
 	vfio_close(&vfio);
 }
@@ -772,6 +755,87 @@ static void test_closed_removed(void)
 
 	close(guest);
 	CHECK_STATE(&before);
+}
+
+/* References that KVM forgets */
+
+static void forget_and_exit(void *data)
+{
+	struct vfio vfio;
+	int guest;
+
+	(void)data;
+	open_windows(&vfio);
+	guest = open_guest(SUBPAGES_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(guest_forget(guest), 0);
+}
+
+/* The container is closed while there is somebody who could use KVM. */
+static void forget_and_stay(void *data)
+{
+	const int *pipes = data;
+	struct vfio vfio;
+	int guest;
+	char byte;
+
+	open_windows(&vfio);
+	guest = open_guest(SUBPAGES_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(guest_forget(guest), 0);
+	vfio_close(&vfio);
+	CHECK_EQ(guest_detach(guest), 0);
+
+	CHECK_EQ(write(pipes[1], "", 1), 1);
+	CHECK_EQ(read(pipes[2], &byte, 1), 1);
+	CHECK_EQ(state_now().windows, 1);
+}
+
+static void recall(unsigned int users)
+{
+	int guest = guest_open();
+
+	CHECK_EQ(state_now().users, users + 1);
+	CHECK_EQ(guest_recall(guest), 0);
+	close(guest);
+	wait_users(users);
+}
+
+static void test_forgotten_exit(void)
+{
+	struct state before = state_now(), after = before;
+
+	tap_child(forget_and_exit, NULL);
+
+	/* What the levels were in is given back, though the table is referred to. */
+	after.users++;
+	CHECK_STATE(&after);
+	recall(before.users);
+}
+
+static void test_forgotten_stay(void)
+{
+	struct state before = state_now(), after = before;
+	int pipes[4], polls;
+	pid_t pid;
+	char byte;
+
+	if (pipe(pipes) || pipe(pipes + 2))
+		tap_bail("pipe: %s", strerror(errno));
+	pid = tap_start(forget_and_stay, pipes);
+	close(pipes[1]);
+	close(pipes[2]);
+	CHECK_EQ(read(pipes[0], &byte, 1), 1);
+	CHECK_EQ(write(pipes[3], "", 1), 1);
+	tap_finish(pid);
+
+	for (polls = 0; polls < ORPHAN_SECONDS && state_now().windows; polls++)
+		sleep(1);
+	after.users++;
+	CHECK_STATE(&after);
+	recall(before.users);
+	close(pipes[0]);
+	close(pipes[3]);
 }
 
 /* Races */
@@ -1163,6 +1227,10 @@ static const struct test {
 	  true, test_closed_other_container },
 	{ "what KVM maps in a removed window is given back after the container",
 	  true, test_closed_removed },
+	{ "a reference that KVM forgets does not keep the levels of a process that ends",
+	  true, test_forgotten_exit },
+	{ "nor if the process has closed the container before",
+	  true, test_forgotten_stay },
 }, races[] = {
 	{ "race: KVM against KVM, same pages",
 	  true, test_race_pages },

@@ -17,6 +17,7 @@
 #include <linux/fs.h>
 #include <linux/iommu.h>
 #include <linux/kref.h>
+#include <linux/list.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -75,6 +76,19 @@ struct tce_kvm_guest {
 	struct iommu_table_group_ops kept_ops;
 	struct iommu_table_group_ops *platform_ops;
 };
+
+/**
+ * struct tce_kvm_forgotten - a reference that KVM would have lost
+ * @node: in tce_kvm_forgotten
+ * @tbl: the table
+ */
+struct tce_kvm_forgotten {
+	struct list_head node;
+	struct iommu_table *tbl;
+};
+
+static DEFINE_MUTEX(tce_kvm_forgotten_lock);
+static LIST_HEAD(tce_kvm_forgotten);
 
 /* Lifetime */
 
@@ -238,6 +252,44 @@ static long tce_kvm_detach(struct tce_kvm_guest *guest)
 		return -ENXIO;
 
 	tce_kvm_table_put(table);
+
+	return 0;
+}
+
+/* Forgotten references */
+
+static long tce_kvm_ioctl_forget(struct tce_kvm_guest *guest)
+{
+	struct tce_kvm_forgotten *forgotten;
+	struct tce_kvm_table *table;
+
+	table = tce_kvm_table_get(guest);
+	if (!table)
+		return -ENXIO;
+
+	forgotten = kzalloc(sizeof(*forgotten), GFP_KERNEL);
+	if (forgotten) {
+		forgotten->tbl = iommu_tce_table_get(table->tbl);
+		mutex_lock(&tce_kvm_forgotten_lock);
+		list_add(&forgotten->node, &tce_kvm_forgotten);
+		mutex_unlock(&tce_kvm_forgotten_lock);
+	}
+	tce_kvm_table_put(table);
+
+	return forgotten ? 0 : -ENOMEM;
+}
+
+static long tce_kvm_recall(void)
+{
+	struct tce_kvm_forgotten *forgotten, *next;
+
+	mutex_lock(&tce_kvm_forgotten_lock);
+	list_for_each_entry_safe(forgotten, next, &tce_kvm_forgotten, node) {
+		iommu_tce_table_put(forgotten->tbl);
+		list_del(&forgotten->node);
+		kfree(forgotten);
+	}
+	mutex_unlock(&tce_kvm_forgotten_lock);
 
 	return 0;
 }
@@ -601,6 +653,18 @@ static long tce_kvm_stuff(const struct tce_kvm_table *table,
 	return ret;
 }
 
+/* kvmppc_clear_tce(), on its own */
+static long tce_kvm_clear_entry(const struct tce_kvm_table *table,
+				const struct tce_kvm_hcall *hcall)
+{
+	long ret = tce_kvm_check_ioba(table, hcall->ioba, 1);
+
+	if (ret == H_SUCCESS)
+		tce_kvm_clear(table, hcall->ioba >> table->page_shift);
+
+	return ret;
+}
+
 static long tce_kvm_ioctl_hcall(struct tce_kvm_guest *guest, void __user *argp,
 				long (*fn)(const struct tce_kvm_table *table,
 					   const struct tce_kvm_hcall *hcall))
@@ -668,6 +732,12 @@ static long tce_kvm_ioctl(struct file *file, unsigned int cmd,
 		return tce_kvm_ioctl_hcall(guest, argp, tce_kvm_put_indirect);
 	case TCE_KVM_STUFF:
 		return tce_kvm_ioctl_hcall(guest, argp, tce_kvm_stuff);
+	case TCE_KVM_CLEAR:
+		return tce_kvm_ioctl_hcall(guest, argp, tce_kvm_clear_entry);
+	case TCE_KVM_FORGET:
+		return tce_kvm_ioctl_forget(guest);
+	case TCE_KVM_RECALL:
+		return tce_kvm_recall();
 	default:
 		return -ENOTTY;
 	}
@@ -695,6 +765,7 @@ static int __init tce_kvm_init(void)
 static void __exit tce_kvm_exit(void)
 {
 	misc_deregister(&tce_kvm_device);
+	tce_kvm_recall();
 	/* References are dropped after a grace period. */
 	rcu_barrier();
 }

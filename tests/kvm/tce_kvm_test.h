@@ -72,4 +72,13 @@ struct tce_kvm_hcall {
  */
 #define TCE_KVM_KEEP		_IOW('K', 5, struct tce_kvm_attach)
 
+/* What KVM does when it cannot undo: the entry is cleared, and nothing killed. */
+#define TCE_KVM_CLEAR		_IOWR('K', 6, struct tce_kvm_hcall)
+/*
+ * What KVM does when a further group comes to a table that the guest has: it takes one
+ * more reference and forgets it. RECALL gives back all that was ever forgotten.
+ */
+#define TCE_KVM_FORGET		_IO('K', 7)
+#define TCE_KVM_RECALL		_IO('K', 8)
+
 #endif /* TCE_KVM_TEST_H */
