@@ -182,10 +182,13 @@ static inline __be64 tce_from_level(const __be64 *tces)
 	return cpu_to_be64(__pa(tces) | TCE_PERM);
 }
 
-/* The hardware reads before it writes, so write permission needs read too. */
-static inline __be64 tce_encode(u64 tce)
+/*
+ * The hardware reads before it writes, so write permission needs read too. Whoever is
+ * behind a table that has a backing sees to that itself.
+ */
+static inline __be64 tce_encode(u64 tce, bool backed)
 {
-	return cpu_to_be64(tce | ((tce & TCE_PCI_WRITE) >> 1));
+	return cpu_to_be64(backed ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1));
 }
 
 static inline __be64 tce_cmpxchg(__be64 *ptce, __be64 old, __be64 new)

@@ -635,7 +635,8 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		ret = leaf ? tce_leaf_exchange(table, leaf, index, 0, 0, &old) :
 			     0;
 	} else if (leaf && tce_leaf_claim(table, leaf, TCE_OWNER_NONE, gfp)) {
-		ret = tce_leaf_exchange(table, leaf, index, tce_encode(new),
+		ret = tce_leaf_exchange(table, leaf, index,
+					tce_encode(new, table->backing.write),
 					TCE_OWNER_NONE, &old);
 		tce_leaf_unclaim(leaf);
 	}
@@ -654,7 +655,8 @@ int tce_table_swap(struct tce_table *table, unsigned long index,
 		   unsigned long *hpa, enum dma_data_direction *direction,
 		   u64 *owner)
 {
-	__be64 new = tce_encode(*hpa | iommu_direction_to_tce_perm(*direction));
+	__be64 new = tce_encode(*hpa | iommu_direction_to_tce_perm(*direction),
+				table->backing.write);
 	struct tce_entry old = {};
 	struct tce_level *leaf;
 	int ret = 0;
@@ -797,6 +799,7 @@ tce_leaf_store_entries(const struct tce_keeping *keeping, bool plain,
 		       unsigned int *stored, struct tce_entry *old,
 		       unsigned int *replaced)
 {
+	bool backed = !plain && keeping->backing.write;
 	unsigned int i, n = 0;
 	int ret = 0;
 
@@ -804,7 +807,8 @@ tce_leaf_store_entries(const struct tce_keeping *keeping, bool plain,
 		struct tce_entry before;
 
 		ret = tce_leaf_set(keeping, plain, index + i, slot + i,
-				   tce_encode(new[i].tce), new[i].owner, &before);
+				   tce_encode(new[i].tce, backed), new[i].owner,
+				   &before);
 		if (ret)
 			break;
 
@@ -897,7 +901,7 @@ int tce_table_store_few(struct tce_cursor *cursor,
 	for (i = 0; plain && i < count; i++, slot++, tce += size) {
 		__be64 before = tces[slot];
 
-		WRITE_ONCE(tces[slot], tce_encode(tce));
+		WRITE_ONCE(tces[slot], tce_encode(tce, false));
 		if (tce_taken(before)) {
 			old[replaced].tce = be64_to_cpu(before);
 			old[replaced].owner = leaf->owner;

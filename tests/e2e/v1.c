@@ -34,6 +34,9 @@
 #define PAGES		256
 #define BYTES		(PAGES * IOMMU_PAGE)
 
+/* Memory, but the kernel writes it back as any other disk. */
+#define DISK		"/dev/ram0"
+
 #define ENABLE		VFIO_IOMMU_ENABLE
 #define DISABLE		VFIO_IOMMU_DISABLE
 
@@ -733,6 +736,45 @@ static void test_dirty(void)
 	munmap(address, 2 * page);
 }
 
+/*
+ * A file system must know before its pages are written, and a device says nothing. A
+ * block device is as good as a file on it, and what is mapped only to be read, or is
+ * the process's own copy, is nothing that a device could spoil.
+ */
+static void test_file_written_back(void)
+{
+	int file = open(DISK, O_RDWR | O_CLOEXEC);
+	struct state before;
+	unsigned char *address;
+
+	if (file < 0) {
+		tap_skip("no " DISK);
+		return;
+	}
+
+	open_enabled();
+	map_stage();
+	before = state_now();
+	address = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (address == MAP_FAILED)
+		tap_bail("mmap: %s", strerror(errno));
+	CHECK_EQ(map(IOVA, address, page, MAP_BOTH), -EFAULT);
+	CHECK_EQ(map(IOVA, address, page, MAP_WRITE), -EFAULT);
+	CHECK_STATE(&before);
+	munmap(address, page);
+
+	address = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+	if (address == MAP_FAILED)
+		tap_bail("mmap: %s", strerror(errno));
+	CHECK_EQ(map(IOVA, address, page, MAP_BOTH), 0);
+	CHECK(edu_writes(&vfio, IOVA, address));
+	CHECK_EQ(unmap(IOVA, page), 0);
+	CHECK_STATE(&before);
+	munmap(address, page);
+	vfio_close(&vfio);
+	close(file);
+}
+
 /* A file's pages belong to the file: who reads it sees what the device wrote. */
 static void test_file_memory(void)
 {
@@ -901,6 +943,8 @@ int main(void)
 		 test_dirty);
 	tap_test("what a device writes to a file's page is in the file",
 		 test_file_memory);
+	tap_test_ours("a file that is written back is not given to a device to write",
+		      test_file_written_back);
 	tap_test("a page stays pinned when the process gives its address away",
 		 test_memory_that_went);
 	tap_test("threads map and unmap the same addresses", test_threads);
