@@ -11,6 +11,7 @@
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 
+#include "tce_charge.h"
 #include "tce_level.h"
 
 /*
@@ -55,15 +56,16 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	if (order > PAGE_ALLOC_COSTLY_ORDER)
 		gfp |= __GFP_NORETRY;
 
-	block = kmalloc_node(size, gfp, table->nid);
-	if (!block)
+	if (tce_charge_pages(table->charge, 1UL << order, gfp))
 		return NULL;
 
+	block = kmalloc_node(size, gfp, table->nid);
+	if (!block)
+		goto uncharge;
+
 	block->page = tce_pages_alloc(table->nid, gfp, order);
-	if (!block->page) {
-		kfree(block);
-		return NULL;
-	}
+	if (!block->page)
+		goto free_block;
 
 	for (i = 0; i < tce_block_places(&table->geo); i++) {
 		struct tce_level *level = &block->level[i];
@@ -79,6 +81,13 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	atomic_long_add(size, &table->meta_bytes);
 
 	return block;
+
+free_block:
+	kfree(block);
+uncharge:
+	tce_charge_return(table->charge, 1UL << order);
+
+	return NULL;
 }
 
 static void tce_block_free(struct tce_table *table, struct tce_block *block)
@@ -89,6 +98,7 @@ static void tce_block_free(struct tce_table *table, struct tce_block *block)
 	atomic_long_sub(tce_block_size(&table->geo), &table->meta_bytes);
 	set_page_private(block->page, 0);
 	tce_pages_free(block->page, order);
+	tce_charge_return(table->charge, 1UL << order);
 	kfree(block);
 }
 

@@ -94,6 +94,7 @@ struct tce_block {
  * struct tce_table - a table
  * @geo: its shape
  * @nid: NUMA node of the levels
+ * @charge: what their memory is charged to, or NULL
  * @backing: who else has the entries, if anybody
  * @root: the first level
  * @lock: protects @partial, tce_block::busy and @idle; inside a leaf's lock, taken
@@ -110,6 +111,7 @@ struct tce_block {
 struct tce_table {
 	struct tce_geometry geo;
 	int nid;
+	struct tce_charge *charge;
 	struct tce_backing backing;
 	__be64 *root;
 	spinlock_t lock; /* @partial, busy, @idle */

@@ -506,7 +506,8 @@ static __always_inline int tce_leaf_set(const struct tce_keeping *keeping,
 
 /* The table */
 
-struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid)
+struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
+				   struct tce_charge *charge)
 {
 	struct tce_table *table;
 
@@ -516,6 +517,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid)
 
 	table->geo = *geo;
 	table->nid = nid;
+	table->charge = charge;
 	spin_lock_init(&table->lock);
 	INIT_LIST_HEAD(&table->partial);
 	INIT_LIST_HEAD(&table->idle);

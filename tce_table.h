@@ -178,6 +178,7 @@ struct tce_cursor {
 	unsigned long end;
 };
 
+struct tce_charge;
 struct tce_table;
 
 /**
@@ -195,13 +196,16 @@ struct tce_backing {
  * tce_table_create() - make an empty table
  * @geo: its shape, from tce_geometry_init()
  * @nid: NUMA node for the levels, or NUMA_NO_NODE
+ * @charge: what the kernel pages of levels are charged to, as they come and go; NULL
+ *          for nothing. The caller settles it
  *
  * Allocates the first level only, charged to the caller's memory cgroup.
  *
  * Context: Process, may sleep.
  * Return: the table, or ERR_PTR(-ENOMEM).
  */
-struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid);
+struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
+				   struct tce_charge *charge);
 
 /**
  * tce_table_set_backing() - tell a table who else has its entries

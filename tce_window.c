@@ -18,6 +18,7 @@
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
+#include "tce_charge.h"
 #include "tce_debugfs.h"
 #include "tce_pages.h"
 #include "tce_platform.h"
@@ -83,6 +84,7 @@ struct tce_handle {
  *            own, because the core frees it; NULL from then on
  * @table: the levels
  * @pages: where the pages come from that are mapped
+ * @charge: what is charged for @table, if it is by what is allocated
  * @start: its first bus address
  * @debugfs: the figures
  * @deferred_lock: protects @deferred and @deferred_count; a leaf in the order of
@@ -100,6 +102,7 @@ struct tce_window {
 	struct tce_platform platform;
 	struct tce_table *table;
 	struct tce_pages *pages;
+	struct tce_charge charge;
 	u64 start;
 	struct tce_debugfs debugfs;
 	spinlock_t deferred_lock; /* @deferred, @deferred_count */
@@ -252,6 +255,7 @@ static void tce_window_trim_work(struct work_struct *work)
 
 	tce_table_trim(window->table, many ? TCE_WINDOW_IDLE : 0,
 		       tce_window_kill_level, window);
+	tce_charge_settle(&window->charge);
 	tce_window_trim(window);
 }
 
@@ -526,6 +530,7 @@ static void tce_window_destroy(struct tce_window *window)
 	tce_window_clear_all(window);
 	tce_window_settle(window);
 	tce_table_destroy(window->table);
+	tce_charge_settle(&window->charge);
 	tce_pages_put(window->pages);
 	kfree(window);
 }
@@ -655,7 +660,9 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (ret)
 		goto free_window;
 
-	window->table = tce_table_create(&platform->geo, platform->tbl->it_nid);
+	window->charge.mm = request->pages->mm;
+	window->table = tce_table_create(&platform->geo, platform->tbl->it_nid,
+					 request->charge ? &window->charge : NULL);
 	if (IS_ERR(window->table)) {
 		ret = PTR_ERR(window->table);
 		goto abort;

@@ -48,6 +48,8 @@ void tce_window_exit(void);
  * @size: bytes, a power of two
  * @levels: number of levels of the table
  * @pages: where the pages come from that it will map
+ * @charge: levels are charged to locked_vm of @pages' address space while they are
+ *          there
  * @pinned: they are pinned one by one, so KVM cannot map them
  */
 struct tce_window_request {
@@ -55,6 +57,7 @@ struct tce_window_request {
 	u64 size;
 	unsigned int levels;
 	struct tce_pages *pages;
+	bool charge;
 	bool pinned;
 };
 

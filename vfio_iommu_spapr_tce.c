@@ -54,6 +54,11 @@
 /* The default window's IOMMU page. */
 #define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
 
+static bool charge_allocated;
+module_param(charge_allocated, bool, 0644);
+MODULE_PARM_DESC(charge_allocated,
+		 "Charge locked_vm with the levels that a table has, not with a whole table (new windows; default: N)");
+
 /**
  * struct tce_group - a group in a container
  * @node: in tce_container::groups
@@ -306,6 +311,7 @@ static int tce_create_window(struct tce_container *container,
 		.size = size,
 		.levels = levels,
 		.pages = container->pages,
+		.charge = READ_ONCE(charge_allocated),
 		.pinned = container->version == 1,
 	};
 	struct mm_struct *mm = container->pages->mm;
@@ -325,6 +331,11 @@ static int tce_create_window(struct tce_container *container,
 	locked = tce_platform_locked_pages(page_shift, size, levels);
 	if (!locked)
 		return -EINVAL;
+	if (request.charge) {
+		locked = 0;
+		/* What windows before it were charged is given back with their levels. */
+		tce_window_flush();
+	}
 
 	ret = account_locked_vm(mm, locked, true);
 	if (ret)

@@ -4,21 +4,37 @@
  * QEMU's instruction counter (-icount shift=0,sleep=off), a nanosecond of time is
  * an instruction; elsewhere these are nanoseconds. One line of JSON a figure:
  *	{"name": ..., "param": ..., "pages": ..., "cost": ...}
- * BENCH=short in the environment: only what a regression would show in.
+ * BENCH in the environment: short, only what a regression would show in; huge, what
+ * takes a kernel with 4K pages; parallel, what takes several CPUs.
  */
 
+#define _GNU_SOURCE
+
+#include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tap.h"
 #include "vfio.h"
 
 /* A figure is the best of so many; with the instruction counter all are alike. */
 #define ROUNDS	5
+
+/* Where the memory of a device may be, far above the machine's own. */
+#define FAR	0x244000000000ULL
+
+/* What a CPU maps and unmaps again and again, in 4K pages, in leaves of its own. */
+#define PARALLEL_PAGES	256
+#define PARALLEL_CALLS	2000
+#define PARALLEL_APART	(1ULL << 30)
+#define CPUS		4
 
 static struct vfio vfio;
 /* In a guest a new window does not begin at 0. */
@@ -167,6 +183,128 @@ static void measure_window(unsigned int window_shift)
 	munmap(memory, size);
 }
 
+/* What the kernel has left, in bytes; from all its lists. */
+static uint64_t memory_free(void)
+{
+	uint64_t pages = 0;
+	char line[128];
+	FILE *file;
+	int fd;
+
+	/* Levels that are not used any more are freed after a second. */
+	sleep(3);
+	fd = open("/proc/sys/vm/compact_memory", O_WRONLY);
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		tap_bail("the kernel cannot compact its memory");
+	close(fd);
+
+	file = fopen("/proc/vmstat", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "nr_free_pages %" SCNu64, &pages) == 1)
+			break;
+	if (!pages)
+		tap_bail("no free memory in /proc/vmstat");
+	fclose(file);
+
+	return pages * vfio_page_size();
+}
+
+/* The memory that a table takes, with more and more mapped at two far ends of it. */
+static void measure_memory(void)
+{
+	uint64_t size = 64 << 20, mapped = 0, total, free;
+	unsigned char *memory = vfio_memory(size);
+
+	vfio_open(&vfio);
+	must(vfio_register(vfio.container, memory, size), "REGISTER");
+	must(vfio_remove(vfio.container, 0), "TCE_REMOVE");
+	free = memory_free();
+	must(vfio_create(vfio.container, 16, 1ULL << 46, 2, &window),
+	     "TCE_CREATE");
+	figure("memory", 0, 0, free - memory_free());
+	for (total = 2 * size; total <= 1ULL << 35; total *= 4) {
+		for (; mapped < total / 2; mapped += size) {
+			must(vfio_map(vfio.container, mapped, memory, size,
+				      MAP_BOTH), "MAP");
+			must(vfio_map(vfio.container, FAR + mapped, memory,
+				      size, MAP_BOTH), "MAP");
+		}
+		figure("memory", total >> 20, 0, free - memory_free());
+	}
+	must(vfio_unmap(vfio.container, 0, 1ULL << 46), "UNMAP");
+	figure("memory_after", total >> 22, 0, free - memory_free());
+	vfio_close(&vfio);
+	munmap(memory, size);
+}
+
+/* Threads that map and unmap, each on a CPU and in leaves of its own */
+
+struct mapper {
+	pthread_t thread;
+	unsigned int cpu;
+	unsigned char *memory;
+};
+
+static pthread_barrier_t barrier;
+
+static void *map_and_unmap(void *data)
+{
+	const struct mapper *mapper = data;
+	uint64_t iova = mapper->cpu * PARALLEL_APART;
+	uint64_t size = PARALLEL_PAGES << 12;
+	cpu_set_t cpus;
+	int i;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(mapper->cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	pthread_barrier_wait(&barrier);
+	for (i = 0; i < PARALLEL_CALLS; i++) {
+		must(vfio_map(vfio.container, iova, mapper->memory, size,
+			      MAP_BOTH), "MAP");
+		must(vfio_unmap(vfio.container, iova, size), "UNMAP");
+	}
+	pthread_barrier_wait(&barrier);
+
+	return NULL;
+}
+
+static void measure_parallel(unsigned int cpus)
+{
+	uint64_t best = UINT64_MAX, size = PARALLEL_PAGES << 12, start;
+	struct mapper mappers[CPUS];
+	unsigned int i, round;
+
+	for (i = 0; i < cpus; i++) {
+		mappers[i].cpu = i;
+		mappers[i].memory = vfio_memory(size);
+		must(vfio_register(vfio.container, mappers[i].memory, size),
+		     "REGISTER");
+	}
+	for (round = 0; round < ROUNDS; round++) {
+		pthread_barrier_init(&barrier, NULL, cpus + 1);
+		for (i = 0; i < cpus; i++)
+			if (pthread_create(&mappers[i].thread, NULL,
+					   map_and_unmap, &mappers[i]))
+				tap_bail("no thread");
+		pthread_barrier_wait(&barrier);
+		start = now();
+		pthread_barrier_wait(&barrier);
+		start = now() - start;
+		best = start < best ? start : best;
+		for (i = 0; i < cpus; i++)
+			pthread_join(mappers[i].thread, NULL);
+		pthread_barrier_destroy(&barrier);
+	}
+	for (i = 0; i < cpus; i++) {
+		must(vfio_unregister(vfio.container, mappers[i].memory, size),
+		     "UNREGISTER");
+		munmap(mappers[i].memory, size);
+	}
+	figure("parallel", cpus, (uint64_t)cpus * PARALLEL_CALLS * PARALLEL_PAGES,
+	       best);
+}
+
 int main(void)
 {
 	static const uint64_t pages[] = { 1, 4, 16, 64, 256, 1024, 4096, 65536 };
@@ -193,6 +331,14 @@ int main(void)
 		return 0;
 	}
 
+	if (what && !strcmp(what, "parallel")) {
+		open_window(12, 40, 3);
+		for (i = 1; i <= CPUS; i *= 2)
+			measure_parallel(i);
+		vfio_close(&vfio);
+		return 0;
+	}
+
 	open_window(12, 40, 3);
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		measure_map("4k", 12, 3, pages[i]);
@@ -208,6 +354,7 @@ int main(void)
 	for (shift = 30; shift <= 46; shift += 4)
 		measure_window(shift);
 	measure_empty();
+	measure_memory();
 	measure_remove(12, 40, 3);
 
 	return 0;

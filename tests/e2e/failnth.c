@@ -587,6 +587,13 @@ static void test_windows(void)
 	chain(windows, VFIO_SPAPR_TCE_v2_IOMMU);
 }
 
+static void test_charged(void)
+{
+	state_charge_allocated(true);
+	chain(version2, VFIO_SPAPR_TCE_v2_IOMMU);
+	state_charge_allocated(false);
+}
+
 static void test_version1(void)
 {
 	chain(version1, VFIO_SPAPR_TCE_IOMMU);
@@ -605,6 +612,8 @@ int main(void)
 	tap_test_ours("version 2: any allocation may fail", test_version2);
 	tap_test_ours("version 2, windows before memory: any allocation may fail",
 		      test_windows);
+	tap_test_ours("version 2, charged with its levels: any allocation may fail",
+		      test_charged);
 	tap_test_ours("version 1: any allocation may fail", test_version1);
 
 	return tap_main();

@@ -328,3 +328,13 @@ void state_unlimit(void)
 {
 	cap_ipc_lock(true);
 }
+
+void state_charge_allocated(bool on)
+{
+	int fd = open("/sys/module/" MODULE "/parameters/charge_allocated",
+		      O_WRONLY);
+
+	if (fd < 0 || write(fd, on ? "Y" : "N", 1) != 1)
+		tap_bail("charge_allocated: %s", strerror(errno));
+	close(fd);
+}

@@ -66,6 +66,9 @@ bool state_check(const struct state *before, const char *file, int line);
 void state_check_mapped(__u64 start, __u64 count, const char *file,
 			int line);
 
+/* The module's parameter of that name; it is for windows to come (ours only). */
+void state_charge_allocated(bool on);
+
 /* Kernel pages charged to this process. */
 __u64 state_locked(void);
 

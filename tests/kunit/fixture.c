@@ -216,7 +216,7 @@ struct tce_table *table_of(struct kunit *test, const struct shape *shape)
 	KUNIT_ASSERT_EQ(test, 0,
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
-	table = tce_table_create(&geo, NUMA_NO_NODE);
+	table = tce_table_create(&geo, NUMA_NO_NODE, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
 
 	return table;

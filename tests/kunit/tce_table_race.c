@@ -163,7 +163,7 @@ static void tables_begin(struct race *race)
 
 	for (i = 0; !race->stop && i < TABLES; i++) {
 		atomic_set(&race->here[i], 0);
-		race->table[i] = tce_table_create(&race->geo, NUMA_NO_NODE);
+		race->table[i] = tce_table_create(&race->geo, NUMA_NO_NODE, NULL);
 		if (!IS_ERR(race->table[i]))
 			continue;
 		KUNIT_FAIL(race->test, "no table");

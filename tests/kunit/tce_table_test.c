@@ -1057,7 +1057,7 @@ static void create_fails(struct kunit *test)
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
 	fixture_refuse(test, 1);
-	table = tce_table_create(&geo, NUMA_NO_NODE);
+	table = tce_table_create(&geo, NUMA_NO_NODE, NULL);
 	KUNIT_EXPECT_TRUE(test, fixture_refused(test));
 	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);

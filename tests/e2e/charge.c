@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Charging locked_vm with the levels that there are, instead of with a whole table
+ * (the module's parameter charge_allocated).
+ */
+
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/*
+ * A window of 512 leaves of 512 entries. In a guest user space asks for one level; what
+ * the module remembers has levels all the same.
+ */
+#define PAGE_SHIFT	12
+#define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)
+#define SIZE		BIT_ULL(30)
+#define LEAVES		512
+#define LEAF_BYTES	(SIZE / LEAVES)
+#define LEVELS		(vfio_hypervised() ? 1 : 3)
+
+/* Empty levels go after a second. */
+#define POLLS		500
+#define POLL_US		10000
+
+static struct vfio vfio;
+static unsigned char *memory;
+static size_t page;
+static __u64 window;
+/* What the process was charged before there was a window. */
+static __u64 before;
+
+static int create(void)
+{
+	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, &window);
+}
+
+static int map(__u64 offset)
+{
+	return vfio_map(vfio.container, window + offset, memory, IOMMU_PAGE,
+			MAP_BOTH);
+}
+
+static void open_registered(void)
+{
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	before = state_locked();
+}
+
+/* Kernel pages of the window's levels. */
+static __u64 allocated(void)
+{
+	struct figures figures;
+
+	if (!figures_read(window, &figures))
+		return 0;
+
+	return figures.page_bytes / page;
+}
+
+static bool is_charged(__u64 pages)
+{
+	return allocated() == pages && state_locked() == before + pages;
+}
+
+/* What is charged is what is there, when the worker is through. */
+static void check_charged(__u64 pages)
+{
+	int polls;
+
+	for (polls = 0; polls < POLLS && !is_charged(pages); polls++)
+		usleep(POLL_US);
+	CHECK_EQ(allocated(), pages);
+	CHECK_EQ(state_locked(), before + pages);
+}
+
+static void test_charged(void)
+{
+	__u64 first, more;
+	unsigned int i;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	first = allocated();
+	CHECK(first > 0 && first < LEAVES);
+	check_charged(first);
+
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(map(i * LEAF_BYTES), 0);
+	more = allocated();
+	CHECK(more > first);
+	CHECK_EQ(state_locked(), before + more);
+
+	CHECK_EQ(vfio_unmap(vfio.container, window, SIZE), 0);
+	check_charged(first);
+	CHECK_EQ(vfio_remove(vfio.container, window), 0);
+	check_charged(0);
+	vfio_close(&vfio);
+}
+
+static void test_closed(void)
+{
+	unsigned int i;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(map(i * LEAF_BYTES), 0);
+	/* With all of it mapped. */
+	vfio_close(&vfio);
+}
+
+/* One level more than the limit is refused, and nothing is left of the call. */
+static void test_limit(void)
+{
+	struct state full;
+	unsigned int i;
+	int ret = 0;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	state_limit(2);
+	for (i = 0; i < LEAVES && !ret; i++)
+		ret = map(i * LEAF_BYTES);
+	CHECK_EQ(ret, -ENOMEM);
+	CHECK_MAPPED(window, i - 1);
+	CHECK_EQ(state_locked(), before + allocated());
+
+	full = state_now();
+	CHECK_EQ(map((LEAVES - 1) * LEAF_BYTES), -ENOMEM);
+	CHECK_EQ(vfio_map(vfio.container, window + (i - 2) * LEAF_BYTES, memory,
+			  page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, window + (i - 2) * LEAF_BYTES, page),
+		 0);
+	CHECK_EQ(map((i - 2) * LEAF_BYTES), 0);
+	CHECK_STATE(&full);
+	state_unlimit();
+	CHECK_EQ(map((LEAVES - 1) * LEAF_BYTES), 0);
+	vfio_close(&vfio);
+}
+
+static void test_no_window(void)
+{
+	struct state none;
+
+	state_charge_allocated(true);
+	open_registered();
+	none = state_now();
+	state_limit(0);
+	CHECK_EQ(create(), -ENOMEM);
+	CHECK_STATE(&none);
+	state_unlimit();
+	CHECK_EQ(create(), 0);
+	vfio_close(&vfio);
+}
+
+/* What a window is charged by does not change while it is there. */
+static void test_switch(void)
+{
+	__u64 whole;
+
+	state_charge_allocated(false);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	whole = state_locked() - before;
+	CHECK(whole > allocated());
+	state_charge_allocated(true);
+	CHECK_EQ(map(0), 0);
+	CHECK_EQ(state_locked(), before + whole);
+	CHECK_EQ(vfio_remove(vfio.container, window), 0);
+	CHECK_EQ(state_locked(), before);
+
+	CHECK_EQ(create(), 0);
+	state_charge_allocated(false);
+	CHECK_EQ(map(0), 0);
+	check_charged(allocated());
+	CHECK_EQ(vfio_remove(vfio.container, window), 0);
+	check_charged(0);
+	vfio_close(&vfio);
+}
+
+/* KVM must not sleep; it is charged nevertheless, and refused. */
+static void test_kvm(void)
+{
+	long status = TCE_KVM_SUCCESS;
+	unsigned int i;
+	int guest;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
+	CHECK_EQ(h_put(guest, window, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(state_locked(), before + allocated());
+
+	state_limit(2);
+	for (i = 1; i < LEAVES && status == TCE_KVM_SUCCESS; i++)
+		status = h_put(guest, window + i * LEAF_BYTES, memory, MAP_BOTH);
+	CHECK_EQ(status, TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(window, i - 1);
+	CHECK_EQ(state_locked(), before + allocated());
+	state_unlimit();
+	CHECK_EQ(h_put(guest, window + i * LEAF_BYTES, memory, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+int main(void)
+{
+	int ret;
+
+	page = vfio_page_size();
+	memory = vfio_memory(page);
+	state_watch();
+
+	tap_test_ours("a table is charged with its levels, as they come and go",
+		      test_charged);
+	tap_test_ours("a table that is full gives back what it was charged",
+		      test_closed);
+	tap_test_ours("MAP_DMA that needs a level beyond the limit changes nothing",
+		      test_limit);
+	tap_test_ours("TCE_CREATE respects the limit", test_no_window);
+	tap_test_ours("a window is charged by what was asked for when it was made",
+		      test_switch);
+	tap_test_ours("KVM's levels are charged, and too hard beyond the limit",
+		      test_kvm);
+
+	ret = tap_main();
+	if (!tap_intree())
+		state_charge_allocated(false);
+
+	return ret;
+}
