@@ -198,17 +198,19 @@ static void save(struct oracle *oracle, struct xarray *array,
 	KUNIT_ASSERT_FALSE(oracle->test, xa_is_err(old));
 }
 
-static u64 readable(u64 tce)
+/* The hardware has no write without read; a backing may have. */
+static u64 readable(struct oracle *oracle, u64 tce)
 {
-	return tce & 2 ? tce | 1 : tce;
+	return tce & 2 && !oracle->backed ? tce | 1 : tce;
 }
 
-static u64 permissions(enum dma_data_direction direction)
+static u64 permissions(struct oracle *oracle, enum dma_data_direction direction)
 {
 	switch (direction) {
 	case DMA_BIDIRECTIONAL:
-	case DMA_FROM_DEVICE:
 		return 3;
+	case DMA_FROM_DEVICE:
+		return readable(oracle, 2);
 	case DMA_TO_DEVICE:
 		return 1;
 	default:
@@ -313,13 +315,13 @@ static void random_exchange(struct oracle *oracle)
 	}
 
 	ORACLE_EQ(oracle, hpa, old & ~3ULL);
-	ORACLE_EQ(oracle, permissions(direction), old & 3);
+	ORACLE_EQ(oracle, permissions(oracle, direction), old & 3);
 	if (new == DMA_NONE) {
 		save_entry(oracle, index, 0, 0);
 		ORACLE_EQ(oracle, there, leaf_is_there(oracle, index));
 	} else {
 		claim_leaf(oracle, leaf, TCE_OWNER_NONE);
-		save_entry(oracle, index, address | permissions(new),
+		save_entry(oracle, index, address | permissions(oracle, new),
 			   TCE_OWNER_NONE);
 	}
 }
@@ -411,7 +413,7 @@ static void random_swap(struct oracle *oracle)
 	if (new == DMA_NONE && one_in(oracle, 2))
 		address = 0;
 	hpa = address;
-	tce = address | permissions(new);
+	tce = address | permissions(oracle, new);
 
 	ORACLE_EQ(oracle, viewed, load(&oracle->views, leaf));
 	if (viewed)
@@ -430,7 +432,7 @@ static void random_swap(struct oracle *oracle)
 	}
 
 	ORACLE_EQ(oracle, hpa, old & ~3ULL);
-	ORACLE_EQ(oracle, permissions(direction), old & 3);
+	ORACLE_EQ(oracle, permissions(oracle, direction), old & 3);
 	ORACLE_EQ(oracle, owner, old ? load(&oracle->owners, index) : 0);
 	save_entry(oracle, index, tce, tce ? OPEN : 0);
 	if (tce && !one_in(oracle, 4))
@@ -461,7 +463,7 @@ static void take_stored(struct oracle *oracle, unsigned long first,
 				  load(&oracle->owners, first + i));
 			old++;
 		}
-		save_entry(oracle, first + i, readable(oracle->new[i].tce),
+		save_entry(oracle, first + i, readable(oracle, oracle->new[i].tce),
 			   oracle->new[i].owner);
 	}
 	ORACLE_EQ(oracle, old, replaced);
