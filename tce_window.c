@@ -470,11 +470,17 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 				   bool alloc)
 {
 	struct tce_window *window = tce_window_of(tbl);
+	__be64 *view;
 
 	if (!alloc || !window)
 		return NULL;
 
-	return tce_table_view(window->table, index - tbl->it_offset, true);
+	view = tce_table_view(window->table, index - tbl->it_offset, true);
+	/* There may be levels above what could not be allocated. */
+	if (!view)
+		tce_window_trim(window);
+
+	return view;
 }
 
 static void tce_kvm_kill(struct iommu_table *tbl, unsigned long index,

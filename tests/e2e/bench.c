@@ -5,7 +5,8 @@
  * an instruction; elsewhere these are nanoseconds. One line of JSON a figure:
  *	{"name": ..., "param": ..., "pages": ..., "cost": ...}
  * BENCH in the environment: short, only what a regression would show in; huge, what
- * takes a kernel with 4K pages; parallel, what takes several CPUs.
+ * takes a kernel with 4K pages; memory, what tables take; parallel, what takes several
+ * CPUs.
  */
 
 #define _GNU_SOURCE
@@ -21,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "state.h"
 #include "tap.h"
 #include "vfio.h"
 
@@ -183,56 +185,85 @@ static void measure_window(unsigned int window_shift)
 	munmap(memory, size);
 }
 
-/* What the kernel has left, in bytes; from all its lists. */
-static uint64_t memory_free(void)
+/* The memory of a table: ours says it, the kernel's own is watched. */
+
+#define MEMORY_SHIFT	46
+#define MEMORY_LEVELS	2
+/* The levels of a table, and of its user-space view, share the entries' bits. */
+#define LEVEL_BYTES	((1ULL << (MEMORY_SHIFT - 16) / MEMORY_LEVELS) * 8)
+#define TRACING		"/sys/kernel/debug/tracing/"
+
+static void tell(const char *path, const char *what)
 {
-	uint64_t pages = 0;
-	char line[128];
-	FILE *file;
-	int fd;
+	int fd = open(path, O_WRONLY | O_APPEND);
 
-	/* Levels that are not used any more are freed after a second. */
-	sleep(3);
-	fd = open("/proc/sys/vm/compact_memory", O_WRONLY);
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		tap_bail("the kernel cannot compact its memory");
+	if (fd < 0 || write(fd, what, strlen(what)) != (ssize_t)strlen(what))
+		tap_bail("%s: cannot say %s", path, what);
 	close(fd);
-
-	file = fopen("/proc/vmstat", "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "nr_free_pages %" SCNu64, &pages) == 1)
-			break;
-	if (!pages)
-		tap_bail("no free memory in /proc/vmstat");
-	fclose(file);
-
-	return pages * vfio_page_size();
 }
 
-/* The memory that a table takes, with more and more mapped at two far ends of it. */
+static void watch_levels(void)
+{
+	tell(TRACING "kprobe_events", "p:tce_level pnv_alloc_tce_level");
+	tell(TRACING "events/kprobes/tce_level/enable", "1");
+}
+
+/* Levels that the platform has made since then. It gives none back before the end. */
+static uint64_t levels_made(void)
+{
+	FILE *file = fopen(TRACING "kprobe_profile", "r");
+	uint64_t hits = 0;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, " tce_level %" SCNu64, &hits) == 1)
+			break;
+	if (!file)
+		tap_bail("kprobe_profile cannot be read");
+	fclose(file);
+
+	return hits;
+}
+
+static uint64_t table_bytes(void)
+{
+	struct figures figures;
+
+	if (tap_intree())
+		return levels_made() * LEVEL_BYTES;
+	if (!figures_read(window, &figures))
+		tap_bail("no figures");
+
+	return figures.page_bytes;
+}
+
+/* With more and more mapped, one half of it at 0 and one far away. */
 static void measure_memory(void)
 {
-	uint64_t size = 64 << 20, mapped = 0, total, free;
+	uint64_t size = 64 << 20, mapped = 0, total;
 	unsigned char *memory = vfio_memory(size);
 
 	vfio_open(&vfio);
 	must(vfio_register(vfio.container, memory, size), "REGISTER");
 	must(vfio_remove(vfio.container, 0), "TCE_REMOVE");
-	free = memory_free();
-	must(vfio_create(vfio.container, 16, 1ULL << 46, 2, &window),
-	     "TCE_CREATE");
-	figure("memory", 0, 0, free - memory_free());
-	for (total = 2 * size; total <= 1ULL << 35; total *= 4) {
+	if (tap_intree())
+		watch_levels();
+	must(vfio_create(vfio.container, 16, 1ULL << MEMORY_SHIFT, MEMORY_LEVELS,
+			 &window), "TCE_CREATE");
+	figure("memory", 0, 0, table_bytes());
+	for (total = 2 * size; total <= 1ULL << 35; total *= 2) {
 		for (; mapped < total / 2; mapped += size) {
 			must(vfio_map(vfio.container, mapped, memory, size,
 				      MAP_BOTH), "MAP");
 			must(vfio_map(vfio.container, FAR + mapped, memory,
 				      size, MAP_BOTH), "MAP");
 		}
-		figure("memory", total >> 20, 0, free - memory_free());
+		figure("memory", total >> 20, 0, table_bytes());
 	}
-	must(vfio_unmap(vfio.container, 0, 1ULL << 46), "UNMAP");
-	figure("memory_after", total >> 22, 0, free - memory_free());
+	must(vfio_unmap(vfio.container, 0, 1ULL << MEMORY_SHIFT), "UNMAP");
+	/* Empty levels go after a second. */
+	sleep(3);
+	figure("memory_unmapped", total >> 21, 0, table_bytes());
 	vfio_close(&vfio);
 	munmap(memory, size);
 }
@@ -339,6 +370,11 @@ int main(void)
 		return 0;
 	}
 
+	if (what && !strcmp(what, "memory")) {
+		measure_memory();
+		return 0;
+	}
+
 	open_window(12, 40, 3);
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		measure_map("4k", 12, 3, pages[i]);
@@ -354,7 +390,6 @@ int main(void)
 	for (shift = 30; shift <= 46; shift += 4)
 		measure_window(shift);
 	measure_empty();
-	measure_memory();
 	measure_remove(12, 40, 3);
 
 	return 0;
