@@ -22,6 +22,8 @@ ROOT=$CACHE/root-$rootkey
 STOCK=$CACHE/stock-$stockkey
 SOURCE=$CACHE/source-$sourcekey
 USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/mkuserland")
+clientkey=$(key "$rootkey" "$TOP/scripts/mkclient")
+CLIENT_qemu=$CACHE/client-qemu-$clientkey
 for flavour in 64k 4k; do
 	kunitkey=$(key "$sourcekey" "$TOP/scripts/mkkunit" \
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")
