@@ -19,7 +19,7 @@ help:
 	@echo '  make demo       an emulated POWER host moves data through a table'
 	@echo '  make check      every test; the last line is N passed, N failed'
 	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
-	@echo '  make check-clients  QEMU guests with devices passed to them'
+	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
 	@echo '  make style      checkpatch, sparse, W=1 alone'
 	@echo '  CACHE=          where the prepared environment is kept'

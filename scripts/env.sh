@@ -24,6 +24,7 @@ SOURCE=$CACHE/source-$sourcekey
 USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/mkuserland")
 clientkey=$(key "$rootkey" "$TOP/scripts/mkclient")
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
+CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
 for flavour in 64k 4k; do
 	kunitkey=$(key "$sourcekey" "$TOP/scripts/mkkunit" \
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")
