@@ -3,9 +3,10 @@
  * Two calls at the same time, each pair of them that can meet in the same place.
  *
  * A round is one attempt of both sides: two threads, each on a CPU of its own, meet,
- * go apart by a few instructions, another number each time, and make one call each;
- * then one of them looks at what came of it and makes all ready for the next round.
- * How many of the rounds really overlapped is shown.
+ * go apart by a few instructions, another number each time, and make one call each.
+ * Rounds in places of their own come in batches: what they begin with is made ready
+ * by both threads, and what came of all of them is looked at and cleared away in one
+ * go. How many of the rounds really overlapped is shown.
  *
  * ROUNDS=N in the environment: rounds of each race.
  */
@@ -39,18 +40,35 @@
 #define LEAVES		512
 #define LEAF_BYTES	(SIZE / LEAVES)
 
-/* Looking at the figures is slow. */
-#define LOOK_EVERY	64
+/* Rounds between two looks at what came of them, where they can wait. */
+#define BATCH		32
+
+/* In rounds; looking at the figures is slow. */
+#define LOOK_EVERY	(4 * BATCH)
 
 /* A thread without a CPU does not keep the other one waiting for ever. */
 #define MEETING_SPINS	100000
 #define PARTING_SPINS	256
 
+/**
+ * struct race - two calls against each other
+ * @side: what each side does in a round
+ * @batch: rounds that can wait until they are looked at together; they are in places
+ *         of their own
+ * @fewer: a round in so many is enough, if the second side calls again and again until
+ *         the first one is through, often enough in all; 0 for all rounds, one call each
+ * @ready: before a round, on either side, if it needs anything
+ * @over: on the first side, after the rounds from @begun up to @end; leaves all as
+ *        it was before them
+ *
+ * All of them return 0, or the error that must not be.
+ */
 struct race {
-	/* What each side does in a round: 0, or the error that must not be. */
 	int (*side[2])(unsigned int round);
-	/* The first side, when both are through; and before the first round. */
-	int (*next)(unsigned int round);
+	unsigned int batch;
+	unsigned int fewer;
+	int (*ready)(unsigned int round);
+	int (*over)(unsigned int begun, unsigned int end);
 };
 
 static struct vfio vfio, second;
@@ -63,12 +81,17 @@ static int guest;
 /* The race that runs. */
 static const struct race *race;
 static unsigned int arrived[2];
-static bool inside[2];
+/* The round that each side is in, from 1 on; 0 for none. */
+static unsigned int inside[2];
 static unsigned int overlapped;
+/* Calls of the second side. */
+static unsigned int calls;
+static unsigned int raced;
+static bool enough;
 static int error;
 static const char *where;
 
-/* What the sides of a round found. */
+/* What the sides of a batch found. */
 static int result[2];
 
 /* Threads */
@@ -78,14 +101,19 @@ static unsigned int load(unsigned int *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-static void meet(unsigned int me, unsigned int times)
+/* With @patient, until the other side is there; or else not for long. */
+static void meet(unsigned int me, bool patient)
 {
-	unsigned int spins;
+	unsigned int times = arrived[me] + 1, spins;
 
 	__atomic_store_n(&arrived[me], times, __ATOMIC_RELEASE);
-	for (spins = 0; load(&arrived[!me]) < times; spins++)
-		if (spins > MEETING_SPINS)
-			sched_yield();
+	for (spins = 0; load(&arrived[!me]) < times; spins++) {
+		if (spins < MEETING_SPINS)
+			continue;
+		if (!patient)
+			break;
+		sched_yield();
+	}
 }
 
 static void part(unsigned int me, unsigned int round)
@@ -104,37 +132,89 @@ static void fail(int ret, const char *in)
 	error = ret;
 }
 
+static int attempt(unsigned int me, unsigned int round)
+{
+	unsigned int other, made = 0;
+	int ret;
+
+	part(me, round);
+	__atomic_store_n(&inside[me], round + 1, __ATOMIC_SEQ_CST);
+	other = __atomic_load_n(&inside[!me], __ATOMIC_SEQ_CST);
+	do {
+		ret = race->side[me](round);
+		made++;
+	} while (me && race->fewer && !ret && load(&inside[0]) == round + 1);
+	if (me)
+		calls += made;
+	__atomic_store_n(&inside[me], 0, __ATOMIC_SEQ_CST);
+	/* Whoever begins later sees the other one in the same round. */
+	if (other == round + 1)
+		__atomic_fetch_add(&overlapped, 1, __ATOMIC_RELAXED);
+
+	return ret;
+}
+
+static int batch_ready(unsigned int me, unsigned int begun, unsigned int end)
+{
+	unsigned int round;
+	int ret = 0;
+
+	for (round = begun; round < end && !ret; round++)
+		if (round % 2 == me)
+			ret = race->ready(round);
+
+	return ret;
+}
+
+static int batch_run(unsigned int me, unsigned int begun, unsigned int end)
+{
+	unsigned int round;
+	int ret = 0;
+
+	for (round = begun; round < end; round++) {
+		/* Nothing depends on it but how many overlap. */
+		if (round > begun)
+			meet(me, false);
+		ret = attempt(me, round) ?: ret;
+	}
+
+	return ret;
+}
+
 static void *run(void *data)
 {
-	unsigned int me = !!data, round;
+	unsigned int wanted = race->fewer ? rounds / race->fewer : rounds;
+	unsigned int me = !!data, begun, end;
 	cpu_set_t cpus;
-	bool other;
 
 	CPU_ZERO(&cpus);
 	CPU_SET(me, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 
-	for (round = 0; round < rounds; round++) {
-		meet(me, 2 * round + 1);
-		if (error)
+	for (begun = 0;; begun = end) {
+		meet(me, true);
+		if (error || enough)
 			break;
 
-		part(me, round);
-		__atomic_store_n(&inside[me], true, __ATOMIC_SEQ_CST);
-		other = __atomic_load_n(&inside[!me], __ATOMIC_SEQ_CST);
-		result[me] = race->side[me](round);
-		__atomic_store_n(&inside[me], false, __ATOMIC_SEQ_CST);
-		/* Whoever begins later sees the other one inside. */
-		if (other)
-			__atomic_fetch_add(&overlapped, 1, __ATOMIC_RELAXED);
+		end = begun + race->batch;
+		if (begun < wanted && end > wanted)
+			end = wanted;
 
-		meet(me, 2 * round + 2);
+		result[me] = 0;
+		if (race->ready) {
+			result[me] = batch_ready(me, begun, end);
+			meet(me, true);
+		}
+		result[me] = batch_run(me, begun, end) ?: result[me];
+		meet(me, true);
 		if (me)
 			continue;
 		fail(result[0], "first side");
 		fail(result[1], "second side");
 		if (!error)
-			fail(race->next(round + 1), "afterwards");
+			fail(race->over(begun, end), "afterwards");
+		enough = end >= wanted && calls >= rounds;
+		raced = end;
 	}
 
 	return NULL;
@@ -144,16 +224,19 @@ static void race_run(const struct race *this)
 {
 	struct timespec begun, over;
 	pthread_t thread;
+	long ms;
 
 	race = this;
 	memset(arrived, 0, sizeof(arrived));
 	memset(inside, 0, sizeof(inside));
 	overlapped = 0;
+	calls = 0;
+	raced = 0;
+	enough = false;
 	error = 0;
 	where = NULL;
 
 	clock_gettime(CLOCK_MONOTONIC, &begun);
-	fail(race->next(0), "before");
 	if (pthread_create(&thread, NULL, run, &vfio))
 		tap_bail("no thread");
 	run(NULL);
@@ -163,13 +246,15 @@ static void race_run(const struct race *this)
 	if (where)
 		tap_diag("%s", where);
 	clock_gettime(CLOCK_MONOTONIC, &over);
-	tap_diag("%u rounds, %u of them overlapped, in %ld s", rounds, overlapped,
-		 (long)(over.tv_sec - begun.tv_sec));
+	ms = (over.tv_sec - begun.tv_sec) * 1000 +
+	     (over.tv_nsec - begun.tv_nsec) / 1000000;
+	tap_diag("%u rounds, %u of them overlapped, %u calls of the second side, in %ld.%03ld s",
+		 raced, overlapped, calls, ms / 1000, ms % 1000);
 	/*
 	 * A race in which nothing ever meets shows nothing. But a few rounds need not
 	 * meet, where the host runs one of the machine's CPUs at a time.
 	 */
-	CHECK(overlapped > 0 || rounds < ROUNDS_SURE);
+	CHECK(overlapped > 0 || raced < ROUNDS_SURE);
 }
 
 /* What races begin and end with */
@@ -221,20 +306,31 @@ static __u64 leaf(unsigned int round)
 }
 
 /* Two places of a leaf, which are now and then the same. */
-static __u64 place(unsigned int round, unsigned int side)
+static bool same_place(unsigned int round)
 {
-	return leaf(round) + (round % 4 && side ? LEAF_BYTES / 2 : 0);
+	return !(round % 4);
 }
 
-static int look(unsigned int round, unsigned int mapped)
+static __u64 place(unsigned int round, unsigned int side)
+{
+	return leaf(round) + (side && !same_place(round) ? LEAF_BYTES / 2 : 0);
+}
+
+/* Now and then, whether so many pages are mapped, from @least up to @most. */
+static int look(unsigned int round, unsigned int least, unsigned int most)
 {
 	struct figures figures;
 
 	if (round % LOOK_EVERY)
 		return 0;
 
-	return figures_read(0, &figures) && figures.mapped_pages == mapped ?
-	       0 : -EBADE;
+	return figures_read(0, &figures) && figures.mapped_pages >= least &&
+	       figures.mapped_pages <= most ? 0 : -EBADE;
+}
+
+static int clear(unsigned int round)
+{
+	return vfio_unmap(vfio.container, 0, SIZE) ?: look(round, 0, 0);
 }
 
 /* MAP against MAP */
@@ -249,22 +345,22 @@ static int map_second(unsigned int round)
 	return map(place(round, 1));
 }
 
-static int map_map_next(unsigned int round)
+static int map_map_over(unsigned int begun, unsigned int end)
 {
-	if (!round)
-		return 0;
+	unsigned int round, mapped = 0;
 
-	round--;
+	for (round = begun; round < end; round++)
+		mapped += same_place(round) ? 1 : 2;
 
-	return look(round, round % 4 ? 2 : 1) ?: unmap(place(round, 0)) ?:
-	       unmap(place(round, 1)) ?: look(round, 0);
+	return look(begun, mapped, mapped) ?: clear(begun);
 }
 
 static void test_map_map(void)
 {
 	static const struct race map_map = {
+		.batch = BATCH,
 		.side = { map_first, map_second },
-		.next = map_map_next,
+		.over = map_map_over,
 	};
 
 	begin();
@@ -279,21 +375,23 @@ static int unmap_second(unsigned int round)
 	return unmap(place(round, 1));
 }
 
-static int map_unmap_next(unsigned int round)
+static int map_unmap_over(unsigned int begun, unsigned int end)
 {
-	int ret = 0;
+	unsigned int round, least = 0;
 
-	if (round)
-		ret = unmap(place(round - 1, 0)) ?: look(round - 1, 0);
+	for (round = begun; round < end; round++)
+		least += !same_place(round);
 
-	return ret ?: map(place(round, 1));
+	return look(begun, least, end - begun) ?: clear(begun);
 }
 
 static void test_map_unmap(void)
 {
 	static const struct race map_unmap = {
+		.batch = BATCH,
+		.ready = map_second,
 		.side = { map_first, unmap_second },
-		.next = map_unmap_next,
+		.over = map_unmap_over,
 	};
 
 	begin();
@@ -317,27 +415,28 @@ static int hypercall(unsigned int round)
 }
 
 /* What is there was mapped by the guest, or by VFIO. */
-static int unmap_kvm_next(unsigned int round)
+static int unmap_kvm_ready(unsigned int round)
 {
-	int ret = 0;
+	if (round / 2 % 2)
+		return map(place(round, 0));
 
-	if (round)
-		ret = unmap(place(round - 1, 0)) ?: unmap(place(round - 1, 1)) ?:
-		      look(round - 1, 0);
-	if (!ret && round % 2 &&
-	    h_put(guest, place(round, 1), memory, MAP_BOTH) != TCE_KVM_SUCCESS)
-		ret = -EBADE;
-	else if (!ret)
-		ret = map(place(round, 0));
+	return h_put(guest, place(round, 1), memory, MAP_BOTH) ==
+	       TCE_KVM_SUCCESS ? 0 : -EBADE;
+}
 
-	return ret;
+static int unmap_kvm_over(unsigned int begun, unsigned int end)
+{
+	/* Each has one page at most: the guest's. */
+	return look(begun, 0, end - begun) ?: clear(begun);
 }
 
 static void test_unmap_kvm(void)
 {
 	static const struct race unmap_kvm = {
+		.batch = BATCH,
+		.ready = unmap_kvm_ready,
 		.side = { unmap_first, hypercall },
-		.next = unmap_kvm_next,
+		.over = unmap_kvm_over,
 	};
 
 	begin();
@@ -365,16 +464,21 @@ static int map_maybe(unsigned int round)
 	return ret == -ENXIO ? 0 : ret;
 }
 
-static int remove_map_next(unsigned int round)
+static int remove_map_over(unsigned int begun, unsigned int end)
 {
-	return round ? create(0) : 0;
+	(void)begun;
+	(void)end;
+
+	return create(0);
 }
 
 static void test_remove_map(void)
 {
 	static const struct race remove_map = {
+		.batch = 1,
+		.fewer = 10,
 		.side = { remove_window, map_maybe },
-		.next = remove_map_next,
+		.over = remove_map_over,
 	};
 
 	begin();
@@ -384,53 +488,72 @@ static void test_remove_map(void)
 
 /* UNREGISTER against MAP */
 
-static bool unregistered, mapped;
+/* Each round of a batch has a region of its own. */
+static bool unregistered[BATCH], mapped[BATCH];
+
+static unsigned char *region(unsigned int round)
+{
+	return memory + round % BATCH * page;
+}
 
 static int unregister(unsigned int round)
 {
-	int ret = vfio_unregister(vfio.container, memory, page);
+	int ret = vfio_unregister(vfio.container, region(round), page);
 
-	(void)round;
-	unregistered = !ret;
+	unregistered[round % BATCH] = !ret;
 
 	return ret == -EBUSY ? 0 : ret;
 }
 
 static int map_registered(unsigned int round)
 {
-	int ret = map(place(round, 0));
+	int ret = vfio_map(vfio.container, place(round, 0), region(round),
+			   IOMMU_PAGE, MAP_BOTH);
 
-	mapped = !ret;
+	if (!ret)
+		mapped[round % BATCH] = true;
 
 	return ret == -EINVAL ? 0 : ret;
 }
 
-static int unregister_map_next(unsigned int round)
+static int unregister_map_over(unsigned int begun, unsigned int end)
 {
-	int ret = 0;
-
-	if (!round)
-		return 0;
+	unsigned int round, pages = 0;
+	int ret;
 
 	/* One of them was the first, and so it must be the only one. */
-	if (unregistered == mapped)
-		return -EBADE;
-	if (mapped)
-		ret = unmap(place(round - 1, 0));
+	for (round = begun; round < end; round++) {
+		if (unregistered[round % BATCH] == mapped[round % BATCH])
+			return -EBADE;
+		pages += mapped[round % BATCH];
+	}
 
-	return ret ?: unregistered ?
-	       vfio_register(vfio.container, memory, page) : 0;
+	ret = look(begun, pages, pages) ?: clear(begun);
+	for (round = begun; round < end && !ret; round++) {
+		mapped[round % BATCH] = false;
+		if (unregistered[round % BATCH])
+			ret = vfio_register(vfio.container, region(round), page);
+	}
+
+	return ret;
 }
 
 static void test_unregister_map(void)
 {
 	static const struct race unregister_map = {
+		.batch = BATCH,
+		.fewer = 4,
 		.side = { unregister, map_registered },
-		.next = unregister_map_next,
+		.over = unregister_map_over,
 	};
+	unsigned int i;
 
 	begin();
+	for (i = 1; i < BATCH; i++)
+		CHECK_EQ(vfio_register(vfio.container, region(i), page), 0);
 	race_run(&unregister_map);
+	for (i = 1; i < BATCH; i++)
+		CHECK_EQ(vfio_unregister(vfio.container, region(i), page), 0);
 	end();
 }
 
@@ -444,23 +567,22 @@ static int detach_second(unsigned int round)
 }
 
 /* The mapping is the first group's, too. */
-static int detach_map_next(unsigned int round)
+static int detach_map_over(unsigned int begun, unsigned int end)
 {
-	int ret = 0;
+	(void)end;
 
-	if (round)
-		ret = look(round - 1, 1) ?: unmap(place(round - 1, 0)) ?:
-		      vfio_ioctl(second.group, VFIO_GROUP_SET_CONTAINER,
-				 &vfio.container);
-
-	return ret;
+	return look(begun, 1, 1) ?: unmap(place(begun, 0)) ?:
+	       vfio_ioctl(second.group, VFIO_GROUP_SET_CONTAINER,
+			  &vfio.container);
 }
 
 static void test_detach_map(void)
 {
 	static const struct race detach_map = {
+		.batch = 1,
+		.fewer = 10,
 		.side = { detach_second, map_first },
-		.next = detach_map_next,
+		.over = detach_map_over,
 	};
 
 	/* A hypervisor's window belongs to one group. */
@@ -496,23 +618,30 @@ static int map_in_time(unsigned int round)
 	return ret == -EINVAL || ret == -ENODEV ? 0 : ret;
 }
 
-static int detach_only_next(unsigned int round)
+static int detach_only_over(unsigned int begun, unsigned int end)
 {
-	if (!round)
-		return 0;
+	int ret;
 
-	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER,
-			  &vfio.container) ?:
-	       vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
-	       vfio_register(vfio.container, memory, page) ?:
-	       vfio_remove(vfio.container, 0) ?: create(0);
+	(void)begun;
+
+	ret = vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER,
+			 &vfio.container) ?:
+	      vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
+	      vfio_register(vfio.container, memory, page);
+	/* The default window is made by the next MAP, or not at all. */
+	if (end % 2)
+		return ret;
+
+	return ret ?: vfio_remove(vfio.container, 0) ?: create(0);
 }
 
 static void test_detach_only(void)
 {
 	static const struct race detach_only_map = {
+		.batch = 1,
+		.fewer = 10,
 		.side = { detach_only, map_in_time },
-		.next = detach_only_next,
+		.over = detach_only_over,
 	};
 
 	begin();
@@ -530,7 +659,7 @@ int main(void)
 	if (wanted)
 		rounds = strtoul(wanted, NULL, 0);
 	page = vfio_page_size();
-	memory = vfio_memory(page);
+	memory = vfio_memory(BATCH * page);
 	pseries = machine_is_pseries();
 	state_watch();
 

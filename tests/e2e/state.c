@@ -29,10 +29,21 @@
 #define SETTLE_POLLS	300
 #define SETTLE_US	10000
 
+/* Whether a line is @name and a number: that number. */
+static bool line_number(const char *line, const char *name, __u64 *value)
+{
+	size_t length = strlen(name);
+
+	if (strncmp(line, name, length) || !strchr(": \t", line[length]))
+		return false;
+	*value = strtoull(line + length + 1, NULL, 0);
+
+	return true;
+}
+
 /* The number behind @name in a file of names and numbers. */
 static __u64 file_number(const char *path, const char *name)
 {
-	size_t length = strlen(name);
 	__u64 value = 0;
 	char line[256];
 	FILE *file;
@@ -40,12 +51,9 @@ static __u64 file_number(const char *path, const char *name)
 	file = fopen(path, "r");
 	if (!file)
 		return 0;
-	while (fgets(line, sizeof(line), file)) {
-		if (strncmp(line, name, length) || !strchr(": \t", line[length]))
-			continue;
-		value = strtoull(line + length + 1, NULL, 0);
-		break;
-	}
+	while (fgets(line, sizeof(line), file))
+		if (line_number(line, name, &value))
+			break;
 	fclose(file);
 
 	return value;
@@ -68,10 +76,19 @@ static void figures_parse(const char *path, struct figures *figures)
 		{ "page_bytes", &figures->page_bytes },
 		{ "whole_table_bytes", &figures->whole_table_bytes },
 	};
+	char line[256];
+	FILE *file;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(lines); i++)
-		*lines[i].value = file_number(path, lines[i].name);
+	memset(figures, 0, sizeof(*figures));
+	file = fopen(path, "r");
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file))
+		for (i = 0; i < ARRAY_SIZE(lines); i++)
+			if (line_number(line, lines[i].name, lines[i].value))
+				break;
+	fclose(file);
 }
 
 /*
