@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * TCE kills: whatever is put into a window or taken out of it is killed, after its
+ * entry was changed and before its page is given back. ../kill/tce_kill_test.c is
+ * the witness.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define PARAMETERS	"/sys/module/tce_kill_test/parameters/"
+
+#define PAGE_SHIFT	12
+#define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)
+#define SIZE		BIT_ULL(30)
+#define LEVELS		3
+#define LEAF_BYTES	(512 * IOMMU_PAGE)
+
+#define IOVA		0x200000
+#define ENTRY		(IOVA >> PAGE_SHIFT)
+/* More entries than are exchanged in one go, over the edge of a leaf. */
+#define MANY		300
+#define MANY_IOVA	(4 * LEAF_BYTES - 100 * IOMMU_PAGE)
+#define MANY_ENTRY	(MANY_IOVA >> PAGE_SHIFT)
+/* A hole that is not worth killing across. */
+#define FAR		(64 * LEAF_BYTES)
+
+static unsigned char *memory;
+static size_t page;
+static struct vfio vfio;
+
+/* What the witness says, see there. */
+struct seen {
+	unsigned long kills;
+	unsigned long first;
+	unsigned long end;
+	unsigned long set;
+	unsigned long pinned;
+};
+
+static void watch_write(const char *text)
+{
+	int fd = open(PARAMETERS "watch", O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		tap_bail(PARAMETERS "watch: %s", strerror(errno));
+	close(fd);
+}
+
+/* From here on kills are seen, and whether @page is pinned. */
+static void watch(const unsigned char *page)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text), "%s %#" PRIxPTR, getenv("VFIO_DEVICE"),
+		 (uintptr_t)page);
+	watch_write(text);
+}
+
+static struct seen witness(void)
+{
+	FILE *file = fopen(PARAMETERS "seen", "r");
+	struct seen seen;
+
+	if (!file || fscanf(file, "%lu %lu %lu %lu %lu", &seen.kills, &seen.first,
+			    &seen.end, &seen.set, &seen.pinned) != 5)
+		tap_bail(PARAMETERS "seen cannot be read");
+	fclose(file);
+
+	return seen;
+}
+
+/* Exactly these were killed, and so many of them were set by then. */
+#define CHECK_KILLED(first, count, set) \
+	check_killed(first, count, set, __FILE__, __LINE__)
+static void check_killed(unsigned long first, unsigned long count,
+			 unsigned long set, const char *file, int line)
+{
+	struct seen now = witness();
+
+	tap_check(now.kills > 0, file, line, "there was a kill");
+	tap_check_equal(now.first, first, file, line, "first entry");
+	tap_check_equal(now.end, first + count, file, line, "end of the entries");
+	tap_check_equal(now.set, set, file, line, "entries that were set");
+}
+
+static int map(__u64 iova, const unsigned char *page, unsigned int count)
+{
+	return vfio_map(vfio.container, iova, page, count * IOMMU_PAGE, MAP_BOTH);
+}
+
+static int unmap(__u64 iova, unsigned int count)
+{
+	return vfio_unmap(vfio.container, iova, count * IOMMU_PAGE);
+}
+
+static void begin(void)
+{
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, MANY * page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL), 0);
+}
+
+static void end(void)
+{
+	watch_write("off");
+	vfio_close(&vfio);
+}
+
+static void test_one(void)
+{
+	begin();
+	/* The first one needs levels, the second one does not. */
+	watch(memory);
+	CHECK_EQ(map(IOVA, memory, 1), 0);
+	CHECK_KILLED(ENTRY, 1, 1);
+	watch(memory);
+	CHECK_EQ(map(IOVA + IOMMU_PAGE, memory, 1), 0);
+	CHECK_KILLED(ENTRY + 1, 1, 1);
+
+	/* In place of another. */
+	watch(memory);
+	CHECK_EQ(map(IOVA, memory + page, 1), 0);
+	CHECK_KILLED(ENTRY, 1, 1);
+
+	watch(memory);
+	CHECK_EQ(unmap(IOVA, 2), 0);
+	CHECK_KILLED(ENTRY, 2, 0);
+
+	/* There is nothing. */
+	watch(memory);
+	CHECK_EQ(unmap(IOVA, 2), 0);
+	CHECK_EQ(witness().kills, 0);
+	end();
+}
+
+static void test_many(void)
+{
+	begin();
+	watch(memory);
+	CHECK_EQ(map(MANY_IOVA, memory, MANY), 0);
+	CHECK_KILLED(MANY_ENTRY, MANY, MANY);
+	watch(memory);
+	CHECK_EQ(map(MANY_IOVA, memory + page, MANY - 1), 0);
+	CHECK_KILLED(MANY_ENTRY, MANY - 1, MANY - 1);
+
+	/* All that there is, with a hole. */
+	CHECK_EQ(map(FAR, memory, 1), 0);
+	watch(memory);
+	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
+	CHECK_KILLED(MANY_ENTRY, (FAR >> PAGE_SHIFT) + 1 - MANY_ENTRY, 0);
+	end();
+}
+
+static void test_remove(void)
+{
+	begin();
+	CHECK_EQ(map(MANY_IOVA, memory, MANY), 0);
+	watch(memory);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_KILLED(MANY_ENTRY, MANY, 0);
+	end();
+}
+
+static void test_guest(void)
+{
+	int guest;
+
+	begin();
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), 0);
+	watch(memory);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_KILLED(ENTRY, 1, 1);
+	watch(memory);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_KILLED(ENTRY, 1, 0);
+	CHECK_EQ(guest_detach(guest), 0);
+	close(guest);
+	end();
+}
+
+/* Version 1: a page is pinned as long as it is mapped, and by nothing else. */
+
+static void begin_v1(void)
+{
+	int container = vfio_open_container();
+
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
+	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
+	watch(memory);
+	CHECK_EQ(map(IOVA, memory, 1), 0);
+	CHECK_KILLED(ENTRY, 1, 1);
+}
+
+static void test_v1_unmap(void)
+{
+	begin_v1();
+	watch(memory);
+	CHECK_EQ(unmap(IOVA, 1), 0);
+	CHECK_KILLED(ENTRY, 1, 0);
+	CHECK_EQ(witness().pinned, witness().kills);
+
+	/* From then on it is not. */
+	watch(memory);
+	CHECK_EQ(map(IOVA, memory + page, 1), 0);
+	CHECK(witness().kills > 0);
+	CHECK_EQ(witness().pinned, 0);
+	end();
+}
+
+static void test_v1_replace(void)
+{
+	begin_v1();
+	watch(memory);
+	CHECK_EQ(map(IOVA, memory + page, 1), 0);
+	CHECK_KILLED(ENTRY, 1, 1);
+	CHECK_EQ(witness().pinned, witness().kills);
+	watch(memory);
+	CHECK_EQ(unmap(IOVA, 1), 0);
+	CHECK(witness().kills > 0);
+	CHECK_EQ(witness().pinned, 0);
+	end();
+}
+
+static void test_v1_disable(void)
+{
+	begin_v1();
+	watch(memory);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL), 0);
+	CHECK_KILLED(ENTRY, 1, 0);
+	CHECK_EQ(witness().pinned, witness().kills);
+	end();
+}
+
+int main(void)
+{
+	page = vfio_page_size();
+	memory = vfio_memory(MANY * page);
+	state_watch();
+
+	tap_test_ours("a page that is mapped or unmapped is killed, after it is",
+		      test_one);
+	tap_test_ours("many pages are killed, all of them", test_many);
+	tap_test_ours("TCE_REMOVE kills what was mapped", test_remove);
+	tap_test_ours("a guest's hypercalls kill, too", test_guest);
+	tap_test_ours("version 1: UNMAP_DMA unpins a page after it is killed",
+		      test_v1_unmap);
+	tap_test_ours("version 1: MAP_DMA in place of a page unpins it after it is killed",
+		      test_v1_replace);
+	tap_test_ours("version 1: DISABLE unpins a page after it is killed",
+		      test_v1_disable);
+
+	return tap_main();
+}

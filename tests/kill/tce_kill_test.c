@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A witness of TCE kills. QEMU reads TCEs anew at each access, so there a kill that
+ * is missing or too early changes nothing. This stands in for the platform's kill and
+ * notes how things are when it is called, before it passes it on.
+ *
+ *	echo 0000:00:00.0 0x7fff0000 >/sys/module/tce_kill_test/parameters/watch
+ *	cat /sys/module/tce_kill_test/parameters/seen
+ *	echo off >/sys/module/tce_kill_test/parameters/watch
+ *
+ * The first begins anew: kills of windows of the device's platform, and the page of
+ * the caller at that address. What was seen, in decimal numbers: how many kills; the
+ * first entry and one past the last entry of them; how many of all entries were set
+ * when they were killed; at how many kills the page was pinned. Entries count from
+ * the window's first.
+ */
+
+#include <linux/iommu.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/string.h>
+
+#include <asm/iommu.h>
+#include <asm/tce.h>
+
+#define TCE_PERM	((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
+
+/**
+ * struct tce_seen - what was seen
+ * @kills: number of kills
+ * @first: the first entry
+ * @end: one past the last entry
+ * @set: entries that were set when they were killed
+ * @pinned: kills at which the page was pinned
+ */
+struct tce_seen {
+	unsigned long kills;
+	unsigned long first;
+	unsigned long end;
+	unsigned long set;
+	unsigned long pinned;
+};
+
+/* One writer of the parameter at a time: @tce_ops, @tce_platform_kill. */
+static DEFINE_MUTEX(tce_watch_lock);
+static struct iommu_table_ops *tce_ops;
+static void (*tce_platform_kill)(struct iommu_table *tbl, unsigned long index,
+				 unsigned long pages);
+
+/* Kills come from any context: @tce_seen, @tce_page. */
+static DEFINE_SPINLOCK(tce_seen_lock);
+static struct tce_seen tce_seen;
+static struct page *tce_page;
+
+/* Whether the hardware would find the entry. */
+static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
+{
+	unsigned int shift = ilog2(tbl->it_level_size);
+	unsigned int height = tbl->it_indirect_levels;
+	__be64 *tces = (__be64 *)tbl->it_base;
+	u64 tce;
+
+	for (;; height--) {
+		unsigned long slot = index >> (height * shift);
+
+		tce = be64_to_cpu(READ_ONCE(tces[slot & (BIT(shift) - 1)]));
+		if (!height || !(tce & TCE_PERM))
+			return tce & TCE_PERM;
+		tces = __va(tce & ~TCE_PERM);
+	}
+}
+
+static void tce_see(const struct iommu_table *tbl, unsigned long index,
+		    unsigned long pages)
+{
+	unsigned long end = index + pages;
+	unsigned long flags;
+
+	spin_lock_irqsave(&tce_seen_lock, flags);
+	if (!tce_seen.kills++)
+		tce_seen.first = index;
+	tce_seen.first = min(tce_seen.first, index);
+	tce_seen.end = max(tce_seen.end, end);
+	rcu_read_lock();
+	for (; index < end; index++)
+		tce_seen.set += tce_is_set(tbl, index);
+	rcu_read_unlock();
+	if (tce_page && folio_maybe_dma_pinned(page_folio(tce_page)))
+		tce_seen.pinned++;
+	spin_unlock_irqrestore(&tce_seen_lock, flags);
+}
+
+static void tce_kill(struct iommu_table *tbl, unsigned long index,
+		     unsigned long pages)
+{
+	/* The platform's own tables are of no interest. */
+	if (tbl->it_ops != tce_ops)
+		tce_see(tbl, index - tbl->it_offset, pages);
+	tce_platform_kill(tbl, index, pages);
+}
+
+/* The operations of the platform's tables, which can be written to. */
+static struct iommu_table_ops *tce_find_ops(struct pci_dev *pdev)
+{
+	struct iommu_table_group *table_group = NULL;
+	struct iommu_table_ops *ops = NULL;
+	struct iommu_group *group;
+	struct iommu_table *tbl;
+
+	group = iommu_group_get(&pdev->dev);
+	if (group)
+		table_group = iommu_group_get_iommudata(group);
+	/* No window is made of this one. */
+	if (table_group && table_group->ops &&
+	    !table_group->ops->create_table(table_group, 0, IOMMU_PAGE_SHIFT_4K,
+					    SZ_4K, 1, &tbl)) {
+		ops = tbl->it_ops;
+		iommu_tce_table_put(tbl);
+	}
+	if (group)
+		iommu_group_put(group);
+
+	return ops;
+}
+
+static int tce_stand_in(const char *address)
+{
+	unsigned int domain, bus, slot, function;
+	struct pci_dev *pdev;
+
+	if (tce_ops)
+		return 0;
+
+	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		return -EINVAL;
+
+	pdev = pci_get_domain_bus_and_slot(domain, bus,
+					   PCI_DEVFN(slot, function));
+	if (!pdev)
+		return -ENODEV;
+
+	tce_ops = tce_find_ops(pdev);
+	pci_dev_put(pdev);
+	if (!tce_ops || !tce_ops->tce_kill) {
+		tce_ops = NULL;
+		return -ENXIO;
+	}
+
+	tce_platform_kill = tce_ops->tce_kill;
+	WRITE_ONCE(tce_ops->tce_kill, tce_kill);
+
+	return 0;
+}
+
+static void tce_begin(struct page *page)
+{
+	unsigned long flags;
+	struct page *old;
+
+	spin_lock_irqsave(&tce_seen_lock, flags);
+	memset(&tce_seen, 0, sizeof(tce_seen));
+	old = tce_page;
+	tce_page = page;
+	spin_unlock_irqrestore(&tce_seen_lock, flags);
+	if (old)
+		put_page(old);
+}
+
+static int tce_watch_set(const char *value, const struct kernel_param *param)
+{
+	unsigned long address;
+	struct page *page;
+	int ret;
+
+	if (sysfs_streq(value, "off")) {
+		tce_begin(NULL);
+		return 0;
+	}
+
+	if (sscanf(value, "%*s %lx", &address) != 1)
+		return -EINVAL;
+
+	mutex_lock(&tce_watch_lock);
+	ret = tce_stand_in(value);
+	if (!ret && get_user_pages_fast(address & PAGE_MASK, 1, 0, &page) != 1)
+		ret = -EFAULT;
+	if (!ret)
+		tce_begin(page);
+	mutex_unlock(&tce_watch_lock);
+
+	return ret;
+}
+
+static int tce_seen_get(char *buffer, const struct kernel_param *param)
+{
+	struct tce_seen seen;
+	unsigned long flags;
+
+	spin_lock_irqsave(&tce_seen_lock, flags);
+	seen = tce_seen;
+	spin_unlock_irqrestore(&tce_seen_lock, flags);
+
+	return sysfs_emit(buffer, "%lu %lu %lu %lu %lu\n", seen.kills, seen.first,
+			  seen.end, seen.set, seen.pinned);
+}
+
+static const struct kernel_param_ops tce_watch_ops = {
+	.set = tce_watch_set,
+};
+module_param_cb(watch, &tce_watch_ops, NULL, 0200);
+MODULE_PARM_DESC(watch, "PCI address of a device and a user-space address, or off");
+
+static const struct kernel_param_ops tce_seen_ops = {
+	.get = tce_seen_get,
+};
+module_param_cb(seen, &tce_seen_ops, NULL, 0400);
+MODULE_PARM_DESC(seen, "kills, first entry, end, entries that were set, kills with the page pinned");
+
+static int __init tce_kill_init(void)
+{
+	return 0;
+}
+
+static void __exit tce_kill_exit(void)
+{
+	if (tce_ops) {
+		WRITE_ONCE(tce_ops->tce_kill, tce_platform_kill);
+		synchronize_rcu();
+	}
+	tce_begin(NULL);
+}
+
+module_init(tce_kill_init);
+module_exit(tce_kill_exit);
+
+MODULE_DESCRIPTION("A witness of TCE kills, for tests");
+MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
+MODULE_LICENSE("GPL");
