@@ -79,7 +79,6 @@ struct tce_handle {
 /**
  * struct tce_window - a window
  * @handle: what KVM has
- * @mm: the address space in which it has it
  * @platform: what the platform and KVM know. Its iommu_table has a life of its
  *            own, because the core frees it; NULL from then on
  * @table: the levels
@@ -98,7 +97,6 @@ struct tce_handle {
  */
 struct tce_window {
 	struct tce_handle *handle;
-	struct mm_struct *mm;
 	struct tce_platform platform;
 	struct tce_table *table;
 	struct tce_pages *pages;
@@ -358,7 +356,7 @@ static struct tce_window *tce_window_of(struct iommu_table *tbl)
 
 	rcu_read_lock();
 	window = rcu_dereference(tce_handle_of(tbl)->window);
-	if (window && window->mm != current->mm)
+	if (window && window->pages->mm != current->mm)
 		window = NULL;
 	rcu_read_unlock();
 
@@ -552,7 +550,7 @@ static void tce_window_orphan_work(struct work_struct *work)
 	struct tce_window *window = container_of(to_delayed_work(work),
 						 struct tce_window, orphan_work);
 
-	if (atomic_read(&window->mm->mm_users)) {
+	if (atomic_read(&window->pages->mm->mm_users)) {
 		queue_delayed_work(tce_window_wq, &window->orphan_work,
 				   TCE_WINDOW_ORPHAN_TIME);
 		return;
@@ -679,7 +677,6 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	INIT_DELAYED_WORK(&window->orphan_work, tce_window_orphan_work);
 	INIT_WORK(&window->handle->free_work, tce_handle_free_work);
 	window->pages = tce_pages_get(request->pages);
-	window->mm = window->pages->mm;
 	tce_table_set_backing(window->table, &platform->backing);
 	tce_platform_finish(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << platform->geo.page_shift;
