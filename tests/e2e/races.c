@@ -55,8 +55,8 @@
  * @side: what each side does in a round
  * @batch: rounds that can wait until they are looked at together; they are in places
  *         of their own
- * @fewer: a round in so many is enough, if the second side calls again and again until
- *         the first one is through, often enough in all; 0 for all rounds, one call each
+ * @again: the first side's call takes so much longer that the second one calls again and
+ *         again until it is through
  * @ready: before a round, on either side, if it needs anything
  * @over: on the first side, after the rounds from @begun up to @end; leaves all as
  *        it was before them
@@ -66,7 +66,7 @@
 struct race {
 	int (*side[2])(unsigned int round);
 	unsigned int batch;
-	unsigned int fewer;
+	bool again;
 	int (*ready)(unsigned int round);
 	int (*over)(unsigned int begun, unsigned int end);
 };
@@ -87,7 +87,6 @@ static unsigned int overlapped;
 /* Calls of the second side. */
 static unsigned int calls;
 static unsigned int raced;
-static bool enough;
 static int error;
 static const char *where;
 
@@ -143,7 +142,7 @@ static int attempt(unsigned int me, unsigned int round)
 	do {
 		ret = race->side[me](round);
 		made++;
-	} while (me && race->fewer && !ret && load(&inside[0]) == round + 1);
+	} while (me && race->again && !ret && load(&inside[0]) == round + 1);
 	if (me)
 		calls += made;
 	__atomic_store_n(&inside[me], 0, __ATOMIC_SEQ_CST);
@@ -183,7 +182,6 @@ static int batch_run(unsigned int me, unsigned int begun, unsigned int end)
 
 static void *run(void *data)
 {
-	unsigned int wanted = race->fewer ? rounds / race->fewer : rounds;
 	unsigned int me = !!data, begun, end;
 	cpu_set_t cpus;
 
@@ -191,14 +189,14 @@ static void *run(void *data)
 	CPU_SET(me, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 
-	for (begun = 0;; begun = end) {
+	for (begun = 0; begun < rounds; begun = end) {
 		meet(me, true);
-		if (error || enough)
+		if (error)
 			break;
 
 		end = begun + race->batch;
-		if (begun < wanted && end > wanted)
-			end = wanted;
+		if (end > rounds)
+			end = rounds;
 
 		result[me] = 0;
 		if (race->ready) {
@@ -213,7 +211,6 @@ static void *run(void *data)
 		fail(result[1], "second side");
 		if (!error)
 			fail(race->over(begun, end), "afterwards");
-		enough = end >= wanted && calls >= rounds;
 		raced = end;
 	}
 
@@ -232,7 +229,6 @@ static void race_run(const struct race *this)
 	overlapped = 0;
 	calls = 0;
 	raced = 0;
-	enough = false;
 	error = 0;
 	where = NULL;
 
@@ -476,7 +472,7 @@ static void test_remove_map(void)
 {
 	static const struct race remove_map = {
 		.batch = 1,
-		.fewer = 10,
+		.again = true,
 		.side = { remove_window, map_maybe },
 		.over = remove_map_over,
 	};
@@ -542,7 +538,7 @@ static void test_unregister_map(void)
 {
 	static const struct race unregister_map = {
 		.batch = BATCH,
-		.fewer = 4,
+		.again = true,
 		.side = { unregister, map_registered },
 		.over = unregister_map_over,
 	};
@@ -580,7 +576,7 @@ static void test_detach_map(void)
 {
 	static const struct race detach_map = {
 		.batch = 1,
-		.fewer = 10,
+		.again = true,
 		.side = { detach_second, map_first },
 		.over = detach_map_over,
 	};
@@ -639,7 +635,7 @@ static void test_detach_only(void)
 {
 	static const struct race detach_only_map = {
 		.batch = 1,
-		.fewer = 10,
+		.again = true,
 		.side = { detach_only, map_in_time },
 		.over = detach_only_over,
 	};
