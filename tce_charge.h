@@ -58,4 +58,16 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
  */
 void tce_charge_settle(struct tce_charge *charge);
 
+/**
+ * tce_charge_credit() - what there is to settle
+ * @charge: the address space
+ *
+ * Context: Any. May be another number at once.
+ * Return: Kernel pages.
+ */
+static inline long tce_charge_credit(const struct tce_charge *charge)
+{
+	return atomic_long_read(&charge->credit);
+}
+
 #endif /* TCE_CHARGE_H */

@@ -224,12 +224,15 @@ static void tce_window_kill(struct tce_window *window, unsigned long index,
 
 /* Empty levels */
 
-/* Sees to it that empty levels go, soon or at once. */
+/* Sees to it that empty levels, and what is charged for none, go, soon or at once. */
 static void tce_window_trim(struct tce_window *window)
 {
 	unsigned int idle = tce_table_idle(window->table);
 
-	if (!idle || READ_ONCE(window->closed))
+	if (!idle && !tce_charge_credit(&window->charge))
+		return;
+
+	if (READ_ONCE(window->closed))
 		return;
 
 	if (idle > TCE_WINDOW_IDLE)
@@ -692,6 +695,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	return window;
 
 abort:
+	tce_charge_settle(&window->charge);
 	tce_platform_abort(platform);
 free_window:
 	kfree(window->handle);
