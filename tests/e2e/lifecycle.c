@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -283,60 +282,40 @@ static void test_owner_gone(void)
 
 /* File descriptors go to another process, as they do to a helper of QEMU's. */
 
-static void send_fds(int to, const int *fds, unsigned int count)
+/* It stays the other one's too. A socket would do the same, if the kernel has any. */
+static int fetch_fd(pid_t process, int fd)
 {
-	char control[CMSG_SPACE(2 * sizeof(int))] = { 0 };
-	struct iovec byte = { "", 1 };
-	struct msghdr message = {
-		.msg_iov = &byte,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
-	};
-	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	int pidfd = syscall(SYS_pidfd_open, process, 0);
+	int fetched = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 
-	head->cmsg_level = SOL_SOCKET;
-	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(head), fds, count * sizeof(int));
-	CHECK_EQ(sendmsg(to, &message, 0), 1);
+	if (fetched < 0)
+		tap_bail("a file descriptor of another process: %s",
+			 strerror(errno));
+	close(pidfd);
+
+	return fetched;
 }
 
-static void receive_fds(int from, int *fds, unsigned int count)
-{
-	char control[CMSG_SPACE(2 * sizeof(int))], byte;
-	struct iovec room = { &byte, 1 };
-	struct msghdr message = {
-		.msg_iov = &room,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-
-	if (recvmsg(from, &message, 0) != 1 || !CMSG_FIRSTHDR(&message) ||
-	    CMSG_FIRSTHDR(&message)->cmsg_len != CMSG_LEN(count * sizeof(int)))
-		tap_bail("no file descriptors came");
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&message)), count * sizeof(int));
-}
-
-static int sockets[2];
+static int to_child[2], to_parent[2];
 
 /* Forked before there was a container. */
 static void use_passed(void *data)
 {
 	struct vfio vfio = { .group = -1, .device = -1 };
+	int fd = -1;
 
 	(void)data;
-	receive_fds(sockets[1], &vfio.container, 1);
+	CHECK_EQ(read(to_child[0], &fd, sizeof(fd)), sizeof(fd));
+	vfio.container = fetch_fd(getppid(), fd);
 	use_foreign(&vfio);
 	close(vfio.container);
-	CHECK_EQ(write(sockets[1], "", 1), 1);
+	CHECK_EQ(write(to_parent[1], "", 1), 1);
 }
 
 static pid_t start_child(void (*run)(void *data))
 {
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
-		tap_bail("socketpair: %s", strerror(errno));
+	if (pipe(to_child) || pipe(to_parent))
+		tap_bail("pipe: %s", strerror(errno));
 
 	return tap_start(run, NULL);
 }
@@ -344,8 +323,10 @@ static pid_t start_child(void (*run)(void *data))
 static void end_child(pid_t pid)
 {
 	tap_finish(pid);
-	close(sockets[0]);
-	close(sockets[1]);
+	close(to_child[0]);
+	close(to_child[1]);
+	close(to_parent[0]);
+	close(to_parent[1]);
 }
 
 static void test_passed(void)
@@ -359,8 +340,8 @@ static void test_passed(void)
 	edu_stage(&vfio, STAGE);
 	use(&vfio);
 	before = state_now();
-	send_fds(sockets[0], &vfio.container, 1);
-	CHECK_EQ(read(sockets[0], &byte, 1), 1);
+	CHECK_EQ(write(to_child[1], &vfio.container, sizeof(int)), sizeof(int));
+	CHECK_EQ(read(to_parent[0], &byte, 1), 1);
 	end_child(pid);
 	CHECK_STATE(&before);
 	CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page, memory + page));
@@ -370,11 +351,17 @@ static void test_passed(void)
 static void use_and_pass(void *data)
 {
 	struct vfio vfio;
+	int fds[2];
+	char byte;
 
 	(void)data;
 	vfio_open(&vfio);
 	use(&vfio);
-	send_fds(sockets[1], (int []){ vfio.container, vfio.group }, 2);
+	fds[0] = vfio.container;
+	fds[1] = vfio.group;
+	CHECK_EQ(write(to_parent[1], fds, sizeof(fds)), sizeof(fds));
+	/* Until they have been fetched. */
+	CHECK_EQ(read(to_child[0], &byte, 1), 1);
 }
 
 /* The address space goes before the container, with all mapped. */
@@ -385,10 +372,11 @@ static void test_passed_and_gone(void)
 	pid_t pid = start_child(use_and_pass);
 	int fds[2];
 
-	receive_fds(sockets[0], fds, 2);
+	CHECK_EQ(read(to_parent[0], fds, sizeof(fds)), sizeof(fds));
+	vfio.container = fetch_fd(pid, fds[0]);
+	vfio.group = fetch_fd(pid, fds[1]);
+	CHECK_EQ(write(to_child[1], "", 1), 1);
 	end_child(pid);
-	vfio.container = fds[0];
-	vfio.group = fds[1];
 	CHECK(state_now().pinned >= before.pinned + PAGES);
 	CHECK_MAPPED(WINDOW1_START, PAGES);
 	use_foreign(&vfio);
