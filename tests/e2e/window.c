@@ -482,9 +482,28 @@ static void test_shape(const void *data)
 	vfio_close(&vfio);
 }
 
+/* A page takes a level of each depth, as small as the hardware knows them. */
+static void check_one_page(struct vfio *vfio, unsigned char *page,
+			   unsigned int entries_shift, unsigned int levels)
+{
+	unsigned int shift = (entries_shift + levels - 1) / levels;
+	struct figures figures;
+
+	CHECK_EQ(vfio_map(vfio->container, 0, page, vfio_page_size(), MAP_BOTH),
+		 0);
+	CHECK(figures_read(0, &figures));
+	CHECK_EQ(figures.mapped_pages, 1);
+	CHECK_EQ(figures.level_shift, shift > 9 ? shift : 9);
+	CHECK_EQ(figures.hw_bytes, levels * (8ULL << figures.level_shift));
+	CHECK_EQ(figures.user_bytes, 0);
+	CHECK(figures.page_bytes < figures.hw_bytes + vfio_page_size());
+	CHECK_EQ(vfio_unmap(vfio->container, 0, vfio_page_size()), 0);
+}
+
 /* The window of the project's origin: 2^46 bytes of 64K pages. */
 static void test_large(void)
 {
+	unsigned char *page = vfio_memory(vfio_page_size());
 	struct state before;
 	struct vfio vfio;
 	unsigned int i;
@@ -492,6 +511,7 @@ static void test_large(void)
 	open_empty(&vfio);
 	if (vfio_hypervised())
 		tap_skip("the hypervisor has no such window");
+	CHECK_EQ(vfio_register(vfio.container, page, vfio_page_size()), 0);
 	before = state_now();
 	for (i = 2; i <= 4; i++) {
 		if (!vfio_levels_fit(16, 30, i))
@@ -500,10 +520,13 @@ static void test_large(void)
 			 0);
 		CHECK_EQ(state_locked(),
 			 before.locked + vfio_window_charge(30, i));
+		if (!tap_intree() && vfio_page_size() == 1 << 16)
+			check_one_page(&vfio, page, 30, i);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		CHECK_STATE(&before);
 	}
 	vfio_close(&vfio);
+	munmap(page, vfio_page_size());
 }
 
 int main(void)
