@@ -34,8 +34,8 @@
 #define HIGH		(WINDOW1_START + 0x200000)
 
 /* What takes so long to count and map that something can happen meanwhile. */
-#define LONG_SIZE	(128 << 20)
-#define LONG_REGIONS	2048
+#define LONG_SIZE	(32 << 20)
+#define LONG_REGIONS	512
 #define LONG_ROUNDS	8
 /* How often the middle of it is waited for. */
 #define LONG_POLLS	100000
