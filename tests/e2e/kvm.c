@@ -55,7 +55,7 @@
 #define RACE_PAGES	64
 #define V1_PAGES	16
 #define RACE_THREADS	2
-#define ROUNDS		20000
+#define ROUNDS		5000
 
 /* The module looks every ten seconds. */
 #define ORPHAN_SECONDS	30
