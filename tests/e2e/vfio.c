@@ -309,8 +309,7 @@ int vfio_remove(int container, __u64 start)
 	return vfio_ioctl(container, VFIO_IOMMU_SPAPR_TCE_REMOVE, &args);
 }
 
-/* Ours has levels of 4 KiB on any kernel, in-tree they are kernel pages. */
-static unsigned int level_shift(unsigned int entries_shift, unsigned int levels)
+unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 {
 	unsigned int least = tap_intree() ? vfio_page_shift() - 3 :
 					    LEVEL_MIN_SHIFT;
@@ -322,7 +321,7 @@ static unsigned int level_shift(unsigned int entries_shift, unsigned int levels)
 bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		     unsigned int levels)
 {
-	unsigned int shift = level_shift(entries_shift, levels);
+	unsigned int shift = vfio_level_shift(entries_shift, levels);
 	unsigned int bits = shift * levels + page_shift;
 
 	if (vfio_hypervised())
@@ -338,7 +337,7 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
 {
-	unsigned int shift = level_shift(entries_shift, levels);
+	unsigned int shift = vfio_level_shift(entries_shift, levels);
 	unsigned int height, bits;
 	__u64 bytes = 0;
 

@@ -85,6 +85,12 @@ unsigned int vfio_levels(unsigned int wanted);
 unsigned int vfio_large_shift(void);
 
 /*
+ * Entries of a level, as a shift. Ours has levels of 4 KiB on any kernel, in-tree they
+ * are kernel pages.
+ */
+unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels);
+
+/*
  * Whether a table may have this shape: it fits the hardware, and no level takes
  * more memory than these machines have in one piece. The rule of the module that
  * is under test.

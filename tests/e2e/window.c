@@ -486,14 +486,13 @@ static void test_shape(const void *data)
 static void check_one_page(struct vfio *vfio, unsigned char *page,
 			   unsigned int entries_shift, unsigned int levels)
 {
-	unsigned int shift = (entries_shift + levels - 1) / levels;
 	struct figures figures;
 
 	CHECK_EQ(vfio_map(vfio->container, 0, page, vfio_page_size(), MAP_BOTH),
 		 0);
 	CHECK(figures_read(0, &figures));
 	CHECK_EQ(figures.mapped_pages, 1);
-	CHECK_EQ(figures.level_shift, shift > 9 ? shift : 9);
+	CHECK_EQ(figures.level_shift, vfio_level_shift(entries_shift, levels));
 	CHECK_EQ(figures.hw_bytes, levels * (8ULL << figures.level_shift));
 	CHECK_EQ(figures.user_bytes, 0);
 	CHECK(figures.page_bytes < figures.hw_bytes + vfio_page_size());
