@@ -300,6 +300,13 @@ static int fetch_fd(pid_t process, int fd)
 
 static int to_child[2], to_parent[2];
 
+/* Each side keeps its own ends, so that who waits sees the other one's end. */
+static void keep_ends(bool child)
+{
+	close(to_child[child]);
+	close(to_parent[!child]);
+}
+
 /* Forked before there was a container. */
 static void use_passed(void *data)
 {
@@ -307,6 +314,7 @@ static void use_passed(void *data)
 	int fd = -1;
 
 	(void)data;
+	keep_ends(true);
 	CHECK_EQ(read(to_child[0], &fd, sizeof(fd)), sizeof(fd));
 	vfio.container = fetch_fd(getppid(), fd);
 	use_foreign(&vfio);
@@ -316,19 +324,23 @@ static void use_passed(void *data)
 
 static pid_t start_child(void (*run)(void *data))
 {
+	pid_t pid;
+
 	if (pipe(to_child) || pipe(to_parent))
 		tap_bail("pipe: %s", strerror(errno));
 
-	return tap_start(run, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	pid = tap_start(run, NULL);
+	keep_ends(false);
+
+	return pid;
 }
 
 static void end_child(pid_t pid)
 {
 	tap_finish(pid);
-	close(to_child[0]);
 	close(to_child[1]);
 	close(to_parent[0]);
-	close(to_parent[1]);
 }
 
 static void test_passed(void)
@@ -357,6 +369,7 @@ static void use_and_pass(void *data)
 	char byte;
 
 	(void)data;
+	keep_ends(true);
 	vfio_open(&vfio);
 	use(&vfio);
 	fds[0] = vfio.container;
