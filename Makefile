@@ -17,7 +17,8 @@ help:
 	@echo
 	@echo 'On any Debian machine (x86-64 or ppc64le):'
 	@echo '  make demo       an emulated POWER host moves data through a table'
-	@echo '  make check      every test; the last line is N passed, N failed'
+	@echo '  make check      the quick tests; the last line is N passed, N failed'
+	@echo '  make check-ci   every test on stock kernels'
 	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
 	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
@@ -54,11 +55,8 @@ clean:
 demo check bench style:
 	@scripts/$@
 
-check-long:
-	@scripts/check long
+check-ci check-long check-clients:
+	@scripts/check $(@:check-%=%)
 
-check-clients:
-	@scripts/check clients
-
-.PHONY: all help module install uninstall clean demo check \
+.PHONY: all help module install uninstall clean demo check check-ci \
 	check-long check-clients bench style
