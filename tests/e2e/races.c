@@ -491,19 +491,21 @@ static void test_remove_map(void)
 	end();
 }
 
-/* UNREGISTER against MAP */
+/* UNREGISTER against MAP, by the same container or by another one */
 
-/* Each round of a batch has a region of its own. */
+/* Each round of a batch has a region of its own, which @registrar has registered. */
 static bool unregistered[BATCH], mapped[BATCH];
+static unsigned char *regions;
+static int registrar;
 
 static unsigned char *region(unsigned int round)
 {
-	return memory + round % BATCH * page;
+	return regions + round % BATCH * page;
 }
 
 static int unregister(unsigned int round)
 {
-	int ret = vfio_unregister(vfio.container, region(round), page);
+	int ret = vfio_unregister(registrar, region(round), page);
 
 	unregistered[round % BATCH] = !ret;
 
@@ -537,13 +539,13 @@ static int unregister_map_over(unsigned int begun, unsigned int end)
 	for (round = begun; round < end && !ret; round++) {
 		mapped[round % BATCH] = false;
 		if (unregistered[round % BATCH])
-			ret = vfio_register(vfio.container, region(round), page);
+			ret = vfio_register(registrar, region(round), page);
 	}
 
 	return ret;
 }
 
-static void test_unregister_map(void)
+static void race_unregister_map(void)
 {
 	static const struct race unregister_map = {
 		.batch = BATCH,
@@ -553,12 +555,35 @@ static void test_unregister_map(void)
 	};
 	unsigned int i;
 
-	begin();
-	for (i = 1; i < BATCH; i++)
-		CHECK_EQ(vfio_register(vfio.container, region(i), page), 0);
+	for (i = 0; i < BATCH; i++)
+		CHECK_EQ(vfio_register(registrar, region(i), page), 0);
 	race_run(&unregister_map, wanted);
-	for (i = 1; i < BATCH; i++)
-		CHECK_EQ(vfio_unregister(vfio.container, region(i), page), 0);
+	for (i = 0; i < BATCH; i++)
+		CHECK_EQ(vfio_unregister(registrar, region(i), page), 0);
+}
+
+static void test_unregister_map(void)
+{
+	begin();
+	registrar = vfio.container;
+	race_unregister_map();
+	end();
+}
+
+/* No lock keeps the two apart: the one that maps does not know the other. */
+static void test_unregister_elsewhere(void)
+{
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+
+	begin();
+	registrar = vfio_open_container();
+	CHECK_EQ(vfio_attach(&second, registrar, 1), 0);
+	CHECK_EQ(vfio_set_iommu(registrar, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	race_unregister_map();
+	vfio_close(&second);
 	end();
 }
 
@@ -664,7 +689,8 @@ int main(void)
 	if (rounds_wanted)
 		wanted = strtoul(rounds_wanted, NULL, 0);
 	page = vfio_page_size();
-	memory = vfio_memory(BATCH * page);
+	memory = vfio_memory((1 + BATCH) * page);
+	regions = memory + page;
 	pseries = machine_is_pseries();
 	state_watch();
 
@@ -675,6 +701,8 @@ int main(void)
 	tap_test_ours("UNMAP_DMA against H_PUT_TCE", test_unmap_kvm);
 	tap_test_ours("TCE_REMOVE against MAP_DMA", test_remove_map);
 	tap_test_ours("UNREGISTER_MEMORY against MAP_DMA", test_unregister_map);
+	tap_test_ours("UNREGISTER_MEMORY by another container against MAP_DMA",
+		      test_unregister_elsewhere);
 	tap_test_ours("a group leaves against MAP_DMA", test_detach_map);
 	tap_test_ours("the only group leaves against MAP_DMA", test_detach_only);
 
