@@ -386,6 +386,11 @@ static void index_beyond_the_table(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 	expect_figures(test, table, 0);
 
+	/* Where a walk ends that takes of an index only what the levels have. */
+	table_set(test, table, 0, hpa_of(shape, 1), DMA_BIDIRECTIONAL);
+	for (i = 0; i < ARRAY_SIZE(beyond); i++)
+		KUNIT_EXPECT_EQ(test, tce_table_get(table, beyond[i]), 0);
+
 	table_gone(test, table);
 }
 
