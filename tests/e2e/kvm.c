@@ -436,6 +436,77 @@ static void test_clear_removed(void)
 	vfio_close(&vfio);
 }
 
+/* The same in a window that stays: who takes the memory back lets go of it. */
+static void test_clear_unregister(void)
+{
+	struct vfio vfio;
+	int guest;
+
+	open_windows(&vfio);
+	guest = open_guest(PAGE_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_clear(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 0);
+	check_all_counted(&vfio);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+/* The processor's page table knows nothing of what a device writes. */
+static void test_dirty(void)
+{
+	unsigned char *fresh = vfio_memory(REGION_BYTES);
+	struct vfio vfio;
+	int guest;
+
+	open_windows(&vfio);
+	edu_stage(&vfio, STAGE);
+	guest = open_guest(PAGE_SHIFT);
+	CHECK_EQ(vfio_register(vfio.container, fresh, REGION_BYTES), 0);
+	CHECK_EQ(h_put(guest, IOVA, fresh, MAP_READ), TCE_KVM_SUCCESS);
+	CHECK(edu_reads(&vfio, IOVA, fresh));
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK(!page_is_dirty(fresh));
+	CHECK_EQ(h_put(guest, IOVA, fresh, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK(edu_writes(&vfio, IOVA, fresh));
+	CHECK(!page_is_dirty(fresh));
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK(page_is_dirty(fresh));
+	close(guest);
+	vfio_close(&vfio);
+	munmap(fresh, REGION_BYTES);
+}
+
+/* Another container may take its memory back as soon as KVM has killed. */
+static void test_kill_lets_go(void)
+{
+	struct vfio vfio, other;
+	int container, guest;
+	void *memory;
+
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+
+	open_windows(&vfio);
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&other, container, 1), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	memory = vfio_memory(REGION_BYTES);
+	CHECK_EQ(vfio_register(container, memory, REGION_BYTES), 0);
+
+	guest = open_guest(PAGE_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unregister(container, memory, REGION_BYTES), -EBUSY);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unregister(container, memory, REGION_BYTES), 0);
+	close(guest);
+	vfio_close(&other);
+	vfio_close(&vfio);
+	munmap(memory, REGION_BYTES);
+}
+
 static void test_other_process(void)
 {
 	struct vfio vfio;
@@ -1221,6 +1292,12 @@ static const struct test {
 	  true, test_removed_window },
 	{ "what KVM clears without a kill is un-counted, in a removed window too",
 	  true, test_clear_removed },
+	{ "a page that the device may have written is dirty when KVM unmaps it",
+	  false, test_dirty },
+	{ "the kill lets go of what KVM unmaps, and its memory can be unregistered",
+	  true, test_kill_lets_go },
+	{ "UNREGISTER_MEMORY lets go of what KVM has cleared without a kill",
+	  true, test_clear_unregister },
 	{ "KVM's reference outlives the container, which unmaps what KVM mapped",
 	  true, test_closed_container },
 	{ "a table that only KVM has maps memory of another container",

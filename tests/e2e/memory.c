@@ -317,6 +317,14 @@ static void test_counted_by_mapping(void)
 
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+
+	/* All that there is in a leaf, in its own place: counted once. */
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_READ), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
+
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	CHECK_EQ(vfio_register(vfio.container, memory + page, page), 0);
 
 	/* One page, two mappings. */
@@ -335,7 +343,7 @@ static void test_counted_by_mapping(void)
 	CHECK_EQ(vfio_unregister(vfio.container, memory + page, page), -EBUSY);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
 
-	/* A page in its own place is counted once. */
+	/* A page in its own place, in a leaf of more than one region. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA + page, memory + page, page,
 			  MAP_READ), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory + page, page), -EBUSY);
@@ -447,6 +455,57 @@ static void test_outlive(void)
 	tap_child(outlive, NULL);
 }
 
+/* The same of memory that only another container has registered. */
+static void test_refused_map_of_others(void)
+{
+	struct state before;
+	struct vfio first, second;
+	int container;
+
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+
+	vfio_open(&first);
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&second, container, 1), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	edu_stage(&second, STAGE);
+	CHECK_EQ(vfio_register(first.container, memory, (PAGES - 1) * page), 0);
+	before = state_now();
+	CHECK_EQ(vfio_map(container, IOVA, memory, PAGES * page, MAP_BOTH),
+		 -EINVAL);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_unregister(first.container, memory, (PAGES - 1) * page),
+		 0);
+	vfio_close(&second);
+	vfio_close(&first);
+}
+
+/* The processor's page table knows nothing of what a device writes. */
+static void test_dirty(void)
+{
+	unsigned char *fresh = vfio_memory(2 * page);
+	struct vfio vfio;
+
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(vfio_register(vfio.container, fresh, 2 * page), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, fresh, page, MAP_READ), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA + page, fresh + page, page,
+			  MAP_BOTH), 0);
+	CHECK(!page_is_dirty(fresh));
+	CHECK(!page_is_dirty(fresh + page));
+	CHECK(edu_reads(&vfio, IOVA, fresh));
+	CHECK(edu_writes(&vfio, IOVA + page, fresh + page));
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 2 * page), 0);
+	CHECK(!page_is_dirty(fresh));
+	CHECK(page_is_dirty(fresh + page));
+	vfio_close(&vfio);
+	munmap(fresh, 2 * page);
+}
+
 static void test_memory_that_went(void)
 {
 	unsigned char *address = vfio_memory(page);
@@ -515,6 +574,9 @@ int main(void)
 		      test_counted_by_mapping);
 	tap_test("a MAP_DMA that is refused does not keep memory registered",
 		 test_refused_map_counts_nothing);
+	tap_test("a MAP_DMA that is refused keeps nothing of another container registered",
+		 test_refused_map_of_others);
+	tap_test("a page that the device may have written is dirty", test_dirty);
 	tap_test("a page stays pinned when the process gives its address away",
 		 test_memory_that_went);
 

@@ -694,24 +694,6 @@ static void test_exit(void)
 	vfio_close(&vfio);
 }
 
-/* The kernel's flags of the page at @address (PG_dirty is bit 4). */
-static bool page_is_dirty(const unsigned char *address)
-{
-	int pagemap = open("/proc/self/pagemap", O_RDONLY);
-	int flags = open("/proc/kpageflags", O_RDONLY);
-	uint64_t entry = 0, bits = 0;
-
-	if (pread(pagemap, &entry, sizeof(entry),
-		  (uintptr_t)address / page * sizeof(entry)) != sizeof(entry) ||
-	    pread(flags, &bits, sizeof(bits),
-		  (entry & ((1ULL << 55) - 1)) * sizeof(bits)) != sizeof(bits))
-		tap_bail("a page's flags cannot be read");
-	close(pagemap);
-	close(flags);
-
-	return bits >> 4 & 1;
-}
-
 /*
  * The device's writes leave no trace in the processor's page table: if the page
  * were not marked dirty, it could be dropped and read again from where it came.

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/pci_regs.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -364,6 +365,25 @@ unsigned char *vfio_memory(size_t size)
 		tap_bail("%zu bytes of memory: %s", size, strerror(errno));
 
 	return memory;
+}
+
+/* The kernel's flags of a page are a word in a file; PG_dirty is bit 4. */
+bool page_is_dirty(const unsigned char *address)
+{
+	int pagemap = open("/proc/self/pagemap", O_RDONLY);
+	int flags = open("/proc/kpageflags", O_RDONLY);
+	uint64_t entry = 0, bits = 0;
+
+	if (pread(pagemap, &entry, sizeof(entry),
+		  (uintptr_t)address / vfio_page_size() * sizeof(entry)) !=
+	    sizeof(entry) ||
+	    pread(flags, &bits, sizeof(bits),
+		  (entry & ((1ULL << 55) - 1)) * sizeof(bits)) != sizeof(bits))
+		tap_bail("a page's flags cannot be read");
+	close(pagemap);
+	close(flags);
+
+	return bits >> 4 & 1;
 }
 
 size_t vfio_page_size(void)

@@ -106,6 +106,9 @@ __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels);
 
 /* Anonymous memory, kernel-page aligned, already there. */
 unsigned char *vfio_memory(size_t size);
+
+/* Whether the kernel takes the page at @address for dirty, whatever its PTE says. */
+bool page_is_dirty(const unsigned char *address);
 size_t vfio_page_size(void);
 unsigned int vfio_page_shift(void);
 
