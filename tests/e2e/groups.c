@@ -189,10 +189,7 @@ static void test_late_group(void)
  */
 static void check_cut_off(uint64_t iova)
 {
-	int container = vfio_open_container();
-
-	CHECK_EQ(vfio_attach(&second, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&second, 1);
 	edu_stage(&second, STAGE2);
 	CHECK(is_blocked(&second, iova));
 	vfio_close(&second);
@@ -479,8 +476,7 @@ static void test_hypervisor_half_way(void)
 	CHECK(works(&first, start + IOVA));
 	vfio_close(&first);
 
-	CHECK_EQ(vfio_attach(&first, vfio_open_container(), 1), 0);
-	CHECK_EQ(vfio_set_iommu(first.container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&first, 1);
 	CHECK_EQ(vfio_register(first.container, memory, BYTES), 0);
 	edu_stage(&first, STAGE);
 	CHECK_EQ(map(IOVA), 0);

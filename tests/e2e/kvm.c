@@ -357,10 +357,8 @@ static void test_v1(void)
 	}
 
 	/* The memory is registered, but elsewhere: KVM gets as far as it can. */
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&v2, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
-	CHECK_EQ(vfio_register(container, memory, REGION_BYTES), 0);
+	vfio_open_device(&v2, 1);
+	CHECK_EQ(vfio_register(v2.container, memory, REGION_BYTES), 0);
 
 	container = vfio_open_container();
 	CHECK_EQ(vfio_attach(&v1, container, 0), 0);
@@ -398,13 +396,11 @@ static void test_v1(void)
 static void other_process(void *data)
 {
 	struct vfio vfio;
-	int container, guest;
+	int guest;
 
 	(void)data;
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&vfio, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
-	CHECK_EQ(vfio_register(container, region[MEMORY], REGION_BYTES), 0);
+	vfio_open_device(&vfio, 1);
+	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], REGION_BYTES), 0);
 
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
@@ -414,20 +410,21 @@ static void other_process(void *data)
 	CHECK_EQ(h_unput(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, IOVA, SUBPAGES), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 2);
-	CHECK_EQ(vfio_unregister(container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
 	close(guest);
 	vfio_close(&vfio);
 }
 
-/* KVM clears what it cannot map, without a kill; nobody asks for it later. */
-static void test_clear_removed(void)
+/* KVM clears what it cannot map, without a kill. Who takes the memory back lets go. */
+static void check_clear(bool removed)
 {
 	struct vfio vfio;
 	int guest;
 
 	open_windows(&vfio);
 	guest = open_guest(PAGE_SHIFT);
-	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	if (removed)
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_clear(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
@@ -436,20 +433,15 @@ static void test_clear_removed(void)
 	vfio_close(&vfio);
 }
 
-/* The same in a window that stays: who takes the memory back lets go of it. */
 static void test_clear_unregister(void)
 {
-	struct vfio vfio;
-	int guest;
+	check_clear(false);
+}
 
-	open_windows(&vfio);
-	guest = open_guest(PAGE_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_clear(guest, IOVA), TCE_KVM_SUCCESS);
-	CHECK_MAPPED(0, 0);
-	check_all_counted(&vfio);
-	close(guest);
-	vfio_close(&vfio);
+/* Nobody asks for it later. */
+static void test_clear_removed(void)
+{
+	check_clear(true);
 }
 
 /* The processor's page table knows nothing of what a device writes. */
@@ -481,7 +473,7 @@ static void test_dirty(void)
 static void test_kill_lets_go(void)
 {
 	struct vfio vfio, other;
-	int container, guest;
+	int guest;
 	void *memory;
 
 	if (!vfio_have_device(1)) {
@@ -490,17 +482,15 @@ static void test_kill_lets_go(void)
 	}
 
 	open_windows(&vfio);
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&other, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&other, 1);
 	memory = vfio_memory(REGION_BYTES);
-	CHECK_EQ(vfio_register(container, memory, REGION_BYTES), 0);
+	CHECK_EQ(vfio_register(other.container, memory, REGION_BYTES), 0);
 
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(vfio_unregister(container, memory, REGION_BYTES), -EBUSY);
+	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES), -EBUSY);
 	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
-	CHECK_EQ(vfio_unregister(container, memory, REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES), 0);
 	close(guest);
 	vfio_close(&other);
 	vfio_close(&vfio);
@@ -782,7 +772,7 @@ static void test_closed_container(void)
 static void test_closed_other_container(void)
 {
 	struct vfio vfio, second;
-	int container, guest;
+	int guest;
 	unsigned int users;
 
 	if (!vfio_have_device(1)) {
@@ -794,18 +784,16 @@ static void test_closed_other_container(void)
 	guest = open_guest(SUBPAGES_SHIFT);
 	vfio_close(&vfio);
 
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&second, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&second, 1);
 	register_regions(&second);
 	users = state_now().users;
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, SUBPAGES);
-	CHECK_EQ(vfio_unregister(container, region[MEMORY], REGION_BYTES),
+	CHECK_EQ(vfio_unregister(second.container, region[MEMORY], REGION_BYTES),
 		 -EBUSY);
 	close(guest);
 	wait_users(users - 1);
-	CHECK_EQ(vfio_unregister(container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(second.container, region[MEMORY], REGION_BYTES), 0);
 	vfio_close(&second);
 }
 

@@ -388,7 +388,6 @@ static void test_two_containers(void)
 {
 	struct state before, both;
 	struct vfio first, second;
-	int container;
 
 	if (!vfio_have_device(1)) {
 		tap_skip("no second device");
@@ -396,9 +395,7 @@ static void test_two_containers(void)
 	}
 
 	vfio_open(&first);
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&second, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&second, 1);
 	before = state_now();
 
 	/* The memory of one process is charged and pinned once. */
@@ -423,17 +420,14 @@ static void outlive(void *data)
 {
 	struct vfio first, second;
 	struct state before;
-	int container;
 
 	(void)data;
 	vfio_open(&first);
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&second, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&second, 1);
 	edu_stage(&second, STAGE);
 	before = state_now();
 	CHECK_EQ(vfio_register(first.container, memory, PAGES * page), 0);
-	CHECK_EQ(vfio_map(container, IOVA, memory, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(second.container, IOVA, memory, page, MAP_BOTH), 0);
 	vfio_close(&first);
 
 	/* It stays until the other lets go too, and no longer. */
@@ -455,12 +449,11 @@ static void test_outlive(void)
 	tap_child(outlive, NULL);
 }
 
-/* The same of memory that only another container has registered. */
+/* Of memory that only another container has registered, up to the last page. */
 static void test_refused_map_of_others(void)
 {
 	struct state before;
 	struct vfio first, second;
-	int container;
 
 	if (!vfio_have_device(1)) {
 		tap_skip("no second device");
@@ -468,14 +461,12 @@ static void test_refused_map_of_others(void)
 	}
 
 	vfio_open(&first);
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&second, container, 1), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&second, 1);
 	edu_stage(&second, STAGE);
 	CHECK_EQ(vfio_register(first.container, memory, (PAGES - 1) * page), 0);
 	before = state_now();
-	CHECK_EQ(vfio_map(container, IOVA, memory, PAGES * page, MAP_BOTH),
-		 -EINVAL);
+	CHECK_EQ(vfio_map(second.container, IOVA, memory, PAGES * page,
+			  MAP_BOTH), -EINVAL);
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_unregister(first.container, memory, (PAGES - 1) * page),
 		 0);

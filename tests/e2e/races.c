@@ -579,9 +579,8 @@ static void test_unregister_elsewhere(void)
 	}
 
 	begin();
-	registrar = vfio_open_container();
-	CHECK_EQ(vfio_attach(&second, registrar, 1), 0);
-	CHECK_EQ(vfio_set_iommu(registrar, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	vfio_open_device(&second, 1);
+	registrar = second.container;
 	race_unregister_map();
 	vfio_close(&second);
 	end();

@@ -162,12 +162,12 @@ void vfio_start_device(struct vfio *vfio)
 	set_bus_master(vfio->device);
 }
 
-void vfio_open(struct vfio *vfio)
+void vfio_open_device(struct vfio *vfio, unsigned int number)
 {
 	int container = vfio_open_container();
 	int ret;
 
-	ret = vfio_attach(vfio, container, 0);
+	ret = vfio_attach(vfio, container, number);
 	if (ret)
 		tap_bail("VFIO_GROUP_SET_CONTAINER: %s", strerror(-ret));
 	ret = vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU);
@@ -178,6 +178,11 @@ void vfio_open(struct vfio *vfio)
 		if (ret)
 			tap_bail("GET_INFO: %s", strerror(-ret));
 	}
+}
+
+void vfio_open(struct vfio *vfio)
+{
+	vfio_open_device(vfio, 0);
 }
 
 const struct vfio_iommu_spapr_tce_info *vfio_limits(void)

@@ -48,6 +48,8 @@ bool vfio_have_device(unsigned int number);
 
 /* A container with the first device's group in it, version 2. */
 void vfio_open(struct vfio *vfio);
+/* The same with the group of another device. */
+void vfio_open_device(struct vfio *vfio, unsigned int number);
 /* Whatever of it is open. What is registered and mapped goes with it. */
 void vfio_close(struct vfio *vfio);
 
