@@ -8,8 +8,8 @@
  * by both threads, and what came of all of them is looked at and cleared away in one
  * go. How many of the rounds really overlapped is shown.
  *
- * ROUNDS=N in the environment: rounds of each race; the two with a group that leaves
- * share them.
+ * ROUNDS=N in the environment: rounds of each race; those with a group that leaves have
+ * half as many each.
  */
 
 #define _GNU_SOURCE
@@ -664,6 +664,16 @@ static int detach_only_over(unsigned int begun, unsigned int end)
 	return ret ?: vfio_remove(vfio.container, 0) ?: create(0);
 }
 
+static void race_detach_only(const struct race *detach)
+{
+	begin();
+	guest = guest_open();
+	CHECK_EQ(guest_keep(guest, 0), 0);
+	race_run(detach, wanted / 2);
+	close(guest);
+	end();
+}
+
 static void test_detach_only(void)
 {
 	static const struct race detach_only_map = {
@@ -673,12 +683,32 @@ static void test_detach_only(void)
 		.over = detach_only_over,
 	};
 
-	begin();
-	guest = guest_open();
-	CHECK_EQ(guest_keep(guest, 0), 0);
-	race_run(&detach_only_map, wanted / 2);
-	close(guest);
-	end();
+	race_detach_only(&detach_only_map);
+}
+
+/* Calls that change the container, too, may still wait for it when it is released. */
+
+static int change_in_time(unsigned int round)
+{
+	unsigned char *other = region(round);
+	int ret;
+
+	ret = vfio_register(vfio.container, other, page) ?:
+	      vfio_unregister(vfio.container, other, page);
+
+	return ret == -EINVAL || ret == -ENODEV ? 0 : ret;
+}
+
+static void test_detach_change(void)
+{
+	static const struct race detach_only_change = {
+		.batch = 1,
+		.again = true,
+		.side = { detach_only, change_in_time },
+		.over = detach_only_over,
+	};
+
+	race_detach_only(&detach_only_change);
 }
 
 int main(void)
@@ -704,6 +734,8 @@ int main(void)
 		      test_unregister_elsewhere);
 	tap_test_ours("a group leaves against MAP_DMA", test_detach_map);
 	tap_test_ours("the only group leaves against MAP_DMA", test_detach_only);
+	tap_test_ours("the only group leaves against REGISTER_MEMORY",
+		      test_detach_change);
 
 	return tap_main();
 }
