@@ -59,7 +59,7 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 	if (new.level_shift * levels + page_shift > TCE_WINDOW_SELECT_BIT)
 		return -EINVAL;
 
-	if (tce_block_order(&new) > MAX_PAGE_ORDER)
+	if (tce_block_order(&new) > TCE_LEVEL_MAX_ORDER)
 		return -EINVAL;
 
 	*geo = new;

@@ -53,6 +53,13 @@
 #define TCE_TABLE_MAX_LEVELS	5
 
 /*
+ * The largest level, as an order of kernel pages: 1 MiB of 4K pages, 16 MiB of 64K
+ * pages. Nobody takes huge pages from others by a wish for few levels; who asks for
+ * too few must ask for more, as QEMU and DPDK do.
+ */
+#define TCE_LEVEL_MAX_ORDER	8
+
+/*
  * The IOMMU page sizes that a TVE can name: 4K and 64K everywhere, 16M and 256M
  * on POWER8 (PHB3), 2M and 1G on POWER9 and later (PHB4, PHB5). Which of them
  * a PHB really takes is the platform's to say (iommu_table_group::pgsizes).
@@ -85,7 +92,7 @@ struct tce_geometry {
  * Return: 0, or -EINVAL for a page size that no TVE can name, no or too many
  * levels, no entries, a window of more than 2^54 bytes (PHBs do not translate
  * such addresses), levels that reach the address bit that selects the window
- * (bit 59), or a level larger than the page allocator's largest block.
+ * (bit 59), or a level larger than TCE_LEVEL_MAX_ORDER.
  */
 int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		      unsigned long entries, unsigned int levels);

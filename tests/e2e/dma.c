@@ -246,9 +246,9 @@ static const struct shape {
 	unsigned int size_shift;
 	unsigned int levels;
 } shapes[] = {
-	{ 12, 31, 1 }, { 12, 46, 2 }, { 12, 46, 3 }, { 12, 46, 4 },
+	{ 12, 29, 1 }, { 12, 46, 2 }, { 12, 46, 3 }, { 12, 46, 4 },
 	{ 12, 46, 5 },
-	{ 16, 35, 1 }, { 16, 46, 2 }, { 16, 46, 3 }, { 16, 46, 4 },
+	{ 16, 33, 1 }, { 16, 46, 2 }, { 16, 46, 3 }, { 16, 46, 4 },
 };
 
 static void test_shape(const void *data)

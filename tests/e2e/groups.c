@@ -29,7 +29,7 @@
 
 /* The second window of the tests. */
 #define WINDOW_SHIFT	16
-#define WINDOW_BYTES	(1ULL << 30)
+#define WINDOW_BYTES	(1ULL << 29)
 #define IOVA1		(WINDOW1_START + 0x100000)
 
 /* Memory, of the larger IOMMU page. */

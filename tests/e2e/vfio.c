@@ -28,8 +28,9 @@
 #define WINDOW_SELECT_BIT	59
 /* The address bits that a window can have, or less. */
 #define ADDRESS_BITS		55
-/* The kernel's largest piece of memory on POWER, 16 MiB. */
-#define LEVEL_MAX_SHIFT		(24 - 3)
+/* The largest level has 256 kernel pages; the kernel's own module would take 16 MiB. */
+#define LEVEL_MAX_ORDER		8
+#define LEVEL_MAX_SHIFT_INTREE	(24 - 3)
 
 /* Of the first container. */
 static struct vfio_iommu_spapr_tce_info limits;
@@ -332,12 +333,11 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 
 	if (vfio_hypervised())
 		return levels == 1;
-	if (shift > LEVEL_MAX_SHIFT)
-		return false;
 	if (tap_intree())
-		return bits < ADDRESS_BITS;
+		return bits < ADDRESS_BITS && shift <= LEVEL_MAX_SHIFT_INTREE;
 
 	return bits <= WINDOW_SELECT_BIT &&
+	       shift <= vfio_page_shift() + LEVEL_MAX_ORDER - 3 &&
 	       entries_shift + page_shift < ADDRESS_BITS;
 }
 

@@ -49,6 +49,8 @@ static const struct create_refusal {
 	bool null;
 	bool ours;
 	bool levels_only;
+	/* The window's size as kernel pages in its only level. */
+	unsigned int level_pages;
 } create_refusals[] = {
 	{ "a bad address of its own", -EFAULT, .null = true },
 	{ "a short argsz", -EINVAL,
@@ -105,6 +107,9 @@ static const struct create_refusal {
 	{ "too few levels for the size", -EINVAL,
 	  .args = { .page_shift = 12, .window_size = BIT_ULL(46), .levels = 1 },
 	  .ours = true, .levels_only = true },
+	{ "a level of 512 kernel pages", -EINVAL,
+	  .args = { .page_shift = 12, .levels = 1 },
+	  .ours = true, .levels_only = true, .level_pages = 512 },
 };
 
 static void test_create_refusal(const void *data)
@@ -119,6 +124,9 @@ static void test_create_refusal(const void *data)
 	before = state_now();
 	args.argsz = sizeof(args) + refusal->argsz;
 	args.start_addr = 0x5555;
+	if (refusal->level_pages)
+		args.window_size = refusal->level_pages * vfio_page_size() /
+				   sizeof(__u64) << args.page_shift;
 	/* Levels must not be what is wrong with it. */
 	if (args.levels == LEVELS)
 		args.levels = vfio_levels(LEVELS);
@@ -469,7 +477,7 @@ static void test_shape(const void *data)
 		tap_skip("the platform has no such pages");
 	} else if (vfio_levels(shape->levels) != shape->levels) {
 		tap_skip("the platform has no table of so many levels");
-	} else if (!vfio_levels_fit(shape->page_shift, 18, shape->levels)) {
+	} else if (!vfio_levels_fit(shape->page_shift, 17, shape->levels)) {
 		/* There it is charged nevertheless. */
 		CHECK(tap_intree());
 		tap_skip("ours only");
@@ -477,7 +485,7 @@ static void test_shape(const void *data)
 		if (vfio_hypervised())
 			CHECK_EQ(create(&vfio), 0);
 		check_shape(&vfio, shape, 9);
-		check_shape(&vfio, shape, 18);
+		check_shape(&vfio, shape, 17);
 	}
 	vfio_close(&vfio);
 }

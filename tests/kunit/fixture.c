@@ -174,7 +174,7 @@ void shape_describe(const struct shape *shape, char *text)
 
 unsigned int shape_level_bits(const struct shape *shape)
 {
-	unsigned int largest = PAGE_SHIFT + MAX_PAGE_ORDER - 3;
+	unsigned int largest = PAGE_SHIFT + 8 - 3;
 	unsigned int bits;
 
 	/* PHBs translate no address above this. */

@@ -143,9 +143,9 @@ static void odd_shapes_are_refused(struct kunit *test)
 	shape_is_refused(test, 12, BIT(63) + 1, 5);
 	shape_is_refused(test, 12, BIT(55 - 12), 5);
 	shape_is_refused(test, 30, BIT(55 - 30), 3);
-	/* A level of more than 16 MiB. */
-	shape_is_refused(test, 12, BIT(21) + 1, 1);
-	shape_is_refused(test, 12, BIT(42) + 1, 2);
+	/* A level of more than 256 kernel pages. */
+	shape_is_refused(test, 12, BIT(PAGE_SHIFT + 5) + 1, 1);
+	shape_is_refused(test, 12, BIT(2 * (PAGE_SHIFT + 5)) + 1, 2);
 	/* Five levels of 4 KiB take 45 bits, so they would reach bit 59. */
 	shape_is_refused(test, 16, 1, 5);
 	shape_is_refused(test, 21, 1, 5);
@@ -1305,12 +1305,12 @@ KUNIT_ARRAY_PARAM(large_levels, large_level_shapes, shape_describe);
 
 /*
  * The largest window that there can be: bits 55 and up of an address are not
- * translated, a level has at most 16 MiB, and no level reaches bit 59.
+ * translated, a level has at most 256 kernel pages, and no level reaches bit 59.
  */
 static unsigned long largest_window(unsigned int page_shift,
 				    unsigned int levels)
 {
-	unsigned int level_bits = min(21U, (59 - page_shift) / levels);
+	unsigned int level_bits = min(PAGE_SHIFT + 5U, (59 - page_shift) / levels);
 
 	return BIT(min(54 - page_shift, level_bits * levels));
 }
