@@ -664,26 +664,26 @@ static int detach_only_over(unsigned int begun, unsigned int end)
 	return ret ?: vfio_remove(vfio.container, 0) ?: create(0);
 }
 
-static void race_detach_only(const struct race *detach)
+static void race_detach_only(int (*against)(unsigned int round))
 {
+	const struct race detach_only_race = {
+		.batch = 1,
+		.again = true,
+		.side = { detach_only, against },
+		.over = detach_only_over,
+	};
+
 	begin();
 	guest = guest_open();
 	CHECK_EQ(guest_keep(guest, 0), 0);
-	race_run(detach, wanted / 2);
+	race_run(&detach_only_race, wanted / 2);
 	close(guest);
 	end();
 }
 
 static void test_detach_only(void)
 {
-	static const struct race detach_only_map = {
-		.batch = 1,
-		.again = true,
-		.side = { detach_only, map_in_time },
-		.over = detach_only_over,
-	};
-
-	race_detach_only(&detach_only_map);
+	race_detach_only(map_in_time);
 }
 
 /* Calls that change the container, too, may still wait for it when it is released. */
@@ -701,14 +701,7 @@ static int change_in_time(unsigned int round)
 
 static void test_detach_change(void)
 {
-	static const struct race detach_only_change = {
-		.batch = 1,
-		.again = true,
-		.side = { detach_only, change_in_time },
-		.over = detach_only_over,
-	};
-
-	race_detach_only(&detach_only_change);
+	race_detach_only(change_in_time);
 }
 
 int main(void)
