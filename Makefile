@@ -17,6 +17,12 @@ help:
 	@echo
 	@echo 'On any Debian machine (x86-64 or ppc64le):'
 	@echo '  make demo       an emulated POWER host moves data through a table'
+	@echo '  make test T=map    one program of tests/, a KUnit suite, or a whole machine'
+	@echo '  make shell         a machine with module, programs and tools, at this terminal'
+	@echo '    K=forky-64k      on that kernel (stock-64k stock-4k bookworm-64k forky-64k'
+	@echo '                     forky-4k debug-kasan debug-kcsan)'
+	@echo '    M=pseries        in that machine of tests/machines'
+	@echo '    B=intree         with the kernel'\''s own module'
 	@echo '  make check      the quick tests; the last line is N passed, N failed'
 	@echo '  make check-ci   every test on stock kernels'
 	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
@@ -49,14 +55,20 @@ uninstall:
 	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
 
 clean:
-	rm -rf build *.o *.ko *.mod *.mod.c .*.cmd Module.symvers modules.order
-	rm -f compat/*.o compat/.*.cmd
+	rm -rf build
+	find . -name .git -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
+		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
+		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
 demo check bench style:
+	@scripts/$@
+
+export T K M B
+test shell:
 	@scripts/$@
 
 check-ci check-long check-clients:
 	@scripts/check $(@:check-%=%)
 
 .PHONY: all help module install uninstall clean demo check check-ci \
-	check-long check-clients bench style
+	check-long check-clients bench style test shell
