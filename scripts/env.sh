@@ -1,7 +1,9 @@
 # Sourced by the other scripts: where things are. Each artifact of the cache is
 # named by a hash of what makes it, so any checkout with the same recipe finds it.
 
-TOP=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# The scripts are in scripts/ or below it
+TOP=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+TOP=${TOP%/scripts*}
 CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-iommu-spapr-tce}
 BUILD=$TOP/build
 JOBS=$(nproc)
@@ -13,36 +15,51 @@ key() {
 	{ echo "$text"; cat "$@"; } | sha256sum | cut -c 1-12
 }
 
-arch=$(dpkg --print-architecture)
-rootkey=$(key "$arch" "$TOP/scripts/mkroot")
-stockkey=$(key "$rootkey" "$TOP/scripts/mkstock")
-sourcekey=$(key "$stockkey" "$TOP/scripts/mksource")
+arch=$(dpkg --print-architecture 2>/dev/null) || {
+	echo "this needs a Debian machine: there is no dpkg" >&2
+	exit 1
+}
+rootkey=$(key "$arch" "$TOP/scripts/cache/mkroot")
+stockkey=$(key "$rootkey" "$TOP/scripts/cache/mkstock")
+sourcekey=$(key "$stockkey" "$TOP/scripts/cache/mksource")
 
 ROOT=$CACHE/root-$rootkey
 STOCK=$CACHE/stock-$stockkey
 SOURCE=$CACHE/source-$sourcekey
-USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/mkuserland")
-clientkey=$(key "$rootkey" "$TOP/scripts/mkclient")
+USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/cache/mkuserland")
+clientkey=$(key "$rootkey" "$TOP/scripts/cache/mkclient")
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
 CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
 for flavour in 64k 4k; do
-	kunitkey=$(key "$sourcekey" "$TOP/scripts/mkkunit" \
+	kunitkey=$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")
 	eval "KUNIT_$flavour=\$CACHE/kunit-$flavour-$kunitkey"
 done
 for flavour in kasan kcsan; do
-	debugkey=$(key "$sourcekey" "$TOP/scripts/mkkunit" \
+	debugkey=$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/debug.config" \
 		"$TOP/tests/qemu/$flavour.config")
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
 
-# Kernels are named SUITE-FLAVOUR, those of the root's own suite stock-FLAVOUR, and
-# kunit-FLAVOUR. stock KERNEL: the root that has it
+# Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian, kunit
+# and debug what mkkunit builds. Those of other suites, which the mirror may lack:
+OWN_KERNELS="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
+OTHER_KERNELS="bookworm-64k forky-64k forky-4k"
+
+# one_of WORD LIST: is it in there?
+one_of() {
+	case " $2 " in
+	*" $1 "*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# stock KERNEL: the root that has it
 stock() {
 	case $1 in
 	stock-* | kunit-* | debug-*) echo "$STOCK" ;;
-	*) echo "$CACHE/stock-${1%%-*}-$(key "$rootkey" "$TOP/scripts/mkrelease")" ;;
+	*) echo "$CACHE/stock-${1%%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
 
@@ -52,7 +69,10 @@ release() {
 	stock-64k) sed 's/$/-powerpc64le-64k/' "$STOCK/release" ;;
 	stock-4k) sed 's/$/-powerpc64le/' "$STOCK/release" ;;
 	*) cat "$(stock "$1")/release-${1#*-}" ;;
-	esac
+	esac 2>/dev/null || {
+		echo "the cache has no kernel $1: scripts/prepare $1" >&2
+		exit 1
+	}
 }
 
 # Prefix of the compiler for POWER
