@@ -19,8 +19,7 @@ help:
 	@echo '  make demo       an emulated POWER host moves data through a table'
 	@echo '  make test T=map    one program of tests/, a KUnit suite, or a whole machine'
 	@echo '  make shell         a machine with module, programs and tools, at this terminal'
-	@echo '    K=forky-64k      on that kernel (stock-64k stock-4k bookworm-64k forky-64k'
-	@echo '                     forky-4k debug-kasan debug-kcsan)'
+	@echo '    K=forky-64k      on that kernel (stock-64k, stock-4k, debug-kasan, ...)'
 	@echo '    M=pseries        in that machine of tests/machines'
 	@echo '    B=intree         with the kernel'\''s own module'
 	@echo '  make check      the quick tests; the last line is N passed, N failed'
@@ -64,11 +63,7 @@ clean:
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
 		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
-demo check bench style:
-	@scripts/$@
-
-export T K M B
-test shell:
+demo check bench style test shell:
 	@scripts/$@
 
 check-ci check-long check-clients:

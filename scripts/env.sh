@@ -42,10 +42,15 @@ for flavour in kasan kcsan; do
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
 
-# Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian, kunit
-# and debug what mkkunit builds. Those of other suites, which the mirror may lack:
-OWN_KERNELS="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
-OTHER_KERNELS="bookworm-64k forky-64k forky-4k"
+# Other suites of the mirror whose kernels are tested; the mirror may lack some
+releases="bookworm forky"
+
+# Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian; kunit
+# and debug are what mkkunit builds
+kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
+for suite in $releases; do
+	kernels="$kernels $suite-64k $suite-4k"
+done
 
 # one_of WORD LIST: is it in there?
 one_of() {
@@ -59,7 +64,7 @@ one_of() {
 stock() {
 	case $1 in
 	stock-* | kunit-* | debug-*) echo "$STOCK" ;;
-	*) echo "$CACHE/stock-${1%%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
+	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
 
@@ -68,9 +73,9 @@ release() {
 	case $1 in
 	stock-64k) sed 's/$/-powerpc64le-64k/' "$STOCK/release" ;;
 	stock-4k) sed 's/$/-powerpc64le/' "$STOCK/release" ;;
-	*) cat "$(stock "$1")/release-${1#*-}" ;;
+	*) cat "$(stock "$1")/release-${1##*-}" ;;
 	esac 2>/dev/null || {
-		echo "the cache has no kernel $1: scripts/prepare $1" >&2
+		echo "the cache has no kernel $1: scripts/prepare $1, if the mirror has it" >&2
 		exit 1
 	}
 }
