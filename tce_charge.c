@@ -1,15 +1,120 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who is charged for the memory of levels. Contract: tce_charge.h.
+ * Charging memory of tables to an address space's locked_vm. Contract: tce_charge.h.
  */
 
-#include <linux/capability.h>
-#include <linux/gfp.h>
+#include <linux/err.h>
 #include <linux/mm.h>
-#include <linux/rwsem.h>
+#include <linux/mmap_lock.h>
+#include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "tce_charge.h"
+#include "tce_work.h"
+
+/* Until a credit is settled: levels that are freed and allocated in turn take from it. */
+#define TCE_CHARGE_DELAY	(HZ / 10)
+
+/* Kernel pages that a refill charges, so that not each level makes a range start over. */
+#define TCE_CHARGE_REFILL	64
+
+/* How long a release waits for what a work item does. */
+#define TCE_CHARGE_WAIT		(HZ / 10)
+
+static void tce_charge_settle_work(struct work_struct *work);
+
+struct tce_charge *tce_charge_create(void)
+{
+	struct tce_charge *charge;
+
+	charge = kzalloc(sizeof(*charge), TCE_GFP);
+	if (!charge)
+		return ERR_PTR(-ENOMEM);
+
+	kref_init(&charge->ref);
+	charge->mm = current->mm;
+	mmgrab(charge->mm);
+	INIT_DELAYED_WORK(&charge->settle, tce_charge_settle_work);
+
+	return charge;
+}
+
+struct tce_charge *tce_charge_get(struct tce_charge *charge)
+{
+	kref_get(&charge->ref);
+
+	return charge;
+}
+
+static void tce_charge_free(struct kref *ref)
+{
+	struct tce_charge *charge = container_of(ref, struct tce_charge, ref);
+
+	mmdrop(charge->mm);
+	kfree(charge);
+}
+
+static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
+{
+	/*
+	 * Orders the credit, which has been changed, before the test: the work reads the
+	 * credit after it is no longer pending.
+	 */
+	smp_mb();
+	if (delay && delayed_work_pending(&charge->settle))
+		return;
+
+	/* The work may be all that is left of the module's. */
+	tce_charge_get(charge);
+	__module_get(THIS_MODULE);
+	if (mod_delayed_work(tce_mm_wq, &charge->settle, delay)) {
+		tce_charge_put(charge);
+		module_put(THIS_MODULE);
+	}
+}
+
+void tce_charge_settle(struct tce_charge *charge)
+{
+	if (atomic_long_read(&charge->credit))
+		account_locked_vm(charge->mm,
+				  atomic_long_xchg(&charge->credit, 0), false);
+}
+
+static void tce_charge_settle_work(struct work_struct *work)
+{
+	struct tce_charge *charge = container_of(to_delayed_work(work),
+						 struct tce_charge, settle);
+
+	/* Nothing waits for this, but a worker is better used than waiting. */
+	if (rwsem_is_locked(&charge->mm->mmap_lock)) {
+		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
+	} else {
+		tce_charge_settle(charge);
+		wake_up_var(&charge->credit);
+	}
+	tce_charge_put(charge);
+	module_put(THIS_MODULE);
+}
+
+void tce_charge_settle_soon(struct tce_charge *charge)
+{
+	if (!atomic_long_read(&charge->credit))
+		return;
+
+	tce_charge_schedule(charge, 0);
+	wait_var_event_timeout(&charge->credit,
+			       !atomic_long_read(&charge->credit),
+			       TCE_CHARGE_WAIT);
+}
+
+void tce_charge_put(struct tce_charge *charge)
+{
+	kref_put(&charge->ref, tce_charge_free);
+}
 
 static bool tce_charge_use_credit(struct tce_charge *charge,
 				  unsigned long pages)
@@ -25,36 +130,45 @@ static bool tce_charge_use_credit(struct tce_charge *charge,
 	return true;
 }
 
-int tce_charge_pages(struct tce_charge *charge, unsigned long pages, gfp_t gfp)
+int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 {
-	int ret;
+	return account_locked_vm(charge->mm, pages, true);
+}
 
+int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait)
+{
 	if (!charge || tce_charge_use_credit(charge, pages))
 		return 0;
 
-	if (gfpflags_allow_blocking(gfp))
-		return account_locked_vm(charge->mm, pages, true);
+	if (wait)
+		atomic_inc(&charge->misses);
 
-	/* No address range changes, so the semaphore alone will do. */
-	if (!down_write_trylock(&charge->mm->mmap_lock))
-		return -EAGAIN;
+	return -ENOMEM;
+}
 
-	ret = __account_locked_vm(charge->mm, pages, true, current,
-				  capable(CAP_IPC_LOCK));
-	up_write(&charge->mm->mmap_lock);
+int tce_charge_refill(struct tce_charge *charge)
+{
+	unsigned long pages = TCE_CHARGE_REFILL;
+	int ret;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+
+	/* Up to the limit, as the last level may need no more than one page. */
+	do {
+		ret = tce_charge_add(charge, pages);
+		if (!ret)
+			tce_charge_return(charge, pages);
+	} while (ret && (pages /= 2));
 
 	return ret;
 }
 
 void tce_charge_return(struct tce_charge *charge, unsigned long pages)
 {
-	if (charge)
-		atomic_long_add(pages, &charge->credit);
-}
+	if (!charge || !pages)
+		return;
 
-void tce_charge_settle(struct tce_charge *charge)
-{
-	if (charge)
-		account_locked_vm(charge->mm,
-				  atomic_long_xchg(&charge->credit, 0), false);
+	atomic_long_add(pages, &charge->credit);
+	tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 }

@@ -1,73 +1,146 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who is charged for the memory of levels.
+ * Charging memory of tables to an address space's locked_vm.
  */
 #ifndef TCE_CHARGE_H
 #define TCE_CHARGE_H
 
 #include <linux/atomic.h>
-#include <linux/gfp_types.h>
+#include <linux/kref.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
 
 /**
- * DOC: Charging what is allocated
+ * DOC: Charging
  *
- * locked_vm is changed with the address space's mmap_lock held, for which one may
- * have to sleep; levels come and go where nobody may sleep, too. So what is given back
- * becomes a credit, which new levels are taken from first, and which is settled with the
- * address space by those who may sleep. Who must not sleep and finds the lock taken
- * gets no level.
+ * locked_vm is changed with the address space's mmap_lock held for writing. A process
+ * can hold its own for as long as it likes (a page fault that is never answered), so
+ * only a command of the process itself ever waits for it, with no lock held that another
+ * process may want:
+ *
+ * - What a command knows that it needs is charged with no lock held (tce_charge_add()),
+ *   and is the command's own from then on.
+ * - Levels come and go inside locks. They are taken from a credit, of pages that are
+ *   charged and not used. Where there is none the allocation fails; a command that finds
+ *   that levels have missed credit meanwhile gets some (tce_charge_refill()) and starts
+ *   over.
+ * - What is given back becomes credit, which is settled with the address space later:
+ *   at the end of a command, or by a work item, which may have to wait.
  */
 
 struct mm_struct;
 
 /**
  * struct tce_charge - an address space that is charged
- * @mm: the address space; the owner of this keeps it
+ * @ref: its users, and @settle while it is pending
+ * @mm: the address space, mmgrab()bed
  * @credit: kernel pages that are charged and not used
+ * @misses: how often there was no credit for a level, where the caller may sleep
+ * @settle: settles @credit
  */
 struct tce_charge {
+	struct kref ref;
 	struct mm_struct *mm;
 	atomic_long_t credit;
+	atomic_t misses;
+	struct delayed_work settle;
 };
 
 /**
- * tce_charge_pages() - charge pages to locked_vm
- * @charge: to whom; NULL for nobody
- * @pages: kernel pages
- * @gfp: whether it may sleep, as for an allocation
+ * tce_charge_create() - charge the current process's address space
  *
- * Context: Process; with a @gfp that cannot block, also with locks held.
- * Return: 0; -ENOMEM beyond RLIMIT_MEMLOCK; -EAGAIN if it would have to sleep.
+ * Context: Process with an address space, may sleep.
+ * Return: an object with one reference, or ERR_PTR(-ENOMEM).
  */
-int tce_charge_pages(struct tce_charge *charge, unsigned long pages, gfp_t gfp);
+struct tce_charge *tce_charge_create(void);
+
+/**
+ * tce_charge_get() - take another reference
+ * @charge: the object
+ *
+ * Context: Any.
+ * Return: @charge.
+ */
+struct tce_charge *tce_charge_get(struct tce_charge *charge);
+
+/**
+ * tce_charge_put() - drop a reference
+ * @charge: the object
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_charge_put(struct tce_charge *charge);
+
+/**
+ * tce_charge_add() - charge pages to locked_vm
+ * @charge: the current process's address space
+ * @pages: kernel pages; the caller's own until tce_charge_return()
+ *
+ * Context: Process, may sleep for as long as the mmap_lock is held. No lock is held
+ * that another process may want.
+ * Return: 0 or -ENOMEM beyond RLIMIT_MEMLOCK.
+ */
+int tce_charge_add(struct tce_charge *charge, unsigned long pages);
+
+/**
+ * tce_charge_pages() - take pages from the credit
+ * @charge: to whom they are charged; NULL for nobody
+ * @pages: kernel pages
+ * @wait: whether the caller can start over after a tce_charge_refill()
+ *
+ * Context: Any but an interrupt handler. Never sleeps.
+ * Return: 0, or -ENOMEM if there is no credit.
+ */
+int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait);
+
+/**
+ * tce_charge_misses() - how often there was no credit for a caller that can wait
+ * @charge: the address space
+ *
+ * Context: Any.
+ * Return: a number that wraps.
+ */
+static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
+{
+	return atomic_read(&charge->misses);
+}
+
+/**
+ * tce_charge_refill() - get some credit
+ * @charge: the current process's address space
+ *
+ * Context: As for tce_charge_add().
+ * Return: 0; -ENOMEM beyond RLIMIT_MEMLOCK; -EINTR if a fatal signal is pending.
+ */
+int tce_charge_refill(struct tce_charge *charge);
 
 /**
  * tce_charge_return() - give pages back
  * @charge: to whom they were charged; NULL for nobody
  * @pages: kernel pages
  *
- * Context: Any.
+ * They are credit, which is settled soon.
+ *
+ * Context: Any but an interrupt handler. Never sleeps.
  */
 void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_settle() - take what was given back off the address space
- * @charge: the address space; NULL for none
+ * tce_charge_settle() - take the credit off locked_vm now
+ * @charge: the current process's address space
  *
- * Context: Process, may sleep.
+ * Context: As for tce_charge_add().
  */
 void tce_charge_settle(struct tce_charge *charge);
 
 /**
- * tce_charge_credit() - what there is to settle
- * @charge: the address space
+ * tce_charge_settle_soon() - have the credit taken off locked_vm
+ * @charge: any address space
  *
- * Context: Any. May be another number at once.
- * Return: Kernel pages.
+ * Waits for it, but not for long: the mmap_lock may be held.
+ *
+ * Context: Process, may sleep.
  */
-static inline long tce_charge_credit(const struct tce_charge *charge)
-{
-	return atomic_long_read(&charge->credit);
-}
+void tce_charge_settle_soon(struct tce_charge *charge);
 
 #endif /* TCE_CHARGE_H */

@@ -51,12 +51,13 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	struct tce_block *block;
 	unsigned int i;
 
+	/* An allocation that fails is an errno, never a reason for the OOM killer. */
 	gfp |= __GFP_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
-	/* A user's wish for large levels is no reason to reclaim hard. */
-	if (order > PAGE_ALLOC_COSTLY_ORDER)
-		gfp |= __GFP_NORETRY;
+	if (gfpflags_allow_blocking(gfp))
+		gfp |= __GFP_RETRY_MAYFAIL;
 
-	if (tce_charge_pages(table->charge, 1UL << order, gfp))
+	if (tce_charge_pages(table->charge, 1UL << order,
+			     gfpflags_allow_blocking(gfp)))
 		return NULL;
 
 	block = kmalloc_node(size, gfp, table->nid);
@@ -110,11 +111,10 @@ static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 {
 	unsigned int places = tce_block_places(&table->geo);
 	struct tce_block *block;
-	unsigned long flags;
 	__be64 *tces = NULL;
 	unsigned int place;
 
-	spin_lock_irqsave(&table->lock, flags);
+	spin_lock(&table->lock);
 	if (fresh)
 		list_add(&fresh->node, &table->partial);
 
@@ -127,7 +127,7 @@ static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 			list_del_init(&block->node);
 		tces = block->level[place].tces;
 	}
-	spin_unlock_irqrestore(&table->lock, flags);
+	spin_unlock(&table->lock);
 
 	return tces;
 }
@@ -154,7 +154,6 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	struct tce_block *block = tce_block_of(tces);
 	struct tce_level *level = tce_level_of(table, tces);
 	unsigned int place = level - block->level;
-	unsigned long flags;
 	bool empty;
 
 	/* The last one takes the whole block with it. */
@@ -165,11 +164,10 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 		level->claims = 0;
 		level->owner = 0;
 		level->view = NULL;
-		level->shared = 0;
 		level->link = NULL;
 	}
 
-	spin_lock_irqsave(&table->lock, flags);
+	spin_lock(&table->lock);
 	if (!list_empty(&level->idle)) {
 		list_del_init(&level->idle);
 		tce_idle_count(table, -1);
@@ -180,7 +178,7 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 		list_del_init(&block->node);
 	if (!empty)
 		list_add(&block->node, &table->partial);
-	spin_unlock_irqrestore(&table->lock, flags);
+	spin_unlock(&table->lock);
 
 	if (empty)
 		tce_block_free(table, block);
@@ -189,8 +187,6 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 void tce_level_put(struct tce_table *table, struct tce_level *level,
 		   unsigned int uses)
 {
-	unsigned long flags;
-
 	if (!uses)
 		return;
 
@@ -203,14 +199,14 @@ void tce_level_put(struct tce_table *table, struct tce_level *level,
 	if (READ_ONCE(table->idle.next) == &level->idle)
 		goto unlock;
 
-	spin_lock_irqsave(&table->lock, flags);
+	spin_lock(&table->lock);
 	/* It may be dead by now: then it is on its way out already. */
 	if (atomic_read(&level->used) != TCE_LEVEL_DEAD) {
 		if (list_empty(&level->idle))
 			tce_idle_count(table, 1);
 		list_move(&level->idle, &table->idle);
 	}
-	spin_unlock_irqrestore(&table->lock, flags);
+	spin_unlock(&table->lock);
 unlock:
 	rcu_read_unlock();
 }

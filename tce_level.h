@@ -47,12 +47,10 @@
  * @set: in a leaf, entries that are taken; protected by @lock
  * @claims: in a leaf, how many count on @owner or @view to stay as they are;
  *          protected by @lock
- * @lock: in a leaf, makes entry, owner and backing change together; taken with
- *        interrupts off
+ * @lock: in a leaf, makes entry, owner and backing change together
  * @owner: in a leaf, owner of the entries that have none in @view
  * @view: in a leaf, owners one by one, big-endian, 0 for @owner; NULL while one
  *        is enough for all. Stays once it is there
- * @shared: places of @view have been given out: the leaf is held for ever
  * @tces: the level's entries
  * @link: the entry of the upper level that leads here; NULL for the first level
  * @index: the first entry of the table below this level
@@ -66,7 +64,6 @@ struct tce_level {
 	spinlock_t lock; /* @set, @claims, @owner, entries and @view */
 	u64 owner;
 	__be64 *view;
-	unsigned int shared;
 	unsigned int depth;
 	__be64 *tces;
 	__be64 *link;
@@ -97,8 +94,8 @@ struct tce_block {
  * @charge: what their memory is charged to, or NULL
  * @backing: who else has the entries, if anybody
  * @root: the first level
- * @lock: protects @partial, tce_block::busy and @idle; inside a leaf's lock, taken
- *        with interrupts off
+ * @lock: protects @partial, tce_block::busy and @idle; held from where a level is
+ *        marked dead to where it is out of the tree. Inside a leaf's lock
  * @partial: blocks with free places
  * @idle: levels with nothing in use, the one that became so last first
  * @idle_levels: their number

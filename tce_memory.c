@@ -6,15 +6,20 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
+#include <linux/hashtable.h>
 #include <linux/list.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
+#include <linux/mmap_lock.h>
+#include <linux/module.h>
 #include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/wait_bit.h>
+#include <linux/workqueue.h>
 
 #include <asm/iommu.h>
 #include <asm/mmu_context.h>
@@ -23,44 +28,53 @@
 #include "tce_memory.h"
 #include "tce_pages.h"
 #include "tce_table.h"
+#include "tce_work.h"
 
 /* In an owner: the kernel's region, not the container's. */
 #define TCE_OWNER_KERNEL	BIT_ULL(0)
 
-/* In an owner: a region, not a user-space address. */
+/* In an owner: a region, so a kernel address. */
 #define TCE_OWNER_REGION	BIT_ULL(63)
 
-/* Regions that are counted between two looks at the scheduler. */
+/* Regions, or pages, that are counted between two calls to cond_resched(). */
 #define TCE_MEMORY_BATCH	64
+
+/* Pages of the kernel's regions, which it un-counts one by one, in one flush. */
+#define TCE_MEMORY_FLUSH	512
+
+/*
+ * How soon regions are put that could not be put at once: because the address space's
+ * mmap_lock was held, ever more slowly; because pages of them are mapped that others
+ * count, which may be something that does not tell this module when it un-counts them.
+ */
+#define TCE_ORPHAN_RETRY	(HZ / 100 + 1)
+#define TCE_ORPHAN_POLL		(10 * HZ)
+
+/* How long a release waits for regions that a work item puts. */
+#define TCE_ORPHAN_WAIT		(HZ / 10)
 
 /**
  * struct tce_region - a region that the container has registered
+ * @memory: whose it is; its pages are referenced
  * @node: in tce_memory::regions
- * @list: in tce_memory::list, or of an orphan, in tce_orphans
+ * @list: in tce_memory::list, or tce_memory::orphans; or empty
  * @first: first user-space address
  * @last: last user-space address
  * @mem: the kernel's region, on which this holds a use
- * @mapped: IOMMU pages of it that are mapped and counted here
- * @mm: of an orphan, the address space, mmgrab()bed
+ * @mapped: IOMMU pages of it that are mapped and counted here, plus one until it is
+ *          unregistered
+ * @leaving: tce_memory_put() is at it
  */
 struct tce_region {
+	struct tce_memory *memory;
 	struct rb_node node;
 	struct list_head list;
 	unsigned long first;
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
 	atomic_long_t mapped;
-	struct mm_struct *mm;
+	bool leaving;
 };
-
-/*
- * Regions that have outlived their container, because pages of them are still
- * mapped: by another container of the process, which need not have registered
- * what it maps, or by KVM in a table that it holds. Both let go before their
- * own struct tce_memory goes, and then it is tried again.
- */
-static LIST_HEAD(tce_orphans);
-static DEFINE_MUTEX(tce_orphans_lock);
 
 /**
  * struct tce_memory - registered memory of one container
@@ -69,13 +83,178 @@ static DEFINE_MUTEX(tce_orphans_lock);
  *        region that is found stays
  * @regions: the regions by address; they do not overlap
  * @list: the same, one after the other
+ * @orphans: regions of this or another container of the address space that are
+ *           registered no more, but could not be put yet: pages of them are mapped by
+ *           another container of the process, which need not have registered what it
+ *           maps, or by KVM; or the process holds its mmap_lock
+ * @node: in tce_orphans while there are any; the pages are referenced
+ * @delay: until the next attempt, in jiffies
+ * @kicked: there is a reason for one
+ * @orphan_work: puts @orphans; pending or running while there are any
  */
 struct tce_memory {
 	struct tce_pages pages;
 	struct rw_semaphore *lock;
 	struct rb_root regions;
 	struct list_head list;
+	struct list_head orphans;
+	struct hlist_node node;
+	unsigned long delay;
+	bool kicked;
+	struct delayed_work orphan_work;
 };
+
+/* By address space, one for each that has orphans. Nothing sleeps with the lock held. */
+static DEFINE_HASHTABLE(tce_orphans, 6);
+static DEFINE_SPINLOCK(tce_orphans_lock); /* also @orphans, @kicked */
+static atomic_t tce_orphans_count = ATOMIC_INIT(0);
+
+/* Orphans */
+
+static void tce_region_free(struct tce_region *region)
+{
+	struct tce_memory *memory = region->memory;
+
+	kfree(region);
+	tce_pages_put(&memory->pages);
+}
+
+static struct tce_memory *tce_orphans_find(const struct mm_struct *mm)
+{
+	struct tce_memory *memory;
+
+	lockdep_assert_held(&tce_orphans_lock);
+
+	hash_for_each_possible(tce_orphans, memory, node, (unsigned long)mm)
+		if (memory->pages.mm == mm)
+			break;
+
+	return memory;
+}
+
+/* A region that is registered no more and of which nothing is counted here. */
+static void tce_orphan_add(struct tce_region *region)
+{
+	struct mm_struct *mm = region->memory->pages.mm;
+	struct tce_memory *memory;
+
+	spin_lock(&tce_orphans_lock);
+	memory = tce_orphans_find(mm);
+	if (!memory) {
+		memory = region->memory;
+		memory->delay = TCE_ORPHAN_RETRY;
+		/* They may be all that is left of the module's. */
+		tce_pages_get(&memory->pages);
+		__module_get(THIS_MODULE);
+		hash_add(tce_orphans, &memory->node, (unsigned long)mm);
+		/* From here on what is un-counted is not missed. */
+		atomic_inc(&tce_orphans_count);
+	}
+	list_add_tail(&region->list, &memory->orphans);
+	if (!memory->kicked)
+		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
+	memory->kicked = true;
+	spin_unlock(&tce_orphans_lock);
+}
+
+static void tce_orphan_work(struct work_struct *work)
+{
+	struct tce_memory *memory = container_of(to_delayed_work(work),
+						 struct tce_memory, orphan_work);
+	struct mm_struct *mm = memory->pages.mm;
+	struct tce_region *region, *next;
+	LIST_HEAD(orphans);
+	LIST_HEAD(gone);
+	bool last;
+
+	/*
+	 * mm_iommu_put() waits for the mmap_lock. Nothing waits for this, but a worker is
+	 * better used than waiting.
+	 */
+	if (rwsem_is_locked(&mm->mmap_lock)) {
+		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
+		queue_delayed_work(tce_mm_wq, &memory->orphan_work, memory->delay);
+		return;
+	}
+
+	spin_lock(&tce_orphans_lock);
+	memory->kicked = false;
+	list_splice_init(&memory->orphans, &orphans);
+	spin_unlock(&tce_orphans_lock);
+
+	list_for_each_entry_safe(region, next, &orphans, list) {
+		if (!mm_iommu_put(mm, region->mem))
+			list_move(&region->list, &gone);
+		cond_resched();
+	}
+
+	list_for_each_entry_safe(region, next, &gone, list) {
+		list_del(&region->list);
+		tce_region_free(region);
+		cond_resched();
+	}
+
+	spin_lock(&tce_orphans_lock);
+	list_splice(&orphans, &memory->orphans);
+	last = list_empty(&memory->orphans);
+	if (last) {
+		/* Only what is in the table is queued, and may be again by now. */
+		hash_del(&memory->node);
+		atomic_dec(&tce_orphans_count);
+		cancel_delayed_work(&memory->orphan_work);
+		memory->kicked = false;
+	} else {
+		/* Changes nothing if it has been queued meanwhile. */
+		memory->delay = TCE_ORPHAN_RETRY;
+		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
+				   TCE_ORPHAN_POLL);
+	}
+	spin_unlock(&tce_orphans_lock);
+
+	wake_up_var(&tce_orphans_count);
+	if (last) {
+		tce_pages_put(&memory->pages);
+		module_put(THIS_MODULE);
+	}
+}
+
+/* Pages of regions of an address space were un-counted. */
+static void tce_orphans_kick(const struct mm_struct *mm)
+{
+	struct tce_memory *memory;
+
+	/* Pairs with the count in tce_orphan_add(), after which a put is tried. */
+	smp_mb();
+	if (!atomic_read(&tce_orphans_count))
+		return;
+
+	spin_lock(&tce_orphans_lock);
+	memory = tce_orphans_find(mm);
+	if (memory && !memory->kicked) {
+		memory->kicked = true;
+		mod_delayed_work(tce_mm_wq, &memory->orphan_work,
+				 TCE_ORPHAN_RETRY);
+	}
+	spin_unlock(&tce_orphans_lock);
+}
+
+/* Un-counts pages of a region; its registration is one of them. */
+static void tce_region_uncount(struct tce_region *region, unsigned long count)
+{
+	if (!atomic_long_sub_return(count, &region->mapped))
+		tce_orphan_add(region);
+}
+
+static void tce_mem_uncount(struct mm_struct *mm,
+			    struct mm_iommu_table_group_mem_t *mem,
+			    unsigned long count)
+{
+	while (count--)
+		mm_iommu_mapped_dec(mem);
+	tce_orphans_kick(mm);
+}
+
+/* Registrations */
 
 static int tce_region_cmp_address(const void *key, const struct rb_node *node)
 {
@@ -130,17 +309,26 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (size >> PAGE_SHIFT > totalram_pages())
 		return ERR_PTR(-ENOMEM);
 
-	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
+	region = kzalloc(sizeof(*region), TCE_GFP);
 	if (!region)
 		return ERR_PTR(-ENOMEM);
 
+	region->memory = memory;
 	region->first = ua;
 	region->last = last;
+	INIT_LIST_HEAD(&region->list);
+	atomic_long_set(&region->mapped, 1);
 
 	region->mem = mm_iommu_get(memory->pages.mm, ua, size >> PAGE_SHIFT);
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
+		/* Another thread may have registered the same meanwhile. */
+		if (ret == -EINVAL)
+			region->mem = mm_iommu_get(memory->pages.mm, ua,
+						   size >> PAGE_SHIFT);
+		if (region->mem)
+			ret = 0;
 		/* If a part is there, it says how many pages. */
 		if (ret > 0)
 			ret = -EFAULT;
@@ -149,14 +337,17 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 			return ERR_PTR(ret);
 		}
 	}
+	tce_pages_get(&memory->pages);
 
 	return region;
 }
 
 void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region)
 {
-	mm_iommu_put(memory->pages.mm, region->mem);
-	kfree(region);
+	if (mm_iommu_put(memory->pages.mm, region->mem))
+		tce_region_uncount(region, 1);
+	else
+		tce_region_free(region);
 }
 
 int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
@@ -165,11 +356,9 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 
 	lockdep_assert_held_write(memory->lock);
 
-	if (rb_find_add(&region->node, &memory->regions, tce_region_cmp)) {
-		/* The kernel's regions do not overlap, so it is the same one. */
-		tce_memory_unpin(memory, region);
+	/* The kernel's regions do not overlap, so it is the same one. */
+	if (rb_find_add(&region->node, &memory->regions, tce_region_cmp))
 		return -EBUSY;
-	}
 
 	before = rb_prev(&region->node);
 	list_add(&region->list,
@@ -179,59 +368,54 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 	return 0;
 }
 
-int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size)
+struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size)
 {
 	struct tce_region *region;
-	long ret;
 
 	lockdep_assert_held_write(memory->lock);
 
 	if (!tce_memory_aligned(ua, size))
-		return -EINVAL;
+		return ERR_PTR(-EINVAL);
 
 	region = tce_region_find(memory, ua);
 	if (!region || region->first != ua || region->last != ua + size - 1)
-		return -ENOENT;
+		return ERR_PTR(-ENOENT);
 
-	if (atomic_long_read(&region->mapped))
-		return -EBUSY;
+	if (region->leaving || atomic_long_read(&region->mapped) > 1)
+		return ERR_PTR(-EBUSY);
 
-	ret = mm_iommu_put(memory->pages.mm, region->mem);
-	if (ret)
-		return ret;
+	region->leaving = true;
 
-	rb_erase(&region->node, &memory->regions);
-	list_del(&region->list);
-	kfree(region);
-
-	return 0;
+	return region;
 }
 
-static void tce_orphan_add(struct tce_region *region, struct mm_struct *mm)
+int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 {
-	region->mm = mm;
-	mmgrab(mm);
-	mutex_lock(&tce_orphans_lock);
-	list_move(&region->list, &tce_orphans);
-	mutex_unlock(&tce_orphans_lock);
+	return mm_iommu_put(memory->pages.mm, region->mem);
 }
 
-static void tce_orphans_put(struct mm_struct *mm)
+void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
+		     bool gone)
 {
-	struct tce_region *region, *next;
+	lockdep_assert_held_write(memory->lock);
 
-	mutex_lock(&tce_orphans_lock);
-	list_for_each_entry_safe(region, next, &tce_orphans, list) {
-		if (region->mm != mm || mm_iommu_put(mm, region->mem))
-			continue;
+	region->leaving = false;
+	if (!gone && !list_empty(&region->list))
+		return;
+
+	/* Not in the tree if tce_memory_unregister_all() came in between. */
+	if (!list_empty(&region->list)) {
+		rb_erase(&region->node, &memory->regions);
 		list_del(&region->list);
-		mmdrop(region->mm);
-		kfree(region);
 	}
-	mutex_unlock(&tce_orphans_lock);
+	if (gone)
+		tce_region_free(region);
+	else
+		tce_region_uncount(region, 1);
 }
 
-void tce_memory_unregister_all(struct tce_memory *memory)
+void tce_memory_unregister_all(struct tce_memory *memory,
+			       struct list_head *regions)
 {
 	struct tce_region *region, *next;
 
@@ -239,18 +423,38 @@ void tce_memory_unregister_all(struct tce_memory *memory)
 
 	memory->regions = RB_ROOT;
 	list_for_each_entry_safe(region, next, &memory->list, list) {
-		/* The container has nothing mapped, and KVM counts elsewhere. */
-		WARN_ON_ONCE(atomic_long_read(&region->mapped));
-		if (mm_iommu_put(memory->pages.mm, region->mem)) {
-			tce_orphan_add(region, memory->pages.mm);
-			continue;
-		}
-		list_del(&region->list);
-		kfree(region);
+		if (region->leaving)
+			list_del_init(&region->list);
+		else
+			list_move(&region->list, regions);
+		cond_resched();
+	}
+}
+
+static bool tce_memory_has_orphans(const struct mm_struct *mm)
+{
+	bool found;
+
+	spin_lock(&tce_orphans_lock);
+	found = tce_orphans_find(mm);
+	spin_unlock(&tce_orphans_lock);
+
+	return found;
+}
+
+void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions)
+{
+	const struct mm_struct *mm = memory->pages.mm;
+	struct tce_region *region, *next;
+
+	list_for_each_entry_safe(region, next, regions, list) {
+		list_del_init(&region->list);
+		tce_region_uncount(region, 1);
+		cond_resched();
 	}
 
-	/* What this container had mapped of others' is not mapped any more. */
-	tce_orphans_put(memory->pages.mm);
+	wait_var_event_timeout(&tce_orphans_count, !tce_memory_has_orphans(mm),
+			       TCE_ORPHAN_WAIT);
 }
 
 static struct tce_memory *tce_memory_of(struct tce_pages *pages)
@@ -299,6 +503,9 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 		region = list_next_entry(region, list);
 	if (!region || ua < region->first || ua > region->last)
 		region = tce_region_find(memory, ua);
+	/* The kernel says whether a page of it can still be counted. */
+	if (region && region->leaving)
+		region = NULL;
 
 	segment->region = region;
 	if (region) {
@@ -315,12 +522,61 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 	return segment->mem && segment->count;
 }
 
-static void tce_segment_uncount(const struct tce_segment *segment)
+static void tce_segment_uncount(const struct tce_segment *segment,
+				struct mm_struct *mm)
 {
 	if (segment->region)
-		atomic_long_sub(segment->count, &segment->region->mapped);
+		tce_region_uncount(segment->region, segment->count);
 	else
-		mm_iommu_mapped_dec(segment->mem);
+		tce_mem_uncount(mm, segment->mem, 1);
+}
+
+/*
+ * Whether an IOMMU page that is larger than a kernel page lies in one page of memory.
+ * mm_iommu_ua_to_hpa() goes by one page size for the whole region, which is that of the
+ * huge pages that it begins with. The page is pinned, so its size stays.
+ */
+static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
+{
+	unsigned long pfn = PHYS_PFN(hpa);
+
+	return !(hpa & ((1UL << page_shift) - 1)) && pfn_valid(pfn) &&
+	       folio_shift(page_folio(pfn_to_page(pfn))) >= page_shift;
+}
+
+/*
+ * A page of memory may belong to the process in parts only: a transparent huge page of
+ * which others have the rest. So each kernel page of the IOMMU page must be the next one.
+ */
+static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem, unsigned long ua,
+			   unsigned long hpa, unsigned int page_shift)
+{
+	unsigned long offset, part;
+
+	for (offset = 0; offset < 1UL << page_shift; offset += PAGE_SIZE)
+		if (mm_iommu_ua_to_hpa(mem, ua + offset, PAGE_SHIFT, &part) ||
+		    part != hpa + offset)
+			return false;
+
+	return true;
+}
+
+/* The same for the pages of a segment, which are counted. */
+static noinline bool tce_segment_contained(const struct tce_run *run,
+					   unsigned long first,
+					   const struct tce_segment *segment)
+{
+	unsigned long ua = run->ua + (first << run->page_shift), hpa, i;
+
+	for (i = 0; i < segment->count; i++, ua += 1UL << run->page_shift) {
+		cond_resched();
+		if (mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa) ||
+		    !tce_page_contained(hpa, run->page_shift) ||
+		    !tce_page_whole(segment->mem, ua, hpa, run->page_shift))
+			return false;
+	}
+
+	return true;
 }
 
 /*
@@ -345,6 +601,12 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 		ret = -EINVAL;
 	rcu_read_unlock();
 
+	if (!ret && run->page_shift > PAGE_SHIFT &&
+	    !tce_segment_contained(run, first, segment)) {
+		tce_segment_uncount(segment, run->pages->mm);
+		ret = -EINVAL;
+	}
+
 	return ret;
 }
 
@@ -354,10 +616,14 @@ static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
 {
 	struct tce_segment segment;
 
+	unsigned int n = 0;
+
 	while (first < end && tce_memory_segment(run, first, &segment)) {
 		segment.count = min(segment.count, end - first);
-		tce_segment_uncount(&segment);
+		tce_segment_uncount(&segment, run->pages->mm);
 		first += segment.count;
+		if (!(++n % TCE_MEMORY_BATCH))
+			cond_resched();
 	}
 	WARN_ON_ONCE(first < end);
 }
@@ -453,7 +719,7 @@ static void tce_memory_translate(struct tce_run *run, unsigned long first,
  * The device could write to the page until the kill, so this is early; the page
  * stays pinned, thus dirty, until it is un-counted after the kill.
  */
-static noinline void tce_memory_dirty(unsigned long pfn, u64 owner)
+static noinline void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 {
 	struct page *page;
 
@@ -478,6 +744,11 @@ static unsigned int tce_memory_retire(struct tce_retired *retired,
 		u64 owner = entries[done].owner;
 		unsigned int last = retired->count, before = done;
 
+		if (tce_memory_in_call(owner)) {
+			done++;
+			continue;
+		}
+
 		if (!last || retired->owner[last - 1].word != owner) {
 			if (last == TCE_RETIRED_OWNERS)
 				break;
@@ -485,13 +756,18 @@ static unsigned int tce_memory_retire(struct tce_retired *retired,
 			retired->owner[last].pages = 0;
 			retired->count = ++last;
 		}
+		/* The kernel un-counts one by one: not too many in one flush. */
+		if ((owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) !=
+		    TCE_OWNER_REGION &&
+		    retired->owner[last - 1].pages > TCE_MEMORY_FLUSH)
+			break;
 
 		for (; done < count && entries[done].owner == owner; done++) {
 			u64 tce = entries[done].tce;
 
 			if (tce & TCE_PCI_WRITE && PHYS_PFN(tce) != dirty) {
 				dirty = PHYS_PFN(tce);
-				tce_memory_dirty(dirty, owner);
+				tce_memory_set_dirty(dirty, owner);
 			}
 		}
 		retired->owner[last - 1].pages += done - before;
@@ -500,25 +776,45 @@ static unsigned int tce_memory_retire(struct tce_retired *retired,
 	return done;
 }
 
+void tce_memory_dirty(const struct tce_entry *entry)
+{
+	if (entry->tce & TCE_PCI_WRITE)
+		tce_memory_set_dirty(PHYS_PFN(entry->tce), entry->owner);
+}
+
+static void tce_user_uncount(struct mm_struct *mm, unsigned long ua,
+			     unsigned long count, unsigned int page_shift)
+{
+	struct mm_iommu_table_group_mem_t *mem;
+
+	/* Counted, so it is there and stays until it is un-counted. */
+	rcu_read_lock();
+	mem = mm_iommu_lookup(mm, ua, 1UL << page_shift);
+	if (mem)
+		tce_mem_uncount(mm, mem, count);
+	rcu_read_unlock();
+}
+
+void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua, u64 tce,
+			     unsigned int page_shift)
+{
+	if (tce & TCE_PCI_WRITE)
+		tce_memory_set_dirty(PHYS_PFN(tce), TCE_OWNER_USER);
+	tce_user_uncount(mm, ua, 1, page_shift);
+}
+
 static void tce_memory_uncount(struct tce_pages *pages, u64 owner,
 			       unsigned long count, unsigned int page_shift)
 {
-	struct mm_iommu_table_group_mem_t *mem;
-	struct tce_region *region;
-
-	if (!(owner & TCE_OWNER_REGION)) {
-		/* Counted, so it is there and stays. */
-		mem = mm_iommu_lookup(pages->mm, owner, 1UL << page_shift);
-	} else if (owner & TCE_OWNER_KERNEL) {
-		mem = (void *)(unsigned long)(owner & ~TCE_OWNER_KERNEL);
-	} else {
-		region = (void *)(unsigned long)owner;
-		atomic_long_sub(count, &region->mapped);
-		return;
-	}
-
-	while (mem && count--)
-		mm_iommu_mapped_dec(mem);
+	if (owner & TCE_OWNER_USER && !(owner & TCE_OWNER_REGION))
+		tce_user_uncount(pages->mm, owner & ~TCE_OWNER_USER, count,
+				 page_shift);
+	else if (owner & TCE_OWNER_KERNEL)
+		tce_mem_uncount(pages->mm,
+				(void *)(unsigned long)(owner & ~TCE_OWNER_KERNEL),
+				count);
+	else
+		tce_region_uncount((void *)(unsigned long)owner, count);
 }
 
 static void tce_memory_flush(struct tce_retired *retired)
@@ -531,10 +827,8 @@ static void tce_memory_flush(struct tce_retired *retired)
 	retired->count = 0;
 }
 
-/* The last window has gone, so KVM has mapped nothing any more either. */
 static void tce_memory_free(struct tce_pages *pages)
 {
-	tce_orphans_put(pages->mm);
 	kfree(tce_memory_of(pages));
 }
 
@@ -550,18 +844,24 @@ static const struct tce_pages_ops tce_memory_pages_ops = {
 struct tce_memory *tce_memory_create(struct rw_semaphore *lock)
 {
 	struct tce_memory *memory;
+	int ret;
 
-	if (!current->mm)
-		return ERR_PTR(-ESRCH);
-
-	memory = kzalloc(sizeof(*memory), GFP_KERNEL_ACCOUNT);
+	memory = kzalloc(sizeof(*memory), TCE_GFP);
 	if (!memory)
 		return ERR_PTR(-ENOMEM);
 
-	tce_pages_init(&memory->pages, &tce_memory_pages_ops);
+	ret = tce_pages_init(&memory->pages, &tce_memory_pages_ops);
+	if (ret) {
+		kfree(memory);
+		return ERR_PTR(ret);
+	}
+
 	memory->lock = lock;
 	memory->regions = RB_ROOT;
 	INIT_LIST_HEAD(&memory->list);
+	INIT_LIST_HEAD(&memory->orphans);
+	INIT_HLIST_NODE(&memory->node);
+	INIT_DELAYED_WORK(&memory->orphan_work, tce_orphan_work);
 
 	return memory;
 }

@@ -5,6 +5,7 @@
 #ifndef TCE_MEMORY_H
 #define TCE_MEMORY_H
 
+#include <linux/bits.h>
 #include <linux/types.h>
 
 /**
@@ -19,9 +20,14 @@
  *
  * Pages of the container's own regions are counted here, a run at a time; those
  * of regions that others have registered, and those that KVM maps, are counted by
- * the kernel, one by one. An entry's owner says which: the region here, the
- * kernel's region with bit 0 set, or the user-space address that KVM wrote. The
- * first two are kernel addresses, so bit 63 tells them from the third.
+ * the kernel, one by one. An entry's owner says which:
+ *
+ * - the address of the region here: bit 63 set, as in all kernel addresses, bit 0 not;
+ * - the address of the kernel's region with bit 0 set;
+ * - the user-space address that KVM has counted, with TCE_OWNER_USER set and bit 63
+ *   not;
+ * - neither bit 62 nor 63: a call of KVM's that has just set the entry (tce_kvm.h).
+ *   The call un-counts the page if it finds the entry changed, so nothing else does.
  *
  * A page is counted before it is put into a table, and un-counted after it has
  * been taken out and the TCE killed: from then on its region may be
@@ -31,10 +37,16 @@
  * it for reading, so they stay as they are.
  */
 
+struct list_head;
+struct mm_struct;
 struct rw_semaphore;
+struct tce_entry;
 struct tce_memory;
 struct tce_pages;
 struct tce_region;
+
+/* In an owner: a user-space address, of which bits 62 and 63 are not set. */
+#define TCE_OWNER_USER		BIT_ULL(62)
 
 /**
  * tce_memory_create() - begin with the current process's address space
@@ -86,36 +98,105 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size);
 void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_add() - register a region
+ * tce_memory_add() - a region that is pinned becomes one of the container's
  * @memory: the object
- * @region: from tce_memory_pin(); gone if this fails
+ * @region: the region; still the caller's on failure
  *
- * Context: Process, may sleep. The container's lock is held for writing.
+ * Context: Process. The container's lock is held for writing.
  * Return: 0; -EBUSY if this container has registered it already.
  */
 int tce_memory_add(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_unregister() - give a region back
+ * tce_memory_leave() - begin to unregister a region
  * @memory: the object
  * @ua: as registered
  * @size: as registered
  *
- * Context: Process, may sleep. The container's lock is held for writing.
- * Return: 0; -EINVAL if misaligned; -ENOENT if this container has not
- * registered it; -EBUSY if pages of it are mapped: it stays registered.
+ * tce_memory_put() and tce_memory_left() follow. Until then it is registered, but not
+ * used for new mappings.
+ *
+ * Context: Process. The container's lock is held for writing.
+ * Return: the region; -EINVAL if misaligned; -ENOENT if this container has not
+ * registered it; -EBUSY if pages of it are mapped, or if it is leaving already.
  */
-int tce_memory_unregister(struct tce_memory *memory, u64 ua, u64 size);
+struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size);
 
 /**
- * tce_memory_unregister_all() - give all regions back
- * @memory: the object; the container has nothing mapped any more
+ * tce_memory_put() - give the kernel's region back
+ * @memory: the object
+ * @region: from tce_memory_leave()
  *
- * Regions of which somebody else has pages mapped, another container of the
- * process or KVM, are given back when those go.
- *
- * Context: Process, may sleep. The container's lock is held for writing.
+ * Context: Process of the address space, may sleep for as long as its mmap_lock is
+ * held. The container's lock is not held.
+ * Return: 0; -EBUSY if pages of it are mapped that others count.
  */
-void tce_memory_unregister_all(struct tce_memory *memory);
+int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
+
+/**
+ * tce_memory_left() - end what tce_memory_leave() has begun
+ * @memory: the object
+ * @region: from tce_memory_leave()
+ * @gone: whether tce_memory_put() has succeeded; if not it is registered as before
+ *
+ * Context: Process. The container's lock is held for writing.
+ */
+void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
+		     bool gone);
+
+/**
+ * tce_memory_unregister_all() - no region is registered any more
+ * @memory: the object; the container has nothing mapped any more
+ * @regions: gets the regions, for tce_memory_put_all()
+ *
+ * Context: Process. The container's lock is held for writing.
+ */
+void tce_memory_unregister_all(struct tce_memory *memory,
+			       struct list_head *regions);
+
+/**
+ * tce_memory_put_all() - give all regions back
+ * @memory: the object
+ * @regions: from tce_memory_unregister_all()
+ *
+ * A work item does it, as the address space's mmap_lock may be held, and pages may be
+ * mapped by another container of the process or by KVM. This waits for it, but not for
+ * long.
+ *
+ * Context: Process, may sleep. The container's lock is not held.
+ */
+void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions);
+
+/**
+ * tce_memory_in_call() - whether a call of KVM's will un-count an entry's page
+ * @owner: the entry's owner
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+static inline bool tce_memory_in_call(u64 owner)
+{
+	return !(owner & (BIT_ULL(63) | TCE_OWNER_USER));
+}
+
+/**
+ * tce_memory_dirty() - set a page dirty, if the device could write there
+ * @entry: what led to the page, which is still counted
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_memory_dirty(const struct tce_entry *entry);
+
+/**
+ * tce_memory_uncount_user() - un-count a page that KVM has counted
+ * @mm: the address space
+ * @ua: user-space address that it was counted by
+ * @tce: the entry that led to it, whose TCE has been killed
+ * @page_shift: IOMMU page size, as a shift
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua, u64 tce,
+			     unsigned int page_shift);
 
 #endif /* TCE_MEMORY_H */

@@ -11,17 +11,20 @@
 /**
  * DOC: Pages of user memory
  *
- * A window does not care who made sure that pages stay where they are while a
- * device reaches them. In version 2 of the interface they are registered first
- * (tce_memory.h), in version 1 each one is pinned when it is mapped
- * (tce_pinned.h).
+ * A window does not care what keeps pages where they are while a device reaches
+ * them. In version 2 of the interface they are registered first (tce_memory.h), in
+ * version 1 each one is pinned when it is mapped (tce_pinned.h).
  *
  * A page is used before it is put into a table, and retired after it has been
  * taken out; what was retired is let go of by a flush, after the TCE kill. From
  * then on it may be unpinned and reused by anybody.
+ *
+ * Whatever may fault, and so wait for as long as user space likes, is done by
+ * &tce_pages_ops.pin, with no lock held.
  */
 
 struct mm_struct;
+struct tce_charge;
 struct tce_entry;
 struct tce_pages;
 
@@ -40,8 +43,10 @@ struct tce_pages;
  * @tce: from &tce_pages_ops.use: the entry of the first
  * @together: from &tce_pages_ops.use: so many pages, from the first on, follow each
  *            other in physical memory
- * @hpas: physical addresses, if &tce_pages_ops.use had to find them; the caller
- *        frees them with kvfree()
+ * @hpas: from &tce_pages_ops.pin: physical addresses; NULL if it was not called, or the
+ *        run has been used
+ * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin has to be
+ * @charged: from &tce_pages_ops.pin: kernel pages that are charged and not yet used
  * @hint: where &tce_pages_ops.use or &tce_pages_ops.translate was last
  */
 struct tce_run {
@@ -54,6 +59,8 @@ struct tce_run {
 	u64 tce;
 	unsigned long together;
 	unsigned long *hpas;
+	bool pinned;
+	unsigned long charged;
 	void *hint;
 };
 
@@ -80,19 +87,25 @@ struct tce_retired {
 
 /**
  * struct tce_pages_ops - what can be done with pages
+ * @pin: charges and pins a run of pages before it is used; NULL if there is nothing to
+ *       do. Process context, no lock held, may sleep for as long as user space likes.
+ *       0, -EFAULT, -ENOMEM, or -EINTR if a fatal signal is pending
+ * @unpin: ends what @pin has begun, with @use or without. As for @pin
  * @use: makes sure that a run of pages stays, and fills in what &struct tce_run
  *       has from it; all or nothing. Process context, may sleep, reschedules. 0,
- *       -EINVAL, -EFAULT, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
+ *       -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
  * @translate: the entries of @count pages of a used run from page @first on.
  *             Cannot fail
  * @unuse: takes @use back for pages that never got into a table, from page
  *         @first on
  * @retire: gathers pages that are no longer in a table; how many of the @count
  *          it had room for: flush and go on. Any context
- * @flush: lets go of what was gathered. Process context, may sleep
+ * @flush: lets go of what was gathered. Any context in which @retire was called
  * @free: the last reference has gone. Process context, may sleep
  */
 struct tce_pages_ops {
+	int (*pin)(struct tce_run *run);
+	void (*unpin)(struct tce_run *run);
 	int (*use)(struct tce_run *run);
 	void (*translate)(struct tce_run *run, unsigned long first,
 			  unsigned int count, struct tce_entry *entries);
@@ -109,21 +122,24 @@ struct tce_pages_ops {
  * @ops: what can be done with them
  * @ref: the container and its windows
  * @mm: the address space, mmgrab()bed: valid, but its users may be gone
+ * @charge: charges @mm
  */
 struct tce_pages {
 	const struct tce_pages_ops *ops;
 	struct kref ref;
 	struct mm_struct *mm;
+	struct tce_charge *charge;
 };
 
 /**
  * tce_pages_init() - begin with the current process's address space
- * @pages: the object, with one reference
+ * @pages: the object, with one reference if this succeeds
  * @ops: its operations
  *
- * Context: Process with an address space.
+ * Context: Process, may sleep.
+ * Return: 0; -ESRCH in a thread with no address space; -ENOMEM.
  */
-void tce_pages_init(struct tce_pages *pages, const struct tce_pages_ops *ops);
+int tce_pages_init(struct tce_pages *pages, const struct tce_pages_ops *ops);
 
 /**
  * tce_pages_get() - take another reference

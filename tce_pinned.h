@@ -9,9 +9,11 @@
 /**
  * DOC: Pinned pages
  *
- * Each entry of the table holds one pin of its page (FOLL_LONGTERM, since only
- * user space knows for how long). The pages are not charged one by one: the
- * container charges the whole window when it is enabled.
+ * Pages are pinned for as long as an entry leads to them (FOLL_LONGTERM, since only
+ * user space knows for how long). VFIO_IOMMU_ENABLE charges locked_vm with the size of
+ * the window. Where an IOMMU page is smaller than a kernel page, entries can pin more
+ * than that: kernel pages are counted there, and what goes beyond the charge of
+ * ENABLE is charged before it is pinned.
  */
 
 struct tce_pages;
@@ -24,5 +26,22 @@ struct tce_pages;
  * a thread with no address space.
  */
 struct tce_pages *tce_pinned_create(void);
+
+/**
+ * tce_pinned_enable() - say what may be pinned
+ * @pages: the pages
+ * @allowed: kernel pages, which are charged; MAP charges only what is pinned beyond them
+ *
+ * Context: Process. Nothing is mapped; serialised by the caller with all but KVM.
+ */
+void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
+
+/**
+ * tce_pinned_disable() - take tce_pinned_enable() back, and the charge
+ * @pages: the pages; nothing is mapped any more
+ *
+ * Context: Process. Serialised by the caller like tce_pinned_enable().
+ */
+void tce_pinned_disable(struct tce_pages *pages);
 
 #endif /* TCE_PINNED_H */

@@ -4,15 +4,21 @@
  */
 
 #include <linux/err.h>
+#include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include <asm/firmware.h>
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
 #include "tce_platform.h"
+#include "tce_work.h"
 
 /* The hardware's smallest level is full, so a window is no smaller. */
 #define TCE_WINDOW_MIN_ENTRIES	512
@@ -28,7 +34,8 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 {
 	u64 entries;
 
-	if (!is_power_of_2(size) || page_shift >= 64 || !(size >> page_shift))
+	if (!is_power_of_2(size) || page_shift >= 64 || !(size >> page_shift) ||
+	    !levels || levels > TCE_TABLE_MAX_LEVELS)
 		return -EINVAL;
 
 	entries = size >> page_shift;
@@ -38,34 +45,71 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 					     (u64)TCE_WINDOW_MIN_ENTRIES),
 					 levels);
 
-	/* PAPR: what the hypervisor makes of a window is its own business. */
-	if (levels != 1)
-		return -EINVAL;
-
+	/* The hypervisor's table has the levels that it has, whatever is asked for. */
 	return tce_geometry_init_backed(geo, page_shift, entries);
-}
-
-unsigned long tce_platform_locked_pages(unsigned int page_shift, u64 size,
-					unsigned int levels)
-{
-	struct tce_geometry geo;
-	u64 bytes;
-
-	if (tce_platform_geometry(&geo, page_shift, size, levels))
-		return 0;
-
-	if (tce_hypervised())
-		bytes = geo.entries * sizeof(__be64);
-	else
-		bytes = 2 * tce_geometry_whole_bytes(&geo);
-
-	return PAGE_ALIGN(bytes) >> PAGE_SHIFT;
 }
 
 unsigned int tce_platform_default_levels(void)
 {
-	/* 2 GiB of 4K pages are two levels of 8 KiB, whatever the kernel's page. */
-	return tce_hypervised() ? 1 : 2;
+	return 1;
+}
+
+int tce_platform_check(struct tce_platform *platform,
+		       struct iommu_table_group *table_group, int num,
+		       unsigned int page_shift, u64 size, unsigned int levels)
+{
+	const struct iommu_table_group_ops *ops = table_group->ops;
+	int ret;
+
+	memset(platform, 0, sizeof(*platform));
+	platform->table_group = table_group;
+	platform->num = num;
+	platform->size = size;
+	ret = tce_platform_geometry(&platform->geo, page_shift, size, levels);
+	if (ret)
+		return ret;
+
+	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
+		return -EINVAL;
+
+	/* A guest's group without dynamic windows says -1. */
+	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
+	    !ops->get_table_size ||
+	    (int)table_group->max_dynamic_windows_supported < 0)
+		return -EPERM;
+
+	return 0;
+}
+
+unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
+					unsigned int levels)
+{
+	struct iommu_table_group *table_group = platform->table_group;
+
+	/* A guest's platform knows tables of one level only. */
+	return table_group->ops->get_table_size(platform->geo.page_shift,
+						platform->size,
+						tce_hypervised() ? 1 : levels) >>
+	       PAGE_SHIFT;
+}
+
+/*
+ * The platform answers with errnos and with what the firmware says: RTAS has positive
+ * and negative codes, the latter look like errnos. What cannot be an errno of its own
+ * is none.
+ */
+static int tce_platform_error(long ret)
+{
+	switch (ret) {
+	case 0:
+	case -EINVAL:
+	case -EPERM:
+	case -ENODEV:
+	case -ENOMEM:
+		return ret;
+	default:
+		return -EIO;
+	}
 }
 
 static void tce_own_finish(struct tce_platform *platform, void *root)
@@ -88,7 +132,7 @@ static int tce_own_create(struct tce_platform *platform)
 	struct iommu_table *tbl, *probe;
 	long ret;
 
-	tbl = kzalloc(sizeof(*tbl), GFP_KERNEL_ACCOUNT);
+	tbl = kzalloc(sizeof(*tbl), TCE_GFP);
 	if (!tbl)
 		return -ENOMEM;
 
@@ -97,7 +141,7 @@ static int tce_own_create(struct tce_platform *platform)
 					     &probe);
 	if (ret) {
 		kfree(tbl);
-		return ret;
+		return tce_platform_error(ret);
 	}
 
 	kref_init(&tbl->it_kref);
@@ -130,16 +174,16 @@ static int tce_hypervised_write(void *data, unsigned long index, u64 tce)
 					   &direction) ? -EIO : 0;
 }
 
-static int tce_hypervised_create(struct tce_platform *platform, u64 size)
+static int tce_hypervised_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
 	long ret;
 
 	ret = table_group->ops->create_table(table_group, platform->num,
-					     platform->geo.page_shift, size, 1,
-					     &platform->tbl);
+					     platform->geo.page_shift,
+					     platform->size, 1, &platform->tbl);
 	if (ret)
-		return ret;
+		return tce_platform_error(ret);
 
 	platform->ops = platform->tbl->it_ops;
 	platform->backing.write = tce_hypervised_write;
@@ -148,28 +192,9 @@ static int tce_hypervised_create(struct tce_platform *platform, u64 size)
 	return 0;
 }
 
-int tce_platform_create(struct tce_platform *platform,
-			struct iommu_table_group *table_group, int num,
-			unsigned int page_shift, u64 size, unsigned int levels)
+int tce_platform_create(struct tce_platform *platform)
 {
-	struct iommu_table_group_ops *group_ops = table_group->ops;
-	int ret;
-
-	if (!group_ops->create_table || !group_ops->set_window ||
-	    !group_ops->unset_window)
-		return -EPERM;
-
-	memset(platform, 0, sizeof(*platform));
-	platform->table_group = table_group;
-	platform->num = num;
-	ret = tce_platform_geometry(&platform->geo, page_shift, size, levels);
-	if (ret)
-		return ret;
-
-	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
-		return -EINVAL;
-
-	return tce_hypervised() ? tce_hypervised_create(platform, size) :
+	return tce_hypervised() ? tce_hypervised_create(platform) :
 				  tce_own_create(platform);
 }
 
@@ -177,6 +202,55 @@ void tce_platform_finish(struct tce_platform *platform, void *root)
 {
 	if (!tce_hypervised())
 		tce_own_finish(platform, root);
+}
+
+/*
+ * create_table() has published the iommu_table with the platform's operations, by which
+ * KVM may have set entries that our levels do not know: takes them out again. Their pages
+ * stay counted, as the address space that they were counted in is not known.
+ */
+static void tce_hypervised_reclaim(const struct tce_platform *platform)
+{
+	struct iommu_table *tbl = platform->tbl;
+	__be64 *end = tbl->it_userspace + tbl->it_size, *at;
+
+	if (!tbl->it_userspace)
+		return;
+
+	/* The operations are there before it is looked whether KVM is. */
+	smp_mb();
+	/* Calls that have begun with the platform's: its reference, ours, and KVM's. */
+	if (kref_read(&tbl->it_kref) > 2)
+		synchronize_rcu();
+
+	for (at = tbl->it_userspace; at < end; at++) {
+		enum dma_data_direction direction = DMA_NONE;
+		size_t bytes = min_t(size_t, (end - at) * sizeof(*at), SZ_64K);
+		unsigned long hpa = 0;
+		void *set;
+
+		cond_resched();
+		set = memchr_inv(at, 0, bytes);
+		if (!set) {
+			at += bytes / sizeof(*at) - 1;
+			continue;
+		}
+
+		at = PTR_ALIGN_DOWN((__be64 *)set, sizeof(*at));
+		platform->ops->xchg_no_kill(tbl, tbl->it_offset +
+					    (at - tbl->it_userspace), &hpa,
+					    &direction);
+		*at = 0;
+	}
+}
+
+void tce_platform_set_ops(const struct tce_platform *platform,
+			  struct iommu_table_ops *ops)
+{
+	/* The operations are complete before they are found. */
+	smp_store_release(&platform->tbl->it_ops, ops);
+	if (tce_hypervised())
+		tce_hypervised_reclaim(platform);
 }
 
 void tce_platform_abort(struct tce_platform *platform)
@@ -189,4 +263,149 @@ void tce_platform_abort(struct tce_platform *platform)
 	platform->table_group->ops->unset_window(platform->table_group,
 						 platform->num);
 	iommu_tce_table_put(platform->tbl);
+}
+
+bool tce_platform_has_window(const struct tce_platform *platform,
+			     const struct iommu_table_group *table_group)
+{
+	return READ_ONCE(table_group->tables[platform->num]) == platform->tbl;
+}
+
+/**
+ * struct tce_group_change - a window comes into a group or goes
+ * @platform: the window
+ * @table_group: the group
+ * @change: makes the change
+ * @ret: what it has returned
+ */
+struct tce_group_change {
+	struct tce_platform *platform;
+	struct iommu_table_group *table_group;
+	int (*change)(struct tce_platform *platform,
+		      struct iommu_table_group *table_group);
+	int ret;
+};
+
+/* Called for the group's first device; ends the walk. */
+static int tce_group_change(struct device *dev, void *data)
+{
+	struct tce_group_change *arg = data;
+
+	arg->ret = arg->change(arg->platform, arg->table_group);
+
+	return 1;
+}
+
+/*
+ * The platform changes the windows of a group, too, when a device appears in it. It does
+ * so with the group's mutex held, which is held for as long as devices are walked.
+ */
+static int tce_group_serialised(struct tce_platform *platform,
+				struct iommu_table_group *table_group,
+				int (*change)(struct tce_platform *platform,
+					      struct iommu_table_group *table_group))
+{
+	struct tce_group_change arg = { platform, table_group, change };
+
+	/* No device, so none that could appear while VFIO has the group. */
+	if (!iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
+		return change(platform, table_group);
+
+	return arg.ret;
+}
+
+static int tce_set_window(struct tce_platform *platform,
+			  struct iommu_table_group *table_group)
+{
+	struct iommu_table_group_ops *ops = table_group->ops;
+	struct iommu_table *tbl = platform->tbl;
+
+	/* On PowerNV it is OPAL's answer, on pSeries -EPERM. */
+	if (ops->set_window(table_group, platform->num, tbl))
+		return tce_hypervised() ? -EPERM : -EIO;
+
+	/* The platform does not say when it had no memory to link the two. */
+	if (!tce_platform_has_window(platform, table_group)) {
+		ops->unset_window(table_group, platform->num);
+		return -ENOMEM;
+	}
+
+	/*
+	 * When PowerNV takes the window out by itself, it drops a reference besides that
+	 * of the group. This one is for it to drop.
+	 */
+	if (!tce_hypervised())
+		iommu_tce_table_get(tbl);
+
+	return 0;
+}
+
+int tce_platform_set_window(struct tce_platform *platform,
+			    struct iommu_table_group *table_group)
+{
+	if (!(table_group->pgsizes & BIT_ULL(platform->tbl->it_page_shift)))
+		return -EPERM;
+
+	return tce_group_serialised(platform, table_group, tce_set_window);
+}
+
+/*
+ * The platform has unlinked the group although the firmware refused, so a TCE kill does
+ * not reach its devices any more: links it again. The link stays with the iommu_table.
+ */
+static void tce_own_relink(struct iommu_table *tbl,
+			   struct iommu_table_group *table_group)
+{
+	struct iommu_table_group_link *link;
+
+	link = kzalloc(sizeof(*link), GFP_KERNEL | __GFP_NOFAIL);
+	link->table_group = table_group;
+	list_add_rcu(&link->next, &tbl->it_group_list);
+}
+
+static int tce_own_unset_window(struct tce_platform *platform,
+				struct iommu_table_group *table_group)
+{
+	bool linked = tce_platform_has_window(platform, table_group);
+	struct iommu_table *tbl = platform->tbl;
+	long ret;
+
+	/* Another one has taken its place. */
+	if (!linked && READ_ONCE(table_group->tables[platform->num]))
+		return 0;
+
+	/*
+	 * If the platform has taken it out, it has not looked whether the firmware did,
+	 * and has dropped the reference.
+	 */
+	ret = table_group->ops->unset_window(table_group, platform->num);
+	if (ret)
+		tce_own_relink(tbl, table_group);
+	if (linked)
+		iommu_tce_table_put(tbl);
+
+	return ret ? -EIO : 0;
+}
+
+static int tce_hypervised_unset_window(struct tce_platform *platform,
+				       struct iommu_table_group *table_group)
+{
+	long ret = 0;
+
+	if (tce_platform_has_window(platform, table_group))
+		ret = table_group->ops->unset_window(table_group, platform->num);
+	/* A hypervisor that refuses keeps the window with its iommu_table. */
+	if (!ret)
+		WRITE_ONCE(platform->gone, true);
+
+	return ret ? -EIO : 0;
+}
+
+int tce_platform_unset_window(struct tce_platform *platform,
+			      struct iommu_table_group *table_group)
+{
+	return tce_group_serialised(platform, table_group,
+				    tce_hypervised() ?
+				    tce_hypervised_unset_window :
+				    tce_own_unset_window);
 }

@@ -34,9 +34,10 @@ struct iommu_table_ops;
  * struct tce_platform - one window, as the platform knows it
  * @table_group: the group that it was made for
  * @num: number of the window in its groups
- * @tbl: the platform's and KVM's handle of it
+ * @tbl: the platform's and KVM's handle of it, with a reference
  * @ops: the platform's operations on @tbl; kept even when @tbl gets others
  * @geo: shape of the levels
+ * @size: bytes
  * @backing: who else has the entries; none on PowerNV
  * @gone: the backing has let go of the window, with all entries
  */
@@ -46,27 +47,13 @@ struct tce_platform {
 	struct iommu_table *tbl;
 	const struct iommu_table_ops *ops;
 	struct tce_geometry geo;
+	u64 size;
 	struct tce_backing backing;
 	bool gone;
 };
 
 /**
- * tce_platform_locked_pages() - what a window is charged to locked_vm
- * @page_shift: IOMMU page size, as a shift
- * @size: bytes
- * @levels: number of levels of the table
- *
- * On PowerNV a whole table and its user-space view, however little of it will
- * ever be allocated; on pSeries the view alone.
- *
- * Context: Any.
- * Return: kernel pages; 0 if there can be no such window.
- */
-unsigned long tce_platform_locked_pages(unsigned int page_shift, u64 size,
-					unsigned int levels);
-
-/**
- * tce_platform_default_levels() - levels of the default window's table
+ * tce_platform_default_levels() - levels that the default window is charged for
  *
  * Context: Any.
  * Return: number of levels.
@@ -74,22 +61,47 @@ unsigned long tce_platform_locked_pages(unsigned int page_shift, u64 size,
 unsigned int tce_platform_default_levels(void);
 
 /**
- * tce_platform_create() - make the struct iommu_table of a window
- * @platform: the result
+ * tce_platform_check() - whether there can be such a window
+ * @platform: the result, without an iommu_table
  * @table_group: a group that it is for
  * @num: number of the window in its groups, 0 or 1
  * @page_shift: IOMMU page size, as a shift
  * @size: bytes, a power of two
- * @levels: number of levels of the table
+ * @levels: number of levels of the table, which is a hint
+ *
+ * Context: Any.
+ * Return: 0; -EINVAL if there can be no such window; -EPERM if the group's windows
+ * cannot be changed, as in a guest without dynamic windows.
+ */
+int tce_platform_check(struct tce_platform *platform,
+		       struct iommu_table_group *table_group, int num,
+		       unsigned int page_shift, u64 size, unsigned int levels);
+
+/**
+ * tce_platform_locked_pages() - what a window is charged to locked_vm
+ * @platform: the window, checked
+ * @levels: number of levels that were asked for
+ *
+ * What iommu_table_group_ops::get_table_size says, as in-tree: on PowerNV a whole
+ * table and its user-space view, however little of it will ever be allocated; on
+ * pSeries the view alone.
+ *
+ * Context: Any.
+ * Return: kernel pages.
+ */
+unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
+					unsigned int levels);
+
+/**
+ * tce_platform_create() - make the struct iommu_table of a window
+ * @platform: the window, checked
  *
  * Context: Process, may sleep.
- * Return: 0; -EINVAL if there can be no such window, or the hypervisor has no
- * room for it; -EPERM if the group's windows cannot be changed; -ENOMEM;
- * -ENODEV or what the platform says.
+ * Return: 0; -EINVAL if the hypervisor has no room for it; -EPERM if it does not allow
+ * another window; -ENODEV if it cannot make windows; -ENOMEM; -EIO for any other answer
+ * of the platform.
  */
-int tce_platform_create(struct tce_platform *platform,
-			struct iommu_table_group *table_group, int num,
-			unsigned int page_shift, u64 size, unsigned int levels);
+int tce_platform_create(struct tce_platform *platform);
 
 /**
  * tce_platform_finish() - tell the platform where the levels are
@@ -101,11 +113,64 @@ int tce_platform_create(struct tce_platform *platform,
 void tce_platform_finish(struct tce_platform *platform, void *root);
 
 /**
+ * tce_platform_set_ops() - let KVM and the core find the window's operations
+ * @platform: the window
+ * @ops: its operations
+ *
+ * Context: Process, may sleep.
+ */
+void tce_platform_set_ops(const struct tce_platform *platform,
+			  struct iommu_table_ops *ops);
+
+/**
  * tce_platform_abort() - undo tce_platform_create()
- * @platform: the window; nobody was told of it
+ * @platform: the window, programmed nowhere
  *
  * Context: Process, may sleep.
  */
 void tce_platform_abort(struct tce_platform *platform);
+
+/**
+ * tce_platform_set_window() - program a window into a group
+ * @platform: the window
+ * @table_group: the group
+ *
+ * Context: Process, may sleep.
+ * Return: 0; -EPERM if the group does not have such pages, or cannot share a
+ * hypervisor's window; -ENOMEM; -EIO if the firmware refuses. The group is as it was on
+ * failure.
+ */
+int tce_platform_set_window(struct tce_platform *platform,
+			    struct iommu_table_group *table_group);
+
+/**
+ * tce_platform_unset_window() - take a window out of a group
+ * @platform: the window
+ * @table_group: the group
+ *
+ * Serialised with the platform, which takes windows out by itself when a device appears
+ * in a group (iommu_table_group_ops::take_ownership).
+ *
+ * Context: Process, may sleep.
+ * Return: 0, also if the platform has taken it out already; -EIO if the firmware
+ * refuses: then the group's devices may still translate through the window, and TCE
+ * kills go on to reach them.
+ */
+int tce_platform_unset_window(struct tce_platform *platform,
+			      struct iommu_table_group *table_group);
+
+/**
+ * tce_platform_has_window() - whether a group still has a window
+ * @platform: the window
+ * @table_group: the group, into which it was programmed
+ *
+ * When a device appears in a group, the platform takes window 0 out of it
+ * (iommu_table_group_ops::take_ownership), with no word to anybody.
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool tce_platform_has_window(const struct tce_platform *platform,
+			     const struct iommu_table_group *table_group);
 
 #endif /* TCE_PLATFORM_H */

@@ -5,16 +5,17 @@
  */
 
 #include <linux/err.h>
+#include <linux/list_sort.h>
 #include <linux/math.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <asm/hvcall.h>
-#include <asm/iommu.h>
 
 #include "tce_level.h"
 #include "tce_table.h"
+#include "tce_work.h"
 
 /*
  * First address bit that the hardware does not translate, although the window
@@ -26,11 +27,11 @@
 /* The address bit that selects the window; no level may be indexed by it. */
 #define TCE_WINDOW_SELECT_BIT	59
 
-/* Levels that are taken out of the tree with interrupts off. */
+/* Levels that are taken out of the tree without letting go of the lock. */
 #define TCE_TRIM_BATCH		64
 
-/* In the view: the entry is set, its owner is still to come. */
-#define TCE_VIEW_OPEN		1ULL
+/* So many batches are sorted, and wait for a grace period, at once. */
+#define TCE_TRIM_ROUND		16
 
 /* Geometry */
 
@@ -39,7 +40,6 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 {
 	struct tce_geometry new = {
 		.page_shift = page_shift,
-		.levels = levels,
 		.entries = entries,
 	};
 	unsigned int bits;
@@ -54,12 +54,16 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 	if (bits + page_shift >= TCE_ADDRESS_BITS)
 		return -EINVAL;
 
-	new.level_shift = max_t(unsigned int, DIV_ROUND_UP(bits, levels),
-				TCE_LEVEL_MIN_SHIFT);
-	if (new.level_shift * levels + page_shift > TCE_WINDOW_SELECT_BIT)
-		return -EINVAL;
+	for (new.levels = levels; new.levels <= TCE_TABLE_MAX_LEVELS; new.levels++) {
+		new.level_shift = max_t(unsigned int,
+					DIV_ROUND_UP(bits, new.levels),
+					TCE_LEVEL_MIN_SHIFT);
+		if (tce_block_order(&new) <= TCE_LEVEL_MAX_ORDER)
+			break;
+	}
 
-	if (tce_block_order(&new) > TCE_LEVEL_MAX_ORDER)
+	if (new.levels > TCE_TABLE_MAX_LEVELS ||
+	    new.level_shift * new.levels + page_shift > TCE_WINDOW_SELECT_BIT)
 		return -EINVAL;
 
 	*geo = new;
@@ -125,18 +129,32 @@ static __always_inline __be64 *tce_find(const struct tce_table *table,
 	return tces;
 }
 
+/*
+ * Waits until a dead level that a walk has met is out of the tree. The lock is held
+ * from the one to the other, so this does not spin on a task that was preempted in
+ * between, and lends it the priority of the caller where locks do so.
+ */
+static noinline void tce_wait_unlinked(struct tce_table *table)
+{
+	spin_lock(&table->lock);
+	spin_unlock(&table->lock);
+}
+
 /* The same, and holds the leaf. */
 static __always_inline struct tce_level *
-tce_find_hold(const struct tce_table *table, unsigned long index)
+tce_find_hold(struct tce_table *table, unsigned long index)
 {
 	struct tce_level *leaf;
 	__be64 *tces;
 
 	rcu_read_lock();
-	do {
+	for (;;) {
 		tces = tce_find(table, index);
 		leaf = tces ? tce_level_of(table, tces) : NULL;
-	} while (leaf && !tce_level_hold(leaf));
+		if (!leaf || tce_level_hold(leaf))
+			break;
+		tce_wait_unlinked(table);
+	}
 	rcu_read_unlock();
 
 	return leaf;
@@ -161,15 +179,17 @@ static __be64 *tce_link(struct tce_table *table, __be64 *upper, __be64 *slot,
 	level->index = index & ~(tce_span(&table->geo, height) - 1);
 	level->depth = table->geo.levels - height;
 
+	/* Counted before it can be used, made idle and taken out by others. */
+	atomic_long_inc(&table->depth_levels[level->depth]);
 	/* A full barrier: the level is whole before it is seen. */
 	tce = tce_cmpxchg(slot, 0, tce_from_level(*spare));
 	if (tce_present(tce)) {
+		atomic_long_dec(&table->depth_levels[level->depth]);
 		tce_level_put(table, parent, 1);
 		return tce_to_level(tce);
 	}
 
 	*spare = NULL;
-	atomic_long_inc(&table->depth_levels[level->depth]);
 
 	return level->tces;
 }
@@ -203,7 +223,7 @@ again:
 		tces = tce_link(table, tces, slot, index, height, spare);
 		/* Dead: it is being taken out of the tree right now. */
 		if (!tces) {
-			cpu_relax();
+			tce_wait_unlinked(table);
 			goto again;
 		}
 	}
@@ -256,10 +276,13 @@ static struct tce_level *tce_leaf_hold(struct tce_table *table,
 		}
 
 		rcu_read_lock();
-		do {
+		for (;;) {
 			tces = tce_grow(table, index, &spare);
 			leaf = tces ? tce_level_of(table, tces) : NULL;
-		} while (leaf && !tce_level_hold(leaf));
+			if (!leaf || tce_level_hold(leaf))
+				break;
+			tce_wait_unlinked(table);
+		}
 		rcu_read_unlock();
 	}
 
@@ -286,12 +309,14 @@ static void tce_cursor_skip(struct tce_cursor *cursor, unsigned int height)
 
 /*
  * Moves @cursor over the hole that it is at, @height levels above the leaves.
- * Returns the entry that ends it, or 0 at the end of the level or of the range.
+ * Returns the entry that ends it, or 0 at the end of the level or of the range, or
+ * after TCE_TABLE_SCAN entries.
  */
 static __be64 tce_cursor_hole(struct tce_cursor *cursor, __be64 *tces,
 			      unsigned int height)
 {
 	const struct tce_geometry *geo = &cursor->table->geo;
+	unsigned int scan = TCE_TABLE_SCAN;
 	__be64 tce = 0;
 
 	/* With nothing in use the hole is the whole level. */
@@ -305,7 +330,7 @@ static __be64 tce_cursor_hole(struct tce_cursor *cursor, __be64 *tces,
 
 		tce_cursor_skip(cursor, height);
 		slot = tce_slot(geo, cursor->index, height);
-		if (cursor->index >= cursor->end || !slot)
+		if (cursor->index >= cursor->end || !slot || !--scan)
 			return 0;
 		tce = READ_ONCE(tces[slot]);
 	}
@@ -347,20 +372,6 @@ static struct tce_level *tce_cursor_walk(struct tce_cursor *cursor)
 	return NULL;
 }
 
-/*
- * Moves @cursor to the next leaf that has something in it, if its place is not
- * in one. Returns the leaf, or NULL at the end of the range.
- */
-static struct tce_level *tce_cursor_leaf(struct tce_cursor *cursor)
-{
-	struct tce_level *leaf = NULL;
-
-	while (!leaf && cursor->index < cursor->end)
-		leaf = tce_cursor_walk(cursor);
-
-	return leaf;
-}
-
 /* Leaves: owners */
 
 /* Gives a leaf, held by the caller, a view. */
@@ -378,14 +389,14 @@ static __be64 *tce_leaf_view(struct tce_table *table, struct tce_level *leaf,
 	if (!view)
 		return NULL;
 
+	atomic_long_inc(&table->user_levels);
 	/* Zero: all that is set belongs to leaf->owner. */
 	old = cmpxchg(&leaf->view, NULL, view);
 	if (old) {
+		atomic_long_dec(&table->user_levels);
 		tce_level_free(table, view);
 		return old;
 	}
-
-	atomic_long_inc(&table->user_levels);
 
 	return view;
 }
@@ -407,13 +418,12 @@ static bool tce_leaf_take_owner(struct tce_level *leaf, u64 owner)
 /* Tries to make sure that entries of @owner can be set. */
 static bool tce_leaf_try_claim(struct tce_level *leaf, u64 owner)
 {
-	unsigned long flags;
 	bool claimed;
 
-	spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock(&leaf->lock);
 	claimed = tce_leaf_take_owner(leaf, owner);
 	leaf->claims += claimed;
-	spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock(&leaf->lock);
 
 	return claimed;
 }
@@ -431,11 +441,9 @@ static bool tce_leaf_claim(struct tce_table *table, struct tce_level *leaf,
 
 static void tce_leaf_unclaim(struct tce_level *leaf)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock(&leaf->lock);
 	leaf->claims--;
-	spin_unlock_irqrestore(&leaf->lock, flags);
+	spin_unlock(&leaf->lock);
 }
 
 /* Leaves: entries. The caller has the leaf's lock. */
@@ -472,8 +480,8 @@ static bool tce_keeping_plain(const struct tce_keeping *keeping)
 
 /*
  * Makes an entry @new, with @owner as its word in the view, if there is a view.
- * Fails and changes nothing if the entry is open, or the backing refuses. With
- * @plain, which is what tce_keeping_plain() says, a loop needs to ask only once.
+ * Fails and changes nothing if the backing refuses. With @plain, which is what
+ * tce_keeping_plain() says, a loop needs to ask only once.
  */
 static __always_inline int tce_leaf_set(const struct tce_keeping *keeping,
 					bool plain, unsigned long index,
@@ -485,8 +493,6 @@ static __always_inline int tce_leaf_set(const struct tce_keeping *keeping,
 
 	if (!plain && keeping->view)
 		word = READ_ONCE(keeping->view[slot]);
-	if (unlikely(word == cpu_to_be64(TCE_VIEW_OPEN)))
-		return -EAGAIN;
 
 	old->tce = be64_to_cpu(keeping->tces[slot]);
 	old->owner = word ? be64_to_cpu(word) : keeping->owner;
@@ -511,7 +517,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 {
 	struct tce_table *table;
 
-	table = kzalloc_node(sizeof(*table), GFP_KERNEL_ACCOUNT, nid);
+	table = kzalloc_node(sizeof(*table), TCE_GFP, nid);
 	if (!table)
 		return ERR_PTR(-ENOMEM);
 
@@ -557,6 +563,8 @@ static void tce_free_tree(struct tce_table *table, __be64 *tces,
 	unsigned long slot;
 
 	for (slot = 0; children && slot < tce_level_entries(&table->geo); slot++) {
+		if (!(slot % TCE_TABLE_SCAN))
+			cond_resched();
 		if (!tce_present(tces[slot]))
 			continue;
 		tce_free_tree(table, tce_to_level(tces[slot]), height - 1);
@@ -584,107 +592,94 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
-/* One entry, by index: what exchange and swap have in common. */
+/*
+ * Swaps one entry of a leaf that is held or found inside an RCU section. Returns
+ * H_TOO_HARD if the leaf is dead or has no place for the owner.
+ */
 static int tce_leaf_exchange(struct tce_table *table, struct tce_level *leaf,
-			     unsigned long index, __be64 new, u64 owner,
-			     struct tce_entry *old)
+			     unsigned long index, struct tce_entry *entry)
 {
+	__be64 new = tce_encode(entry->tce, table->backing.write);
+	unsigned long slot = tce_slot(&table->geo, index, 0);
+	bool set = tce_taken(new), was_set;
 	struct tce_keeping keeping;
-	unsigned long flags;
-	int change, ret;
+	struct tce_entry old;
+	int ret = 0;
 
-	spin_lock_irqsave(&leaf->lock, flags);
-	keeping = tce_leaf_keeping(table, leaf);
-	ret = tce_leaf_set(&keeping, false, index,
-			   tce_slot(&table->geo, index, 0), new, owner, old);
-	if (!ret) {
-		change = tce_taken(new) - !!old->tce;
-		leaf->set += change;
-		if (change > 0)
-			atomic_inc(&leaf->used);
-		else if (change < 0)
-			tce_level_put(table, leaf, 1);
-		atomic_long_add(change, &table->used);
+	spin_lock(&leaf->lock);
+	was_set = tce_taken(leaf->tces[slot]);
+	if (!set && !was_set) {
+		entry->owner = 0;
+		goto unlock;
 	}
-	spin_unlock_irqrestore(&leaf->lock, flags);
+
+	ret = H_TOO_HARD;
+	if (set && !tce_leaf_take_owner(leaf, entry->owner))
+		goto unlock;
+	/* Nothing keeps a leaf alive in which nothing is set yet. */
+	if (set && !was_set && !tce_level_hold(leaf))
+		goto unlock;
+
+	keeping = tce_leaf_keeping(table, leaf);
+	ret = tce_leaf_set(&keeping, false, index, slot, new,
+			   set ? entry->owner : 0, &old);
+	if (ret) {
+		if (set && !was_set)
+			tce_level_put(table, leaf, 1);
+		goto unlock;
+	}
+
+	leaf->set += set - was_set;
+	atomic_long_add(set - was_set, &table->used);
+	if (was_set && !set)
+		tce_level_put(table, leaf, 1);
+	*entry = old;
+	if (!old.tce)
+		entry->owner = 0;
+unlock:
+	spin_unlock(&leaf->lock);
 
 	return ret;
-}
-
-static bool tce_entry_valid(const struct tce_table *table, unsigned long index,
-			    unsigned long hpa)
-{
-	return index < table->geo.entries &&
-	       !(hpa & (BIT_ULL(table->geo.page_shift) - 1));
 }
 
 int tce_table_exchange(struct tce_table *table, unsigned long index,
-		       unsigned long *hpa, enum dma_data_direction *direction,
-		       bool alloc)
+		       struct tce_entry *entry, bool alloc)
 {
-	u64 new = *hpa | iommu_direction_to_tce_perm(*direction);
-	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
-	int ret = alloc ? -ENOMEM : H_TOO_HARD;
-	bool set = *direction != DMA_NONE;
-	struct tce_entry old = {};
+	u64 hpa = entry->tce & ~TCE_PERM;
 	struct tce_level *leaf;
+	__be64 *tces;
+	int ret;
 
-	if (!tce_entry_valid(table, index, *hpa))
+	if (index >= table->geo.entries ||
+	    hpa & (BIT_ULL(table->geo.page_shift) - 1))
 		return -EINVAL;
 
-	leaf = tce_leaf_hold(table, index, set ? gfp : 0);
-	if (!set) {
-		ret = leaf ? tce_leaf_exchange(table, leaf, index, 0, 0, &old) :
-			     0;
-	} else if (leaf && tce_leaf_claim(table, leaf, TCE_OWNER_NONE, gfp)) {
-		ret = tce_leaf_exchange(table, leaf, index,
-					tce_encode(new, table->backing.write),
-					TCE_OWNER_NONE, &old);
+	rcu_read_lock();
+	tces = tce_find(table, index);
+	if (tces) {
+		ret = tce_leaf_exchange(table, tce_level_of(table, tces), index,
+					entry);
+	} else if (entry->tce) {
+		ret = H_TOO_HARD;
+	} else {
+		entry->owner = 0;
+		ret = 0;
+	}
+	rcu_read_unlock();
+
+	if (ret != H_TOO_HARD || !alloc)
+		return ret;
+
+	leaf = tce_leaf_hold(table, index, GFP_NOWAIT);
+	if (!leaf)
+		return -ENOMEM;
+
+	ret = -ENOMEM;
+	if (tce_leaf_claim(table, leaf, entry->owner, GFP_NOWAIT)) {
+		ret = tce_leaf_exchange(table, leaf, index, entry);
 		tce_leaf_unclaim(leaf);
 	}
-	if (leaf)
-		tce_level_put(table, leaf, 1);
-
-	if (!ret) {
-		*hpa = old.tce & ~TCE_PERM;
-		*direction = iommu_tce_direction(old.tce);
-	}
-
-	return ret;
-}
-
-int tce_table_swap(struct tce_table *table, unsigned long index,
-		   unsigned long *hpa, enum dma_data_direction *direction,
-		   u64 *owner)
-{
-	__be64 new = tce_encode(*hpa | iommu_direction_to_tce_perm(*direction),
-				table->backing.write);
-	struct tce_entry old = {};
-	struct tce_level *leaf;
-	int ret = 0;
-
-	if (!tce_entry_valid(table, index, *hpa))
-		return -EINVAL;
-
-	leaf = tce_leaf_hold(table, index, 0);
-	if (!leaf && tce_taken(new))
-		return H_TOO_HARD;
-
-	if (leaf) {
-		if (tce_taken(new) && !READ_ONCE(leaf->view))
-			ret = H_TOO_HARD;
-		else
-			ret = tce_leaf_exchange(table, leaf, index, new,
-						tce_taken(new) ? TCE_VIEW_OPEN : 0,
-						&old);
-		tce_level_put(table, leaf, 1);
-	}
-
-	if (!ret) {
-		*hpa = old.tce & ~TCE_PERM;
-		*direction = iommu_tce_direction(old.tce);
-		*owner = old.tce ? old.owner : 0;
-	}
+	tce_level_put(table, leaf, 1);
 
 	return ret;
 }
@@ -706,12 +701,11 @@ u64 tce_table_get(struct tce_table *table, unsigned long index)
 	return tce;
 }
 
-__be64 *tce_table_view(struct tce_table *table, unsigned long index, bool alloc)
+struct tce_level *tce_table_reserve(struct tce_table *table,
+				    unsigned long index, bool alloc)
 {
 	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
 	struct tce_level *leaf;
-	bool keep = false;
-	__be64 *view;
 
 	if (index >= table->geo.entries)
 		return NULL;
@@ -720,14 +714,32 @@ __be64 *tce_table_view(struct tce_table *table, unsigned long index, bool alloc)
 	if (!leaf)
 		return NULL;
 
-	view = tce_leaf_view(table, leaf, gfp);
-	if (view && !READ_ONCE(leaf->shared))
-		keep = !xchg(&leaf->shared, 1);
-	/* The first place that is given out keeps the hold. */
-	if (!keep)
+	if (!tce_leaf_view(table, leaf, gfp)) {
 		tce_level_put(table, leaf, 1);
+		return NULL;
+	}
 
-	return view ? &view[tce_slot(&table->geo, index, 0)] : NULL;
+	return leaf;
+}
+
+void tce_table_unreserve(struct tce_table *table, struct tce_level *leaf)
+{
+	tce_level_put(table, leaf, 1);
+}
+
+bool tce_table_change_owner(struct tce_table *table, struct tce_level *leaf,
+			    unsigned long index, u64 from, u64 to)
+{
+	__be64 *word = &leaf->view[tce_slot(&table->geo, index, 0)];
+	bool changed;
+
+	spin_lock(&leaf->lock);
+	changed = *word == cpu_to_be64(from);
+	if (changed)
+		WRITE_ONCE(*word, cpu_to_be64(to));
+	spin_unlock(&leaf->lock);
+
+	return changed;
 }
 
 static bool tce_range_valid(const struct tce_table *table, unsigned long index,
@@ -786,6 +798,7 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
 		tce_leaf_unclaim(leaf);
 		tce_level_put(table, leaf, 1);
 		index += tce_leaf_run(&table->geo, index, end);
+		cond_resched();
 	}
 }
 
@@ -830,11 +843,10 @@ static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
 {
 	unsigned long slot = tce_slot(&table->geo, index, 0);
 	struct tce_keeping keeping;
-	unsigned long flags;
 	unsigned int change;
 	int ret;
 
-	spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock(&leaf->lock);
 	keeping = tce_leaf_keeping(table, leaf);
 	if (tce_keeping_plain(&keeping))
 		ret = tce_leaf_store_entries(&keeping, true, index, slot, new,
@@ -846,9 +858,8 @@ static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
 	leaf->set += change;
 	/* The caller holds the leaf, so this may come last. */
 	atomic_add(change, &leaf->used);
-	spin_unlock_irqrestore(&leaf->lock, flags);
-
 	atomic_long_add(change, &table->used);
+	spin_unlock(&leaf->lock);
 
 	return ret;
 }
@@ -885,7 +896,6 @@ int tce_table_store_few(struct tce_cursor *cursor,
 	u64 size = BIT_ULL(table->geo.page_shift), tce = first->tce;
 	unsigned int i, replaced = 0;
 	struct tce_level *leaf;
-	unsigned long flags;
 	__be64 *tces;
 	bool plain;
 
@@ -897,7 +907,7 @@ int tce_table_store_few(struct tce_cursor *cursor,
 		return -EAGAIN;
 
 	tces = leaf->tces;
-	spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock(&leaf->lock);
 	/* In this order: a view that comes later finds the leaf's owner right. */
 	plain = tce_leaf_take_owner(leaf, first->owner) && !READ_ONCE(leaf->view);
 	for (i = 0; plain && i < count; i++, slot++, tce += size) {
@@ -914,14 +924,14 @@ int tce_table_store_few(struct tce_cursor *cursor,
 	/* The hold becomes the use of one of the new entries, if there are any. */
 	if (i > replaced + 1)
 		atomic_add(i - replaced - 1, &leaf->used);
-	spin_unlock_irqrestore(&leaf->lock, flags);
+	atomic_long_add(i - replaced, &table->used);
+	spin_unlock(&leaf->lock);
 
 	if (i == replaced)
 		tce_level_put(table, leaf, 1);
 	if (!plain)
 		return -EAGAIN;
 
-	atomic_long_add(count - replaced, &table->used);
 	cursor->index += count;
 
 	return replaced;
@@ -929,9 +939,9 @@ int tce_table_store_few(struct tce_cursor *cursor,
 
 /*
  * Clears up to @max entries of one leaf, which is locked, from @slot on, up to
- * @end. @slot moves to where it stopped. Fails only if the first one is open.
+ * @end. @slot moves to where it stopped.
  */
-static __always_inline int
+static __always_inline unsigned int
 tce_leaf_clear_entries(const struct tce_keeping *keeping, bool plain,
 		       unsigned long base, unsigned long *slot, unsigned long end,
 		       struct tce_entry *old, unsigned long *first,
@@ -939,20 +949,14 @@ tce_leaf_clear_entries(const struct tce_keeping *keeping, bool plain,
 {
 	unsigned long at = *slot, from = at, to = at;
 	unsigned int cleared = 0;
-	int ret = 0;
 
 	for (; at < end && cleared < max; at++) {
 		if (!tce_taken(keeping->tces[at]))
 			continue;
 
-		ret = tce_leaf_set(keeping, plain, base + at, at, 0, 0,
-				   &old[cleared]);
-		if (ret == -EAGAIN)
-			break;
-		if (ret) {
-			ret = 0;
+		if (tce_leaf_set(keeping, plain, base + at, at, 0, 0,
+				 &old[cleared]))
 			continue;
-		}
 
 		if (!cleared++)
 			from = at;
@@ -962,11 +966,11 @@ tce_leaf_clear_entries(const struct tce_keeping *keeping, bool plain,
 	*first = base + from;
 	*last = base + to;
 
-	return cleared ?: ret;
+	return cleared;
 }
 
 /* A function of its own, so that the plain case needs few registers. */
-static noinline int
+static noinline unsigned int
 tce_leaf_clear_kept(const struct tce_keeping *keeping, unsigned long base,
 		    unsigned long *slot, unsigned long end,
 		    struct tce_entry *old, unsigned long *first,
@@ -976,10 +980,11 @@ tce_leaf_clear_kept(const struct tce_keeping *keeping, unsigned long base,
 				      last, max);
 }
 
-/* The same, in the leaf of @cursor: moves it to the end of its leaf or range. */
-static int tce_leaf_clear(struct tce_cursor *cursor, struct tce_level *leaf,
-			  struct tce_entry *old, unsigned long *first,
-			  unsigned long *last, unsigned int max)
+/* The same, in the leaf of @cursor: moves it on, by TCE_TABLE_SCAN at most. */
+static unsigned int tce_leaf_clear(struct tce_cursor *cursor,
+				   struct tce_level *leaf, struct tce_entry *old,
+				   unsigned long *first, unsigned long *last,
+				   unsigned int max)
 {
 	struct tce_table *table = cursor->table;
 	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
@@ -987,63 +992,57 @@ static int tce_leaf_clear(struct tce_cursor *cursor, struct tce_level *leaf,
 	unsigned long end = slot + tce_leaf_run(&table->geo, cursor->index,
 						cursor->end);
 	struct tce_keeping keeping;
-	unsigned int cleared = 0;
-	unsigned long flags;
-	int ret = 0;
+	unsigned int cleared;
 
-	spin_lock_irqsave(&leaf->lock, flags);
+	spin_lock(&leaf->lock);
 	keeping = tce_leaf_keeping(table, leaf);
 	max = min(max, leaf->set);
 	if (tce_keeping_plain(&keeping))
-		ret = tce_leaf_clear_entries(&keeping, true, base, &slot, end,
-					     old, first, last, max);
+		cleared = tce_leaf_clear_entries(&keeping, true, base, &slot,
+						 min(end, slot + TCE_TABLE_SCAN),
+						 old, first, last, max);
 	else
-		ret = tce_leaf_clear_kept(&keeping, base, &slot, end, old, first,
-					  last, max);
-	if (ret > 0)
-		cleared = ret;
+		cleared = tce_leaf_clear_kept(&keeping, base, &slot,
+					      min(end, slot + TCE_TABLE_SCAN),
+					      old, first, last, max);
 	leaf->set -= cleared;
 	/* Nothing more is set here: what is left of the leaf is empty. */
 	if (!leaf->set)
 		slot = end;
 	cursor->index = base + slot;
 	tce_level_put(table, leaf, cleared);
-	spin_unlock_irqrestore(&leaf->lock, flags);
-
 	if (cleared)
 		atomic_long_sub(cleared, &table->used);
+	spin_unlock(&leaf->lock);
 
-	return ret;
+	return cleared;
 }
 
-int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
-		    unsigned long *first, unsigned long *last,
-		    unsigned int max)
+unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
+			     unsigned long *first, unsigned long *last,
+			     unsigned int max)
 {
+	unsigned int cleared = 0;
 	struct tce_level *leaf;
-	int ret = 0;
 
 	rcu_read_lock();
-	while (!ret) {
-		leaf = tce_cursor_leaf(cursor);
-		if (!leaf)
-			break;
-
-		ret = tce_leaf_clear(cursor, leaf, old, first, last, max);
-	}
+	leaf = tce_cursor_walk(cursor);
+	if (leaf)
+		cleared = tce_leaf_clear(cursor, leaf, old, first, last, max);
 	rcu_read_unlock();
 
-	return ret;
+	return cleared;
 }
 
-/* Goes on with @extent in a leaf. Returns whether it may go on after the leaf. */
+/* Goes on with @extent in a leaf. Returns whether it may go on from @cursor. */
 static bool tce_leaf_extend(struct tce_cursor *cursor,
 			    const struct tce_level *leaf,
 			    struct tce_extent *extent)
 {
 	const struct tce_geometry *geo = &cursor->table->geo;
 	unsigned long slot = tce_slot(geo, cursor->index, 0);
-	unsigned long end = slot + tce_leaf_run(geo, cursor->index, cursor->end);
+	unsigned long end = slot + min(tce_leaf_run(geo, cursor->index, cursor->end),
+				       TCE_TABLE_SCAN);
 
 	for (; slot < end; slot++, cursor->index++) {
 		u64 tce = be64_to_cpu(READ_ONCE(leaf->tces[slot]));
@@ -1073,13 +1072,14 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 	do {
 		index = cursor->index;
 		rcu_read_lock();
-		leaf = tce_cursor_leaf(cursor);
+		leaf = tce_cursor_walk(cursor);
 		/* A hole ends it. */
-		more = leaf && (!extent->count || cursor->index == index) &&
-		       tce_leaf_extend(cursor, leaf, extent);
+		more = !extent->count || cursor->index == index;
+		if (more && leaf)
+			more = tce_leaf_extend(cursor, leaf, extent);
 		rcu_read_unlock();
 		cond_resched();
-	} while (more);
+	} while (more && cursor->index < cursor->end);
 
 	return extent->count;
 }
@@ -1126,20 +1126,57 @@ static void tce_level_unlink(struct tce_table *table, struct tce_level *level,
 	} while (atomic_dec_and_test(&level->used) && level->link);
 }
 
-/* Unlinks what may go, a few levels at a time, as interrupts are off. */
+/* Unlinks what may go, a few levels at a time, as a lock is held. */
 static bool tce_table_unlink(struct tce_table *table, unsigned int keep,
 			     struct list_head *trimmed)
 {
 	unsigned int i;
 
-	spin_lock_irq(&table->lock);
+	spin_lock(&table->lock);
 	for (i = 0; i < TCE_TRIM_BATCH && table->idle_levels > keep; i++)
 		tce_level_unlink(table,
 				 list_last_entry(&table->idle, struct tce_level,
 						 idle), trimmed);
-	spin_unlock_irq(&table->lock);
+	spin_unlock(&table->lock);
 
 	return i == TCE_TRIM_BATCH;
+}
+
+static int tce_level_cmp(void *unused, const struct list_head *a,
+			 const struct list_head *b)
+{
+	unsigned long first = list_entry(a, struct tce_level, idle)->index;
+	unsigned long second = list_entry(b, struct tce_level, idle)->index;
+
+	return first < second ? -1 : first > second;
+}
+
+/* See tce_table_trim() for what is killed of which level. */
+static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed,
+			     void (*kill)(void *data, unsigned long index,
+					  unsigned long count),
+			     void *data)
+{
+	unsigned long first = 0, end = 0;
+	struct tce_level *level;
+
+	list_sort(NULL, trimmed, tce_level_cmp);
+	list_for_each_entry(level, trimmed, idle) {
+		bool leaf = level->depth == table->geo.levels - 1;
+		unsigned long count = leaf ? tce_level_entries(&table->geo) : 1;
+
+		/* The last leaf may have more entries than the window. */
+		count = min(count, table->geo.entries - level->index);
+		if (end && level->index > end) {
+			kill(data, first, end - first);
+			end = 0;
+		}
+		if (!end)
+			first = level->index;
+		end = max(end, level->index + count);
+	}
+	if (end)
+		kill(data, first, end - first);
 }
 
 void tce_table_trim(struct tce_table *table, unsigned int keep,
@@ -1147,25 +1184,29 @@ void tce_table_trim(struct tce_table *table, unsigned int keep,
 				 unsigned long count),
 		    void *data)
 {
-	struct tce_level *level, *next;
-	LIST_HEAD(trimmed);
+	unsigned int i;
+	bool more;
 
-	while (tce_table_unlink(table, keep, &trimmed))
-		cond_resched();
+	do {
+		struct tce_level *level, *next;
+		LIST_HEAD(trimmed);
 
-	if (list_empty(&trimmed))
-		return;
+		for (i = 0, more = true; more && i < TCE_TRIM_ROUND; i++) {
+			more = tce_table_unlink(table, keep, &trimmed);
+			cond_resched();
+		}
+		if (list_empty(&trimmed))
+			break;
 
-	list_for_each_entry(level, &trimmed, idle)
-		kill(data, level->index, 1);
+		tce_kill_trimmed(table, &trimmed, kill, data);
+		synchronize_rcu();
 
-	synchronize_rcu();
-
-	list_for_each_entry_safe(level, next, &trimmed, idle) {
-		list_del_init(&level->idle);
-		tce_level_drop(table, level->tces);
-		cond_resched();
-	}
+		list_for_each_entry_safe(level, next, &trimmed, idle) {
+			list_del_init(&level->idle);
+			tce_level_drop(table, level->tces);
+			cond_resched();
+		}
+	} while (more);
 }
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)

@@ -6,7 +6,6 @@
 #ifndef TCE_TABLE_H
 #define TCE_TABLE_H
 
-#include <linux/dma-direction.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -25,24 +24,22 @@
  * with neither bit set translates nothing.
  *
  * Each entry has an owner, a word that says to whom its page is to be given back;
- * the table does not know what is in it. It is the user-space view of the table:
- * KVM writes user-space addresses there. As long as all entries of a leaf have the
- * same owner the leaf keeps it once.
+ * the table does not interpret it. As long as all entries of a leaf have the same
+ * owner the leaf keeps it once. Otherwise the leaf has a view, a word for each of its
+ * entries, which the in-tree driver calls the user-space view of the table.
  *
  * Locking contract:
  *
  * - Operations on different indices may run in parallel without limit; levels
  *   go in by compare-and-exchange.
  * - An entry, its owner and its backing change together, under a spinlock of the
- *   leaf, which is taken with interrupts off.
- * - KVM sets an entry first and writes the user-space address after it, to the
- *   place that tce_table_view() gave it. In between the entry is open: the view
- *   says so, and nobody else changes the entry until the address is there. For a
- *   TCE without permissions in a list of TCEs, KVM does all that too: the entry is
- *   taken then, with an owner, although it translates nothing.
+ *   leaf. No lock of the table is taken with interrupts off, so no operation may be
+ *   called from an interrupt handler.
  * - Levels that are not used any more stay, until tce_table_trim() takes them out
  *   and frees them after a grace period of RCU. Every walk is inside an RCU
  *   section or on leaves that are held.
+ * - No operation holds a lock, or stays in an RCU section, for more than
+ *   TCE_TABLE_SCAN entries, whatever the geometry.
  * - tce_table_destroy() is called when nobody can reach the table any more.
  *
  * A table may have a backing: somebody else, a hypervisor, has the entries that
@@ -53,11 +50,15 @@
 #define TCE_TABLE_MAX_LEVELS	5
 
 /*
- * The largest level, as an order of kernel pages: 1 MiB of 4K pages, 16 MiB of 64K
- * pages. Nobody takes huge pages from others by a wish for few levels; who asks for
- * too few must ask for more, as QEMU and DPDK do.
+ * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB of 64K
+ * pages. The page allocator has blocks up to this order without compaction
+ * (PAGE_ALLOC_COSTLY_ORDER), so user space cannot consume huge pages by requesting
+ * few levels.
  */
-#define TCE_LEVEL_MAX_ORDER	8
+#define TCE_LEVEL_MAX_ORDER	3
+
+/* Entries that are looked at with a lock held or inside one RCU section. */
+#define TCE_TABLE_SCAN		1024UL
 
 /*
  * The IOMMU page sizes that a TVE can name: 4K and 64K everywhere, 16M and 256M
@@ -86,13 +87,14 @@ struct tce_geometry {
  * @geo: the result; unchanged on failure
  * @page_shift: IOMMU page size, as a shift
  * @entries: number of entries that the window has, in IOMMU pages
- * @levels: number of levels
+ * @levels: number of levels; more are used where levels that few would be larger
+ *          than TCE_LEVEL_MAX_ORDER
  *
  * Context: Any.
  * Return: 0, or -EINVAL for a page size that no TVE can name, no or too many
  * levels, no entries, a window of more than 2^54 bytes (PHBs do not translate
- * such addresses), levels that reach the address bit that selects the window
- * (bit 59), or a level larger than TCE_LEVEL_MAX_ORDER.
+ * such addresses), or levels that reach the address bit that selects the window
+ * (bit 59).
  */
 int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		      unsigned long entries, unsigned int levels);
@@ -163,7 +165,7 @@ struct tce_table_stats {
 /**
  * struct tce_entry - an entry as software sees it
  * @tce: physical address and permission bits, CPU byte order; 0 for none
- * @owner: whose it is; 0 and 1 are no owners
+ * @owner: whose it is; 0 is no owner
  */
 struct tce_entry {
 	u64 tce;
@@ -186,6 +188,7 @@ struct tce_cursor {
 };
 
 struct tce_charge;
+struct tce_level;
 struct tce_table;
 
 /**
@@ -254,47 +257,23 @@ void *tce_table_root(const struct tce_table *table);
  * tce_table_exchange() - swap one entry
  * @table: the table
  * @index: the entry
- * @hpa: in: physical address, aligned to the IOMMU page; out: the old one, or 0
- * @direction: in: what the device may do, DMA_NONE to clear; out: the old one
- * @alloc: whether missing levels may be allocated, from atomic memory
+ * @entry: in: what to put there, with its owner; a @tce of 0 clears. Out: what was
+ *         there, a @tce of 0 for nothing
+ * @alloc: whether a missing level, or a view, may be allocated, from atomic memory
  *
- * DMA_FROM_DEVICE sets the read permission too, as the hardware wants it. The
- * entry belongs to nobody (TCE_OWNER_NONE). Clearing never allocates, whatever
- * @alloc says.
+ * Write permission implies read, as the hardware wants it. An address without
+ * permissions takes the entry, although it translates nothing. Clearing never
+ * allocates, whatever @alloc says.
  *
- * Context: Any; with @alloc false also where nothing may be allocated. Never
- * sleeps, takes no lock that can sleep.
+ * Context: Any but an interrupt handler; with @alloc false also where nothing may be
+ * allocated. Never sleeps, takes no lock that can sleep.
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
- * set; H_TOO_HARD (positive, asm/hvcall.h) if a level is missing and @alloc is
- * false; -ENOMEM if a level cannot be allocated; -EAGAIN if the entry is open;
- * what the backing says. Nothing is changed on failure, @hpa and @direction
- * included.
+ * set; H_TOO_HARD (positive, asm/hvcall.h) if @alloc is false and a level is missing,
+ * or a place for the owner; -ENOMEM if one cannot be allocated; what the backing
+ * says. Nothing is changed on failure, @entry included.
  */
 int tce_table_exchange(struct tce_table *table, unsigned long index,
-		       unsigned long *hpa, enum dma_data_direction *direction,
-		       bool alloc);
-
-/**
- * tce_table_swap() - swap one entry and its owner
- * @table: the table
- * @index: the entry
- * @hpa: in: physical address, aligned to the IOMMU page; out: the old one, or 0
- * @direction: in: what the device may do, DMA_NONE to clear; out: the old one
- * @owner: out: the old owner, 0 if the entry was not taken
- *
- * As tce_table_exchange(), for a caller that has called tce_table_view() for the
- * entry and stores the new owner there afterwards: also with DMA_NONE, if @hpa is
- * not 0. Nothing is allocated.
- *
- * Context: Any.
- * Return: 0; -EINVAL for an index beyond the table or an address with low bits
- * set; H_TOO_HARD (positive, asm/hvcall.h) if there is no leaf or no view to set
- * the entry in; -EAGAIN if the entry is open; what the backing says. Nothing is
- * changed on failure.
- */
-int tce_table_swap(struct tce_table *table, unsigned long index,
-		   unsigned long *hpa, enum dma_data_direction *direction,
-		   u64 *owner);
+		       struct tce_entry *entry, bool alloc);
 
 /**
  * tce_table_get() - read one entry
@@ -307,22 +286,44 @@ int tce_table_swap(struct tce_table *table, unsigned long index,
 u64 tce_table_get(struct tce_table *table, unsigned long index);
 
 /**
- * tce_table_view() - the place of one entry in the user-space view
+ * tce_table_reserve() - hold what one entry needs, whatever its owner
  * @table: the table
  * @index: the entry
- * @alloc: whether a missing leaf and its view may be allocated, from atomic
- *         memory
+ * @alloc: whether a missing leaf and its view may be allocated, from atomic memory
  *
- * The leaf that the place belongs to stays until the table is destroyed, because
- * only then it is known that nobody has the place any more.
+ * Until tce_table_unreserve() the leaf of @index and its view stay, so
+ * tce_table_exchange() finds a place for any owner.
  *
- * Context: Any. Never sleeps.
- * Return: the place, for a big-endian user-space address; NULL for an index
- * beyond the table, if it is missing and @alloc is false, or if there is
- * no memory.
+ * Context: Any but an interrupt handler. Never sleeps.
+ * Return: the leaf; NULL for an index beyond the table, if something is missing and
+ * @alloc is false, or if there is no memory. Levels that were allocated before a
+ * failure stay, empty.
  */
-__be64 *tce_table_view(struct tce_table *table, unsigned long index,
-		       bool alloc);
+struct tce_level *tce_table_reserve(struct tce_table *table,
+				    unsigned long index, bool alloc);
+
+/**
+ * tce_table_unreserve() - take tce_table_reserve() back
+ * @table: the table
+ * @leaf: from tce_table_reserve()
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_table_unreserve(struct tce_table *table, struct tce_level *leaf);
+
+/**
+ * tce_table_change_owner() - give an entry another owner, if it still has the first
+ * @table: the table
+ * @leaf: from tce_table_reserve() for @index
+ * @index: the entry
+ * @from: the owner that it was set with
+ * @to: the owner that it is to have; not 0
+ *
+ * Context: Any but an interrupt handler.
+ * Return: whether the entry was still @from's.
+ */
+bool tce_table_change_owner(struct tce_table *table, struct tce_level *leaf,
+			    unsigned long index, u64 from, u64 to);
 
 /**
  * tce_table_prepare() - allocate and hold everything a range needs
@@ -349,7 +350,7 @@ int tce_table_prepare(struct tce_table *table, unsigned long index,
  * @index: first entry, as for tce_table_prepare()
  * @count: number of entries, as for tce_table_prepare()
  *
- * Context: Any.
+ * Context: Process, may sleep; reschedules.
  */
 void tce_table_finish(struct tce_table *table, unsigned long index,
 		      unsigned long count);
@@ -366,9 +367,8 @@ void tce_table_finish(struct tce_table *table, unsigned long index,
  * May stop before @count; what is left is for the next call. It fails only when
  * the first entry cannot be set.
  *
- * Context: Any.
- * Return: number of entries in @old; -EAGAIN if the entry at @cursor is open;
- * what the backing says of it.
+ * Context: Any but an interrupt handler.
+ * Return: number of entries in @old; what the backing says of the entry at @cursor.
  */
 int tce_table_store(struct tce_cursor *cursor,
 		    const struct tce_entry *new, unsigned int count,
@@ -402,15 +402,15 @@ int tce_table_store_few(struct tce_cursor *cursor,
  *
  * Steps over holes at any depth and over entries that are not set, and over
  * entries that the backing does not let go of: those stay set. Entries in @old
- * all come from one leaf.
+ * all come from one leaf. At most TCE_TABLE_SCAN entries are looked at: the caller
+ * goes on until @cursor is at the end of the range.
  *
- * Context: Any. Never allocates.
- * Return: number of entries in @old; 0 at the end of the range; -EAGAIN if the
- * entry at @cursor is open.
+ * Context: Any but an interrupt handler. Never allocates.
+ * Return: number of entries in @old, which may be 0 before the end of the range.
  */
-int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
-		    unsigned long *first, unsigned long *last,
-		    unsigned int max);
+unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
+			     unsigned long *first, unsigned long *last,
+			     unsigned int max);
 
 /**
  * struct tce_extent - entries in a row that lead to memory in a row
@@ -454,9 +454,16 @@ unsigned int tce_table_idle(const struct tce_table *table);
  * @kill: kills the TCEs of @count entries from @index on
  * @data: for @kill
  *
- * In this order: the levels are taken out of the tree, @kill is called for each,
- * a grace period of RCU passes, the levels are freed. An upper level goes with
- * the last one below it.
+ * In this order: the levels are taken out of the tree, @kill is called for the
+ * ranges of entries that they covered, a grace period of RCU passes, the levels are
+ * freed. An upper level goes with the last one below it.
+ *
+ * What @kill has to drop is a pointer to a freed level that the hardware still has
+ * cached; each entry of the level was killed when it was cleared. For a leaf, @kill
+ * gets the whole range, and one call for leaves that are neighbours. The range of an
+ * upper level may be millions of entries, which some PHBs are told one by one, so
+ * @kill gets its first entry: a kill that drops the pointer to a leaf drops those
+ * above it.
  *
  * Context: Process, may sleep.
  */

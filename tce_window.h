@@ -18,39 +18,27 @@
  * The creator serialises tce_window_attach(), _detach() and _put() against each
  * other and against _map() and _unmap(), which may run in parallel.
  *
- * The window lives until the last reference of its iommu_table is gone; or until its
- * address space is, in which alone KVM can use it, if its creator has let go by then. The
- * iommu_table pins the module.
+ * The window lives until its creator puts it. The iommu_table lives until its last
+ * reference is gone, which may be KVM's; from tce_window_put() on it leads KVM to
+ * nothing (tce_kvm.h).
  */
 
 struct iommu_table_group;
 struct tce_pages;
+struct tce_run;
 struct tce_window;
 
 /**
- * tce_window_init() - make the room
- *
- * Context: Module init.
- * Return: 0 or -ENOMEM.
- */
-int tce_window_init(void);
-
-/**
- * tce_window_exit() - wait for windows that are being freed and leave the room
- *
- * Context: Module exit.
- */
-void tce_window_exit(void);
-
-/**
- * struct tce_window_request - the window that somebody wants
+ * struct tce_window_request - the window that is asked for
  * @page_shift: IOMMU page size, as a shift
  * @size: bytes, a power of two
- * @levels: number of levels of the table
+ * @levels: number of levels of the table, which is a hint
  * @pages: where the pages come from that it will map
  * @charge: levels are charged to locked_vm of @pages' address space while they are
- *          there
+ *          there, not a whole table while the window is
  * @pinned: they are pinned one by one, so KVM cannot map them
+ * @charged: kernel pages that are charged for the window; what it takes is subtracted
+ * @missing: how many more it needs
  */
 struct tce_window_request {
 	unsigned int page_shift;
@@ -59,6 +47,8 @@ struct tce_window_request {
 	struct tce_pages *pages;
 	bool charge;
 	bool pinned;
+	unsigned long charged;
+	unsigned long missing;
 };
 
 /**
@@ -70,26 +60,23 @@ struct tce_window_request {
  * On pSeries the hypervisor makes it for that group at once.
  *
  * Context: Process, may sleep.
- * Return: the window; ERR_PTR() of what tce_platform_create() says or -ENOMEM.
+ * Return: the window; ERR_PTR() of what tce_platform_check() and tce_platform_create()
+ * say, or -ENOMEM; -EAGAIN if more has to be charged first, &tce_window_request.missing.
  */
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,
-				     const struct tce_window_request *request);
+				     struct tce_window_request *request);
 
 /**
- * tce_window_put() - unmap everything and let go of a window
- * @window: the window; detached from all groups
+ * tce_window_put() - unmap everything and free a window
+ * @window: the window; detached from all groups, so that no device translates through
+ *          it any more
+ *
+ * Waits for a grace period of RCU.
  *
  * Context: Process, may sleep.
  */
 void tce_window_put(struct tce_window *window);
-
-/**
- * tce_window_flush() - wait until windows that nobody refers to are freed
- *
- * Context: Process, may sleep.
- */
-void tce_window_flush(void);
 
 /**
  * tce_window_attach() - program a window into a group
@@ -97,11 +84,21 @@ void tce_window_flush(void);
  * @table_group: the group
  *
  * Context: Process, may sleep.
- * Return: 0; -EPERM if the group does not have such pages; -ENOMEM; -EIO if the
- * firmware refuses. The group is as it was on failure.
+ * Return: as tce_platform_set_window() says.
  */
 int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group);
+
+/**
+ * tce_window_attached() - whether a group that a window was attached to still has it
+ * @window: the window
+ * @table_group: the group
+ *
+ * Context: Any.
+ * Return: false if the platform has taken it out, or the firmware has failed.
+ */
+bool tce_window_attached(const struct tce_window *window,
+			 const struct iommu_table_group *table_group);
 
 /**
  * tce_window_detach() - take a window out of a group
@@ -109,7 +106,8 @@ int tce_window_attach(struct tce_window *window,
  * @table_group: the group
  *
  * What is mapped stays mapped for the other groups. On pSeries, where a window
- * belongs to one group, it is unmapped.
+ * belongs to one group, it is unmapped. If the firmware refuses, everything is
+ * unmapped, nothing can be mapped any more, and the table is never freed.
  *
  * Context: Process, may sleep.
  */
@@ -150,12 +148,11 @@ u64 tce_window_start(const struct tce_window *window);
 bool tce_window_contains(const struct tce_window *window, u64 iova);
 
 /**
- * tce_window_map() - map a run of registered memory
+ * tce_window_map() - map a run of user memory
  * @window: the window
  * @iova: bus address, bytes, aligned to the IOMMU page
- * @ua: user-space address, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
- * @perm: what the device may do: TCE_PCI_READ, TCE_PCI_WRITE or both
+ * @run: the pages: &tce_run.pages, &tce_run.ua and &tce_run.perm are set, the rest is 0
  *
  * All or nothing; what was mapped there is replaced. Only a hypervisor can refuse
  * a page after others have been mapped: then nothing is mapped there any more, up
@@ -163,11 +160,12 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0; -EINVAL for a misaligned or empty range, or one that does not lie in
- * the window or wraps; what &tce_pages_ops.use says; -ENOMEM; -EIO if a hypervisor
+ * the window or wraps; -EAGAIN if @run has to be pinned first (&tce_pages_ops.pin),
+ * with no lock held; what &tce_pages_ops.use says; -ENOMEM; -EIO if a hypervisor
  * refuses a page; -EINTR if a fatal signal is pending.
  */
-int tce_window_map(struct tce_window *window, u64 iova, u64 ua, u64 size,
-		   u64 perm);
+int tce_window_map(struct tce_window *window, u64 iova, u64 size,
+		   struct tce_run *run);
 
 /**
  * tce_window_unmap() - unmap a range, whatever of it is mapped

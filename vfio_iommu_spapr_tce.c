@@ -7,24 +7,25 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/iommu.h>
+#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
-#include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
+#include <linux/workqueue.h>
 
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
+#include "tce_charge.h"
 #include "tce_debugfs.h"
 #include "tce_eeh.h"
 #include "tce_memory.h"
@@ -32,6 +33,7 @@
 #include "tce_pinned.h"
 #include "tce_platform.h"
 #include "tce_window.h"
+#include "tce_work.h"
 #include "vfio_iommu_driver.h"
 
 /**
@@ -41,14 +43,21 @@
  * groups coming and going, windows created and removed, memory registered and
  * unregistered, the address space becoming known. MAP and UNMAP hold it for
  * reading, so they run in parallel with each other while all that stays as it is.
- * Memory is pinned before the lock is taken for writing. Order: container->lock,
- * then what the lower layers take.
+ * Order: container->lock, then what the lower layers take.
+ *
+ * A command decides everything under one lock. Where it finds that it lacks something
+ * that cannot be had there - the lock for writing, pages to be pinned, locked_vm to be
+ * charged - it lets go of the lock with nothing changed, gets it, and starts over
+ * (struct tce_call). So nothing that user space can make last - a page fault, the
+ * mmap_lock - is waited for with the lock held, and arguments are copied in before and
+ * answers out after it: a process that is stuck in a command keeps no other one from
+ * closing the container, or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is not given a pointer
- * but a number. release() withdraws it, waits for those who wait for the lock, then
- * for those who have it. RCU keeps the container for those who have just found it or
- * are letting go of the lock.
+ * but a number. A command looks for the container of that number and takes a
+ * reference; once it has the lock it looks whether the container was released
+ * meanwhile.
  */
 
 /* The default window's IOMMU page. */
@@ -73,9 +82,8 @@ struct tce_group {
  * struct tce_container - what stands behind VFIO_SET_IOMMU
  * @node: in tce_containers
  * @number: the number that the VFIO core knows; no other container ever has it
- * @waiting: calls that wait for @lock, plus one until release
- * @idle: nobody waits any more
- * @rcu: frees it
+ * @ref: the VFIO core's, until release, and those of commands
+ * @free_work: frees it
  * @lock: see DOC: Locking
  * @released: by the VFIO core
  * @version: of the interface, 1 or 2
@@ -83,29 +91,28 @@ struct tce_group {
  * @memory: version 2: the same, as registered memory
  * @enabled: version 1: VFIO_IOMMU_ENABLE was called. Version 2: something has
  *           been registered, so there is something to map
- * @enabled_pages: version 1: what ENABLE charged, in kernel pages
  * @default_pending: the default window is still to be made, when it is needed
  * @groups: the groups
  * @windows: the windows by number
- * @locked_pages: what each window was charged, in kernel pages
+ * @created: of each, how many were created before it
+ * @next_created: windows that were created so far
  */
 struct tce_container {
 	struct hlist_node node;
 	unsigned long number;
-	refcount_t waiting;
-	struct completion idle;
-	struct rcu_head rcu;
+	struct kref ref;
+	struct rcu_work free_work;
 	struct rw_semaphore lock; /* see DOC: Locking */
 	bool released;
 	unsigned int version;
 	struct tce_pages *pages;
 	struct tce_memory *memory;
 	bool enabled;
-	unsigned long enabled_pages;
 	bool default_pending;
 	struct list_head groups;
 	struct tce_window *windows[IOMMU_TABLE_GROUP_MAX_TABLES];
-	unsigned long locked_pages[IOMMU_TABLE_GROUP_MAX_TABLES];
+	u64 created[IOMMU_TABLE_GROUP_MAX_TABLES];
+	u64 next_created;
 };
 
 /* By number. The lock is for adding and taking out; RCU is for finding. */
@@ -131,90 +138,148 @@ static void tce_container_withdraw(struct tce_container *container)
 	spin_unlock(&tce_containers_lock);
 }
 
-static struct tce_container *tce_container_find(unsigned long number)
+/* Returns NULL if it is being released, or has been. */
+static struct tce_container *tce_container_get(void *iommu_data)
 {
+	unsigned long number = (unsigned long)iommu_data;
 	struct tce_container *container;
 
+	rcu_read_lock();
 	hash_for_each_possible_rcu(tce_containers, container, node, number)
 		if (container->number == number)
 			break;
+	if (container && !kref_get_unless_zero(&container->ref))
+		container = NULL;
+	rcu_read_unlock();
 
 	return container;
 }
 
-static void tce_container_waited(struct tce_container *container)
+static void tce_container_free_work(struct work_struct *work)
 {
-	if (refcount_dec_and_test(&container->waiting))
-		complete(&container->idle);
+	struct tce_container *container = container_of(to_rcu_work(work),
+						       struct tce_container,
+						       free_work);
+
+	if (container->pages)
+		tce_pages_put(container->pages);
+	kfree(container);
+	module_put(THIS_MODULE);
+}
+
+static void tce_container_free(struct kref *ref)
+{
+	struct tce_container *container = container_of(ref, struct tce_container,
+						       ref);
+
+	/* The last command may be in the module's code still, or look for it. */
+	queue_rcu_work(tce_wq, &container->free_work);
+}
+
+static void tce_container_put(struct tce_container *container)
+{
+	kref_put(&container->ref, tce_container_free);
+}
+
+static void tce_container_lock(struct tce_container *container, bool write)
+{
+	if (write)
+		down_write(&container->lock);
+	else
+		down_read(&container->lock);
 }
 
 static void tce_container_unlock(struct tce_container *container, bool write)
 {
-	/* The one who gets the lock next may be release(). */
-	rcu_read_lock();
 	if (write)
 		up_write(&container->lock);
 	else
 		up_read(&container->lock);
-	rcu_read_unlock();
 }
 
-/* Takes the lock of a container; returns NULL if it has been released. */
-static struct tce_container *tce_container_lock(void *iommu_data, bool write)
-{
-	struct tce_container *container;
-	bool locked = false;
+/* Commands */
 
-	rcu_read_lock();
-	container = tce_container_find((unsigned long)iommu_data);
-	if (container && !write && down_read_trylock(&container->lock)) {
-		locked = !container->released;
-		if (!locked)
-			up_read(&container->lock);
-	} else if (container && refcount_inc_not_zero(&container->waiting)) {
-		rcu_read_unlock();
-		if (write)
-			down_write(&container->lock);
-		else
-			down_read(&container->lock);
-		tce_container_waited(container);
-		return container;
-	}
-	rcu_read_unlock();
-
-	return locked ? container : NULL;
-}
-
-/*
- * From reading to writing; downgrade_write() leads back. In between the container
- * may change. Fails, still reading, if it is being released.
+/**
+ * enum tce_need - what a command lacks, for which it has to let go of the lock
+ * @TCE_NEED_NOTHING: nothing
+ * @TCE_NEED_WRITE: the lock for writing
+ * @TCE_NEED_CHARGE: tce_call::missing more kernel pages charged
+ * @TCE_NEED_PIN: tce_call::run pinned
+ * @TCE_NEED_REGION: tce_call::region, pinned
+ * @TCE_NEED_PUT: tce_call::region put
  */
-static int tce_container_upgrade(struct tce_container *container)
+enum tce_need {
+	TCE_NEED_NOTHING,
+	TCE_NEED_WRITE,
+	TCE_NEED_CHARGE,
+	TCE_NEED_PIN,
+	TCE_NEED_REGION,
+	TCE_NEED_PUT,
+};
+
+/* All VFIO arguments begin like this. */
+struct tce_args {
+	__u32 argsz;
+	__u32 flags;
+};
+
+/**
+ * struct tce_call - a command on its way
+ * @args: the argument, by command
+ * @error: what is wrong with the argument; for the command to return when all that it
+ *         checks before is right
+ * @answer: bytes of the argument that are copied back
+ * @write: the lock is held for writing
+ * @need: what the command lacks; it is called again then
+ * @charge: what the command's address space is charged by, once it is known
+ * @charged: kernel pages that are charged for the command and not yet used
+ * @missing: how many more it needs
+ * @misses: tce_charge_misses() when this attempt began
+ * @run: MAP_DMA: the pages
+ * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: whose @region is
+ * @region: REGISTER_MEMORY: pinned and not registered; UNREGISTER_MEMORY: leaving
+ * @put: UNREGISTER_MEMORY: what tce_memory_put() has said
+ * @created: TCE_CREATE: which window it was, see tce_container::created
+ */
+struct tce_call {
+	union {
+		struct tce_args head;
+		struct vfio_iommu_type1_dma_map map;
+		struct vfio_iommu_type1_dma_unmap unmap;
+		struct vfio_iommu_spapr_tce_info info;
+		struct vfio_iommu_spapr_register_memory memory;
+		struct vfio_iommu_spapr_tce_create create;
+		struct vfio_iommu_spapr_tce_remove remove;
+		struct vfio_eeh_pe_op eeh;
+	} args;
+	int error;
+	size_t answer;
+	bool write;
+	enum tce_need need;
+	struct tce_charge *charge;
+	unsigned long charged;
+	unsigned long missing;
+	unsigned int misses;
+	struct tce_run run;
+	struct tce_memory *memory;
+	struct tce_region *region;
+	int put;
+	u64 created;
+};
+
+/* The command starts over with what it lacks. */
+static int tce_call_needs(struct tce_call *call, enum tce_need need)
 {
-	if (!refcount_inc_not_zero(&container->waiting))
-		return -ENODEV;
+	call->need = need;
 
-	up_read(&container->lock);
-	down_write(&container->lock);
-	tce_container_waited(container);
-
-	return 0;
+	return -EAGAIN;
 }
 
-/* Runs @fn with the lock held for writing, for a caller that is reading. */
-static int tce_container_upgraded(struct tce_container *container,
-				  int (*fn)(struct tce_container *container))
+static int tce_call_charge(struct tce_call *call, unsigned long missing)
 {
-	int ret;
+	call->missing = missing;
 
-	ret = tce_container_upgrade(container);
-	if (ret)
-		return ret;
-
-	ret = fn(container);
-	downgrade_write(&container->lock);
-
-	return ret;
+	return tce_call_needs(call, TCE_NEED_CHARGE);
 }
 
 /* Groups and windows */
@@ -285,38 +350,29 @@ static int tce_attach_window(struct tce_container *container,
 	return 0;
 }
 
-static void tce_drop_window(struct tce_container *container, unsigned int num)
-{
-	tce_window_put(container->windows[num]);
-	container->windows[num] = NULL;
-	account_locked_vm(container->pages->mm, container->locked_pages[num],
-			  false);
-	container->locked_pages[num] = 0;
-}
-
 static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
 	tce_detach_window(container, container->windows[num],
 			  &container->groups);
-	tce_drop_window(container, num);
+	tce_window_put(container->windows[num]);
+	container->windows[num] = NULL;
 }
 
 /* Returns the number of the window, or an errno. */
 static int tce_create_window(struct tce_container *container,
-			     unsigned int page_shift, u64 size,
-			     unsigned int levels)
+			     struct tce_call *call, unsigned int page_shift,
+			     u64 size, unsigned int levels)
 {
-	const struct tce_window_request request = {
+	struct tce_window_request request = {
 		.page_shift = page_shift,
 		.size = size,
 		.levels = levels,
 		.pages = container->pages,
 		.charge = READ_ONCE(charge_allocated),
 		.pinned = container->version == 1,
+		.charged = call->charged,
 	};
-	struct mm_struct *mm = container->pages->mm;
 	struct tce_window *window;
-	unsigned long locked;
 	unsigned int num;
 	int ret;
 
@@ -328,44 +384,29 @@ static int tce_create_window(struct tce_container *container,
 	if (num == ARRAY_SIZE(container->windows))
 		return -ENOSPC;
 
-	locked = tce_platform_locked_pages(page_shift, size, levels);
-	if (!locked)
-		return -EINVAL;
-	if (request.charge) {
-		locked = 0;
-		/* What windows before it were charged is given back with their levels. */
-		tce_window_flush();
-	}
-
-	ret = account_locked_vm(mm, locked, true);
-	if (ret)
-		return ret;
-
 	window = tce_window_create(tce_first_table_group(container), num,
 				   &request);
-	if (IS_ERR(window)) {
-		ret = PTR_ERR(window);
-		goto uncharge;
-	}
+	if (window == ERR_PTR(-EAGAIN))
+		return tce_call_charge(call, request.missing);
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+
+	call->charged = request.charged;
 
 	ret = tce_attach_window(container, window);
-	if (ret)
-		goto put;
+	if (ret) {
+		tce_window_put(window);
+		return ret;
+	}
 
 	container->windows[num] = window;
-	container->locked_pages[num] = locked;
+	container->created[num] = container->next_created++;
 
 	return num;
-
-put:
-	tce_window_put(window);
-uncharge:
-	account_locked_vm(mm, locked, false);
-
-	return ret;
 }
 
-static int tce_create_default_window(struct tce_container *container)
+static int tce_create_default_window(struct tce_container *container,
+				     struct tce_call *call)
 {
 	struct iommu_table_group *table_group;
 	int ret;
@@ -379,7 +420,7 @@ static int tce_create_default_window(struct tce_container *container)
 	if (!table_group)
 		return -ENODEV;
 
-	ret = tce_create_window(container, TCE_DEFAULT_PAGE_SHIFT,
+	ret = tce_create_window(container, call, TCE_DEFAULT_PAGE_SHIFT,
 				table_group->tce32_size,
 				tce_platform_default_levels());
 	if (ret < 0)
@@ -392,24 +433,67 @@ static int tce_create_default_window(struct tce_container *container)
 
 /* ioctls */
 
-/* All VFIO arguments begin like this. */
-struct tce_args {
-	__u32 argsz;
-	__u32 flags;
-};
-
-static int tce_get_args(void *to, void __user *from, size_t size,
-			u32 flags_known)
+/*
+ * Copies an argument in. Inlined, so that the size is a constant: other sizes are
+ * looked at by hardened usercopy, which costs as much as the rest of a command.
+ */
+static __always_inline int tce_get_args(struct tce_call *call, void __user *argp,
+					size_t size, u32 flags)
 {
-	struct tce_args *args = to;
-
-	if (copy_from_user(to, from, size))
+	if (copy_from_user(&call->args, argp, size))
 		return -EFAULT;
 
-	if (args->argsz < size || (args->flags & ~flags_known))
+	if (call->args.head.argsz < size || call->args.head.flags & ~flags)
 		return -EINVAL;
 
 	return 0;
+}
+
+static int tce_get_map(struct tce_call *call, void __user *argp)
+{
+	return tce_get_args(call, argp,
+			    offsetofend(struct vfio_iommu_type1_dma_map, size),
+			    VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+}
+
+static int tce_get_unmap(struct tce_call *call, void __user *argp)
+{
+	return tce_get_args(call, argp,
+			    offsetofend(struct vfio_iommu_type1_dma_unmap, size),
+			    0);
+}
+
+static int tce_get_info(struct tce_call *call, void __user *argp)
+{
+	return tce_get_args(call, argp,
+			    offsetofend(struct vfio_iommu_spapr_tce_info,
+					dma32_window_size), ~0U);
+}
+
+static int tce_get_memory(struct tce_call *call, void __user *argp)
+{
+	return tce_get_args(call, argp,
+			    offsetofend(struct vfio_iommu_spapr_register_memory,
+					size), 0);
+}
+
+static int tce_get_create(struct tce_call *call, void __user *argp)
+{
+	return tce_get_args(call, argp,
+			    offsetofend(struct vfio_iommu_spapr_tce_create,
+					start_addr), 0);
+}
+
+static int tce_get_remove(struct tce_call *call, void __user *argp)
+{
+	return tce_get_args(call, argp,
+			    offsetofend(struct vfio_iommu_spapr_tce_remove,
+					start_addr), 0);
+}
+
+static int tce_get_eeh(struct tce_call *call, void __user *argp)
+{
+	return tce_eeh_get_op(&call->args.eeh, argp);
 }
 
 /* The container belongs to the address space that first used it. */
@@ -463,50 +547,51 @@ static long tce_check_extension(unsigned long arg)
 }
 
 static long tce_ioctl_get_info(struct tce_container *container,
-			       void __user *argp)
+			       struct tce_call *call)
 {
-	size_t full = offsetofend(struct vfio_iommu_spapr_tce_info, ddw);
-	size_t size = offsetofend(struct vfio_iommu_spapr_tce_info,
-				  dma32_window_size);
-	struct vfio_iommu_spapr_tce_info info = {};
+	struct vfio_iommu_spapr_tce_info *info = &call->args.info;
 	struct iommu_table_group *table_group;
-	int ret;
+	u32 argsz = info->argsz;
 
 	table_group = tce_first_table_group(container);
 	if (!table_group)
 		return -ENXIO;
 
-	ret = tce_get_args(&info, argp, size, ~0U);
-	if (ret)
-		return ret;
+	if (call->error)
+		return call->error;
 
-	info.flags = 0;
-	info.dma32_window_start = table_group->tce32_start;
-	info.dma32_window_size = table_group->tce32_size;
+	memset(info, 0, sizeof(*info));
+	info->argsz = argsz;
+	info->dma32_window_start = table_group->tce32_start;
+	info->dma32_window_size = table_group->tce32_size;
 	if (container->version == 2) {
-		info.flags = VFIO_IOMMU_SPAPR_INFO_DDW;
-		info.ddw.pgsizes = table_group->pgsizes;
-		info.ddw.max_dynamic_windows_supported =
+		info->flags = VFIO_IOMMU_SPAPR_INFO_DDW;
+		info->ddw.pgsizes = table_group->pgsizes;
+		info->ddw.max_dynamic_windows_supported =
 			table_group->max_dynamic_windows_supported;
-		info.ddw.levels = table_group->max_levels;
+		info->ddw.levels = table_group->max_levels;
 	}
 
-	if (info.argsz >= full)
-		size = full;
+	call->answer = offsetofend(struct vfio_iommu_spapr_tce_info, ddw);
+	if (argsz < call->answer)
+		call->answer = offsetofend(struct vfio_iommu_spapr_tce_info,
+					   dma32_window_size);
 
-	return copy_to_user(argp, &info, size) ? -EFAULT : 0;
+	return 0;
 }
 
 /* Finds the window of a bus address; makes the default window if need be. */
 static struct tce_window *tce_dma_window(struct tce_container *container,
-					 u64 iova)
+					 struct tce_call *call, u64 iova)
 {
 	struct tce_window *window;
 	int ret;
 
+	if (container->default_pending && !call->write)
+		return ERR_PTR(tce_call_needs(call, TCE_NEED_WRITE));
+
 	if (container->default_pending) {
-		ret = tce_container_upgraded(container,
-					     tce_create_default_window);
+		ret = tce_create_default_window(container, call);
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -516,57 +601,77 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 	return window ?: ERR_PTR(-ENXIO);
 }
 
-static long tce_ioctl_map_dma(struct tce_container *container,
-			      void __user *argp)
+/* The platform can take a window out of a group, and the firmware can fail. */
+static bool tce_window_works(struct tce_container *container,
+			     struct tce_window *window)
 {
-	size_t size = offsetofend(struct vfio_iommu_type1_dma_map, size);
-	struct vfio_iommu_type1_dma_map map;
+	struct tce_group *group;
+
+	list_for_each_entry(group, &container->groups, node)
+		if (!tce_window_attached(window, tce_table_group(group)))
+			return false;
+
+	return true;
+}
+
+static long tce_ioctl_map_dma(struct tce_container *container,
+			      struct tce_call *call)
+{
+	const struct vfio_iommu_type1_dma_map *map = &call->args.map;
 	struct tce_window *window;
 	int ret;
-
-	if (!container->enabled)
-		return -EPERM;
 
 	/* The flags say what the device may do, as an entry does. */
 	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_READ != TCE_PCI_READ);
 	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_WRITE != TCE_PCI_WRITE);
-	ret = tce_get_args(&map, argp, size, TCE_PCI_READ | TCE_PCI_WRITE);
-	if (ret)
-		return ret;
-
-	if (!map.flags)
-		return -EINVAL;
-
-	window = tce_dma_window(container, map.iova);
-	if (IS_ERR(window))
-		return PTR_ERR(window);
-
-	return tce_window_map(window, map.iova, map.vaddr, map.size, map.flags);
-}
-
-static long tce_ioctl_unmap_dma(struct tce_container *container,
-				void __user *argp)
-{
-	size_t size = offsetofend(struct vfio_iommu_type1_dma_unmap, size);
-	struct vfio_iommu_type1_dma_unmap unmap;
-	struct tce_window *window;
-	int ret;
 
 	if (!container->enabled)
 		return -EPERM;
 
-	ret = tce_get_args(&unmap, argp, size, 0);
-	if (ret)
-		return ret;
+	if (call->error)
+		return call->error;
 
-	window = tce_dma_window(container, unmap.iova);
+	if (!map->flags)
+		return -EINVAL;
+
+	window = tce_dma_window(container, call, map->iova);
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 
-	return tce_window_unmap(window, unmap.iova, unmap.size);
+	if (!tce_window_works(container, window))
+		return -EIO;
+
+	call->run.pages = container->pages;
+	call->run.ua = map->vaddr;
+	call->run.perm = map->flags;
+	/* A region may have gone since the last attempt. */
+	call->run.hint = NULL;
+	ret = tce_window_map(window, map->iova, map->size, &call->run);
+
+	return ret == -EAGAIN ? tce_call_needs(call, TCE_NEED_PIN) : ret;
 }
 
-static long tce_ioctl_enable(struct tce_container *container, void __user *argp)
+static long tce_ioctl_unmap_dma(struct tce_container *container,
+				struct tce_call *call)
+{
+	const struct vfio_iommu_type1_dma_unmap *unmap = &call->args.unmap;
+	struct tce_window *window;
+
+	if (!container->enabled)
+		return -EPERM;
+
+	if (call->error)
+		return call->error;
+
+	window = tce_dma_window(container, call, unmap->iova);
+	if (IS_ERR(window))
+		return PTR_ERR(window);
+
+	return tce_window_unmap(window, unmap->iova, unmap->size);
+}
+
+static long tce_ioctl_enable(struct tce_container *container,
+			     struct tce_call *call)
 {
 	struct iommu_table_group *table_group;
 	unsigned long locked;
@@ -588,11 +693,11 @@ static long tce_ioctl_enable(struct tce_container *container, void __user *argp)
 
 	/* Everything that can be mapped, so that MAP need not charge. */
 	locked = table_group->tce32_size >> PAGE_SHIFT;
-	ret = account_locked_vm(container->pages->mm, locked, true);
-	if (ret)
-		return ret;
+	if (call->charged < locked)
+		return tce_call_charge(call, locked - call->charged);
 
-	container->enabled_pages = locked;
+	call->charged -= locked;
+	tce_pinned_enable(container->pages, locked);
 	container->enabled = true;
 
 	return 0;
@@ -612,32 +717,29 @@ static void tce_disable(struct tce_container *container)
 		if (container->windows[num])
 			tce_window_clear_all(container->windows[num]);
 
-	account_locked_vm(container->pages->mm, container->enabled_pages, false);
-	container->enabled_pages = 0;
+	tce_pinned_disable(container->pages);
 	container->enabled = false;
 }
 
 static long tce_ioctl_disable(struct tce_container *container,
-			      void __user *argp)
+			      struct tce_call *call)
 {
 	tce_disable(container);
 
 	return 0;
 }
 
-static long tce_ioctl_eeh(struct tce_container *container, void __user *argp)
+static long tce_ioctl_eeh(struct tce_container *container, struct tce_call *call)
 {
-	struct vfio_eeh_pe_op op;
 	struct tce_group *group;
 	long ret;
 
-	ret = tce_eeh_get_op(&op, argp);
-	if (ret)
-		return ret;
+	if (call->error)
+		return call->error;
 
 	/* A state other than 0, normal, is an answer too: the first of them. */
 	list_for_each_entry(group, &container->groups, node) {
-		ret = tce_eeh_pe_op(group->iommu_group, &op);
+		ret = tce_eeh_pe_op(group->iommu_group, &call->args.eeh);
 		if (ret)
 			return ret;
 	}
@@ -646,115 +748,122 @@ static long tce_ioctl_eeh(struct tce_container *container, void __user *argp)
 }
 
 static long tce_ioctl_register(struct tce_container *container,
-			       void __user *argp)
+			       struct tce_call *call)
 {
-	size_t size = offsetofend(struct vfio_iommu_spapr_register_memory, size);
-	struct vfio_iommu_spapr_register_memory reg;
-	struct tce_region *region;
 	int ret;
 
-	ret = tce_get_args(&reg, argp, size, 0);
-	if (ret)
-		return ret;
+	if (call->error)
+		return call->error;
 
-	if (!container->pages) {
-		ret = tce_container_upgraded(container, tce_claim_mm);
+	if (!call->region) {
+		ret = tce_claim_mm(container);
 		if (ret)
 			return ret;
+		call->memory = container->memory;
+		return tce_call_needs(call, TCE_NEED_REGION);
 	}
 
-	region = tce_memory_pin(container->memory, reg.vaddr, reg.size);
-	if (IS_ERR(region))
-		return PTR_ERR(region);
-
-	ret = tce_container_upgrade(container);
-	if (ret) {
-		tce_memory_unpin(container->memory, region);
-		return ret;
-	}
-	ret = tce_memory_add(container->memory, region);
-	if (!ret)
-		container->enabled = true;
-	downgrade_write(&container->lock);
-
-	return ret;
-}
-
-static long tce_ioctl_unregister(struct tce_container *container,
-				 void __user *argp)
-{
-	size_t size = offsetofend(struct vfio_iommu_spapr_register_memory, size);
-	struct vfio_iommu_spapr_register_memory reg;
-	unsigned int num;
-	int ret;
-
-	if (!container->pages)
-		return -EPERM;
-
-	ret = tce_get_args(&reg, argp, size, 0);
+	ret = tce_memory_add(container->memory, call->region);
 	if (ret)
 		return ret;
 
-	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
-		if (container->windows[num])
-			tce_window_settle(container->windows[num]);
-
-	return tce_memory_unregister(container->memory, reg.vaddr, reg.size);
-}
-
-static long tce_ioctl_create(struct tce_container *container, void __user *argp)
-{
-	size_t size = offsetofend(struct vfio_iommu_spapr_tce_create, start_addr);
-	struct vfio_iommu_spapr_tce_create create;
-	int ret;
-
-	if (list_empty(&container->groups))
-		return -ENXIO;
-
-	ret = tce_get_args(&create, argp, size, 0);
-	if (ret)
-		return ret;
-
-	ret = tce_claim_mm(container);
-	if (!ret)
-		ret = tce_create_default_window(container);
-	if (ret)
-		return ret;
-
-	ret = tce_create_window(container, create.page_shift,
-				create.window_size, create.levels);
-	if (ret < 0)
-		return ret;
-
-	create.start_addr = tce_window_start(container->windows[ret]);
-	if (copy_to_user(argp, &create, size)) {
-		tce_remove_window(container, ret);
-		return -EFAULT;
-	}
+	call->region = NULL;
+	container->enabled = true;
 
 	return 0;
 }
 
-static long tce_ioctl_remove(struct tce_container *container, void __user *argp)
+static long tce_ioctl_unregister(struct tce_container *container,
+				 struct tce_call *call)
 {
-	size_t size = offsetofend(struct vfio_iommu_spapr_tce_remove, start_addr);
-	struct vfio_iommu_spapr_tce_remove remove;
+	const struct vfio_iommu_spapr_register_memory *args = &call->args.memory;
+	struct tce_region *region;
+	unsigned int num;
+
+	if (!container->pages)
+		return -EPERM;
+
+	if (call->error)
+		return call->error;
+
+	/* Pages that KVM has unmapped and not yet killed */
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_window_settle(container->windows[num]);
+
+	region = tce_memory_leave(container->memory, args->vaddr, args->size);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	call->memory = container->memory;
+	call->region = region;
+
+	return tce_call_needs(call, TCE_NEED_PUT);
+}
+
+static long tce_ioctl_create(struct tce_container *container,
+			     struct tce_call *call)
+{
+	struct vfio_iommu_spapr_tce_create *create = &call->args.create;
+	int ret;
+
+	if (list_empty(&container->groups))
+		return -ENXIO;
+
+	if (call->error)
+		return call->error;
+
+	ret = tce_claim_mm(container);
+	if (!ret)
+		ret = tce_create_default_window(container, call);
+	if (ret)
+		return ret;
+
+	ret = tce_create_window(container, call, create->page_shift,
+				create->window_size, create->levels);
+	if (ret < 0)
+		return ret;
+
+	create->start_addr = tce_window_start(container->windows[ret]);
+	call->created = container->created[ret];
+	call->answer = offsetofend(struct vfio_iommu_spapr_tce_create, start_addr);
+
+	return 0;
+}
+
+/* User space was not told of the window, if it is still there. */
+static void tce_undo_create(struct tce_container *container,
+			    const struct tce_call *call)
+{
+	unsigned int num;
+
+	down_write(&container->lock);
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num] &&
+		    container->created[num] == call->created)
+			tce_remove_window(container, num);
+	up_write(&container->lock);
+}
+
+static long tce_ioctl_remove(struct tce_container *container,
+			     struct tce_call *call)
+{
+	const struct vfio_iommu_spapr_tce_remove *remove = &call->args.remove;
 	unsigned int num;
 	int ret;
 
 	if (list_empty(&container->groups))
 		return -ENXIO;
 
-	ret = tce_get_args(&remove, argp, size, 0);
-	if (ret)
-		return ret;
+	if (call->error)
+		return call->error;
 
 	ret = tce_claim_mm(container);
 	if (ret)
 		return ret;
 
-	/* The default window begins at 0. Nobody has needed it yet. */
-	if (container->default_pending && !remove.start_addr) {
+	/* The default window begins at 0. Nothing has needed it yet. */
+	if (container->default_pending && !remove->start_addr) {
 		container->default_pending = false;
 		return 0;
 	}
@@ -762,7 +871,7 @@ static long tce_ioctl_remove(struct tce_container *container, void __user *argp)
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
 		struct tce_window *window = container->windows[num];
 
-		if (window && tce_window_start(window) == remove.start_addr) {
+		if (window && tce_window_start(window) == remove->start_addr) {
 			tce_remove_window(container, num);
 			return 0;
 		}
@@ -780,28 +889,36 @@ static long tce_ioctl_remove(struct tce_container *container, void __user *argp)
  * @cmd: the command
  * @versions: of the interface that have it
  * @write: it changes the container, so the lock is held for writing
- * @fn: does it; may let go of a lock held for reading and take it again
+ * @get: copies the argument in; NULL if there is none
+ * @fn: does it, with the lock held; returns -EAGAIN if it lacks something, with
+ *      nothing changed (tce_call_needs())
  */
 struct tce_ioctl {
 	unsigned int cmd;
 	unsigned int versions;
 	bool write;
-	long (*fn)(struct tce_container *container, void __user *argp);
+	int (*get)(struct tce_call *call, void __user *argp);
+	long (*fn)(struct tce_container *container, struct tce_call *call);
 };
 
 static const struct tce_ioctl tce_ioctls[] = {
-	{ VFIO_IOMMU_MAP_DMA, TCE_V1 | TCE_V2, false, tce_ioctl_map_dma },
-	{ VFIO_IOMMU_UNMAP_DMA, TCE_V1 | TCE_V2, false, tce_ioctl_unmap_dma },
-	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, TCE_V1 | TCE_V2, false,
+	{ VFIO_IOMMU_MAP_DMA, TCE_V1 | TCE_V2, false, tce_get_map,
+	  tce_ioctl_map_dma },
+	{ VFIO_IOMMU_UNMAP_DMA, TCE_V1 | TCE_V2, false, tce_get_unmap,
+	  tce_ioctl_unmap_dma },
+	{ VFIO_IOMMU_SPAPR_TCE_GET_INFO, TCE_V1 | TCE_V2, false, tce_get_info,
 	  tce_ioctl_get_info },
-	{ VFIO_IOMMU_ENABLE, TCE_V1, true, tce_ioctl_enable },
-	{ VFIO_IOMMU_DISABLE, TCE_V1, true, tce_ioctl_disable },
-	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, TCE_V2, false, tce_ioctl_register },
-	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, TCE_V2, true,
+	{ VFIO_IOMMU_ENABLE, TCE_V1, true, NULL, tce_ioctl_enable },
+	{ VFIO_IOMMU_DISABLE, TCE_V1, true, NULL, tce_ioctl_disable },
+	{ VFIO_IOMMU_SPAPR_REGISTER_MEMORY, TCE_V2, true, tce_get_memory,
+	  tce_ioctl_register },
+	{ VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, TCE_V2, true, tce_get_memory,
 	  tce_ioctl_unregister },
-	{ VFIO_IOMMU_SPAPR_TCE_CREATE, TCE_V2, true, tce_ioctl_create },
-	{ VFIO_IOMMU_SPAPR_TCE_REMOVE, TCE_V2, true, tce_ioctl_remove },
-	{ VFIO_EEH_PE_OP, TCE_V1 | TCE_V2, false, tce_ioctl_eeh },
+	{ VFIO_IOMMU_SPAPR_TCE_CREATE, TCE_V2, true, tce_get_create,
+	  tce_ioctl_create },
+	{ VFIO_IOMMU_SPAPR_TCE_REMOVE, TCE_V2, true, tce_get_remove,
+	  tce_ioctl_remove },
+	{ VFIO_EEH_PE_OP, TCE_V1 | TCE_V2, false, tce_get_eeh, tce_ioctl_eeh },
 };
 
 static const struct tce_ioctl *tce_find_ioctl(unsigned int cmd)
@@ -815,12 +932,129 @@ static const struct tce_ioctl *tce_find_ioctl(unsigned int cmd)
 	return NULL;
 }
 
+/* What a command has not set yet; this is a hot path, and the rest large. */
+static void tce_call_init(struct tce_call *call)
+{
+	call->answer = 0;
+	call->charge = NULL;
+	call->charged = 0;
+	call->misses = 0;
+	call->run.hpas = NULL;
+	call->run.pinned = false;
+	call->region = NULL;
+}
+
+/* One attempt. Returns -EAGAIN if something is lacking. */
+static long tce_call_try(struct tce_container *container,
+			 const struct tce_ioctl *ioctl, struct tce_call *call)
+{
+	long ret;
+
+	call->need = TCE_NEED_NOTHING;
+	tce_container_lock(container, call->write);
+	ret = container->released ? -ENODEV : tce_check_mm(container);
+	if (!ret) {
+		if (container->pages)
+			call->misses = tce_charge_misses(container->pages->charge);
+		ret = ioctl->fn(container, call);
+		call->charge = container->pages ? container->pages->charge : NULL;
+	}
+	tce_container_unlock(container, call->write);
+
+	return ret;
+}
+
+/* Ends UNREGISTER_MEMORY: the container may have been released in between. */
+static long tce_call_left(struct tce_container *container, struct tce_call *call)
+{
+	int ret = tce_memory_put(call->memory, call->region);
+
+	down_write(&container->lock);
+	tce_memory_left(call->memory, call->region, !ret);
+	up_write(&container->lock);
+	call->region = NULL;
+
+	return ret;
+}
+
+/* With no lock held: gets what was lacking. Returns 0 if the command is to start over. */
+static long tce_call_get(struct tce_container *container, struct tce_call *call)
+{
+	long ret;
+
+	switch (call->need) {
+	case TCE_NEED_WRITE:
+		call->write = true;
+		return 0;
+	case TCE_NEED_CHARGE:
+		ret = tce_charge_add(call->charge, call->missing);
+		if (!ret)
+			call->charged += call->missing;
+		return ret;
+	case TCE_NEED_PIN:
+		/* Of an attempt that found another window. */
+		if (call->run.pinned)
+			call->run.pages->ops->unpin(&call->run);
+		return call->run.pages->ops->pin(&call->run);
+	case TCE_NEED_REGION:
+		call->region = tce_memory_pin(call->memory,
+					      call->args.memory.vaddr,
+					      call->args.memory.size);
+		if (!IS_ERR(call->region))
+			return 0;
+		call->put = PTR_ERR(call->region);
+		call->region = NULL;
+		return call->put;
+	default:
+		return -EAGAIN;
+	}
+}
+
+static long tce_call_run(struct tce_container *container,
+			 const struct tce_ioctl *ioctl, struct tce_call *call)
+{
+	/* Version 2's MAP and UNMAP leave it to the next that needs levels. */
+	bool settle = ioctl->write || container->version == 1;
+	long ret;
+
+	call->write = ioctl->write;
+	do {
+		ret = tce_call_try(container, ioctl, call);
+		if (ret == -EAGAIN && call->need == TCE_NEED_PUT)
+			return tce_call_left(container, call);
+		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING) {
+			ret = tce_call_get(container, call);
+		} else if (ret == -ENOMEM && call->charge &&
+			   call->misses != tce_charge_misses(call->charge)) {
+			/* Levels of this or another command. */
+			ret = tce_charge_refill(call->charge);
+			settle = true;
+		} else {
+			break;
+		}
+	} while (!ret);
+
+	if (call->run.pinned)
+		call->run.pages->ops->unpin(&call->run);
+	/* What was charged and not used, and what was given back. */
+	if (call->charged) {
+		tce_charge_return(call->charge, call->charged);
+		settle = true;
+	}
+	if (settle && call->charge)
+		tce_charge_settle(call->charge);
+
+	return ret;
+}
+
 /* VFIO operations */
 
 static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 			    unsigned long arg)
 {
+	void __user *argp = (void __user *)arg;
 	struct tce_container *container;
+	struct tce_call call __uninitialized;
 	const struct tce_ioctl *ioctl;
 	long ret = -ENOTTY;
 
@@ -831,14 +1065,25 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	if (!ioctl)
 		return -ENOTTY;
 
-	container = tce_container_lock(iommu_data, ioctl->write);
+	container = tce_container_get(iommu_data);
 	if (!container)
 		return -ENODEV;
 
-	if (ioctl->versions & BIT(container->version))
-		ret = tce_check_mm(container) ?:
-		      ioctl->fn(container, (void __user *)arg);
-	tce_container_unlock(container, ioctl->write);
+	if (!(ioctl->versions & BIT(container->version)))
+		goto put;
+
+	tce_call_init(&call);
+	call.error = ioctl->get ? ioctl->get(&call, argp) : 0;
+	ret = tce_call_run(container, ioctl, &call);
+	if (call.region)
+		tce_memory_unpin(call.memory, call.region);
+	if (!ret && call.answer && copy_to_user(argp, &call.args, call.answer)) {
+		if (cmd == VFIO_IOMMU_SPAPR_TCE_CREATE)
+			tce_undo_create(container, &call);
+		ret = -EFAULT;
+	}
+put:
+	tce_container_put(container);
 
 	return ret;
 }
@@ -850,13 +1095,15 @@ static void *tce_iommu_open(unsigned long arg)
 	if (arg != VFIO_SPAPR_TCE_IOMMU && arg != VFIO_SPAPR_TCE_v2_IOMMU)
 		return ERR_PTR(-EINVAL);
 
-	container = kzalloc(sizeof(*container), GFP_KERNEL_ACCOUNT);
+	container = kzalloc(sizeof(*container), TCE_GFP);
 	if (!container)
 		return ERR_PTR(-ENOMEM);
 
+	/* A command may be on its way when the VFIO core lets go of the module. */
+	__module_get(THIS_MODULE);
 	container->version = arg == VFIO_SPAPR_TCE_IOMMU ? 1 : 2;
-	refcount_set(&container->waiting, 1);
-	init_completion(&container->idle);
+	kref_init(&container->ref);
+	INIT_RCU_WORK(&container->free_work, tce_container_free_work);
 	init_rwsem(&container->lock);
 	INIT_LIST_HEAD(&container->groups);
 
@@ -865,34 +1112,33 @@ static void *tce_iommu_open(unsigned long arg)
 
 static void tce_iommu_release(void *iommu_data)
 {
-	struct tce_container *container;
+	struct tce_container *container = tce_container_get(iommu_data);
 	struct tce_group *group, *next;
+	LIST_HEAD(regions);
 	unsigned int num;
 
-	rcu_read_lock();
-	container = tce_container_find((unsigned long)iommu_data);
-	rcu_read_unlock();
-
 	tce_container_withdraw(container);
-	tce_container_waited(container);
-	wait_for_completion(&container->idle);
-
 	down_write(&container->lock);
 	container->released = true;
 	tce_disable(container);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_remove_window(container, num);
-	list_for_each_entry_safe(group, next, &container->groups, node)
+	list_for_each_entry_safe(group, next, &container->groups, node) {
+		list_del(&group->node);
 		kfree(group);
-	tce_window_flush();
+	}
 	if (container->memory)
-		tce_memory_unregister_all(container->memory);
+		tce_memory_unregister_all(container->memory, &regions);
 	up_write(&container->lock);
 
+	if (container->memory)
+		tce_memory_put_all(container->memory, &regions);
 	if (container->pages)
-		tce_pages_put(container->pages);
-	kfree_rcu(container, rcu);
+		tce_charge_settle_soon(container->pages->charge);
+	/* The one of tce_container_get(), and the VFIO core's. */
+	tce_container_put(container);
+	tce_container_put(container);
 }
 
 /* Whether a group can share windows with those that are in the container. */
@@ -939,13 +1185,14 @@ static int tce_iommu_attach_group(void *iommu_data,
 	if (type != VFIO_IOMMU)
 		return -EINVAL;
 
-	group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
+	group = kzalloc(sizeof(*group), TCE_GFP);
 	if (!group)
 		return -ENOMEM;
 
 	group->iommu_group = iommu_group;
 
-	container = tce_container_lock(iommu_data, true);
+	container = tce_container_get(iommu_data);
+	down_write(&container->lock);
 	ret = tce_check_group(container, iommu_group);
 	if (ret)
 		goto unlock;
@@ -969,7 +1216,8 @@ detach:
 		if (container->windows[num])
 			tce_window_detach(container->windows[num], table_group);
 unlock:
-	tce_container_unlock(container, true);
+	up_write(&container->lock);
+	tce_container_put(container);
 	if (ret)
 		kfree(group);
 
@@ -979,10 +1227,11 @@ unlock:
 static void tce_iommu_detach_group(void *iommu_data,
 				   struct iommu_group *iommu_group)
 {
-	struct tce_container *container = tce_container_lock(iommu_data, true);
+	struct tce_container *container = tce_container_get(iommu_data);
 	struct tce_group *group;
 	unsigned int num;
 
+	down_write(&container->lock);
 	list_for_each_entry(group, &container->groups, node) {
 		if (group->iommu_group != iommu_group)
 			continue;
@@ -995,7 +1244,8 @@ static void tce_iommu_detach_group(void *iommu_data,
 		kfree(group);
 		break;
 	}
-	tce_container_unlock(container, true);
+	up_write(&container->lock);
+	tce_container_put(container);
 }
 
 static const struct vfio_iommu_driver_ops tce_iommu_driver_ops = {
@@ -1012,7 +1262,7 @@ static int __init tce_iommu_init(void)
 {
 	int ret;
 
-	ret = tce_window_init();
+	ret = tce_work_init();
 	if (ret)
 		return ret;
 
@@ -1020,7 +1270,7 @@ static int __init tce_iommu_init(void)
 	ret = vfio_register_iommu_driver(&tce_iommu_driver_ops);
 	if (ret) {
 		tce_debugfs_exit();
-		tce_window_exit();
+		tce_work_exit();
 	}
 
 	return ret;
@@ -1029,7 +1279,9 @@ static int __init tce_iommu_init(void)
 static void __exit tce_iommu_exit(void)
 {
 	vfio_unregister_iommu_driver(&tce_iommu_driver_ops);
-	tce_window_exit();
+	/* A command that has put the last container may have been preempted since. */
+	synchronize_rcu_tasks();
+	tce_work_exit();
 	tce_debugfs_exit();
 }
 

@@ -20,6 +20,8 @@
 
 #include "fixture.h"
 #include "hardware.h"
+#include "kills.h"
+#include "tce_level.h"
 #include "tce_table.h"
 
 /* Long enough for another CPU to come, short enough to go on without it. */
@@ -64,7 +66,8 @@ static bool fixture_flags_are_wrong(gfp_t gfp)
 	    (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count()))
 		return true;
 
-	return !(gfp & __GFP_ACCOUNT);
+	/* What the kernel must not kill a process for is RETRY_MAYFAIL. */
+	return !(gfp & __GFP_ACCOUNT) || !(gfp & __GFP_RETRY_MAYFAIL);
 }
 
 static struct page *fixture_pages_alloc(int nid, gfp_t gfp, unsigned int order)
@@ -172,25 +175,52 @@ void shape_describe(const struct shape *shape, char *text)
 		 BIT_ULL(shape->page_shift), shape->levels, shape->entries);
 }
 
-unsigned int shape_level_bits(const struct shape *shape)
+static unsigned int shape_bits_of(const struct shape *shape, unsigned int levels)
 {
-	unsigned int largest = PAGE_SHIFT + 8 - 3;
-	unsigned int bits;
+	unsigned int bits = 9;
+
+	while (BIT(bits * levels) < shape->entries)
+		bits++;
+
+	return bits;
+}
+
+unsigned int shape_levels(const struct shape *shape)
+{
+	unsigned int levels;
 
 	/* PHBs translate no address above this. */
-	if (shape->entries >= BIT(55 - shape->page_shift))
+	if (shape->entries > BIT(54 - shape->page_shift))
 		return 0;
 
-	for (bits = 9; bits <= largest; bits++) {
-		unsigned int all = bits * shape->levels;
+	for (levels = shape->levels; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
+		unsigned int bits = shape_bits_of(shape, levels);
 
-		if (all + shape->page_shift > 59)
-			return 0;
-		if (BIT(all) >= shape->entries)
-			return bits;
+		/* No level has more than eight kernel pages. */
+		if (8UL << bits > 8 * PAGE_SIZE)
+			continue;
+
+		/* No level reaches the bit that selects the window. */
+		return bits * levels + shape->page_shift > 59 ? 0 : levels;
 	}
 
 	return 0;
+}
+
+unsigned int shape_level_bits(const struct shape *shape)
+{
+	return shape_bits_of(shape, shape_levels(shape));
+}
+
+const struct shape *shape_of(struct kunit *test)
+{
+	struct fixture *fixture = fixture_of(test);
+
+	fixture->shape = *(const struct shape *)test->param_value;
+	fixture->shape.levels = shape_levels(&fixture->shape);
+	KUNIT_ASSERT_GT(test, fixture->shape.levels, 0);
+
+	return &fixture->shape;
 }
 
 unsigned long span_of(const struct shape *shape, unsigned int below)
@@ -230,19 +260,137 @@ void table_gone(struct kunit *test, struct tce_table *table)
 }
 
 void table_set(struct kunit *test, struct tce_table *table, unsigned long index,
-	       unsigned long hpa, enum dma_data_direction direction)
+	       u64 tce)
 {
+	struct tce_entry entry = { .tce = tce, .owner = TCE_OWNER_NONE };
+
 	KUNIT_EXPECT_EQ_MSG(test, 0,
-			    tce_table_exchange(table, index, &hpa, &direction,
-					       true),
+			    tce_table_exchange(table, index, &entry, true),
 			    "index %#lx", index);
 }
 
-static void fixture_kill(void *data, unsigned long index, unsigned long count)
+void exchange_is_refused(struct kunit *test, struct tce_table *table,
+			 unsigned long index, u64 tce, u64 owner, bool alloc,
+			 int error)
 {
-	unsigned long *killed = data;
+	struct tce_entry entry = { .tce = tce, .owner = owner };
+	u64 before = tce_table_get(table, index);
 
-	(*killed)++;
+	KUNIT_EXPECT_EQ_MSG(test, error,
+			    tce_table_exchange(table, index, &entry, alloc),
+			    "index %#lx, entry %#llx", index, tce);
+	KUNIT_EXPECT_EQ(test, entry.tce, tce);
+	KUNIT_EXPECT_EQ(test, entry.owner, owner);
+	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), before);
+}
+
+void expect_exchange(struct kunit *test, struct tce_table *table,
+		     unsigned long index, u64 tce, u64 owner, bool alloc,
+		     u64 tce_before, u64 owner_before)
+{
+	struct tce_entry entry = { .tce = tce, .owner = owner };
+
+	KUNIT_EXPECT_EQ_MSG(test, 0,
+			    tce_table_exchange(table, index, &entry, alloc),
+			    "index %#lx, entry %#llx", index, tce);
+	KUNIT_EXPECT_EQ_MSG(test, entry.tce, tce_before, "index %#lx", index);
+	KUNIT_EXPECT_EQ_MSG(test, entry.owner, owner_before, "index %#lx",
+			    index);
+}
+
+void table_store(struct kunit *test, const struct shape *shape,
+		 struct tce_table *table, unsigned long index,
+		 unsigned int count, u64 owner)
+{
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = index + count,
+	};
+	struct tce_entry new[STORE_MOST];
+	unsigned int i;
+
+	KUNIT_ASSERT_LE(test, count, STORE_MOST);
+	for (i = 0; i < count; i++) {
+		new[i].tce = hpa_of(shape, index + i) | READ_WRITE;
+		new[i].owner = owner ?: ua_of(index + i);
+	}
+	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, index, count, owner));
+	KUNIT_ASSERT_GE(test, tce_table_store(&cursor, new, count, new), 0);
+	KUNIT_ASSERT_EQ(test, cursor.index, cursor.end);
+	tce_table_finish(table, index, count);
+}
+
+unsigned int table_clear_next(struct kunit *test, struct tce_cursor *cursor,
+			      struct tce_entry *old, unsigned long *first,
+			      unsigned long *last, unsigned int max)
+{
+	unsigned int cleared = 0;
+
+	while (!cleared && cursor->index < cursor->end) {
+		unsigned long before = cursor->index;
+
+		cleared = tce_table_clear(cursor, old, first, last, max);
+		if (cursor->index > before && cleared <= max)
+			continue;
+		KUNIT_FAIL(test, "%u of %u cleared from %#lx to %#lx", cleared,
+			   max, before, cursor->index);
+		break;
+	}
+
+	return cleared;
+}
+
+unsigned long table_clear(struct kunit *test, struct tce_table *table,
+			  unsigned long index, unsigned long end)
+{
+	struct tce_cursor cursor = {
+		.table = table, .index = index, .end = end,
+	};
+	struct tce_entry old[STORE_MOST];
+	unsigned long first, last, all = 0;
+	unsigned int cleared;
+
+	while ((cleared = table_clear_next(test, &cursor, old, &first, &last,
+					   STORE_MOST)))
+		all += cleared;
+	KUNIT_EXPECT_GE(test, cursor.index, end);
+
+	return all;
+}
+
+struct tce_level *leaf_at(struct kunit *test, struct tce_table *table,
+			  unsigned long index)
+{
+	const struct tce_geometry *geo = tce_table_geometry(table);
+	__be64 *tces = tce_table_root(table);
+	unsigned int height;
+
+	for (height = geo->levels - 1; height; height--) {
+		__be64 tce = tces[tce_slot(geo, index, height)];
+
+		KUNIT_ASSERT_TRUE_MSG(test, tce_present(tce), "index %#lx",
+				      index);
+		tces = tce_to_level(tce);
+	}
+
+	return tce_level_of(table, tces);
+}
+
+void expect_views(struct kunit *test, struct tce_table *table,
+		  unsigned long views)
+{
+	struct tce_table_stats stats;
+
+	tce_table_stats(table, &stats);
+	KUNIT_EXPECT_EQ(test, stats.user_levels, views);
+}
+
+u64 owner_at(struct kunit *test, struct tce_table *table, unsigned long index)
+{
+	struct tce_level *leaf = leaf_at(test, table, index);
+	unsigned long slot = tce_slot(tce_table_geometry(table), index, 0);
+	u64 word = leaf->view ? be64_to_cpu(leaf->view[slot]) : 0;
+
+	return word || !leaf->tces[slot] ? word : leaf->owner;
 }
 
 unsigned long table_trimmed(struct kunit *test, struct tce_table *table)
@@ -250,11 +398,11 @@ unsigned long table_trimmed(struct kunit *test, struct tce_table *table)
 	unsigned long level_bytes = 8UL << tce_table_geometry(table)->level_shift;
 	unsigned long block_bytes = max(level_bytes, PAGE_SIZE);
 	struct tce_table_stats before, after;
-	unsigned long killed = 0;
+	unsigned long killed;
 	unsigned int i;
 
 	tce_table_stats(table, &before);
-	tce_table_trim(table, 0, fixture_kill, &killed);
+	killed = table_trim(test, table, 0);
 	tce_table_stats(table, &after);
 
 	KUNIT_EXPECT_EQ(test, killed, before.hw_bytes / level_bytes - 1);
@@ -331,24 +479,24 @@ void expect_figures_with(struct kunit *test, struct tce_table *table,
 }
 
 void expect_entry(struct kunit *test, struct tce_table *table,
-		  unsigned long index, unsigned long hpa,
-		  enum dma_data_direction direction)
+		  unsigned long index, u64 tce)
 {
 	struct hardware_window window = hardware_window(table);
 	unsigned int page_shift = window.page_shift;
 	u64 offset = (0x123456789 + index) & (BIT_ULL(page_shift) - 1);
 	u64 address = ((u64)index << page_shift) + offset;
-	/* What may be written may be read as well. */
-	bool read = direction != DMA_NONE;
-	bool write = read && direction != DMA_TO_DEVICE;
+	u64 hpa = tce & ~READ_WRITE;
 
-	KUNIT_EXPECT_EQ_MSG(test, tce_table_get(table, index),
-			    read ? (hpa | (write ? 3 : 1)) : 0,
+	/* What may be written may be read as well. */
+	if (tce & WRITE_ONLY)
+		tce |= READ_ONLY;
+
+	KUNIT_EXPECT_EQ_MSG(test, tce_table_get(table, index), tce,
 			    "index %#lx", index);
 	KUNIT_EXPECT_EQ_MSG(test, hardware_dma(test, &window, address, false),
-			    read ? hpa + offset : HARDWARE_FAULT,
+			    tce & READ_ONLY ? hpa + offset : HARDWARE_FAULT,
 			    "read at index %#lx", index);
 	KUNIT_EXPECT_EQ_MSG(test, hardware_dma(test, &window, address, true),
-			    write ? hpa + offset : HARDWARE_FAULT,
+			    tce & WRITE_ONLY ? hpa + offset : HARDWARE_FAULT,
 			    "write at index %#lx", index);
 }

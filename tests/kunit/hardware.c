@@ -128,7 +128,6 @@ static void census_leaf(struct census_walk *walk, phys_addr_t level,
 	unsigned long slots = BIT(walk->window.level_bits);
 	unsigned long slot;
 
-	/* To ask tce_table_view() would keep the leaf for ever. */
 	if (tce_level_of(walk->table, phys_to_virt(level))->view)
 		walk->census->leaf_views++;
 
@@ -183,4 +182,39 @@ void hardware_census(struct kunit *test, struct tce_table *table,
 
 	memset(census, 0, sizeof(*census));
 	census_level(&walk, walk.window.root, 0, 0);
+}
+
+static void levels_below(struct census_walk *walk, phys_addr_t level,
+			 unsigned int depth, unsigned long index,
+			 hardware_visit_level visit)
+{
+	unsigned int below = walk->window.levels - 1 - depth;
+	unsigned long slots = BIT(walk->window.level_bits);
+	unsigned long slot;
+
+	if (depth)
+		visit(walk->test, depth, index, walk->data);
+
+	for (slot = 0; below && slot < slots; slot++) {
+		phys_addr_t next = hardware_next(walk->test,
+						 hardware_fetch(level, slot));
+		unsigned long first = slot << (below * walk->window.level_bits);
+
+		if (next)
+			levels_below(walk, next, depth + 1, index + first, visit);
+	}
+	cond_resched();
+}
+
+void hardware_levels(struct kunit *test, struct tce_table *table,
+		     hardware_visit_level visit, void *data)
+{
+	struct census_walk walk = {
+		.test = test,
+		.table = table,
+		.window = hardware_window(table),
+		.data = data,
+	};
+
+	levels_below(&walk, walk.window.root, 0, 0, visit);
 }

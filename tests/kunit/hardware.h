@@ -45,6 +45,9 @@ struct hardware_census {
 typedef void (*hardware_visit)(struct kunit *test, unsigned long index, u64 tce,
 			       void *data);
 
+typedef void (*hardware_visit_level)(struct kunit *test, unsigned int depth,
+				     unsigned long index, void *data);
+
 struct hardware_window hardware_window(const struct tce_table *table);
 
 /*
@@ -63,5 +66,12 @@ unsigned int hardware_depth(struct kunit *test,
 void hardware_census(struct kunit *test, struct tce_table *table,
 		     struct hardware_census *census, hardware_visit visit,
 		     void *data);
+
+/*
+ * Calls @visit for each level below the first one that can be reached, with the
+ * first entry that it covers.
+ */
+void hardware_levels(struct kunit *test, struct tce_table *table,
+		     hardware_visit_level visit, void *data);
 
 #endif /* HARDWARE_H */

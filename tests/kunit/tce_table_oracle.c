@@ -17,6 +17,7 @@
 
 #include "fixture.h"
 #include "hardware.h"
+#include "kills.h"
 #include "tce_table.h"
 
 #define OPERATIONS	6000
@@ -25,8 +26,8 @@
 #define BATCH		64
 #define PLACES		16
 
-/* What the view holds while an entry is set and its owner is to come. */
-#define OPEN		1
+/* Reservations at a time. */
+#define RESERVED	4
 
 static ulong seed = 0x244000000000;
 module_param(seed, ulong, 0444);
@@ -61,11 +62,10 @@ KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
  * @shape: what the table was asked to be
  * @table: the table
  * @tces: the entries that are set, by index
- * @owners: whose they are, by index; OPEN for not known yet
+ * @owners: whose they are, by index
  * @backing: the entries that the backing has, if there is one, by index
  * @leaves: leaves that are there, by number
  * @views: those with a view, by number
- * @shared: those of which a place has been given out, by number
  * @leaf_owners: owners that leaves keep once, by number
  * @backed: whether there is a backing
  * @used: entries that are set
@@ -75,7 +75,7 @@ KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
  * @prepared: what of it is still to store
  * @start: where it began
  * @owner: whose its entries will be, or TCE_OWNER_EACH
- * @killed: levels that a trim has killed
+ * @reserved: what is reserved, if @leaf is not NULL
  * @new: room for entries to set
  * @old: room for entries that were set
  */
@@ -88,7 +88,6 @@ struct oracle {
 	struct xarray backing;
 	struct xarray leaves;
 	struct xarray views;
-	struct xarray shared;
 	struct xarray leaf_owners;
 	bool backed;
 	unsigned long used;
@@ -98,7 +97,10 @@ struct oracle {
 	struct tce_cursor prepared;
 	unsigned long start;
 	u64 owner;
-	unsigned long killed;
+	struct oracle_reservation {
+		unsigned long index;
+		struct tce_level *leaf;
+	} reserved[RESERVED];
 	struct tce_entry new[BATCH];
 	struct tce_entry old[BATCH];
 };
@@ -126,25 +128,14 @@ static bool one_in(struct oracle *oracle, unsigned long n)
 	return !below(oracle, n);
 }
 
-static unsigned long any_index_near(struct oracle *oracle, unsigned int places)
+static unsigned long any_index(struct oracle *oracle)
 {
-	unsigned long index = oracle->place[below(oracle, places)];
+	unsigned long index = oracle->place[below(oracle, PLACES)];
 
 	index += below(oracle, 128);
 	index -= min(index, 64UL);
 
 	return min(index, oracle->shape->entries - 1);
-}
-
-static unsigned long any_index(struct oracle *oracle)
-{
-	return any_index_near(oracle, PLACES);
-}
-
-/* Where KVM has been, leaves stay for ever, so it is not everywhere. */
-static unsigned long any_index_of_kvm(struct oracle *oracle)
-{
-	return any_index_near(oracle, PLACES / 2);
 }
 
 static u64 any_address(struct oracle *oracle)
@@ -201,21 +192,13 @@ static void save(struct oracle *oracle, struct xarray *array,
 /* The hardware has no write without read; a backing may have. */
 static u64 readable(struct oracle *oracle, u64 tce)
 {
-	return tce & 2 && !oracle->backed ? tce | 1 : tce;
+	return tce & WRITE_ONLY && !oracle->backed ? tce | READ_ONLY : tce;
 }
 
-static u64 permissions(struct oracle *oracle, enum dma_data_direction direction)
+/* An entry, or nothing, or an address that the device has no permission for. */
+static u64 any_tce(struct oracle *oracle)
 {
-	switch (direction) {
-	case DMA_BIDIRECTIONAL:
-		return 3;
-	case DMA_FROM_DEVICE:
-		return readable(oracle, 2);
-	case DMA_TO_DEVICE:
-		return 1;
-	default:
-		return 0;
-	}
+	return one_in(oracle, 4) ? 0 : any_address(oracle) | below(oracle, 4);
 }
 
 static void save_tce(struct oracle *oracle, unsigned long index, u64 tce)
@@ -247,6 +230,18 @@ static bool leaf_is_held(struct oracle *oracle, unsigned long leaf)
 	       leaf <= leaf_of(oracle, oracle->prepared.end - 1);
 }
 
+static bool leaf_is_reserved(struct oracle *oracle, unsigned long leaf)
+{
+	unsigned int i;
+
+	for (i = 0; i < RESERVED; i++)
+		if (oracle->reserved[i].leaf &&
+		    leaf_of(oracle, oracle->reserved[i].index) == leaf)
+			return true;
+
+	return false;
+}
+
 /* Whether entries of one more owner are too much for one. */
 static bool leaf_needs_view(struct oracle *oracle, unsigned long leaf, u64 owner)
 {
@@ -269,11 +264,6 @@ static void claim_leaf(struct oracle *oracle, unsigned long leaf, u64 owner)
 		save(oracle, &oracle->leaf_owners, leaf, owner);
 }
 
-static bool is_open(struct oracle *oracle, unsigned long index)
-{
-	return load(&oracle->owners, index) == OPEN;
-}
-
 static void save_entry(struct oracle *oracle, unsigned long index, u64 tce,
 		       u64 owner)
 {
@@ -283,63 +273,56 @@ static void save_entry(struct oracle *oracle, unsigned long index, u64 tce,
 
 /* Operations */
 
-static void random_exchange(struct oracle *oracle)
+static void exchange(struct oracle *oracle, unsigned long index, bool alloc)
 {
-	static const enum dma_data_direction all[] = {
-		DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_NONE,
-	};
-	unsigned long index = any_index(oracle);
-	enum dma_data_direction new = all[below(oracle, ARRAY_SIZE(all))];
-	enum dma_data_direction direction = new;
-	unsigned long address = any_address(oracle);
-	unsigned long hpa = address;
-	bool alloc = !one_in(oracle, 3);
+	u64 tce = any_tce(oracle), old = load(&oracle->tces, index);
+	u64 owner = one_in(oracle, 8) ? any_owner(oracle) :
+					any_of_few_owners(oracle);
+	struct tce_entry entry = { .tce = tce, .owner = owner };
 	unsigned long leaf = leaf_of(oracle, index);
 	bool there = leaf_is_there(oracle, index);
-	u64 old = load(&oracle->tces, index);
 	int ret, want = 0;
 
 	ORACLE_EQ(oracle, there, load(&oracle->leaves, leaf));
-	if (new != DMA_NONE && !alloc &&
-	    (!there || leaf_needs_view(oracle, leaf, TCE_OWNER_NONE)))
+	if (tce && !alloc && (!there || leaf_needs_view(oracle, leaf, owner)))
 		want = H_TOO_HARD;
-	else if (is_open(oracle, index))
-		want = -EAGAIN;
 
-	ret = tce_table_exchange(oracle->table, index, &hpa, &direction, alloc);
+	ret = tce_table_exchange(oracle->table, index, &entry, alloc);
 	ORACLE_EQ(oracle, ret, want);
 	if (ret) {
-		ORACLE_EQ(oracle, hpa, address);
-		ORACLE_EQ(oracle, direction, new);
+		ORACLE_EQ(oracle, entry.tce, tce);
+		ORACLE_EQ(oracle, entry.owner, owner);
 		return;
 	}
 
-	ORACLE_EQ(oracle, hpa, old & ~3ULL);
-	ORACLE_EQ(oracle, permissions(oracle, direction), old & 3);
-	if (new == DMA_NONE) {
-		save_entry(oracle, index, 0, 0);
-		ORACLE_EQ(oracle, there, leaf_is_there(oracle, index));
-	} else {
-		claim_leaf(oracle, leaf, TCE_OWNER_NONE);
-		save_entry(oracle, index, address | permissions(oracle, new),
-			   TCE_OWNER_NONE);
-	}
+	ORACLE_EQ(oracle, entry.tce, old);
+	ORACLE_EQ(oracle, entry.owner, load(&oracle->owners, index));
+	if (tce)
+		claim_leaf(oracle, leaf, owner);
+	save_entry(oracle, index, readable(oracle, tce), tce ? owner : 0);
+	ORACLE_EQ(oracle, leaf_is_there(oracle, index), there || tce);
+}
+
+static void random_exchange(struct oracle *oracle)
+{
+	exchange(oracle, any_index(oracle), !one_in(oracle, 3));
 }
 
 static void random_refusal(struct oracle *oracle)
 {
 	unsigned long index = any_index(oracle);
-	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
-	unsigned long hpa = any_address(oracle);
+	u64 tce = any_address(oracle) | READ_WRITE;
+	struct tce_entry entry;
 
 	if (one_in(oracle, 2))
 		index = oracle->shape->entries + (any(oracle) >> 1);
 	else
-		hpa |= BIT(below(oracle, oracle->shape->page_shift));
+		tce |= BIT(2 + below(oracle, oracle->shape->page_shift - 2));
+	entry = (struct tce_entry) { .tce = tce, .owner = TCE_OWNER_NONE };
 
 	ORACLE_EQ(oracle, -EINVAL,
-		  tce_table_exchange(oracle->table, index, &hpa, &direction,
-				     true));
+		  tce_table_exchange(oracle->table, index, &entry, true));
+	ORACLE_EQ(oracle, entry.tce, tce);
 }
 
 static void random_get(struct oracle *oracle)
@@ -357,86 +340,59 @@ static void random_get(struct oracle *oracle)
 		  tce & 2 ? (tce & ~3ULL) + offset : HARDWARE_FAULT);
 }
 
-/* Reads a place in the view and writes it, as KVM does. */
-static void random_view(struct oracle *oracle)
+/* Begins a reservation or ends one. */
+static void random_reserve(struct oracle *oracle)
 {
-	unsigned long index = any_index_of_kvm(oracle);
-	unsigned long leaf = leaf_of(oracle, index);
-	bool alloc = one_in(oracle, 4);
-	__be64 *place = tce_table_view(oracle->table, index, alloc);
+	struct oracle_reservation *reserved =
+		&oracle->reserved[below(oracle, RESERVED)];
+	unsigned long leaf;
+	bool alloc, want;
 
-	ORACLE_EQ(oracle, !place, !alloc && !load(&oracle->views, leaf));
-	if (!place)
+	if (reserved->leaf) {
+		tce_table_unreserve(oracle->table, reserved->leaf);
+		reserved->leaf = NULL;
+		return;
+	}
+
+	reserved->index = any_index(oracle);
+	leaf = leaf_of(oracle, reserved->index);
+	alloc = one_in(oracle, 4);
+	want = alloc || load(&oracle->views, leaf);
+	reserved->leaf = tce_table_reserve(oracle->table, reserved->index, alloc);
+	ORACLE_EQ(oracle, !!reserved->leaf, want);
+	if (!want)
 		return;
 
-	/* What was set before there was a view is the leaf's owner's. */
-	ORACLE_EQ(oracle, load(&oracle->owners, index),
-		  !*place && load(&oracle->tces, index) ?
-		  load(&oracle->leaf_owners, leaf) : be64_to_cpu(*place));
 	save(oracle, &oracle->leaves, leaf, 1);
 	save(oracle, &oracle->views, leaf, 1);
-	save(oracle, &oracle->shared, leaf, 1);
-	if (one_in(oracle, 2)) {
-		u64 owner = any_owner(oracle);
-
-		*place = cpu_to_be64(owner);
-		save(oracle, &oracle->owners, index, owner);
-	}
 }
 
-static void close(struct oracle *oracle, unsigned long index)
+/* Sets an entry that is reserved, without memory, or gives it another owner. */
+static void random_reserved(struct oracle *oracle)
 {
-	__be64 *place = tce_table_view(oracle->table, index, false);
-	u64 owner = any_owner(oracle);
+	struct oracle_reservation *reserved =
+		&oracle->reserved[below(oracle, RESERVED)];
+	unsigned long index = reserved->index;
+	u64 owner, from, to;
+	bool changed;
 
-	KUNIT_ASSERT_NOT_NULL(oracle->test, place);
-	*place = cpu_to_be64(owner);
-	save(oracle, &oracle->owners, index, owner);
-}
-
-static void random_swap(struct oracle *oracle)
-{
-	static const enum dma_data_direction all[] = {
-		DMA_BIDIRECTIONAL, DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_NONE,
-	};
-	unsigned long index = any_index_of_kvm(oracle);
-	unsigned long leaf = leaf_of(oracle, index);
-	enum dma_data_direction new = all[below(oracle, ARRAY_SIZE(all))];
-	bool viewed = tce_table_view(oracle->table, index, false);
-	u64 old = load(&oracle->tces, index), owner = OPEN, tce;
-	enum dma_data_direction direction = new;
-	unsigned long address = any_address(oracle);
-	unsigned long hpa;
-	int ret, want = 0;
-
-	/* An entry may be taken without any permission. */
-	if (new == DMA_NONE && one_in(oracle, 2))
-		address = 0;
-	hpa = address;
-	tce = address | permissions(oracle, new);
-
-	ORACLE_EQ(oracle, viewed, load(&oracle->views, leaf));
-	if (viewed)
-		save(oracle, &oracle->shared, leaf, 1);
-	if (!viewed && tce)
-		want = H_TOO_HARD;
-	else if (is_open(oracle, index))
-		want = -EAGAIN;
-
-	ret = tce_table_swap(oracle->table, index, &hpa, &direction, &owner);
-	ORACLE_EQ(oracle, ret, want);
-	if (ret) {
-		ORACLE_EQ(oracle, hpa, address);
-		ORACLE_EQ(oracle, direction, new);
+	if (!reserved->leaf)
 		return;
-	}
 
-	ORACLE_EQ(oracle, hpa, old & ~3ULL);
-	ORACLE_EQ(oracle, permissions(oracle, direction), old & 3);
-	ORACLE_EQ(oracle, owner, old ? load(&oracle->owners, index) : 0);
-	save_entry(oracle, index, tce, tce ? OPEN : 0);
-	if (tce && !one_in(oracle, 4))
-		close(oracle, index);
+	ORACLE_EQ(oracle, leaf_needs_view(oracle, leaf_of(oracle, index), 42),
+		  false);
+	exchange(oracle, index, false);
+	if (one_in(oracle, 2))
+		return;
+
+	owner = load(&oracle->owners, index);
+	from = owner && !one_in(oracle, 4) ? owner : any_owner(oracle) | 1;
+	to = any_owner(oracle) | 2;
+	changed = tce_table_change_owner(oracle->table, reserved->leaf, index,
+					 from, to);
+	ORACLE_EQ(oracle, changed, from == owner);
+	if (changed)
+		save(oracle, &oracle->owners, index, to);
 }
 
 static void finish(struct oracle *oracle)
@@ -485,16 +441,7 @@ static void store(struct oracle *oracle)
 	replaced = tce_table_store(&oracle->prepared, oracle->new, count,
 				   oracle->old);
 
-	/* It stops where the owner is to come. */
-	for (i = 0; i < count; i++)
-		if (is_open(oracle, first + i))
-			count = i;
 	ORACLE_EQ(oracle, oracle->prepared.index, first + count);
-	if (!count) {
-		ORACLE_EQ(oracle, replaced, -EAGAIN);
-		close(oracle, first);
-		return;
-	}
 	ORACLE_EQ(oracle, replaced >= 0, true);
 	take_stored(oracle, first, count, replaced);
 }
@@ -568,54 +515,45 @@ static void random_store(struct oracle *oracle)
 }
 
 /* One call; whether it ended the range. */
-static bool clear(struct oracle *oracle, struct tce_cursor *cursor, int max)
+static bool clear(struct oracle *oracle, struct tce_cursor *cursor,
+		  unsigned int max)
 {
-	unsigned long bits = level_bits(oracle);
-	unsigned long first = 0, last = 0, before = 0, leaf_end;
-	unsigned long found = cursor->index;
-	int cleared, want = 0;
-	void *value = NULL;
+	unsigned long start = cursor->index, first = 0, last = 0, stop, index;
+	unsigned long leaf_size = BIT(level_bits(oracle));
+	unsigned int cleared, want = 0;
+	void *value;
 
-	if (cursor->index < cursor->end)
-		value = xa_find(&oracle->tces, &found, cursor->end - 1,
-				XA_PRESENT);
-	cleared = tce_table_clear(cursor, oracle->old, &first, &last, max);
-
-	if (!value) {
-		ORACLE_EQ(oracle, cleared, 0);
-		ORACLE_EQ(oracle, cursor->index >= cursor->end, true);
+	if (start >= cursor->end)
 		return true;
-	}
 
-	if (is_open(oracle, found)) {
-		ORACLE_EQ(oracle, cleared, -EAGAIN);
-		ORACLE_EQ(oracle, cursor->index, found);
-		close(oracle, found);
-		return false;
-	}
+	cleared = tce_table_clear(cursor, oracle->old, &first, &last, max);
+	ORACLE_EQ(oracle, cleared <= max, true);
+	ORACLE_EQ(oracle, cursor->index > start, true);
 
-	ORACLE_EQ(oracle, cleared > 0, true);
-	ORACLE_EQ(oracle, first, found);
-	leaf_end = min(cursor->end - 1, found | (BIT(bits) - 1));
-	while (value && want < max && !is_open(oracle, found)) {
+	/* What the cursor has passed is what came out, and it left nothing behind. */
+	stop = min(cursor->index, cursor->end);
+	xa_for_each_range(&oracle->tces, index, value, start, stop - 1) {
 		ORACLE_EQ(oracle, want < cleared, true);
+		ORACLE_EQ(oracle, want || index == first, true);
+		ORACLE_EQ(oracle, leaf_of(oracle, index),
+			  leaf_of(oracle, first));
 		ORACLE_EQ(oracle, oracle->old[want].tce, xa_to_value(value));
 		ORACLE_EQ(oracle, oracle->old[want].owner,
-			  load(&oracle->owners, found));
-		save_entry(oracle, found, 0, 0);
+			  load(&oracle->owners, index));
+		save_entry(oracle, index, 0, 0);
 		want++;
-		before = found;
-		value = xa_find_after(&oracle->tces, &found, leaf_end,
-				      XA_PRESENT);
+		ORACLE_EQ(oracle, want < cleared || index == last, true);
 	}
 	ORACLE_EQ(oracle, cleared, want);
-	ORACLE_EQ(oracle, last, before);
-	ORACLE_EQ(oracle, cursor->index > last, true);
-	/* The cursor has left nothing behind. */
-	if (value)
-		ORACLE_EQ(oracle, cursor->index <= found, true);
 
-	return false;
+	/* In a leaf it goes on as far as it may. */
+	if (cleared && cleared < max && cursor->index < cursor->end &&
+	    cursor->index % leaf_size)
+		ORACLE_EQ(oracle, cursor->index,
+			  max(start, first - first % leaf_size) +
+			  TCE_TABLE_SCAN);
+
+	return cursor->index >= cursor->end;
 }
 
 static void random_clear(struct oracle *oracle)
@@ -652,30 +590,22 @@ static unsigned long levels_of(struct oracle *oracle)
 	return stats.hw_bytes / (8UL << level_bits(oracle));
 }
 
-static void count_kill(void *data, unsigned long index, unsigned long count)
-{
-	struct oracle *oracle = data;
-
-	oracle->killed++;
-}
-
 /* What has neither an entry nor a hold goes, and nothing else. */
 static void random_trim(struct oracle *oracle)
 {
 	unsigned long before = levels_of(oracle);
-	unsigned long leaf;
+	unsigned long leaf, gone;
 	void *value;
 
-	oracle->killed = 0;
-	tce_table_trim(oracle->table, 0, count_kill, oracle);
-	ORACLE_EQ(oracle, before - levels_of(oracle), oracle->killed);
+	gone = table_trim(oracle->test, oracle->table, 0);
+	ORACLE_EQ(oracle, before - levels_of(oracle), gone);
 	ORACLE_EQ(oracle, tce_table_idle(oracle->table), 0);
 	if (oracle->shape->levels == 1)
 		return;
 
 	xa_for_each(&oracle->leaves, leaf, value) {
 		if (anything_in_leaf(oracle, leaf) ||
-		    leaf_is_held(oracle, leaf) || load(&oracle->shared, leaf))
+		    leaf_is_held(oracle, leaf) || leaf_is_reserved(oracle, leaf))
 			continue;
 		save(oracle, &oracle->leaves, leaf, 0);
 		save(oracle, &oracle->views, leaf, 0);
@@ -750,7 +680,7 @@ static void expect_everything(struct oracle *oracle)
 
 static void operate(struct kunit *test, bool backed)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct tce_cursor all = { .end = shape->entries };
 	struct tce_backing backing = { .write = backing_write };
 	struct oracle *oracle;
@@ -766,7 +696,6 @@ static void operate(struct kunit *test, bool backed)
 	xa_init(&oracle->backing);
 	xa_init(&oracle->leaves);
 	xa_init(&oracle->views);
-	xa_init(&oracle->shared);
 	xa_init(&oracle->leaf_owners);
 	if (shape->levels == 1)
 		save(oracle, &oracle->leaves, 0, 1);
@@ -793,10 +722,10 @@ static void operate(struct kunit *test, bool backed)
 			random_get(oracle);
 			break;
 		case 8:
-			random_swap(oracle);
+			random_reserved(oracle);
 			break;
 		case 9:
-			random_view(oracle);
+			random_reserve(oracle);
 			break;
 		case 10 ... 11:
 			random_store(oracle);
@@ -814,6 +743,12 @@ static void operate(struct kunit *test, bool backed)
 	}
 	if (oracle->holds)
 		finish(oracle);
+	for (i = 0; i < RESERVED; i++) {
+		if (oracle->reserved[i].leaf)
+			tce_table_unreserve(oracle->table,
+					    oracle->reserved[i].leaf);
+		oracle->reserved[i].leaf = NULL;
+	}
 	expect_everything(oracle);
 
 	all.table = oracle->table;
@@ -830,7 +765,6 @@ static void operate(struct kunit *test, bool backed)
 	xa_destroy(&oracle->backing);
 	xa_destroy(&oracle->leaves);
 	xa_destroy(&oracle->views);
-	xa_destroy(&oracle->shared);
 	xa_destroy(&oracle->leaf_owners);
 }
 

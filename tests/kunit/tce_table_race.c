@@ -50,7 +50,9 @@
  * @seen: values that came out again, one bit each
  * @backing: what the backing has
  * @writers: how many write an entry of the backing now
- * @exchangers: the threads whose entries belong to nobody, one bit each
+ * @changed: values that got their owner, one bit each
+ * @owned: values that came out with it, one bit each
+ * @nobody: whether entries are TCE_OWNER_NONE's
  * @wrong: values that came out twice, or with another's owner, and whatever else
  *         must not happen
  */
@@ -72,7 +74,9 @@ struct race {
 	unsigned long *seen;
 	u64 backing[CONSERVED];
 	atomic_t writers[CONSERVED];
-	unsigned long exchangers;
+	unsigned long *changed;
+	unsigned long *owned;
+	bool nobody;
 	atomic_t wrong;
 };
 
@@ -151,6 +155,12 @@ static u64 race_owner(unsigned long number)
 	return (number + 1) << PAGE_SHIFT;
 }
 
+/* The owner of a value until it gets its own. */
+static u64 race_first_owner(unsigned long number)
+{
+	return race_owner(number) | 1;
+}
+
 /* The first thread makes the tables of a round. */
 static void tables_begin(struct race *race)
 {
@@ -185,7 +195,10 @@ static void tables_end(struct race *race)
 	for (i = 0; i < TABLES; i++) {
 		for (j = 0; j < race->threads; j++)
 			if (tce_table_get(race->table[i], race->base + j) !=
-			    (race_hpa(race, j) | 3))
+			    (race_hpa(race, j) | READ_WRITE) ||
+			    owner_at(race->test, race->table[i],
+				     race->base + j) !=
+			    (race->nobody ? TCE_OWNER_NONE : race_owner(j)))
 				KUNIT_FAIL(race->test, "entry %u", j);
 		bytes += expect_levels(race->test, race->table[i],
 				       race->threads);
@@ -200,12 +213,13 @@ static void tables_end(struct race *race)
 static void insert_by_exchange(struct race *race, struct tce_table *table,
 			       unsigned int me)
 {
-	unsigned long index = race->base + me;
-	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
-	unsigned long hpa = race_hpa(race, me);
-	int ret = tce_table_exchange(table, index, &hpa, &direction, true);
+	struct tce_entry entry = {
+		.tce = race_hpa(race, me) | READ_WRITE,
+		.owner = race->nobody ? TCE_OWNER_NONE : race_owner(me),
+	};
+	int ret = tce_table_exchange(table, race->base + me, &entry, true);
 
-	if (ret || hpa || direction != DMA_NONE)
+	if (ret || entry.tce || entry.owner)
 		KUNIT_FAIL(race->test, "thread %u: %d", me, ret);
 }
 
@@ -217,7 +231,7 @@ static void insert_by_store_for(struct race *race, struct tce_table *table,
 		.table = table, .index = index, .end = index + 1,
 	};
 	struct tce_entry new = {
-		.tce = race_hpa(race, me) | 2, .owner = race_owner(me),
+		.tce = race_hpa(race, me) | WRITE_ONLY, .owner = race_owner(me),
 	};
 	struct tce_entry old;
 
@@ -244,26 +258,27 @@ static void insert_for_owner(struct race *race, struct tce_table *table,
 	insert_by_store_for(race, table, me, race_owner(me));
 }
 
-static void insert_with_view(struct race *race, struct tce_table *table,
-			     unsigned int me)
+static void insert_reserved(struct race *race, struct tce_table *table,
+			    unsigned int me)
 {
-	__be64 *place = tce_table_view(table, race->base + me, true);
-	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
-	unsigned long hpa = race_hpa(race, me);
-	u64 owner;
+	struct tce_level *leaf = tce_table_reserve(table, race->base + me, true);
+	struct tce_entry entry = {
+		.tce = race_hpa(race, me) | READ_WRITE,
+		.owner = race_first_owner(me),
+	};
 	int ret;
 
-	if (!place) {
+	if (!leaf) {
 		KUNIT_FAIL(race->test, "thread %u", me);
 		return;
 	}
-	ret = tce_table_swap(table, race->base + me, &hpa, &direction, &owner);
-	if (ret || hpa || direction != DMA_NONE || owner)
+	ret = tce_table_exchange(table, race->base + me, &entry, false);
+	if (ret || entry.tce || entry.owner)
 		KUNIT_FAIL(race->test, "thread %u: %d", me, ret);
-	WRITE_ONCE(*place, cpu_to_be64(race_owner(me)));
-	if (place != tce_table_view(table, race->base + me, false) ||
-	    READ_ONCE(*place) != cpu_to_be64(race_owner(me)))
+	if (!tce_table_change_owner(table, leaf, race->base + me,
+				    race_first_owner(me), race_owner(me)))
 		KUNIT_FAIL(race->test, "thread %u", me);
+	tce_table_unreserve(table, leaf);
 }
 
 static void insert_rounds(struct race *race, unsigned int me,
@@ -286,7 +301,7 @@ static void insert_rounds(struct race *race, unsigned int me,
 			race_meet(race, i, (round + i) * race->threads + me);
 			insert(race, table, me);
 			if (tce_table_get(table, race->base + me) !=
-			    (race_hpa(race, me) | 3))
+			    (race_hpa(race, me) | READ_WRITE))
 				KUNIT_FAIL(race->test, "thread %u", me);
 		}
 		race_barrier(race);
@@ -305,9 +320,9 @@ static void stores(struct race *race, unsigned int me)
 	insert_rounds(race, me, insert_by_store);
 }
 
-static void views(struct race *race, unsigned int me)
+static void reservations(struct race *race, unsigned int me)
 {
-	insert_rounds(race, me, insert_with_view);
+	insert_rounds(race, me, insert_reserved);
 }
 
 static void owners(struct race *race, unsigned int me)
@@ -318,13 +333,13 @@ static void owners(struct race *race, unsigned int me)
 /* What the host and the guest do at once. */
 static void mixture(struct race *race, unsigned int me)
 {
-	insert_rounds(race, me, me & 1 ? insert_by_store : insert_with_view);
+	insert_rounds(race, me, me & 1 ? insert_by_store : insert_reserved);
 }
 
-static void race_to_insert(struct kunit *test, unsigned int rounds,
+static void race_to_insert(struct kunit *test, unsigned int rounds, bool nobody,
 			   void (*body)(struct race *race, unsigned int me))
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	bool large = 8UL << shape_level_bits(shape) >= PAGE_SIZE;
 	struct fixture *fixture = test->priv;
 	unsigned int threads;
@@ -332,6 +347,7 @@ static void race_to_insert(struct kunit *test, unsigned int rounds,
 	for (threads = 2; threads <= THREADS_MOST; threads++) {
 		struct race *race = race_new(test, shape, threads);
 
+		race->nobody = nobody;
 		/* More threads than CPUs cannot meet, but get in the way. */
 		if (large)
 			fixture->meet = min(threads, num_online_cpus());
@@ -355,27 +371,33 @@ static void race_to_insert(struct kunit *test, unsigned int rounds,
 
 static void neighbours_exchange(struct kunit *test)
 {
-	race_to_insert(test, 4000, exchanges);
+	race_to_insert(test, 4000, true, exchanges);
+}
+
+/* Two owners in a leaf need a view. */
+static void owners_exchange(struct kunit *test)
+{
+	race_to_insert(test, 1000, false, exchanges);
 }
 
 static void neighbours_store(struct kunit *test)
 {
-	race_to_insert(test, 1000, stores);
+	race_to_insert(test, 1000, false, stores);
 }
 
-static void neighbours_view(struct kunit *test)
+static void neighbours_reserve(struct kunit *test)
 {
-	race_to_insert(test, 1000, views);
+	race_to_insert(test, 1000, false, reservations);
 }
 
 static void neighbours_owners(struct kunit *test)
 {
-	race_to_insert(test, 1000, owners);
+	race_to_insert(test, 1000, false, owners);
 }
 
 static void neighbours_mixed(struct kunit *test)
 {
-	race_to_insert(test, 1000, mixture);
+	race_to_insert(test, 1000, false, mixture);
 }
 
 /* Levels of a kernel page, so that each is a request; and levels of 4 KiB. */
@@ -388,16 +410,23 @@ KUNIT_ARRAY_PARAM(insert, insert_shapes, shape_describe);
 
 /* Conservation: what goes in comes out once, or is there at the end */
 
+/* A value goes in, for the owner that it is to have in the end. */
 static void conserve_put(struct race *race, unsigned long number)
 {
 	set_bit(number, race->put);
+	set_bit(number, race->changed);
 }
 
-static void conserve_seen(struct race *race, u64 tce)
+/* A value comes out, and whose it is: its owner's, or not yet. */
+static void conserve_seen(struct race *race, const struct tce_entry *old)
 {
-	unsigned long number = (tce >> race->shape->page_shift) - 1;
+	unsigned long number = (old->tce >> race->shape->page_shift) - 1;
 
 	if (test_and_set_bit(number, race->seen))
+		atomic_inc(&race->wrong);
+	if (old->owner == race_owner(number))
+		set_bit(number, race->owned);
+	else if (old->owner != race_first_owner(number))
 		atomic_inc(&race->wrong);
 }
 
@@ -406,27 +435,22 @@ static unsigned long conserve_numbers(struct race *race)
 	return (unsigned long)race->threads * race->rounds * CONSERVED;
 }
 
-/* Whose a value is, by the thread that put it in. */
-static u64 conserve_owner(struct race *race, unsigned long number)
-{
-	unsigned int thread = number / (race->rounds * CONSERVED);
-
-	return race->exchangers & BIT(thread) ? TCE_OWNER_NONE :
-						race_owner(number);
-}
-
 static void conserve_exchange(struct race *race, unsigned long index,
 			      unsigned long number, bool set)
 {
-	enum dma_data_direction direction = set ? DMA_FROM_DEVICE : DMA_NONE;
-	unsigned long hpa = set ? race_hpa(race, number) : 0;
+	struct tce_entry entry = { .tce = 0 };
 
-	if (set)
+	if (set) {
+		entry.tce = race_hpa(race, number) | READ_WRITE;
+		entry.owner = race_owner(number);
 		conserve_put(race, number);
-	if (tce_table_exchange(race->table[0], index, &hpa, &direction, true))
+	}
+	if (tce_table_exchange(race->table[0], index, &entry, true))
 		atomic_inc(&race->wrong);
-	if (direction != DMA_NONE)
-		conserve_seen(race, hpa);
+	if (entry.tce)
+		conserve_seen(race, &entry);
+	else if (entry.owner)
+		atomic_inc(&race->wrong);
 }
 
 static void conserve_old(struct race *race, const struct tce_entry *old,
@@ -434,20 +458,11 @@ static void conserve_old(struct race *race, const struct tce_entry *old,
 {
 	int i;
 
-	/* Somebody has to write an owner first. */
-	if (count == -EAGAIN)
-		cond_resched();
-	else if (count < 0)
+	if (count < 0)
 		atomic_inc(&race->wrong);
 
-	for (i = 0; i < count; i++) {
-		unsigned long number =
-			(old[i].tce >> race->shape->page_shift) - 1;
-
-		conserve_seen(race, old[i].tce);
-		if (old[i].owner != conserve_owner(race, number))
-			atomic_inc(&race->wrong);
-	}
+	for (i = 0; i < count; i++)
+		conserve_seen(race, &old[i]);
 }
 
 static void conserve_store(struct race *race, unsigned long number)
@@ -462,7 +477,7 @@ static void conserve_store(struct race *race, unsigned long number)
 	int i, replaced;
 
 	for (i = 0; i < CONSERVED; i++) {
-		new[i].tce = race_hpa(race, number + i) | 3;
+		new[i].tce = race_hpa(race, number + i) | READ_WRITE;
 		new[i].owner = race_owner(number + i);
 		conserve_put(race, number + i);
 	}
@@ -487,49 +502,57 @@ static void conserve_clear(struct race *race, unsigned int max)
 		.table = race->table[0], .end = race->shape->entries,
 	};
 	unsigned long first, last;
-	int cleared;
+	unsigned int cleared;
 
-	while ((cleared = tce_table_clear(&cursor, old, &first, &last, max))) {
-		if (cleared > 0 && (first < race->base || last < first ||
-				    last >= race->base + CONSERVED))
+	while ((cleared = table_clear_next(race->test, &cursor, old, &first,
+					   &last, max))) {
+		if (first < race->base || last < first ||
+		    last >= race->base + CONSERVED)
 			atomic_inc(&race->wrong);
 		conserve_old(race, old, cleared);
 	}
 }
 
-/* As KVM does it: the entry first, its owner after it. */
-static void conserve_swap(struct race *race, unsigned long index,
-			  unsigned long number, bool set)
+/*
+ * As KVM does it: the entry first, its owner after it, unless another one has the
+ * entry by then.
+ */
+static void conserve_reserved(struct race *race, unsigned long index,
+			      unsigned long number, bool set)
 {
-	__be64 *place = tce_table_view(race->table[0], index, true);
-	enum dma_data_direction direction;
-	struct tce_entry old;
-	unsigned long hpa;
-	int ret;
+	struct tce_level *leaf = tce_table_reserve(race->table[0], index, true);
+	struct tce_entry entry = { .tce = 0 };
 
-	if (!place) {
+	if (!leaf) {
 		atomic_inc(&race->wrong);
 		return;
 	}
 
-	if (set)
-		conserve_put(race, number);
-	do {
-		direction = set ? DMA_BIDIRECTIONAL : DMA_NONE;
-		hpa = set ? race_hpa(race, number) : 0;
-		ret = tce_table_swap(race->table[0], index, &hpa, &direction,
-				     &old.owner);
-		cond_resched();
-	} while (ret == -EAGAIN);
-	if (ret) {
-		atomic_inc(&race->wrong);
-		return;
+	if (set) {
+		entry.tce = race_hpa(race, number) | READ_WRITE;
+		entry.owner = race_first_owner(number);
+		set_bit(number, race->put);
 	}
-	if (set)
-		WRITE_ONCE(*place, cpu_to_be64(race_owner(number)));
+	if (tce_table_exchange(race->table[0], index, &entry, false))
+		atomic_inc(&race->wrong);
+	else if (entry.tce)
+		conserve_seen(race, &entry);
 
-	old.tce = hpa;
-	conserve_old(race, &old, direction != DMA_NONE);
+	if (set && tce_table_change_owner(race->table[0], leaf, index,
+					  race_first_owner(number),
+					  race_owner(number)))
+		set_bit(number, race->changed);
+	tce_table_unreserve(race->table[0], leaf);
+}
+
+/* All set one entry, as KVM does it, and now and then clear it. */
+static void one_reserved_entry(struct race *race, unsigned int me)
+{
+	unsigned int i, count = race->rounds * CONSERVED;
+
+	race_barrier(race);
+	for (i = 0; i < count; i++)
+		conserve_reserved(race, race->base, me * count + i, i % 5);
 }
 
 /* All exchange one entry; now and then it is cleared. */
@@ -570,15 +593,15 @@ static void everything(struct race *race, unsigned int me)
 			conserve_clear(race, 1 + round % CONSERVED);
 		} else if (me == 1) {
 			for (i = 0; i < CONSERVED; i++)
-				conserve_swap(race, race->base + i, number + i,
-					      (round + i) % 3);
+				conserve_reserved(race, race->base + i,
+						  number + i, (round + i) % 3);
 		} else {
 			conserve_store(race, number);
 		}
 	}
 }
 
-/* The same with exchanges, which belong to nobody. */
+/* The same with exchanges, for the owner at once. */
 static void everything_exchanged(struct race *race, unsigned int me)
 {
 	unsigned int round, i;
@@ -617,17 +640,26 @@ static int conserve_write(void *data, unsigned long index, u64 tce)
 	return 0;
 }
 
+static unsigned long *bits_of(struct kunit *test, unsigned long count)
+{
+	unsigned long *bits = kunit_kcalloc(test, BITS_TO_LONGS(count),
+					    sizeof(long), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, bits);
+
+	return bits;
+}
+
 static void conserve(struct kunit *test, unsigned int threads,
-		     unsigned int rounds, bool backed, unsigned long exchangers,
+		     unsigned int rounds, bool backed,
 		     void (*body)(struct race *race, unsigned int me))
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct race *race = race_new(test, shape, threads);
 	unsigned int i, left = 0;
 	unsigned long numbers;
 
 	race->rounds = threads_rounds(threads, rounds);
-	race->exchangers = exchangers;
 	/* Over the edge of a leaf. */
 	race->base = BIT(shape_level_bits(shape)) - CONSERVED / 2;
 	race->table[0] = table_of(test, shape);
@@ -636,12 +668,10 @@ static void conserve(struct kunit *test, unsigned int threads,
 			.write = conserve_write, .data = race,
 		});
 	numbers = conserve_numbers(race);
-	race->put = kunit_kcalloc(test, BITS_TO_LONGS(numbers), sizeof(long),
-				  GFP_KERNEL);
-	race->seen = kunit_kcalloc(test, BITS_TO_LONGS(numbers), sizeof(long),
-				   GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, race->put);
-	KUNIT_ASSERT_NOT_NULL(test, race->seen);
+	race->put = bits_of(test, numbers);
+	race->seen = bits_of(test, numbers);
+	race->changed = bits_of(test, numbers);
+	race->owned = bits_of(test, numbers);
 
 	race_start(race, body);
 
@@ -661,39 +691,54 @@ static void conserve(struct kunit *test, unsigned int threads,
 			      "%u values put in, %u came out",
 			      bitmap_weight(race->put, numbers),
 			      bitmap_weight(race->seen, numbers));
+	KUNIT_EXPECT_TRUE_MSG(test, bitmap_equal(race->changed, race->owned,
+						 numbers),
+			      "%u owners put in, %u came out",
+			      bitmap_weight(race->changed, numbers),
+			      bitmap_weight(race->owned, numbers));
+	kunit_info(test, "%u threads: %u of %u values with their owner", threads,
+		   bitmap_weight(race->owned, numbers),
+		   bitmap_weight(race->put, numbers));
 	expect_figures(test, race->table[0], 0);
 	table_gone(test, race->table[0]);
 }
 
 static void exchange_of_one_entry(struct kunit *test)
 {
-	conserve(test, 2, 2000, false, ~0UL, one_entry);
-	conserve(test, 4, 500, false, ~0UL, one_entry);
+	conserve(test, 2, 2000, false, one_entry);
+	conserve(test, 4, 500, false, one_entry);
+}
+
+/* A change of the owner that comes too late is reported as such. */
+static void owners_of_one_entry(struct kunit *test)
+{
+	conserve(test, 2, 2000, false, one_reserved_entry);
+	conserve(test, 4, 500, false, one_reserved_entry);
 }
 
 static void clear_against_store(struct kunit *test)
 {
-	conserve(test, 2, 5000, false, 0, stores_and_clears);
-	conserve(test, 3, 2000, false, 0, stores_and_clears);
+	conserve(test, 2, 5000, false, stores_and_clears);
+	conserve(test, 3, 2000, false, stores_and_clears);
 }
 
 static void clear_against_exchange(struct kunit *test)
 {
-	conserve(test, 2, 5000, false, BIT(1), everything_exchanged);
-	conserve(test, 4, 2000, false, BIT(1), everything_exchanged);
+	conserve(test, 2, 5000, false, everything_exchanged);
+	conserve(test, 4, 2000, false, everything_exchanged);
 }
 
-static void clear_against_swap(struct kunit *test)
+static void owners_against_everything(struct kunit *test)
 {
-	conserve(test, 2, 5000, false, 0, everything);
-	conserve(test, 4, 2000, false, 0, everything);
+	conserve(test, 2, 5000, false, everything);
+	conserve(test, 4, 2000, false, everything);
 }
 
 static void backing_follows(struct kunit *test)
 {
-	conserve(test, 2, 2000, true, 0, everything);
-	conserve(test, 3, 2000, true, 0, everything);
-	conserve(test, 3, 2000, true, BIT(1), everything_exchanged);
+	conserve(test, 2, 2000, true, everything);
+	conserve(test, 3, 2000, true, everything);
+	conserve(test, 3, 2000, true, everything_exchanged);
 }
 
 static const struct shape conserve_shapes[] = {
@@ -706,13 +751,15 @@ KUNIT_ARRAY_PARAM(conserve, conserve_shapes, shape_describe);
 static struct kunit_case tce_table_race_cases[] = {
 	KUNIT_CASE_PARAM(neighbours_exchange, insert_gen_params),
 	KUNIT_CASE_PARAM(neighbours_store, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_view, insert_gen_params),
+	KUNIT_CASE_PARAM(owners_exchange, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_reserve, insert_gen_params),
 	KUNIT_CASE_PARAM(neighbours_owners, insert_gen_params),
 	KUNIT_CASE_PARAM(neighbours_mixed, insert_gen_params),
 	KUNIT_CASE_PARAM(exchange_of_one_entry, conserve_gen_params),
+	KUNIT_CASE_PARAM(owners_of_one_entry, conserve_gen_params),
 	KUNIT_CASE_PARAM(clear_against_store, conserve_gen_params),
 	KUNIT_CASE_PARAM(clear_against_exchange, conserve_gen_params),
-	KUNIT_CASE_PARAM(clear_against_swap, conserve_gen_params),
+	KUNIT_CASE_PARAM(owners_against_everything, conserve_gen_params),
 	KUNIT_CASE_PARAM(backing_follows, conserve_gen_params),
 	{}
 };

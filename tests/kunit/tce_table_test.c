@@ -23,14 +23,10 @@
 #include "hardware.h"
 #include "tce_table.h"
 
-#define READ_ONLY	1ULL
-#define WRITE_ONLY	2ULL
-#define READ_WRITE	3ULL
-
 #define BATCH		512
 
 /* Page sizes, numbers of levels and windows; the suite fills them in. */
-static struct shape all_shapes[6 * 5 * 9];
+static struct shape all_shapes[6 * 5 * 10];
 
 static void describe_shape(struct shape *shape, char *text)
 {
@@ -143,13 +139,42 @@ static void odd_shapes_are_refused(struct kunit *test)
 	shape_is_refused(test, 12, BIT(63) + 1, 5);
 	shape_is_refused(test, 12, BIT(55 - 12), 5);
 	shape_is_refused(test, 30, BIT(55 - 30), 3);
-	/* A level of more than 256 kernel pages. */
-	shape_is_refused(test, 12, BIT(PAGE_SHIFT + 5) + 1, 1);
-	shape_is_refused(test, 12, BIT(2 * (PAGE_SHIFT + 5)) + 1, 2);
+	shape_is_refused(test, 12, BIT(54 - 12) + 1, 5);
+	shape_is_refused(test, 30, BIT(54 - 30) + 1, 2);
 	/* Five levels of 4 KiB take 45 bits, so they would reach bit 59. */
 	shape_is_refused(test, 16, 1, 5);
 	shape_is_refused(test, 21, 1, 5);
 	shape_is_refused(test, 24, 1, 4);
+}
+
+static void expect_levels_used(struct kunit *test, unsigned long entries,
+			       unsigned int asked, unsigned int levels,
+			       unsigned int level_bits)
+{
+	struct tce_geometry geo;
+
+	KUNIT_EXPECT_EQ(test, 0, tce_geometry_init(&geo, 12, entries, asked));
+	KUNIT_EXPECT_EQ_MSG(test, geo.levels, levels, "%#lx entries", entries);
+	KUNIT_EXPECT_EQ_MSG(test, geo.level_shift, level_bits,
+			    "%#lx entries", entries);
+}
+
+/* As many levels as asked for, unless one had more than eight kernel pages. */
+static void large_levels_become_more(struct kunit *test)
+{
+	/* Entries of eight kernel pages, as a shift. */
+	const unsigned int most = PAGE_SHIFT;
+
+	expect_levels_used(test, BIT(most), 1, 1, most);
+	expect_levels_used(test, BIT(most) + 1, 1, 2, max(9, most / 2 + 1));
+	expect_levels_used(test, BIT(2 * most), 1, 2, most);
+	expect_levels_used(test, BIT(2 * most), 2, 2, most);
+	expect_levels_used(test, BIT(2 * most) + 1, 2, 3, 2 * most / 3 + 1);
+	expect_levels_used(test, BIT(42), 1, DIV_ROUND_UP(42, most),
+			   DIV_ROUND_UP(42, DIV_ROUND_UP(42, most)));
+	/* More than that is what was asked for. */
+	expect_levels_used(test, BIT(most), 3, 3, 9);
+	expect_levels_used(test, BIT(42), 5, 5, 9);
 }
 
 static void expect_ends(struct kunit *test, const struct shape *shape,
@@ -182,17 +207,15 @@ static void expect_nothing_around(struct kunit *test, const struct shape *shape,
 		unsigned long after = index + span_of(shape, below);
 
 		if (before && before < index)
-			expect_entry(test, table, before, 0, DMA_NONE);
+			expect_entry(test, table, before, 0);
 		if (after < last)
-			expect_entry(test, table, after, 0, DMA_NONE);
+			expect_entry(test, table, after, 0);
 	}
 }
 
 static void first_and_last(struct kunit *test, const struct shape *shape)
 {
 	unsigned long last = shape->entries - 1;
-	unsigned long hpa = hpa_of(shape, last);
-	enum dma_data_direction direction = DMA_BIDIRECTIONAL;
 	struct tce_table *table = table_of(test, shape);
 	struct tce_table_stats fresh, trimmed;
 
@@ -202,36 +225,30 @@ static void first_and_last(struct kunit *test, const struct shape *shape)
 			max(level_bytes_of(shape), PAGE_SIZE));
 	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)tce_table_root(table),
 					   SZ_4K));
-	expect_entry(test, table, 0, 0, DMA_NONE);
-	expect_entry(test, table, last, 0, DMA_NONE);
+	expect_entry(test, table, 0, 0);
+	expect_entry(test, table, last, 0);
 	expect_figures(test, table, 0);
 
-	KUNIT_EXPECT_EQ(test, 0, tce_table_exchange(table, last, &hpa,
-						    &direction, true));
-	KUNIT_EXPECT_EQ(test, hpa, 0);
-	KUNIT_EXPECT_EQ(test, direction, DMA_NONE);
-	expect_entry(test, table, last, hpa_of(shape, last), DMA_BIDIRECTIONAL);
+	expect_exchange(test, table, last, hpa_of(shape, last) | READ_WRITE,
+			TCE_OWNER_NONE, true, 0, 0);
+	expect_entry(test, table, last, hpa_of(shape, last) | READ_WRITE);
 	expect_nothing_around(test, shape, table, last);
 
 	/* One page: both ends are the same entry, and the second one stays. */
-	table_set(test, table, 0, hpa_of(shape, 0), DMA_TO_DEVICE);
-	expect_entry(test, table, 0, hpa_of(shape, 0), DMA_TO_DEVICE);
+	table_set(test, table, 0, hpa_of(shape, 0) | READ_ONLY);
+	expect_entry(test, table, 0, hpa_of(shape, 0) | READ_ONLY);
 	expect_nothing_around(test, shape, table, 0);
 	if (last)
-		expect_entry(test, table, last, hpa_of(shape, last),
-			     DMA_BIDIRECTIONAL);
+		expect_entry(test, table, last,
+			     hpa_of(shape, last) | READ_WRITE);
 	expect_ends(test, shape, table, last);
 	expect_figures(test, table, last ? 2 : 1);
 
-	hpa = 0;
-	direction = DMA_NONE;
-	KUNIT_EXPECT_EQ(test, 0, tce_table_exchange(table, 0, &hpa, &direction,
-						    false));
-	KUNIT_EXPECT_EQ(test, hpa, hpa_of(shape, 0));
-	KUNIT_EXPECT_EQ(test, direction, DMA_TO_DEVICE);
-	expect_entry(test, table, 0, 0, DMA_NONE);
-	table_set(test, table, last, 0, DMA_NONE);
-	expect_entry(test, table, last, 0, DMA_NONE);
+	expect_exchange(test, table, 0, 0, 0, false,
+			hpa_of(shape, 0) | READ_ONLY, TCE_OWNER_NONE);
+	expect_entry(test, table, 0, 0);
+	table_set(test, table, last, 0);
+	expect_entry(test, table, last, 0);
 	expect_ends(test, shape, table, last);
 	expect_figures(test, table, 0);
 
@@ -239,8 +256,8 @@ static void first_and_last(struct kunit *test, const struct shape *shape)
 	table_trimmed(test, table);
 	tce_table_stats(table, &trimmed);
 	KUNIT_EXPECT_MEMEQ(test, &fresh, &trimmed, sizeof(fresh));
-	table_set(test, table, last, hpa_of(shape, last), DMA_TO_DEVICE);
-	expect_entry(test, table, last, hpa_of(shape, last), DMA_TO_DEVICE);
+	table_set(test, table, last, hpa_of(shape, last) | READ_ONLY);
+	expect_entry(test, table, last, hpa_of(shape, last) | READ_ONLY);
 	expect_figures(test, table, 1);
 
 	table_gone(test, table);
@@ -248,22 +265,22 @@ static void first_and_last(struct kunit *test, const struct shape *shape)
 
 static void every_shape(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
-	unsigned int bits = shape_level_bits(shape);
+	const struct shape *asked = test->param_value, *shape;
 	struct tce_geometry geo;
 
-	if (!bits) {
-		shape_is_refused(test, shape->page_shift, shape->entries,
-				 shape->levels);
+	if (!shape_levels(asked)) {
+		shape_is_refused(test, asked->page_shift, asked->entries,
+				 asked->levels);
 		return;
 	}
 
+	shape = shape_of(test);
 	KUNIT_ASSERT_EQ(test, 0,
-			tce_geometry_init(&geo, shape->page_shift,
-					  shape->entries, shape->levels));
+			tce_geometry_init(&geo, asked->page_shift,
+					  asked->entries, asked->levels));
 	KUNIT_EXPECT_EQ(test, geo.page_shift, shape->page_shift);
 	KUNIT_EXPECT_EQ(test, geo.levels, shape->levels);
-	KUNIT_EXPECT_EQ(test, geo.level_shift, bits);
+	KUNIT_EXPECT_EQ(test, geo.level_shift, shape_level_bits(shape));
 	KUNIT_EXPECT_EQ(test, geo.entries, shape->entries);
 	KUNIT_EXPECT_EQ(test, tce_geometry_whole_bytes(&geo), whole_of(shape));
 
@@ -272,36 +289,28 @@ static void every_shape(struct kunit *test)
 
 /* Single entries */
 
-static void directions(struct kunit *test)
+static void permissions(struct kunit *test)
 {
-	static const enum dma_data_direction all[] = {
-		DMA_NONE, DMA_TO_DEVICE, DMA_FROM_DEVICE, DMA_BIDIRECTIONAL,
-	};
-	const struct shape *shape = test->param_value;
+	static const u64 all[] = { 0, READ_ONLY, WRITE_ONLY, READ_WRITE };
+	const struct shape *shape = shape_of(test);
 	unsigned long index = shape->entries / 3;
 	struct tce_table *table = table_of(test, shape);
 	unsigned int from, to;
 
 	for (from = 0; from < ARRAY_SIZE(all); from++) {
 		for (to = 0; to < ARRAY_SIZE(all); to++) {
-			enum dma_data_direction direction = all[to];
-			unsigned long hpa = hpa_of(shape, to);
+			/* Nothing at all, not an address without permissions. */
+			u64 old = all[from] ? hpa_of(shape, 10) | all[from] : 0;
+			u64 new = all[to] ? hpa_of(shape, to) | all[to] : 0;
 
-			table_set(test, table, index, hpa_of(shape, from + 10),
-				  all[from]);
-			expect_entry(test, table, index,
-				     hpa_of(shape, from + 10), all[from]);
-
-			KUNIT_EXPECT_EQ(test, 0,
-					tce_table_exchange(table, index, &hpa,
-							   &direction, true));
-			KUNIT_EXPECT_EQ(test, hpa, all[from] == DMA_NONE ?
-					0 : hpa_of(shape, from + 10));
-			KUNIT_EXPECT_EQ(test, direction,
-					all[from] == DMA_FROM_DEVICE ?
-					DMA_BIDIRECTIONAL : all[from]);
-			expect_entry(test, table, index, hpa_of(shape, to),
-				     all[to]);
+			table_set(test, table, index, old);
+			expect_entry(test, table, index, old);
+			/* The hardware has no write without read. */
+			if (old & WRITE_ONLY)
+				old |= READ_ONLY;
+			expect_exchange(test, table, index, new, TCE_OWNER_NONE,
+					true, old, old ? TCE_OWNER_NONE : 0);
+			expect_entry(test, table, index, new);
 		}
 	}
 	expect_figures(test, table, 1);
@@ -309,43 +318,31 @@ static void directions(struct kunit *test)
 	table_gone(test, table);
 }
 
-static void exchange_is_refused(struct kunit *test, struct tce_table *table,
-				unsigned long index, unsigned long hpa,
-				enum dma_data_direction direction, bool alloc,
-				int error)
-{
-	enum dma_data_direction direction_before = direction;
-	unsigned long hpa_before = hpa;
-
-	KUNIT_EXPECT_EQ_MSG(test, error,
-			    tce_table_exchange(table, index, &hpa, &direction,
-					       alloc),
-			    "index %#lx, address %#lx", index, hpa_before);
-	KUNIT_EXPECT_EQ(test, hpa, hpa_before);
-	KUNIT_EXPECT_EQ(test, direction, direction_before);
-}
-
 static void misaligned_address(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long index = shape->entries - 2;
 	struct tce_table *table = table_of(test, shape);
 	unsigned int bit;
 
-	table_set(test, table, index, hpa_of(shape, index), DMA_BIDIRECTIONAL);
+	table_set(test, table, index, hpa_of(shape, index) | READ_WRITE);
 	for (bit = 0; bit < shape->page_shift; bit++) {
 		unsigned long hpa = hpa_of(shape, 1) | BIT(bit);
 
-		exchange_is_refused(test, table, index, hpa, DMA_BIDIRECTIONAL,
-				    true, -EINVAL);
-		exchange_is_refused(test, table, index, hpa, DMA_TO_DEVICE,
-				    false, -EINVAL);
+		/* The lowest two are permissions. */
+		if (BIT(bit) & READ_WRITE)
+			continue;
+		exchange_is_refused(test, table, index, hpa | READ_WRITE,
+				    TCE_OWNER_NONE, true, -EINVAL);
+		exchange_is_refused(test, table, index, hpa | READ_ONLY,
+				    TCE_OWNER_NONE, false, -EINVAL);
+		exchange_is_refused(test, table, index, BIT(bit),
+				    TCE_OWNER_NONE, false, -EINVAL);
 		/* Also where a level is missing. */
-		exchange_is_refused(test, table, 0, hpa, DMA_FROM_DEVICE, true,
-				    -EINVAL);
+		exchange_is_refused(test, table, 0, hpa | WRITE_ONLY,
+				    TCE_OWNER_NONE, true, -EINVAL);
 	}
-	expect_entry(test, table, index, hpa_of(shape, index),
-		     DMA_BIDIRECTIONAL);
+	expect_entry(test, table, index, hpa_of(shape, index) | READ_WRITE);
 	expect_figures(test, table, 1);
 
 	table_gone(test, table);
@@ -353,7 +350,7 @@ static void misaligned_address(struct kunit *test)
 
 static void index_beyond_the_table(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	const unsigned long beyond[] = {
 		shape->entries, shape->entries + 1, shape->entries * 2,
 		BIT(63), ULONG_MAX,
@@ -364,14 +361,15 @@ static void index_beyond_the_table(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(beyond); i++) {
 		unsigned long index = beyond[i];
 
-		exchange_is_refused(test, table, index, hpa_of(shape, 1),
-				    DMA_BIDIRECTIONAL, true, -EINVAL);
-		exchange_is_refused(test, table, index, hpa_of(shape, 1),
-				    DMA_BIDIRECTIONAL, false, -EINVAL);
-		exchange_is_refused(test, table, index, 0, DMA_NONE, true,
-				    -EINVAL);
+		exchange_is_refused(test, table, index,
+				    hpa_of(shape, 1) | READ_WRITE,
+				    TCE_OWNER_NONE, true, -EINVAL);
+		exchange_is_refused(test, table, index,
+				    hpa_of(shape, 1) | READ_WRITE,
+				    TCE_OWNER_NONE, false, -EINVAL);
+		exchange_is_refused(test, table, index, 0, 0, true, -EINVAL);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
-		KUNIT_EXPECT_NULL(test, tce_table_view(table, index, true));
+		KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, true));
 		KUNIT_EXPECT_EQ(test, -EINVAL,
 				tce_table_prepare(table, index, 1,
 						  TCE_OWNER_NONE));
@@ -387,7 +385,7 @@ static void index_beyond_the_table(struct kunit *test)
 	expect_figures(test, table, 0);
 
 	/* Where a walk ends that takes of an index only what the levels have. */
-	table_set(test, table, 0, hpa_of(shape, 1), DMA_BIDIRECTIONAL);
+	table_set(test, table, 0, hpa_of(shape, 1) | READ_WRITE);
 	for (i = 0; i < ARRAY_SIZE(beyond); i++)
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, beyond[i]), 0);
 
@@ -396,51 +394,51 @@ static void index_beyond_the_table(struct kunit *test)
 
 static void nothing_is_allocated_when_forbidden(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long last = shape->entries - 1;
 	struct tce_table *table = table_of(test, shape);
 	struct tce_cursor cursor = { .table = table, .end = shape->entries };
-	enum dma_data_direction set_direction = DMA_FROM_DEVICE;
-	enum dma_data_direction clear_direction = DMA_NONE;
-	unsigned long set_hpa = hpa_of(shape, last);
-	unsigned long clear_hpa = 0;
+	u64 tce = hpa_of(shape, last) | READ_WRITE;
+	struct tce_entry set = { .tce = tce, .owner = TCE_OWNER_NONE };
+	struct tce_entry clear = { .owner = ua_of(1) };
 	struct tce_entry old[4];
 	unsigned long first_cleared, last_cleared, flags;
-	int set, clear, cleared;
-	__be64 *view;
-	u64 tce;
+	unsigned int cleared = 0;
+	int set_ret, clear_ret;
+	struct tce_level *leaf;
+	u64 got;
 
 	/* Any request fails, and would be seen. */
 	fixture_refuse(test, 1);
 	local_irq_save(flags);
-	set = tce_table_exchange(table, last, &set_hpa, &set_direction, false);
-	clear = tce_table_exchange(table, 0, &clear_hpa, &clear_direction,
-				   true);
-	tce = tce_table_get(table, last / 2);
-	view = tce_table_view(table, last, false);
-	cleared = tce_table_clear(&cursor, old, &first_cleared, &last_cleared,
-				  ARRAY_SIZE(old));
+	set_ret = tce_table_exchange(table, last, &set, false);
+	clear_ret = tce_table_exchange(table, 0, &clear, true);
+	got = tce_table_get(table, last / 2);
+	leaf = tce_table_reserve(table, last, false);
+	while (!cleared && cursor.index < cursor.end)
+		cleared = tce_table_clear(&cursor, old, &first_cleared,
+					  &last_cleared, ARRAY_SIZE(old));
 	local_irq_restore(flags);
 	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 
-	/* With one level, nothing can be missing. */
+	/* With one level, nothing can be missing but a view. */
 	if (shape->levels == 1) {
-		KUNIT_EXPECT_EQ(test, set, 0);
-		KUNIT_EXPECT_EQ(test, set_hpa, 0);
-		KUNIT_EXPECT_EQ(test, set_direction, DMA_NONE);
+		KUNIT_EXPECT_EQ(test, set_ret, 0);
+		KUNIT_EXPECT_EQ(test, set.tce, 0);
+		KUNIT_EXPECT_EQ(test, set.owner, 0);
 		KUNIT_EXPECT_EQ(test, cleared, 1);
 	} else {
-		KUNIT_EXPECT_EQ(test, set, H_TOO_HARD);
-		KUNIT_EXPECT_EQ(test, set_hpa, hpa_of(shape, last));
-		KUNIT_EXPECT_EQ(test, set_direction, DMA_FROM_DEVICE);
+		KUNIT_EXPECT_EQ(test, set_ret, H_TOO_HARD);
+		KUNIT_EXPECT_EQ(test, set.tce, tce);
+		KUNIT_EXPECT_EQ(test, set.owner, TCE_OWNER_NONE);
 		KUNIT_EXPECT_EQ(test, cleared, 0);
 	}
-	KUNIT_EXPECT_EQ(test, clear, 0);
-	KUNIT_EXPECT_EQ(test, clear_hpa, 0);
-	KUNIT_EXPECT_EQ(test, clear_direction, DMA_NONE);
-	KUNIT_EXPECT_EQ(test, tce, 0);
-	KUNIT_EXPECT_NULL(test, view);
+	KUNIT_EXPECT_EQ(test, clear_ret, 0);
+	KUNIT_EXPECT_EQ(test, clear.tce, 0);
+	KUNIT_EXPECT_EQ(test, clear.owner, 0);
+	KUNIT_EXPECT_EQ(test, got, 0);
+	KUNIT_EXPECT_NULL(test, leaf);
 	expect_figures(test, table, 0);
 
 	fixture_refuse(test, 0);
@@ -450,19 +448,20 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 /* Levels missing from the second, the third ... level down to the leaf. */
 static void forbidden_at_every_depth(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned int below;
 
-	table_set(test, table, 0, hpa_of(shape, 0), DMA_BIDIRECTIONAL);
+	table_set(test, table, 0, hpa_of(shape, 0) | READ_WRITE);
 	fixture_refuse(test, 1);
 	for (below = 1; below < shape->levels; below++) {
 		unsigned long index = span_of(shape, below);
 
-		exchange_is_refused(test, table, index, hpa_of(shape, index),
-				    DMA_BIDIRECTIONAL, false, H_TOO_HARD);
+		exchange_is_refused(test, table, index,
+				    hpa_of(shape, index) | READ_WRITE,
+				    TCE_OWNER_NONE, false, H_TOO_HARD);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
-		KUNIT_EXPECT_NULL(test, tce_table_view(table, index, false));
+		KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, false));
 	}
 	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 	fixture_refuse(test, 0);
@@ -473,82 +472,45 @@ static void forbidden_at_every_depth(struct kunit *test)
 
 static void existing_leaf_needs_no_memory(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long first = shape->entries / 2;
-	enum dma_data_direction direction = DMA_TO_DEVICE;
-	unsigned long hpa = hpa_of(shape, first + 1);
+	u64 tce = hpa_of(shape, first + 1) | READ_ONLY;
+	struct tce_entry entry = { .tce = tce, .owner = ua_of(1) };
 	struct tce_table *table = table_of(test, shape);
+	struct tce_level *leaf, *again;
 	unsigned long flags;
 	int set;
 
 	/* Interrupts are off and memory is allowed: no request may sleep. */
 	local_irq_save(flags);
-	table_set(test, table, first, hpa_of(shape, first), DMA_BIDIRECTIONAL);
-	KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, first, true));
+	table_set(test, table, first, hpa_of(shape, first) | READ_WRITE);
+	leaf = tce_table_reserve(table, first, true);
 	local_irq_restore(flags);
+	KUNIT_ASSERT_NOT_NULL(test, leaf);
 
 	fixture_refuse(test, 1);
 	local_irq_save(flags);
-	set = tce_table_exchange(table, first + 1, &hpa, &direction, false);
+	set = tce_table_exchange(table, first + 1, &entry, false);
+	again = tce_table_reserve(table, first + 1, false);
 	local_irq_restore(flags);
 	KUNIT_EXPECT_EQ(test, set, 0);
-	KUNIT_EXPECT_EQ(test, hpa, 0);
-	KUNIT_EXPECT_EQ(test, direction, DMA_NONE);
-	table_set(test, table, first, hpa_of(shape, 5), DMA_TO_DEVICE);
-	KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, first + 1, true));
-	KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, first, false));
+	KUNIT_EXPECT_EQ(test, entry.tce, 0);
+	KUNIT_EXPECT_EQ(test, entry.owner, 0);
+	KUNIT_EXPECT_PTR_EQ(test, again, leaf);
+	table_set(test, table, first, hpa_of(shape, 5) | READ_ONLY);
+	KUNIT_EXPECT_PTR_EQ(test, tce_table_reserve(table, first, true), leaf);
 	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 	fixture_refuse(test, 0);
 
-	expect_entry(test, table, first, hpa_of(shape, 5), DMA_TO_DEVICE);
-	expect_entry(test, table, first + 1, hpa_of(shape, first + 1),
-		     DMA_TO_DEVICE);
+	expect_entry(test, table, first, hpa_of(shape, 5) | READ_ONLY);
+	expect_entry(test, table, first + 1, tce);
 	expect_figures(test, table, 2);
-
-	table_gone(test, table);
-}
-
-static void view_has_one_place_per_entry(struct kunit *test)
-{
-	const struct shape *shape = test->param_value;
-	unsigned long slots = span_of(shape, 1);
-	unsigned long start = ALIGN_DOWN(shape->entries / 2, slots);
-	struct tce_table *table = table_of(test, shape);
-	unsigned long end = min(start + slots, shape->entries);
-	__be64 *view = tce_table_view(table, start, true);
-	unsigned long index;
-
-	KUNIT_ASSERT_NOT_NULL(test, view);
-	for (index = start; index < end; index++) {
-		__be64 *place = tce_table_view(table, index, index & 1);
-
-		/* Too many to expect each of them. */
-		if (place == view + (index - start) && !*place)
-			continue;
-		KUNIT_FAIL(test, "index %#lx", index);
-		break;
-	}
-
-	/* Neither the next leaf nor the one before has it. */
-	if (shape->levels > 1) {
-		KUNIT_EXPECT_NULL(test, tce_table_view(table, start - 1,
-						       false));
-		KUNIT_EXPECT_NULL(test, tce_table_view(table, start + slots,
-						       false));
-	}
-
-	/* The view is software's alone; an exchange belongs to nobody. */
-	*view = cpu_to_be64(ua_of(start));
-	expect_entry(test, table, start, 0, DMA_NONE);
-	table_set(test, table, start, hpa_of(shape, start), DMA_BIDIRECTIONAL);
-	KUNIT_EXPECT_EQ(test, be64_to_cpu(*view), TCE_OWNER_NONE);
-	*view = cpu_to_be64(ua_of(start));
-	expect_entry(test, table, start, hpa_of(shape, start),
-		     DMA_BIDIRECTIONAL);
-	table_set(test, table, start, 0, DMA_NONE);
-	KUNIT_EXPECT_EQ(test, be64_to_cpu(*view), 0);
-	KUNIT_EXPECT_PTR_EQ(test, view, tce_table_view(table, start, false));
-	expect_figures(test, table, 0);
+	tce_table_unreserve(table, leaf);
+	tce_table_unreserve(table, leaf);
+	tce_table_unreserve(table, leaf);
+	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, 0, shape->entries));
+	if (shape->levels > 1)
+		table_trimmed(test, table);
 
 	table_gone(test, table);
 }
@@ -612,10 +574,10 @@ static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
 	};
 	struct tce_entry *old = entries_of(test, BATCH);
 	unsigned long first, last, all = 0;
-	int cleared, i;
+	unsigned int cleared, i;
 
-	while ((cleared = tce_table_clear(&cursor, old, &first, &last,
-					  BATCH)) > 0) {
+	while ((cleared = table_clear_next(test, &cursor, old, &first, &last,
+					   BATCH))) {
 		KUNIT_EXPECT_EQ(test, last - first, cleared - 1);
 		for (i = 0; i < cleared; i++) {
 			if ((old[i].tce & ~READ_WRITE) ==
@@ -627,7 +589,6 @@ static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
 		}
 		all += cleared;
 	}
-	KUNIT_EXPECT_EQ(test, cleared, 0);
 	KUNIT_EXPECT_GE(test, cursor.index, end);
 	kunit_kfree(test, old);
 
@@ -636,7 +597,7 @@ static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
 
 static void store_and_clear(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long slots = span_of(shape, 1);
 	unsigned long start = ALIGN_DOWN(shape->entries / 2, slots) + slots - 5;
 	unsigned long count = min(slots + 10, shape->entries - start);
@@ -649,19 +610,19 @@ static void store_and_clear(struct kunit *test)
 
 	/* From the end of one leaf over the next one into the third. */
 	map_range(test, shape, table, start, count, WRITE_ONLY, TCE_OWNER_EACH);
-	expect_entry(test, table, start - 1, 0, DMA_NONE);
-	expect_entry(test, table, start, hpa_of(shape, start), DMA_FROM_DEVICE);
+	expect_entry(test, table, start - 1, 0);
+	expect_entry(test, table, start, hpa_of(shape, start) | WRITE_ONLY);
 	expect_entry(test, table, start + count - 1,
-		     hpa_of(shape, start + count - 1), DMA_FROM_DEVICE);
+		     hpa_of(shape, start + count - 1) | WRITE_ONLY);
 	if (start + count < shape->entries)
-		expect_entry(test, table, start + count, 0, DMA_NONE);
+		expect_entry(test, table, start + count, 0);
 	expect_figures(test, table, count);
 
 	tce_table_stats(table, &stats);
 	KUNIT_EXPECT_EQ(test, stats.user_levels, shape->levels > 1 ? 3 : 1);
 
 	/* What is stored over it comes out of it, but for what was cleared. */
-	table_set(test, table, start + 1, 0, DMA_NONE);
+	table_set(test, table, start + 1, 0);
 	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, start - 1, 4,
 						   TCE_OWNER_EACH));
 	cursor = (struct tce_cursor) {
@@ -680,24 +641,20 @@ static void store_and_clear(struct kunit *test)
 			hpa_of(shape, start + 2) | READ_WRITE);
 	KUNIT_EXPECT_EQ(test, old[1].owner, ua_of(start + 2));
 	for (i = 0; i < 4; i++) {
-		__be64 *place = tce_table_view(table, start - 1 + i, false);
-
-		expect_entry(test, table, start - 1 + i, hpa_of(shape, i),
-			     DMA_TO_DEVICE);
-		KUNIT_ASSERT_NOT_NULL(test, place);
-		KUNIT_EXPECT_EQ(test, be64_to_cpu(*place), ua_of(i));
+		expect_entry(test, table, start - 1 + i,
+			     hpa_of(shape, i) | READ_ONLY);
+		KUNIT_EXPECT_EQ(test, owner_at(test, table, start - 1 + i),
+				ua_of(i));
 	}
 	expect_figures(test, table, count + 1);
 
-	/* A clear takes the user-space address away with the entry. */
-	cursor.index = start - 1;
-	while (tce_table_clear(&cursor, old, &start, &start, 3) > 0)
-		;
-	for (i = 0; i < 4; i++)
-		expect_entry(test, table, cursor.end - 4 + i, 0, DMA_NONE);
-	KUNIT_EXPECT_EQ(test, 0,
-			be64_to_cpu(*tce_table_view(table, cursor.end - 1,
-						    false)));
+	/* A clear takes the owner away with the entry. */
+	KUNIT_EXPECT_EQ(test, 4,
+			table_clear(test, table, start - 1, start + 3));
+	for (i = 0; i < 4; i++) {
+		expect_entry(test, table, start - 1 + i, 0);
+		KUNIT_EXPECT_EQ(test, owner_at(test, table, start - 1 + i), 0);
+	}
 	KUNIT_EXPECT_EQ(test, count - 3,
 			unmap_range(test, shape, table, 0, shape->entries,
 				    TCE_OWNER_EACH));
@@ -708,7 +665,7 @@ static void store_and_clear(struct kunit *test)
 
 static void prepare_nothing(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	struct tce_cursor cursor = { .table = table, .index = 7, .end = 7 };
 	unsigned long first, last;
@@ -773,7 +730,7 @@ static unsigned int mark(const struct shape *shape, unsigned long *marks)
 static void clear_marks(struct kunit *test, struct tce_table *table,
 			const struct shape *shape, const unsigned long *marks,
 			unsigned int count, unsigned long index,
-			unsigned long end, int max)
+			unsigned long end, unsigned int max)
 {
 	struct tce_cursor cursor = {
 		.table = table, .index = index, .end = end,
@@ -781,14 +738,22 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 	unsigned long first, last, leaf;
 	struct tce_entry old[MARKS];
 	unsigned int next = 0;
-	int cleared, i;
+	unsigned int cleared, i;
 
 	while (next < count && marks[next] < index)
 		next++;
 
-	while ((cleared = tce_table_clear(&cursor, old, &first, &last, max))) {
-		KUNIT_ASSERT_GT(test, cleared, 0);
+	while (cursor.index < end) {
+		unsigned long start = cursor.index;
+
+		cleared = tce_table_clear(&cursor, old, &first, &last, max);
+		KUNIT_ASSERT_GT(test, cursor.index, start);
 		KUNIT_ASSERT_LE(test, cleared, max);
+		if (!cleared) {
+			KUNIT_ASSERT_TRUE(test, next == count ||
+					  marks[next] >= min(cursor.index, end));
+			continue;
+		}
 		KUNIT_ASSERT_LE(test, next + cleared, count);
 		KUNIT_ASSERT_EQ(test, first, marks[next]);
 		leaf = first / span_of(shape, 1);
@@ -803,10 +768,11 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 		}
 		KUNIT_ASSERT_EQ(test, last, marks[next - 1]);
 		KUNIT_ASSERT_GT(test, cursor.index, last);
-		/* Full, or nothing more of this leaf is in the range. */
-		if (cleared < max && next < count && marks[next] < end)
-			KUNIT_ASSERT_NE(test, marks[next] / span_of(shape, 1),
-					leaf);
+		/* Full, or far enough, or nothing more of this leaf is in the range. */
+		if (cleared < max && next < count && marks[next] < end &&
+		    marks[next] / span_of(shape, 1) == leaf)
+			KUNIT_ASSERT_EQ(test, cursor.index, TCE_TABLE_SCAN +
+					max(start, leaf * span_of(shape, 1)));
 	}
 	KUNIT_ASSERT_GE(test, cursor.index, end);
 	KUNIT_ASSERT_TRUE(test, next == count || marks[next] >= end);
@@ -814,8 +780,8 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 
 static void clear_over_holes(struct kunit *test)
 {
-	static const int steps[] = { 1, 2, MARKS };
-	const struct shape *shape = test->param_value;
+	static const unsigned int steps[] = { 1, 2, MARKS };
+	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long marks[MARKS];
 	unsigned int count = mark(shape, marks);
@@ -829,8 +795,7 @@ static void clear_over_holes(struct kunit *test)
 			for (i = 0; i < count; i++)
 				if (!tce_table_get(table, marks[i]))
 					table_set(test, table, marks[i],
-						  hpa_of(shape, marks[i]),
-						  DMA_TO_DEVICE);
+						  hpa_of(shape, marks[i]) | READ_ONLY);
 
 			if (index > end)
 				continue;
@@ -846,7 +811,7 @@ static void clear_over_holes(struct kunit *test)
 	}
 	clear_marks(test, table, shape, marks, 0, 0, 0, 1);
 	while (count--)
-		table_set(test, table, marks[count], 0, DMA_NONE);
+		table_set(test, table, marks[count], 0);
 	/* Levels with nothing in them are stepped over like holes. */
 	clear_marks(test, table, shape, marks, 0, 0, shape->entries, 1);
 	expect_figures(test, table, 0);
@@ -854,17 +819,85 @@ static void clear_over_holes(struct kunit *test)
 	table_gone(test, table);
 }
 
+/* One call after the other, each over a bounded part of one level. */
+static void clear_in_small_steps(struct kunit *test, struct tce_table *table,
+				 unsigned long index, unsigned long step,
+				 unsigned long least)
+{
+	struct tce_cursor cursor = { .table = table, .end = index + 1 };
+	unsigned long before, first, last, calls = 0;
+	struct tce_entry old[4];
+	unsigned int cleared = 0;
+
+	while (cursor.index < cursor.end) {
+		KUNIT_ASSERT_EQ(test, cleared, 0);
+		before = cursor.index;
+		cleared = tce_table_clear(&cursor, old, &first, &last,
+					  ARRAY_SIZE(old));
+		KUNIT_ASSERT_GT(test, cursor.index, before);
+		/* What is left of a leaf with nothing set needs no look. */
+		if (!cleared)
+			KUNIT_ASSERT_LE(test, cursor.index - before, step);
+		calls++;
+	}
+	KUNIT_EXPECT_EQ(test, cleared, 1);
+	KUNIT_EXPECT_EQ(test, first, index);
+	KUNIT_EXPECT_EQ(test, last, index);
+	KUNIT_EXPECT_GE(test, calls, least);
+}
+
+/* However large a level is, there is an end to what is done without a break. */
+static void clear_takes_breaks(struct kunit *test)
+{
+	const struct shape *shape = shape_of(test);
+	unsigned long slots = span_of(shape, 1);
+	struct tce_table *table = table_of(test, shape);
+	struct tce_level *leaf = NULL;
+	unsigned int below, view;
+
+	KUNIT_ASSERT_GT(test, slots, 1024);
+	for (view = 0; view < 2; view++) {
+		for (below = 0; below < shape->levels; below++) {
+			unsigned long step = span_of(shape, below);
+			unsigned long index = (slots - 1) * step;
+
+			/* Alone, at the end of a level. */
+			table_set(test, table, index,
+				  hpa_of(shape, index) | READ_WRITE);
+			clear_in_small_steps(test, table, index, 1024 * step,
+					     slots / 1024);
+			expect_figures(test, table, 0);
+			if (!leaf)
+				table_trimmed(test, table);
+		}
+		if (leaf)
+			continue;
+		leaf = tce_table_reserve(table, 0, true);
+		KUNIT_ASSERT_NOT_NULL(test, leaf);
+	}
+	tce_table_unreserve(table, leaf);
+
+	table_gone(test, table);
+}
+
+static const struct shape long_level_shapes[] = {
+	SHAPE(12, 1, BIT(PAGE_SHIFT)),
+	SHAPE(12, 2, BIT(22)),
+	SHAPE(16, 2, BIT(2 * PAGE_SHIFT)),
+	SHAPE(12, 3, BIT(36)),
+};
+
+KUNIT_ARRAY_PARAM(long_levels, long_level_shapes, shape_describe);
+
 /* Sets a run of entries that lead to memory in a row. */
 static void set_run(struct kunit *test, struct tce_table *table,
-		    const struct shape *shape, const struct tce_extent *run,
-		    enum dma_data_direction direction)
+		    const struct shape *shape, const struct tce_extent *run)
 {
 	unsigned long i;
 
 	for (i = 0; i < run->count; i++)
 		table_set(test, table, run->index + i,
-			  (run->tce & ~READ_WRITE) + (i << shape->page_shift),
-			  direction);
+			  run->tce + (i << shape->page_shift));
 }
 
 static void expect_extent(struct kunit *test, struct tce_cursor *cursor,
@@ -882,7 +915,7 @@ static void expect_extent(struct kunit *test, struct tce_cursor *cursor,
 
 static void extents_are_what_is_set(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long leaf = span_of(shape, 1), last = shape->entries - 1;
 	struct tce_table *table = table_of(test, shape);
 	struct tce_cursor cursor = { .table = table, .end = shape->entries };
@@ -909,9 +942,7 @@ static void extents_are_what_is_set(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
 
 	for (i = 0; i < ARRAY_SIZE(runs); i++)
-		set_run(test, table, shape, &runs[i],
-			runs[i].tce & WRITE_ONLY ? DMA_BIDIRECTIONAL :
-						   DMA_TO_DEVICE);
+		set_run(test, table, shape, &runs[i]);
 
 	cursor.index = 0;
 	for (i = 0; i < ARRAY_SIZE(runs); i++)
@@ -929,7 +960,7 @@ static void extents_are_what_is_set(struct kunit *test)
 		expect_extent(test, &cursor, &runs[i]);
 	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
 
-	table_set(test, table, 0, 0, DMA_NONE);
+	table_set(test, table, 0, 0);
 	cursor.index = 0;
 	cursor.end = 1;
 	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
@@ -941,13 +972,14 @@ static void extents_are_what_is_set(struct kunit *test)
 
 static void figures_while_the_table_grows(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long level_bytes = level_bytes_of(shape);
 	unsigned long leaves = shape->entries / span_of(shape, 1);
 	unsigned long block = max(level_bytes, PAGE_SIZE);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long meta_table, meta_block = 0, levels;
 	struct tce_table_stats stats;
+	struct tce_level *leaf;
 	unsigned int i, steps;
 
 	tce_table_stats(table, &stats);
@@ -957,11 +989,13 @@ static void figures_while_the_table_grows(struct kunit *test)
 	for (i = 0; i < steps; i++) {
 		unsigned long index = leaves / steps * i * span_of(shape, 1);
 
-		table_set(test, table, index, hpa_of(shape, index),
-			  DMA_BIDIRECTIONAL);
-		if (i % 3 == 0)
-			KUNIT_EXPECT_NOT_NULL(test, tce_table_view(table, index,
-								   true));
+		table_set(test, table, index,
+			  hpa_of(shape, index) | READ_WRITE);
+		if (i % 3 == 0) {
+			leaf = tce_table_reserve(table, index, true);
+			KUNIT_ASSERT_NOT_NULL(test, leaf);
+			tce_table_unreserve(table, leaf);
+		}
 
 		/* Nothing has been given back, so the pages are full. */
 		tce_table_stats(table, &stats);
@@ -990,7 +1024,7 @@ static void origin(struct kunit *test, u64 owner, unsigned long user_bytes)
 {
 	const unsigned long pages = 0x400000000 >> 16;
 	const unsigned long upper = 0x244000000000 >> 16;
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	const unsigned long leaf = shape->levels - 1;
 	struct tce_table_stats stats;
@@ -1013,15 +1047,14 @@ static void origin(struct kunit *test, u64 owner, unsigned long user_bytes)
 	KUNIT_EXPECT_LE(test, stats.whole_bytes, (4896UL + 10) * SZ_1M);
 	expect_figures(test, table, 2 * pages);
 
-	expect_entry(test, table, pages - 1, hpa_of(shape, pages - 1),
-		     DMA_BIDIRECTIONAL);
-	expect_entry(test, table, pages, 0, DMA_NONE);
-	expect_entry(test, table, upper - 1, 0, DMA_NONE);
-	expect_entry(test, table, upper, hpa_of(shape, upper),
-		     DMA_BIDIRECTIONAL);
+	expect_entry(test, table, pages - 1,
+		     hpa_of(shape, pages - 1) | READ_WRITE);
+	expect_entry(test, table, pages, 0);
+	expect_entry(test, table, upper - 1, 0);
+	expect_entry(test, table, upper, hpa_of(shape, upper) | READ_WRITE);
 	expect_entry(test, table, upper + pages - 1,
-		     hpa_of(shape, upper + pages - 1), DMA_BIDIRECTIONAL);
-	expect_entry(test, table, upper + pages, 0, DMA_NONE);
+		     hpa_of(shape, upper + pages - 1) | READ_WRITE);
+	expect_entry(test, table, upper + pages, 0);
 
 	KUNIT_EXPECT_EQ(test, 2 * pages,
 			unmap_range(test, shape, table, 0, shape->entries,
@@ -1054,7 +1087,7 @@ KUNIT_ARRAY_PARAM(origin, origin_shapes, shape_describe);
 
 static void create_fails(struct kunit *test)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct tce_geometry geo;
 	struct tce_table *table;
 
@@ -1088,35 +1121,63 @@ static bool try_exchange(struct kunit *test, const struct shape *shape,
 			 struct tce_table *table)
 {
 	unsigned long index = target(shape);
-	enum dma_data_direction direction = DMA_FROM_DEVICE;
-	unsigned long hpa = hpa_of(shape, index);
-	int ret = tce_table_exchange(table, index, &hpa, &direction, true);
+	u64 tce = hpa_of(shape, index) | READ_WRITE;
+	struct tce_entry entry = { .tce = tce, .owner = TCE_OWNER_NONE };
+	int ret = tce_table_exchange(table, index, &entry, true);
 
 	if (ret) {
 		KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
-		KUNIT_EXPECT_EQ(test, hpa, hpa_of(shape, index));
-		KUNIT_EXPECT_EQ(test, direction, DMA_FROM_DEVICE);
-		expect_entry(test, table, index, 0, DMA_NONE);
+		KUNIT_EXPECT_EQ(test, entry.tce, tce);
+		KUNIT_EXPECT_EQ(test, entry.owner, TCE_OWNER_NONE);
+		expect_entry(test, table, index, 0);
 		return false;
 	}
 
-	KUNIT_EXPECT_EQ(test, hpa, 0);
-	KUNIT_EXPECT_EQ(test, direction, DMA_NONE);
-	expect_entry(test, table, index, hpa_of(shape, index), DMA_FROM_DEVICE);
-	table_set(test, table, index, 0, DMA_NONE);
+	KUNIT_EXPECT_EQ(test, entry.tce, 0);
+	KUNIT_EXPECT_EQ(test, entry.owner, 0);
+	expect_entry(test, table, index, tce);
+	table_set(test, table, index, 0);
 
 	return true;
 }
 
-static bool try_view(struct kunit *test, const struct shape *shape,
-		     struct tce_table *table)
+/* For one owner, where there may be entries of another: then with a view. */
+static bool try_exchange_owner(struct kunit *test, const struct shape *shape,
+			       struct tce_table *table)
 {
-	__be64 *place = tce_table_view(table, target(shape), true);
+	unsigned long index = target(shape);
+	u64 tce = hpa_of(shape, index) | READ_WRITE;
+	struct tce_entry entry = { .tce = tce, .owner = ua_of(index) };
+	int ret = tce_table_exchange(table, index, &entry, true);
 
-	KUNIT_EXPECT_PTR_EQ(test, place,
-			    tce_table_view(table, target(shape), false));
+	if (ret) {
+		KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
+		KUNIT_EXPECT_EQ(test, entry.tce, tce);
+		KUNIT_EXPECT_EQ(test, entry.owner, ua_of(index));
+		expect_entry(test, table, index, 0);
+		return false;
+	}
 
-	return place;
+	expect_entry(test, table, index, tce);
+	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(index));
+
+	return true;
+}
+
+static bool try_reserve(struct kunit *test, const struct shape *shape,
+			struct tce_table *table)
+{
+	struct tce_level *leaf = tce_table_reserve(table, target(shape), true);
+
+	if (!leaf)
+		return false;
+
+	KUNIT_EXPECT_PTR_EQ(test, leaf,
+			    tce_table_reserve(table, target(shape), false));
+	tce_table_unreserve(table, leaf);
+	tce_table_unreserve(table, leaf);
+
+	return true;
 }
 
 static bool try_prepare_for(struct kunit *test, const struct shape *shape,
@@ -1154,7 +1215,7 @@ static bool try_prepare_each(struct kunit *test, const struct shape *shape,
  */
 static void fail_every_request(struct kunit *test, attempt try)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	unsigned long most = max(1, PAGE_SIZE / level_bytes_of(shape));
 	struct tce_table_stats before, after;
 	unsigned long levels, i;
@@ -1169,7 +1230,7 @@ static void fail_every_request(struct kunit *test, attempt try)
 
 			for (i = 0; i < levels; i++)
 				table_set(test, table, i * span_of(shape, 1),
-					  hpa_of(shape, i), DMA_TO_DEVICE);
+					  hpa_of(shape, i) | READ_ONLY);
 			tce_table_stats(table, &before);
 
 			fixture_refuse(test, nth);
@@ -1182,7 +1243,7 @@ static void fail_every_request(struct kunit *test, attempt try)
 			KUNIT_EXPECT_EQ(test, before.used, after.used);
 			for (i = 0; i < levels; i++)
 				expect_entry(test, table, i * span_of(shape, 1),
-					     hpa_of(shape, i), DMA_TO_DEVICE);
+					     hpa_of(shape, i) | READ_ONLY);
 			expect_figures(test, table, levels);
 
 			/* What failed may be tried again. */
@@ -1204,9 +1265,9 @@ static void exchange_fails(struct kunit *test)
 	fail_every_request(test, try_exchange);
 }
 
-static void view_fails(struct kunit *test)
+static void reserve_fails(struct kunit *test)
 {
-	fail_every_request(test, try_view);
+	fail_every_request(test, try_reserve);
 }
 
 static void prepare_fails(struct kunit *test)
@@ -1226,7 +1287,7 @@ static const struct shape failing_shapes[] = {
 
 KUNIT_ARRAY_PARAM(failing, failing_shapes, shape_describe);
 
-/* While somebody allocates a level, somebody else puts it in */
+/* A level is put in while another thread allocates the same one */
 
 struct neighbour {
 	const struct shape *shape;
@@ -1238,21 +1299,23 @@ struct neighbour {
 static void neighbour_is_faster(struct kunit *test, void *data)
 {
 	struct neighbour *neighbour = data;
+	struct tce_level *leaf;
 
-	if (neighbour->view)
-		KUNIT_EXPECT_NOT_NULL(test, tce_table_view(neighbour->table,
-							   neighbour->index,
-							   true));
-	else
-		table_set(test, neighbour->table, neighbour->index,
-			  hpa_of(neighbour->shape, neighbour->index),
-			  DMA_BIDIRECTIONAL);
+	if (neighbour->view) {
+		leaf = tce_table_reserve(neighbour->table, neighbour->index,
+					 true);
+		KUNIT_ASSERT_NOT_NULL(test, leaf);
+		tce_table_unreserve(neighbour->table, leaf);
+		return;
+	}
+	table_set(test, neighbour->table, neighbour->index,
+		  hpa_of(neighbour->shape, neighbour->index) | READ_WRITE);
 }
 
 static void late_levels_are_given_back(struct kunit *test, attempt try,
 				       bool view)
 {
-	const struct shape *shape = test->param_value;
+	const struct shape *shape = shape_of(test);
 	struct neighbour neighbour = {
 		.shape = shape, .index = target(shape) + 1, .view = view,
 	};
@@ -1262,7 +1325,7 @@ static void late_levels_are_given_back(struct kunit *test, attempt try,
 	/* Just the view of the leaf is missing, or everything is. */
 	if (view)
 		table_set(test, neighbour.table, neighbour.index,
-			  hpa_of(shape, neighbour.index), DMA_BIDIRECTIONAL);
+			  hpa_of(shape, neighbour.index) | READ_WRITE);
 
 	fixture->data = &neighbour;
 	fixture->meanwhile = neighbour_is_faster;
@@ -1271,7 +1334,7 @@ static void late_levels_are_given_back(struct kunit *test, attempt try,
 	KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->given_back), 0);
 
 	expect_entry(test, neighbour.table, neighbour.index,
-		     hpa_of(shape, neighbour.index), DMA_BIDIRECTIONAL);
+		     hpa_of(shape, neighbour.index) | READ_WRITE);
 	expect_figures(test, neighbour.table, 1);
 
 	table_gone(test, neighbour.table);
@@ -1280,6 +1343,8 @@ static void late_levels_are_given_back(struct kunit *test, attempt try,
 static void exchange_comes_late(struct kunit *test)
 {
 	late_levels_are_given_back(test, try_exchange, false);
+	late_levels_are_given_back(test, try_exchange_owner, false);
+	late_levels_are_given_back(test, try_exchange_owner, true);
 }
 
 static void prepare_comes_late(struct kunit *test)
@@ -1289,9 +1354,10 @@ static void prepare_comes_late(struct kunit *test)
 	late_levels_are_given_back(test, try_prepare_each, true);
 }
 
-static void view_comes_late(struct kunit *test)
+static void reserve_comes_late(struct kunit *test)
 {
-	late_levels_are_given_back(test, try_view, true);
+	late_levels_are_given_back(test, try_reserve, false);
+	late_levels_are_given_back(test, try_reserve, true);
 }
 
 /* Levels of at least a kernel page, so that each of them is a request. */
@@ -1303,18 +1369,6 @@ static const struct shape large_level_shapes[] = {
 
 KUNIT_ARRAY_PARAM(large_levels, large_level_shapes, shape_describe);
 
-/*
- * The largest window that there can be: bits 55 and up of an address are not
- * translated, a level has at most 256 kernel pages, and no level reaches bit 59.
- */
-static unsigned long largest_window(unsigned int page_shift,
-				    unsigned int levels)
-{
-	unsigned int level_bits = min(PAGE_SHIFT + 5U, (59 - page_shift) / levels);
-
-	return BIT(min(54 - page_shift, level_bits * levels));
-}
-
 static int fill_all_shapes(struct kunit_suite *suite)
 {
 	static const unsigned int page_shifts[] = { 12, 16, 21, 24, 28, 30 };
@@ -1324,12 +1378,14 @@ static int fill_all_shapes(struct kunit_suite *suite)
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
 		for (levels = 1; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
 			unsigned int page_shift = page_shifts[i];
-			unsigned long largest = largest_window(page_shift,
-							       levels);
+			/* What PHBs translate, and what the levels can have. */
+			unsigned long largest = BIT(54 - page_shift);
+			unsigned long full = min(BIT(min(PAGE_SHIFT * levels,
+							 54U)), largest);
 			const unsigned long entries[] = {
 				1, 2, 512, 513, 0x264000000000 >> page_shift,
-				largest / 2 + 1, largest - 1, largest,
-				largest * 2,
+				largest / 2 + 1, largest, largest + 1, full,
+				full / 2 + 1,
 			};
 
 			for (j = 0; j < ARRAY_SIZE(entries); j++)
@@ -1344,28 +1400,29 @@ static int fill_all_shapes(struct kunit_suite *suite)
 static struct kunit_case tce_table_cases[] = {
 	KUNIT_CASE_PARAM(every_shape, every_shape_gen_params),
 	KUNIT_CASE(odd_shapes_are_refused),
+	KUNIT_CASE(large_levels_become_more),
 	KUNIT_CASE(backed_shapes),
-	KUNIT_CASE_PARAM(directions, some_gen_params),
+	KUNIT_CASE_PARAM(permissions, some_gen_params),
 	KUNIT_CASE_PARAM(misaligned_address, some_gen_params),
 	KUNIT_CASE_PARAM(index_beyond_the_table, some_gen_params),
 	KUNIT_CASE_PARAM(nothing_is_allocated_when_forbidden, some_gen_params),
 	KUNIT_CASE_PARAM(forbidden_at_every_depth, some_gen_params),
 	KUNIT_CASE_PARAM(existing_leaf_needs_no_memory, some_gen_params),
-	KUNIT_CASE_PARAM(view_has_one_place_per_entry, some_gen_params),
 	KUNIT_CASE_PARAM(store_and_clear, some_gen_params),
 	KUNIT_CASE_PARAM(prepare_nothing, some_gen_params),
 	KUNIT_CASE_PARAM(clear_over_holes, some_gen_params),
+	KUNIT_CASE_PARAM(clear_takes_breaks, long_levels_gen_params),
 	KUNIT_CASE_PARAM(extents_are_what_is_set, some_gen_params),
 	KUNIT_CASE_PARAM(figures_while_the_table_grows, some_gen_params),
 	KUNIT_CASE_PARAM(origin_with_one_owner, origin_gen_params),
 	KUNIT_CASE_PARAM(origin_with_owners, origin_gen_params),
 	KUNIT_CASE_PARAM(create_fails, some_gen_params),
 	KUNIT_CASE_PARAM(exchange_fails, failing_gen_params),
-	KUNIT_CASE_PARAM(view_fails, failing_gen_params),
+	KUNIT_CASE_PARAM(reserve_fails, failing_gen_params),
 	KUNIT_CASE_PARAM(prepare_fails, failing_gen_params),
 	KUNIT_CASE_PARAM(exchange_comes_late, large_levels_gen_params),
 	KUNIT_CASE_PARAM(prepare_comes_late, large_levels_gen_params),
-	KUNIT_CASE_PARAM(view_comes_late, large_levels_gen_params),
+	KUNIT_CASE_PARAM(reserve_comes_late, large_levels_gen_params),
 	{}
 };
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Invalidating what hardware has cached of a window (TCE kill), and giving back what
+ * must not be given back before. For tce_window.c and tce_kvm.c.
+ */
+#ifndef TCE_KILL_H
+#define TCE_KILL_H
+
+#include <linux/types.h>
+
+#include "tce_pages.h"
+
+/**
+ * DOC: TCE kill
+ *
+ * A page is given back only after its entry was taken out and its TCE killed, in this
+ * order: until then the device may reach it. What was taken out and not yet killed is
+ * in a struct tce_gather on the stack of an ioctl, or, if KVM has taken it out, in the
+ * window (tce_kill_defer()); it is never carried over a sleep.
+ *
+ * A level is freed only after the TCEs of the range that it covered were killed
+ * (tce_table_trim()). This rests on a kill of a page making the PHB forget the upper
+ * levels that it has cached on the way to that page. skiboot does so on POWER9 and
+ * later, where each kill is one of the whole PE (hw/phb4.c, HW560152); for PHB3 no
+ * source says it, which is why the whole range of a leaf is killed.
+ */
+
+struct tce_entry;
+struct tce_window;
+
+/**
+ * struct tce_gather - entries that were taken out and wait for the kill
+ * @window: where
+ * @first: first index to kill
+ * @end: one past the last index to kill; 0 for none
+ * @retired: their pages
+ */
+struct tce_gather {
+	struct tce_window *window;
+	unsigned long first;
+	unsigned long end;
+	struct tce_retired retired;
+};
+
+/**
+ * tce_kill() - kill the TCEs of a range
+ * @window: the window
+ * @index: the first entry
+ * @count: number of entries
+ *
+ * Also gives back what KVM has taken out there.
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_kill(struct tce_window *window, unsigned long index,
+	      unsigned long count);
+
+/**
+ * tce_kill_defer() - leave an entry that was taken out to the next tce_kill() there
+ * @window: the window
+ * @index: the entry
+ * @owner: its owner
+ *
+ * Context: Any but an interrupt handler; inside the RCU section in which the entry was
+ * taken out.
+ */
+void tce_kill_defer(struct tce_window *window, unsigned long index, u64 owner);
+
+/**
+ * tce_kill_settle() - kill, and give back, all that is deferred
+ * @window: the window
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_kill_settle(struct tce_window *window);
+
+/**
+ * tce_gather_init() - gather nothing yet
+ * @gather: the object
+ * @window: the window
+ *
+ * Context: Any.
+ */
+void tce_gather_init(struct tce_gather *gather, struct tce_window *window);
+
+/**
+ * tce_gather_range() - remember to kill a range
+ * @gather: the object
+ * @first: the first entry
+ * @end: one past the last entry
+ *
+ * Context: Process, may sleep.
+ */
+void tce_gather_range(struct tce_gather *gather, unsigned long first,
+		      unsigned long end);
+
+/**
+ * tce_gather_old() - give back what was taken out of the range, after the kill
+ * @gather: the object; tce_gather_range() has been called for the range
+ * @old: the entries
+ * @count: number of entries
+ *
+ * Context: Process, may sleep.
+ */
+void tce_gather_old(struct tce_gather *gather, const struct tce_entry *old,
+		    unsigned int count);
+
+/**
+ * tce_gather_flush() - kill, and give back, what was gathered
+ * @gather: the object, which is empty afterwards
+ *
+ * Context: Process, may sleep.
+ */
+void tce_gather_flush(struct tce_gather *gather);
+
+/**
+ * tce_gather_resched() - cond_resched(), with nothing unkilled
+ * @gather: the object
+ *
+ * Context: Process, may sleep.
+ */
+void tce_gather_resched(struct tce_gather *gather);
+
+/**
+ * tce_trim_init() - prepare a window for tce_trim()
+ * @window: the window
+ *
+ * Context: Any.
+ */
+void tce_trim_init(struct tce_window *window);
+
+/**
+ * tce_trim() - have empty levels freed, soon or at once
+ * @window: the window
+ *
+ * Context: Any but an interrupt handler; what keeps the window from going keeps it from
+ * tce_trim_stop() too.
+ */
+void tce_trim(struct tce_window *window);
+
+/**
+ * tce_trim_now() - free empty levels before giving up for lack of memory
+ * @window: the window
+ *
+ * Context: Process, may sleep.
+ * Return: whether there were any.
+ */
+bool tce_trim_now(struct tce_window *window);
+
+/**
+ * tce_trim_stop() - free no more levels
+ * @window: the window; nothing calls tce_trim() any more
+ *
+ * Context: Process, may sleep.
+ */
+void tce_trim_stop(struct tce_window *window);
+
+#endif /* TCE_KILL_H */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * KVM's side of a window: the it_ops of its struct iommu_table. For tce_window.c.
+ */
+#ifndef TCE_KVM_H
+#define TCE_KVM_H
+
+#include <linux/types.h>
+
+/**
+ * DOC: it_ops, as KVM uses them
+ *
+ * The hypercalls H_PUT_TCE, H_PUT_TCE_INDIRECT and H_STUFF_TCE
+ * (arch/powerpc/kvm/book3s_64_vio.c) find the iommu_table in a list that they walk
+ * with no lock, no reference and no RCU read-side section. On a kernel that does not
+ * preempt, what they walk is freed by call_rcu() and so stays for as long as they do
+ * not sleep; so no callback here sleeps. On a kernel that preempts, they may lose the
+ * iommu_table wherever they are, with or without this module; here, too, nothing of
+ * the window is used beyond the RCU section in which it was found.
+ *
+ * For each TCE, KVM calls in this order, from one task:
+ *
+ * 1. useraddrptr(), to map: where to store the page's user-space address. NULL makes
+ *    it hand the hypercall up (H_TOO_HARD). KVM then counts the page
+ *    (mm_iommu_mapped_inc()).
+ * 2. xchg_no_kill(). Any error here is a WARN_ON_ONCE() in KVM; the only one that is left
+ *    is a hypervisor's refusal. For an entry that was
+ *    set before, KVM would un-count the page before the kill, by an address that may
+ *    have changed meanwhile. So it is told that there was nothing, and the page is
+ *    un-counted here, by the kill (tce_kill_defer()).
+ * 3. KVM stores the address.
+ * 4. tce_kill(), sometimes for several entries at once, and also if nothing was
+ *    changed. After a failure KVM clears the entry once more, without a kill.
+ *
+ * The address that KVM stores in 3 is that of its own entry, but another call may have
+ * replaced the entry by then. So each task has a place of its own to store to, until
+ * its next call: a struct tce_kvm_call. Until then the owner of the entry is the call.
+ * When the call finds the entry unchanged, the entry gets the address as its owner;
+ * otherwise the call un-counts its page itself, after a kill.
+ *
+ * In version 1 pages are pinned one by one, which KVM cannot do; it is made to leave
+ * both mapping and unmapping to user space. So it is with IOMMU pages that are larger
+ * than a kernel page: KVM does not check that they lie in one page of memory
+ * (tce_memory.h), and cannot be refused a page without a WARN.
+ */
+
+struct iommu_table;
+struct tce_kvm;
+struct tce_platform;
+struct tce_window;
+
+/**
+ * tce_kvm_create() - let KVM and the core find a window
+ * @window: the window, complete
+ * @platform: its iommu_table, which leads to the result from now on
+ * @pinned: its pages are pinned one by one
+ *
+ * The result lives as long as the iommu_table, and keeps the module loaded.
+ *
+ * Context: Process, may sleep.
+ * Return: KVM's side, or ERR_PTR(-ENOMEM).
+ */
+struct tce_kvm *tce_kvm_create(struct tce_window *window,
+			       struct tce_platform *platform, bool pinned);
+
+/**
+ * tce_kvm_disconnect() - make the window an empty one for KVM
+ * @kvm: KVM's side
+ *
+ * When this returns no callback uses the window any more. Pages of calls that have not
+ * come to their end may be un-counted from now on, so no device may reach them. Does
+ * nothing the second time. Serialised by the caller.
+ *
+ * Context: Process, may sleep.
+ */
+void tce_kvm_disconnect(struct tce_kvm *kvm);
+
+#endif /* TCE_KVM_H */

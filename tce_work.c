@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The module's workqueues. Contract: tce_work.h.
+ */
+
+#include <linux/module.h>
+#include <linux/workqueue.h>
+
+#include "tce_work.h"
+
+struct workqueue_struct *tce_wq;
+struct workqueue_struct *tce_mm_wq;
+
+int tce_work_init(void)
+{
+	tce_wq = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
+	if (!tce_wq)
+		return -ENOMEM;
+
+	tce_mm_wq = alloc_workqueue(KBUILD_MODNAME "_mm", WQ_UNBOUND, 0);
+	if (!tce_mm_wq) {
+		destroy_workqueue(tce_wq);
+		return -ENOMEM;
+	}
+
+	return 0;
+}
+
+void tce_work_exit(void)
+{
+	destroy_workqueue(tce_mm_wq);
+	destroy_workqueue(tce_wq);
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What tce_table_trim() kills, and what it has to kill.
+ */
+
+#include <kunit/test.h>
+
+#include <linux/bits.h>
+#include <linux/minmax.h>
+
+#include "hardware.h"
+#include "kills.h"
+#include "tce_table.h"
+
+#define LEAF	1UL
+#define UPPER	2UL
+
+static void kills_save(struct kills *kills, struct xarray *array,
+		       unsigned long index, unsigned long value)
+{
+	void *old = value ? xa_store(array, index, xa_mk_value(value),
+				     GFP_KERNEL) :
+			    xa_erase(array, index);
+
+	KUNIT_ASSERT_FALSE(kills->test, xa_is_err(old));
+}
+
+static unsigned long kills_load(struct xarray *array, unsigned long index)
+{
+	void *value = xa_load(array, index);
+
+	return value ? xa_to_value(value) : 0;
+}
+
+static void kills_count(struct kills *kills, unsigned int depth,
+			unsigned long index, int sign)
+{
+	const struct tce_geometry *geo = tce_table_geometry(kills->table);
+	unsigned long leaf = index >> kills->level_bits;
+	unsigned long what = depth == geo->levels - 1 ? LEAF : UPPER;
+
+	kills_save(kills, &kills->levels, leaf,
+		   kills_load(&kills->levels, leaf) + sign * what);
+}
+
+static void kills_was_there(struct kunit *test, unsigned int depth,
+			    unsigned long index, void *data)
+{
+	kills_count(data, depth, index, 1);
+}
+
+static void kills_is_there(struct kunit *test, unsigned int depth,
+			   unsigned long index, void *data)
+{
+	kills_count(data, depth, index, -1);
+}
+
+void kills_begin(struct kills *kills, struct kunit *test,
+		 struct tce_table *table)
+{
+	kills->test = test;
+	kills->table = table;
+	kills->level_bits = hardware_window(table).level_bits;
+	kills->end = 0;
+	xa_init(&kills->levels);
+	xa_init(&kills->calls);
+	hardware_levels(test, table, kills_was_there, kills);
+}
+
+void kills_kill(void *data, unsigned long index, unsigned long count)
+{
+	struct kills *kills = data;
+
+	KUNIT_EXPECT_GT(kills->test, count, 0);
+	KUNIT_EXPECT_TRUE_MSG(kills->test, !kills->end || index > kills->end,
+			      "%#lx after %#lx", index, kills->end);
+	kills_save(kills, &kills->calls, index, count);
+	kills->end = index + count;
+}
+
+static void kills_expect(struct kills *kills, unsigned long first,
+			 unsigned long end)
+{
+	KUNIT_EXPECT_EQ_MSG(kills->test, kills_load(&kills->calls, first),
+			    end - first, "entries killed from %#lx", first);
+	kills_save(kills, &kills->calls, first, 0);
+}
+
+unsigned long kills_end(struct kills *kills)
+{
+	const struct tce_geometry *geo = tce_table_geometry(kills->table);
+	unsigned long leaf, first = 0, end = 0, gone = 0;
+	void *value;
+
+	hardware_levels(kills->test, kills->table, kills_is_there, kills);
+
+	xa_for_each(&kills->levels, leaf, value) {
+		unsigned long levels = xa_to_value(value);
+		unsigned long start = leaf << kills->level_bits;
+
+		if (end && start > end) {
+			kills_expect(kills, first, end);
+			end = 0;
+		}
+		if (!end)
+			first = start;
+		/* A leaf may be larger than what is left of the window. */
+		end = levels & LEAF ? min(start + BIT(kills->level_bits),
+					  geo->entries) : start + 1;
+		gone += levels / UPPER + (levels & LEAF);
+	}
+	if (end)
+		kills_expect(kills, first, end);
+	KUNIT_EXPECT_TRUE(kills->test, xa_empty(&kills->calls));
+
+	xa_destroy(&kills->levels);
+	xa_destroy(&kills->calls);
+
+	return gone;
+}
+
+unsigned long table_trim(struct kunit *test, struct tce_table *table,
+			 unsigned int keep)
+{
+	struct kills kills;
+
+	kills_begin(&kills, test, table);
+	tce_table_trim(table, keep, kills_kill, &kills);
+
+	return kills_end(&kills);
+}
