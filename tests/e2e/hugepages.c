@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * IOMMU pages that are larger than the kernel's: each must lie in one page of memory. A
+ * region may begin with huge pages and go on with others, so that its first page says
+ * nothing about the rest.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "edu.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+/* In the default window, of 4K pages. */
+#define STAGE		0x100000
+
+#define WINDOW_BYTES	BIT_ULL(30)
+#define HUGE_PAGES	2
+
+/*
+ * With the hash MMU, 256 MiB of addresses have pages of one size: huge pages end where
+ * such a piece ends, and the others begin there.
+ */
+#define BORDER		0x50000000UL
+
+static const struct size {
+	const char *name;
+	unsigned int shift;
+} sizes[] = {
+	{ "4K", 12 }, { "64K", 16 }, { "2M", 21 }, { "16M", 24 },
+};
+
+static struct vfio vfio;
+static unsigned int huge_shift;
+static size_t huge;
+/* Huge pages up to BORDER, and as much memory of ordinary pages behind it. */
+static unsigned char *memory;
+static unsigned char *ordinary;
+static __u64 window;
+
+static unsigned int default_huge_shift(void)
+{
+	unsigned long kilobytes = 0;
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[200];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Hugepagesize: %lu kB", &kilobytes) == 1)
+			break;
+	if (!kilobytes)
+		tap_bail("the kernel has no huge pages");
+	fclose(file);
+
+	return __builtin_ctzl(kilobytes) + 10;
+}
+
+static void *memory_at(unsigned long address, size_t size, int flags)
+{
+	void *at = mmap((void *)address, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE |
+			MAP_POPULATE | flags, -1, 0);
+
+	if (at == MAP_FAILED)
+		tap_bail("%zu bytes of memory at %#lx: %s", size, address,
+			 strerror(errno));
+
+	return at;
+}
+
+/* Not MAP_POPULATE: what is populated before madvise() may be one huge page. */
+static void *ordinary_at(unsigned long address, size_t size)
+{
+	void *at = mmap((void *)address, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at == MAP_FAILED)
+		tap_bail("%zu bytes of memory at %#lx: %s", size, address,
+			 strerror(errno));
+	madvise(at, size, MADV_NOHUGEPAGE);
+	memset(at, 1, size);
+
+	return at;
+}
+
+/* Whether the platform has IOMMU pages of this size, and a huge page has room for one. */
+static bool open_window(const struct size *size)
+{
+	vfio_open(&vfio);
+	if (!(vfio_limits()->ddw.pgsizes & BIT_ULL(size->shift))) {
+		tap_skip("the platform has no such pages");
+		vfio_close(&vfio);
+		return false;
+	}
+	if (size->shift > huge_shift) {
+		tap_skip("the huge pages are smaller");
+		vfio_close(&vfio);
+		return false;
+	}
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(vfio_create(vfio.container, size->shift, WINDOW_BYTES, 1,
+			     &window), 0);
+
+	return true;
+}
+
+static int map(__u64 offset, unsigned char *from, size_t bytes)
+{
+	return vfio_map(vfio.container, window + offset, from, bytes, MAP_BOTH);
+}
+
+/* The device reads and writes at @offset what is at @at. */
+static bool works(__u64 offset, unsigned char *at)
+{
+	bool reads = edu_reads(&vfio, window + offset, at);
+	bool writes = edu_writes(&vfio, window + offset, at);
+
+	return reads && writes;
+}
+
+static bool blocked(__u64 offset, unsigned char *at)
+{
+	bool reads = edu_reads(&vfio, window + offset, at);
+	bool writes = edu_writes(&vfio, window + offset, at);
+
+	return !reads && !writes;
+}
+
+static void test_whole(const void *data)
+{
+	const struct size *size = data;
+	size_t bytes = HUGE_PAGES * huge, last = bytes - EDU_BYTES;
+	size_t unit = 1UL << size->shift;
+
+	if (!open_window(size))
+		return;
+
+	CHECK_EQ(vfio_register(vfio.container, memory, bytes), 0);
+	CHECK_EQ(map(0, memory, bytes), 0);
+	CHECK_MAPPED(window, bytes >> size->shift);
+	CHECK(works(0, memory));
+	CHECK(works(huge - EDU_BYTES, memory + huge - EDU_BYTES));
+	CHECK(works(huge, memory + huge));
+	CHECK(works(last, memory + last));
+	CHECK(edu_copies(&vfio, window, memory, window + last, memory + last));
+	CHECK(blocked(bytes, memory));
+
+	/* One page of the IOMMU, in the middle of a huge page or all of it. */
+	CHECK_EQ(vfio_unmap(vfio.container, window + huge - unit, unit), 0);
+	CHECK(blocked(huge - unit, memory + huge - unit));
+	CHECK(works(huge, memory + huge));
+	CHECK_EQ(vfio_unregister(vfio.container, memory, bytes), -EBUSY);
+	CHECK_EQ(vfio_unmap(vfio.container, window, bytes), 0);
+	CHECK(blocked(0, memory));
+	CHECK_EQ(vfio_unregister(vfio.container, memory, bytes), 0);
+	vfio_close(&vfio);
+}
+
+/*
+ * What is behind the huge pages of a region that @owner has registered, in which @vfio
+ * maps it.
+ */
+static void check_mixed(const struct size *size, int owner)
+{
+	size_t unit = 1UL << size->shift, bytes = HUGE_PAGES * huge;
+	struct state before;
+
+	CHECK_EQ(vfio_register(owner, memory, 2 * bytes), 0);
+
+	/* All huge pages but the last unit. */
+	CHECK_EQ(map(0, memory, bytes - unit), 0);
+	before = state_now();
+	if (unit > vfio_page_size()) {
+		int error = tap_intree() ? -EPERM : -EINVAL;
+
+		/* From its first page on, its last one, and where nothing is mapped. */
+		CHECK_EQ(map(bytes, ordinary, unit), error);
+		CHECK_STATE(&before);
+		CHECK_EQ(map(2 * bytes - unit, memory + 2 * bytes - unit, unit), error);
+		CHECK_STATE(&before);
+		CHECK(blocked(bytes, ordinary));
+
+		/* In place of what is mapped. */
+		CHECK_EQ(map(0, ordinary, unit), error);
+		CHECK_STATE(&before);
+
+		/* A range that begins well. */
+		if (!tap_intree()) {
+			CHECK_EQ(map(bytes - unit, ordinary - unit, 2 * unit), error);
+			CHECK_STATE(&before);
+			CHECK_EQ(map(0, ordinary - unit, 2 * unit), error);
+			CHECK_STATE(&before);
+			CHECK(works(0, memory));
+			CHECK(blocked(bytes - unit, ordinary - unit));
+		}
+	} else {
+		CHECK_EQ(map(bytes - unit, ordinary - unit, 2 * unit), 0);
+		CHECK(works(bytes - unit, ordinary - unit));
+		CHECK(works(bytes, ordinary));
+	}
+	CHECK_EQ(vfio_unmap(vfio.container, window, WINDOW_BYTES), 0);
+	CHECK_EQ(vfio_unregister(owner, memory, 2 * bytes), 0);
+}
+
+static void test_mixed(const void *data)
+{
+	if (!open_window(data))
+		return;
+	check_mixed(data, vfio.container);
+	vfio_close(&vfio);
+}
+
+static void test_mixed_of_others(const void *data)
+{
+	struct vfio other;
+
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+	if (!open_window(data))
+		return;
+	vfio_open_device(&other, 1);
+	check_mixed(data, other.container);
+	vfio_close(&other);
+	vfio_close(&vfio);
+}
+
+/* The same memory, but its huge pages come last. */
+static void test_huge_last(const void *data)
+{
+	const struct size *size = data;
+	size_t unit = 1UL << size->shift;
+	unsigned char *first;
+	struct state before;
+
+	if (!open_window(size))
+		return;
+
+	/* Small ones up to the border, one huge page behind it. */
+	munmap(memory, HUGE_PAGES * huge);
+	munmap(ordinary, HUGE_PAGES * huge);
+	first = ordinary_at(BORDER - huge, huge);
+	memory_at(BORDER, huge, MAP_HUGETLB);
+
+	CHECK_EQ(vfio_register(vfio.container, first, 2 * huge), 0);
+	before = state_now();
+	if (unit > vfio_page_size()) {
+		CHECK_EQ(map(0, first, unit), -EINVAL);
+		CHECK_STATE(&before);
+		CHECK_EQ(map(0, first + huge - unit, 2 * unit), -EINVAL);
+		CHECK_STATE(&before);
+	} else {
+		CHECK_EQ(map(0, first + huge - unit, 2 * unit), 0);
+		CHECK(works(0, first + huge - unit));
+		CHECK(works(unit, first + huge));
+	}
+	vfio_close(&vfio);
+
+	munmap(first, huge);
+	munmap(first + huge, huge);
+	memory = memory_at(BORDER - HUGE_PAGES * huge, HUGE_PAGES * huge,
+			   MAP_HUGETLB);
+	ordinary = ordinary_at(BORDER, HUGE_PAGES * huge);
+}
+
+/* An IOMMU page must lie in its page of memory, too, not only be as small. */
+static void test_misaligned(const void *data)
+{
+	const struct size *size = data;
+	size_t unit = 1UL << size->shift, half = unit / 2;
+	struct state before;
+
+	if (!open_window(size))
+		return;
+	CHECK_EQ(vfio_register(vfio.container, memory, HUGE_PAGES * huge), 0);
+	before = state_now();
+	CHECK_EQ(map(0, memory + half, unit), -EINVAL);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+/* A region that is not aligned to the IOMMU page, or ends in the middle of one. */
+static void test_part_of_huge(const void *data)
+{
+	const struct size *size = data;
+	size_t unit = 1UL << size->shift, page = vfio_page_size();
+	struct state before;
+
+	if (!open_window(size))
+		return;
+	if (unit <= page) {
+		tap_skip("no page of the IOMMU is larger than a region's");
+		vfio_close(&vfio);
+		return;
+	}
+	CHECK_EQ(vfio_register(vfio.container, memory + unit - page, page), 0);
+	before = state_now();
+	CHECK_EQ(map(0, memory, unit), -EINVAL);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_unregister(vfio.container, memory + unit - page, page), 0);
+
+	CHECK_EQ(vfio_register(vfio.container, memory, unit - page), 0);
+	before = state_now();
+	CHECK_EQ(map(0, memory, unit), -EINVAL);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+int main(void)
+{
+	static const struct {
+		void (*run)(const void *data);
+		const char *what;
+	} tests[] = {
+		{ test_whole, "whole huge pages work through IOMMU pages of %s" },
+		{ test_mixed,
+		  "what follows a region's huge pages is checked for pages of %s" },
+		{ test_mixed_of_others,
+		  "so it is in another container's region, for pages of %s" },
+		{ test_huge_last, "what precedes its huge pages is, for pages of %s" },
+		{ test_misaligned,
+		  "an IOMMU page begins where a page of memory may, for pages of %s" },
+		{ test_part_of_huge,
+		  "a part of a huge page is registered, for pages of %s" },
+	};
+	size_t i, j;
+
+	huge_shift = default_huge_shift();
+	huge = 1UL << huge_shift;
+	memory = memory_at(BORDER - HUGE_PAGES * huge, HUGE_PAGES * huge,
+			   MAP_HUGETLB);
+	ordinary = ordinary_at(BORDER, HUGE_PAGES * huge);
+	state_watch();
+
+	for (i = 0; i < ARRAY_SIZE(tests); i++)
+		for (j = 0; j < ARRAY_SIZE(sizes); j++)
+			tap_test_case(false, tests[i].run, &sizes[j],
+				      tests[i].what, sizes[j].name);
+
+	return tap_main();
+}
