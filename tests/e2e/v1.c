@@ -110,15 +110,10 @@ static uint64_t enabled_charge(void)
 	return window_bytes / page;
 }
 
-/* What the window itself is charged when it is made. */
+/* What the window itself is charged when it is made: a table of one level. */
 static uint64_t window_charge(void)
 {
-	unsigned int entries_shift = __builtin_ctzll(window_bytes) - IOMMU_SHIFT;
-
-	if (machine_is_pseries())
-		return (8ULL << entries_shift) / page;
-
-	return vfio_window_charge(entries_shift, tap_intree() ? 1 : 2);
+	return vfio_window_charge(__builtin_ctzll(window_bytes) - IOMMU_SHIFT, 1);
 }
 
 static void test_info(void)

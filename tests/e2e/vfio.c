@@ -28,9 +28,10 @@
 #define WINDOW_SELECT_BIT	59
 /* The address bits that a window can have, or less. */
 #define ADDRESS_BITS		55
-/* The largest level has 256 kernel pages; the kernel's own module would take 16 MiB. */
-#define LEVEL_MAX_ORDER		8
+/* No level takes more than eight kernel pages; the kernel's own module would take 16 MiB. */
+#define LEVEL_MAX_ORDER		3
 #define LEVEL_MAX_SHIFT_INTREE	(24 - 3)
+#define MAX_LEVELS		5
 
 /* Of the first container. */
 static struct vfio_iommu_spapr_tce_info limits;
@@ -325,40 +326,66 @@ unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 	return even > least ? even : least;
 }
 
-bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
-		     unsigned int levels)
+/* Whether @levels of them are within the hardware's limits and the allocator's. */
+static bool levels_can_be(unsigned int page_shift, unsigned int entries_shift,
+			  unsigned int levels)
 {
 	unsigned int shift = vfio_level_shift(entries_shift, levels);
 	unsigned int bits = shift * levels + page_shift;
 
-	if (vfio_hypervised())
-		return levels == 1;
 	if (tap_intree())
 		return bits < ADDRESS_BITS && shift <= LEVEL_MAX_SHIFT_INTREE;
 
 	return bits <= WINDOW_SELECT_BIT &&
-	       shift <= vfio_page_shift() + LEVEL_MAX_ORDER - 3 &&
-	       entries_shift + page_shift < ADDRESS_BITS;
+	       shift <= vfio_page_shift() + LEVEL_MAX_ORDER - 3;
+}
+
+unsigned int vfio_levels_made(unsigned int page_shift, unsigned int entries_shift,
+			      unsigned int wanted)
+{
+	unsigned int levels;
+
+	for (levels = wanted; levels <= MAX_LEVELS; levels++)
+		if (levels_can_be(page_shift, entries_shift, levels))
+			return levels;
+	for (levels = wanted; levels; levels--)
+		if (levels_can_be(page_shift, entries_shift, levels))
+			return levels;
+
+	return 0;
+}
+
+bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
+		     unsigned int levels)
+{
+	if (!levels || levels > MAX_LEVELS)
+		return false;
+	if (!tap_intree())
+		return entries_shift + page_shift < ADDRESS_BITS;
+	if (vfio_hypervised())
+		return levels == 1;
+
+	return levels_can_be(page_shift, entries_shift, levels);
 }
 
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
 {
-	unsigned int shift = vfio_level_shift(entries_shift, levels);
+	unsigned int even = (entries_shift + levels - 1) / levels;
+	unsigned int least = vfio_page_shift() - 3;
+	unsigned int shift = even > least ? even : least;
 	unsigned int height, bits;
 	__u64 bytes = 0;
 
-	/* The hypervisor's table is not ours; the view is. */
+	/* The hypervisor's table is not ours; the view is. A part of a page is not charged. */
 	if (vfio_hypervised())
-		return ((8ULL << entries_shift) + vfio_page_size() - 1) /
-		       vfio_page_size();
+		return (8ULL << entries_shift) / vfio_page_size();
 
 	for (height = 0, bits = entries_shift; height < levels; height++) {
 		bits = bits > shift ? bits - shift : 0;
 		bytes += (__u64)8 << (bits + shift);
 	}
-	bytes *= 2;
 
-	return (bytes + vfio_page_size() - 1) / vfio_page_size();
+	return 2 * bytes / vfio_page_size();
 }
 
 unsigned char *vfio_memory(size_t size)

@@ -93,16 +93,19 @@ unsigned int vfio_large_shift(void);
 unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels);
 
 /*
- * Whether a table may have this shape: it fits the hardware, and no level takes
- * more memory than these machines have in one piece. The rule of the module that
- * is under test.
+ * Whether a table may be asked for with this many levels. Ours takes the number for a
+ * wish: vfio_levels_made() says how many there are then. They fit the hardware, and no
+ * level takes more than eight kernel pages in one piece.
  */
 bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		     unsigned int levels);
+unsigned int vfio_levels_made(unsigned int page_shift, unsigned int entries_shift,
+			      unsigned int wanted);
 
 /*
- * Kernel pages that a window is charged, worked out here from the interface's
- * promise: the whole table, and the user-space view of the same size.
+ * Kernel pages that a window is charged: a whole table of the levels that were asked for,
+ * each of whole kernel pages, and the user-space view of the same size. In a guest, the
+ * view alone. The kernel's own module and ours charge the same, whatever ours allocates.
  */
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels);
 

@@ -431,11 +431,6 @@ static void call_create(struct random *random, enum grammar grammar,
 			create->flags = 1U << random_below(random, 32);
 		}
 	}
-	/* Large levels are slow to clear. */
-	if (model_level_bytes(create->page_shift, create->window_size,
-			      create->levels) > 1 << 20 &&
-	    !random_one_in(random, 16))
-		create->levels = 5;
 }
 
 static void call_remove(struct random *random,

@@ -241,19 +241,6 @@ static bool window_shape(unsigned int page_shift, __u64 size,
 	return vfio_levels_fit(page_shift, log2_of(*entries), levels);
 }
 
-__u64 model_level_bytes(unsigned int page_shift, __u64 size,
-			unsigned int levels)
-{
-	unsigned int shift;
-	__u64 entries;
-
-	if (!window_shape(page_shift, size, levels, &entries))
-		return 0;
-	shift = (log2_of(entries) + levels - 1) / levels;
-
-	return 8ULL << (shift > 9 ? shift : 9);
-}
-
 static int window_make(struct model *model, struct container *container,
 		       unsigned int page_shift, __u64 size, unsigned int levels)
 {
@@ -268,7 +255,8 @@ static int window_make(struct model *model, struct container *container,
 		return -ENOSPC;
 	if (!window_shape(page_shift, size, levels, &entries))
 		return -EINVAL;
-	pages = vfio_window_charge(log2_of(entries), levels);
+	/* A part of the first level is no less. */
+	pages = vfio_window_charge(log2_of(size >> page_shift), levels);
 	if (!charge(model, pages))
 		return -ENOMEM;
 	if (!(machine.page_sizes & BIT_ULL(page_shift))) {
@@ -304,7 +292,7 @@ static int default_window(struct model *model, struct container *container)
 
 	if (!container->pending)
 		return 0;
-	ret = window_make(model, container, 12, machine.dma32_size, 2);
+	ret = window_make(model, container, 12, machine.dma32_size, 1);
 	if (ret < 0)
 		return ret;
 	container->pending = false;
@@ -756,10 +744,6 @@ static int do_create(struct model *model, struct container *container,
 	if (ret < 0)
 		return ret;
 
-	/* The kernel may not have that much in one piece. */
-	if (model_level_bytes(args->page_shift, args->window_size,
-			      args->levels) > 1 << 20)
-		call->may_fail = -ENOMEM;
 	if (call->read_only) {
 		window_drop(model, container, &container->windows[ret]);
 		return -EFAULT;

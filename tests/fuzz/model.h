@@ -281,8 +281,4 @@ void model_done(struct model *model, struct call *call,
 /* The entry, or NULL if nothing is mapped there. */
 struct entry *window_entry(const struct window *window, __u64 index);
 
-/* Bytes of a level of such a table; 0 if there can be none. */
-__u64 model_level_bytes(unsigned int page_shift, __u64 size,
-			unsigned int levels);
-
 #endif /* FUZZ_MODEL_H */

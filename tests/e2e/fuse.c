@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A file whose pages come when the test says so. Contract: fuse.h.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fuse.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define MOUNT_POINT	"/tmp/fuse"
+#define FILE_NAME	MOUNT_POINT "/file"
+#define FILE_NODE	2
+#define FILE_BYTES	(1ULL << 30)
+
+/* Requests that can wait at once. */
+#define WAITING		64
+/* The largest request, and the largest answer: one page of 64K and its header. */
+#define BUFFER		(1 << 17)
+
+#define POLLS		6000
+#define POLL_US		10000
+
+/**
+ * struct responder - what the test and the process that answers have in common
+ * @lock: what was asked for
+ * @failures: reads to be answered with an error before one waits
+ * @answer: nothing waits any more
+ * @waiting: reads that wait
+ */
+struct responder {
+	enum fuse_lock lock;
+	unsigned int failures;
+	bool answer;
+	unsigned int waiting;
+};
+
+static struct responder *responder;
+static unsigned char *content;
+static size_t page;
+static int device = -1;
+static int file = -1;
+static pid_t process;
+/* The next page that nobody has used, in pages. */
+static off_t next;
+
+static void reply(uint64_t unique, int error, const void *data, size_t size)
+{
+	static unsigned char buffer[BUFFER];
+	struct fuse_out_header header = {
+		.len = sizeof(header) + (error ? 0 : size),
+		.error = error,
+		.unique = unique,
+	};
+
+	memcpy(buffer, &header, sizeof(header));
+	if (!error && size)
+		memcpy(buffer + sizeof(header), data, size);
+	/* Whoever asked may be gone. */
+	if (write(device, buffer, header.len) < 0 && errno != ENOENT)
+		_exit(1);
+}
+
+static void set_attr(struct fuse_attr *attr, uint64_t node)
+{
+	*attr = (struct fuse_attr) {
+		.ino = node,
+		.mode = node == FILE_NODE ? S_IFREG | 0644 : S_IFDIR | 0755,
+		.nlink = 1,
+		.size = node == FILE_NODE ? FILE_BYTES : 0,
+		.blksize = 4096,
+	};
+}
+
+/* The content is the same at every page. */
+static void reply_read(uint64_t unique, uint32_t size)
+{
+	static unsigned char data[BUFFER / 2];
+	uint32_t done;
+
+	if (responder->lock == FUSE_LOCKED || size > sizeof(data)) {
+		reply(unique, -EIO, NULL, 0);
+		return;
+	}
+	for (done = 0; done < size; done++)
+		data[done] = content[done % page];
+	reply(unique, 0, data, size);
+}
+
+/* Held back reads, and how many bytes each of them asks for. */
+static struct {
+	uint64_t unique;
+	uint32_t size;
+} held[WAITING];
+
+static void answer_held(void)
+{
+	while (responder->waiting) {
+		unsigned int last = responder->waiting - 1;
+
+		reply_read(held[last].unique, held[last].size);
+		__atomic_store_n(&responder->waiting, last, __ATOMIC_RELEASE);
+	}
+}
+
+/* The thread that waited was killed. */
+static void forget(uint64_t unique)
+{
+	unsigned int i, last = responder->waiting - 1;
+
+	for (i = 0; i < responder->waiting; i++) {
+		if (held[i].unique != unique)
+			continue;
+		held[i] = held[last];
+		__atomic_store_n(&responder->waiting, last, __ATOMIC_RELEASE);
+		reply(unique, -EINTR, NULL, 0);
+		return;
+	}
+}
+
+static void serve_read(const struct fuse_in_header *header)
+{
+	const struct fuse_read_in *in = (const void *)(header + 1);
+
+	if (responder->failures) {
+		responder->failures--;
+		reply(header->unique, -EIO, NULL, 0);
+	} else if (responder->answer || responder->waiting == WAITING) {
+		reply_read(header->unique, in->size);
+	} else {
+		held[responder->waiting].unique = header->unique;
+		held[responder->waiting].size = in->size;
+		__atomic_store_n(&responder->waiting, responder->waiting + 1,
+				 __ATOMIC_RELEASE);
+	}
+}
+
+static void serve(const struct fuse_in_header *header)
+{
+	struct fuse_init_out init = {
+		.major = FUSE_KERNEL_VERSION,
+		.minor = 31,
+		.max_write = 1 << 16,
+	};
+	struct fuse_entry_out entry = {
+		.nodeid = FILE_NODE,
+		.entry_valid = 1000,
+		.attr_valid = 1000,
+	};
+	struct fuse_attr_out attr = { .attr_valid = 1000 };
+	struct fuse_open_out open = { .fh = 1 };
+
+	switch (header->opcode) {
+	case FUSE_INIT:
+		reply(header->unique, 0, &init, sizeof(init));
+		break;
+	case FUSE_LOOKUP:
+		set_attr(&entry.attr, FILE_NODE);
+		reply(header->unique, 0, &entry, sizeof(entry));
+		break;
+	case FUSE_GETATTR:
+		set_attr(&attr.attr, header->nodeid);
+		reply(header->unique, 0, &attr, sizeof(attr));
+		break;
+	case FUSE_OPEN:
+		reply(header->unique, 0, &open, sizeof(open));
+		break;
+	case FUSE_READ:
+		serve_read(header);
+		break;
+	case FUSE_INTERRUPT:
+		forget(((const struct fuse_interrupt_in *)(header + 1))->unique);
+		break;
+	case FUSE_FORGET:
+	case FUSE_BATCH_FORGET:
+		/* These have no answer. */
+		break;
+	default:
+		reply(header->unique, -ENOSYS, NULL, 0);
+	}
+}
+
+static void serve_all(void)
+{
+	static unsigned char request[BUFFER];
+	struct pollfd readable = { .fd = device, .events = POLLIN };
+
+	for (;;) {
+		if (poll(&readable, 1, POLL_US / 1000) > 0) {
+			if (read(device, request, sizeof(request)) > 0)
+				serve((const void *)request);
+			else if (errno == ENODEV)
+				_exit(0);
+		}
+		if (__atomic_load_n(&responder->answer, __ATOMIC_ACQUIRE))
+			answer_held();
+	}
+}
+
+static void *shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		tap_bail("shared memory: %s", strerror(errno));
+
+	return memory;
+}
+
+void fuse_start(enum fuse_lock lock)
+{
+	char options[100];
+
+	if (!responder) {
+		page = vfio_page_size();
+		responder = shared(sizeof(*responder));
+		content = shared(page);
+		mkdir(MOUNT_POINT, 0755);
+	}
+	*responder = (struct responder) {
+		.lock = lock,
+		.failures = lock == FUSE_LOCKED,
+	};
+	memset(content, 0, page);
+	next = 0;
+
+	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (device < 0)
+		tap_bail("/dev/fuse: %s", strerror(errno));
+	snprintf(options, sizeof(options),
+		 "fd=%d,rootmode=40000,user_id=0,group_id=0", device);
+	if (mount("test", MOUNT_POINT, "fuse", MS_NODEV | MS_NOSUID, options))
+		tap_bail("mounting " MOUNT_POINT ": %s", strerror(errno));
+
+	fflush(stdout);
+	process = fork();
+	if (process < 0)
+		tap_bail("fork: %s", strerror(errno));
+	if (!process)
+		serve_all();
+
+	file = open(FILE_NAME, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		tap_bail(FILE_NAME ": %s", strerror(errno));
+}
+
+static void *next_page(void *address, int flags)
+{
+	void *at = mmap(address, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | flags, file,
+			next++ * page);
+
+	if (at == MAP_FAILED)
+		tap_bail("mapping " FILE_NAME ": %s", strerror(errno));
+
+	return at;
+}
+
+void *fuse_page(void)
+{
+	return next_page(NULL, 0);
+}
+
+void fuse_page_at(void *address)
+{
+	next_page(address, MAP_FIXED);
+}
+
+void *fuse_content(void)
+{
+	return content;
+}
+
+unsigned int fuse_waiting(void)
+{
+	return __atomic_load_n(&responder->waiting, __ATOMIC_ACQUIRE);
+}
+
+bool fuse_wait(unsigned int count)
+{
+	unsigned int polls;
+
+	for (polls = 0; polls < POLLS && fuse_waiting() != count; polls++)
+		usleep(POLL_US);
+
+	return fuse_waiting() == count;
+}
+
+void fuse_answer(void)
+{
+	__atomic_store_n(&responder->answer, true, __ATOMIC_RELEASE);
+}
+
+void fuse_stop(void)
+{
+	fuse_answer();
+	fuse_wait(0);
+	close(file);
+	umount2(MOUNT_POINT, MNT_DETACH);
+	kill(process, SIGKILL);
+	waitpid(process, NULL, 0);
+	close(device);
+}
