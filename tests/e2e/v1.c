@@ -644,6 +644,152 @@ static void test_disable_unmaps(void)
 	vfio_close(&vfio);
 }
 
+/*
+ * MAP_DMA that makes the window, against DISABLE. Whoever is first, nothing is mapped
+ * afterwards: MAP_DMA is refused, or DISABLE unmaps.
+ */
+#define RACE_ROUNDS	200
+#define RACE_BYTES	(4 << 20)
+#define RACE_SPINS	3000
+
+static pthread_barrier_t race_barrier;
+static struct vfio_iommu_type1_dma_map *race_args;
+static int race_mapped, race_disabled;
+static unsigned int race_spins;
+
+static void *race_map(void *unused)
+{
+	pthread_barrier_wait(&race_barrier);
+	race_mapped = vfio_ioctl(vfio.container, VFIO_IOMMU_MAP_DMA, race_args);
+
+	return unused;
+}
+
+static void *race_disable(void *unused)
+{
+	volatile unsigned int i;
+
+	pthread_barrier_wait(&race_barrier);
+	for (i = 0; i < race_spins; i++)
+		;
+	race_disabled = disable();
+
+	return unused;
+}
+
+static bool race_round(void)
+{
+	struct state before;
+	pthread_t threads[2];
+	bool good = true;
+
+	open_enabled();
+	before = state_now();
+	/* The argument is there, but its place in the page table is not. */
+	madvise(race_args, page, MADV_DONTNEED);
+	pthread_create(&threads[0], NULL, race_map, NULL);
+	pthread_create(&threads[1], NULL, race_disable, NULL);
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+
+	good &= CHECK_EQ(race_disabled, 0);
+	if (race_mapped != -EPERM)
+		good &= CHECK_EQ(race_mapped, 0);
+	good &= CHECK_EQ(pins(&before), 0);
+	good &= CHECK_EQ(map(IOVA, memory, page, MAP_BOTH), -EPERM);
+	vfio_close(&vfio);
+
+	return good;
+}
+
+static void test_disable_race(void)
+{
+	const char *more = getenv("ROUNDS");
+	unsigned int rounds = more ? atoi(more) : RACE_ROUNDS, round;
+	unsigned char *from = vfio_memory(RACE_BYTES);
+	int fd = memfd_create("args", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, page))
+		tap_bail("memfd: %s", strerror(errno));
+	race_args = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (race_args == MAP_FAILED)
+		tap_bail("memfd: %s", strerror(errno));
+	*race_args = (struct vfio_iommu_type1_dma_map) {
+		.argsz = sizeof(*race_args),
+		.flags = MAP_BOTH,
+		.vaddr = (uintptr_t)from,
+		.size = RACE_BYTES,
+	};
+
+	pthread_barrier_init(&race_barrier, NULL, 2);
+	for (round = 0; round < rounds; round++) {
+		race_spins = (round * 0x9e3779b9U >> 16) % RACE_SPINS;
+		if (!race_round())
+			break;
+	}
+	pthread_barrier_destroy(&race_barrier);
+	munmap(race_args, page);
+	close(fd);
+	munmap(from, RACE_BYTES);
+}
+
+/*
+ * An entry pins a kernel page, however small the IOMMU's page is: what that is more than
+ * ENABLE charged is charged by MAP_DMA, and given back by UNMAP_DMA.
+ */
+#define PINS_MORE	16
+
+static void test_pins_charged(void)
+{
+	uint64_t i, most, enabled, with;
+	unsigned char *pages;
+	struct state before;
+	int ret = 0;
+
+	if (page == IOMMU_PAGE) {
+		tap_skip("no entry pins more than it maps");
+		return;
+	}
+
+	most = enabled_charge() + PINS_MORE;
+	pages = vfio_memory((most + 1) * page);
+	open_v1();
+	before = state_now();
+	CHECK_EQ(enable(), 0);
+	enabled = state_locked();
+	CHECK_EQ(map(0, pages, IOMMU_PAGE, MAP_BOTH), 0);
+	with = state_locked() - enabled;
+	CHECK_EQ(with, window_charge());
+
+	/* A page for each entry. */
+	state_limit(PINS_MORE);
+	for (i = 1; i <= most && !ret; i++)
+		ret = map(i * IOMMU_PAGE, pages + i * page, IOMMU_PAGE, MAP_BOTH);
+	CHECK_EQ(ret, -ENOMEM);
+	CHECK_EQ(i, most + 1);
+	CHECK_EQ(pins(&before), most);
+	CHECK_EQ(state_locked(), enabled + with + PINS_MORE);
+
+	/* A page that is pinned already is not charged again. */
+	CHECK_EQ(unmap((most - 1) * IOMMU_PAGE, IOMMU_PAGE), 0);
+	CHECK_EQ(map(most * IOMMU_PAGE, pages + most * page, IOMMU_PAGE, MAP_BOTH), 0);
+	CHECK_EQ(unmap(most * IOMMU_PAGE, IOMMU_PAGE), 0);
+	CHECK_EQ(state_locked(), enabled + with + PINS_MORE - 1);
+	CHECK_EQ(unmap(0, window_bytes), 0);
+	CHECK_EQ(state_locked(), enabled + with);
+	CHECK_EQ(pins(&before), 0);
+
+	/* The limit is the same as before. */
+	CHECK_EQ(map(0, pages, enabled_charge() * page / 16, MAP_BOTH), 0);
+	CHECK_EQ(state_locked(), enabled + with);
+	CHECK_EQ(disable(), 0);
+	CHECK_EQ(state_locked(), before.locked + with);
+	state_unlimit();
+	vfio_close(&vfio);
+	CHECK_EQ(state_locked(), before.locked);
+	munmap(pages, (most + 1) * page);
+}
+
 static void test_detach(void)
 {
 	int container;
@@ -913,6 +1059,10 @@ int main(void)
 		 test_large_memory);
 	tap_test_ours("DISABLE unmaps and unpins what is mapped",
 		      test_disable_unmaps);
+	tap_test_ours("MAP_DMA that makes the window leaves nothing mapped behind DISABLE",
+		      test_disable_race);
+	tap_test_ours("pages that are pinned beyond what ENABLE charged are charged",
+		      test_pins_charged);
 	tap_test("a group leaves with pages mapped, and comes back",
 		 test_detach);
 	tap_test("a process ends with pages mapped", test_exit);
