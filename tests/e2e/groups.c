@@ -515,6 +515,25 @@ static void test_hypervisor_late_group(void)
 	vfio_close(&first);
 }
 
+/* With only the second window there, the first place has nothing to undo. */
+static void test_hypervisor_late_group_second(void)
+{
+	struct state before;
+	uint64_t start;
+
+	open_first();
+	CHECK_EQ(vfio_create(first.container, page_shift, WINDOW_BYTES, 1,
+			     &start), 0);
+	CHECK_EQ(vfio_remove(first.container, 0), 0);
+	edu_stage(&first, start + STAGE);
+	CHECK_EQ(map(start + IOVA), 0);
+	before = state_now();
+	CHECK_EQ(attach_second(), -EPERM);
+	CHECK_STATE(&before);
+	CHECK(works(&first, start + IOVA));
+	vfio_close(&first);
+}
+
 static void add_host_tests(void)
 {
 	tap_test("two devices work through one window", test_one_window);
@@ -549,6 +568,8 @@ static void add_guest_tests(void)
 	tap_test_ours("so is the default window", test_hypervisor_default);
 	tap_test("a second group is refused when there is a window",
 		 test_hypervisor_late_group);
+	tap_test("a second group is refused when there is the second window only",
+		 test_hypervisor_late_group_second);
 }
 
 int main(void)

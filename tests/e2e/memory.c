@@ -415,6 +415,20 @@ static void test_two_containers(void)
 	vfio_close(&first);
 }
 
+/* Half a minute: it is done by a worker. */
+#define LOCKED_POLLS	3000
+#define LOCKED_POLL_US	10000
+
+static bool locked_becomes(__u64 pages)
+{
+	unsigned int polls;
+
+	for (polls = 0; polls < LOCKED_POLLS && state_locked() != pages; polls++)
+		usleep(LOCKED_POLL_US);
+
+	return CHECK_EQ(state_locked(), pages);
+}
+
 /* One container maps what only another has registered, which is closed then. */
 static void outlive(void *data)
 {
@@ -426,16 +440,17 @@ static void outlive(void *data)
 	vfio_open_device(&second, 1);
 	edu_stage(&second, STAGE);
 	before = state_now();
-	CHECK_EQ(vfio_register(first.container, memory, PAGES * page), 0);
-	CHECK_EQ(vfio_map(second.container, IOVA, memory, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_register(first.container, memory, page), 0);
+	CHECK_EQ(vfio_register(first.container, memory + page, (PAGES - 1) * page), 0);
+	CHECK_EQ(vfio_map(second.container, IOVA, memory + page, page, MAP_BOTH), 0);
 	vfio_close(&first);
 
 	/* It stays until the other lets go too, and no longer. */
-	CHECK_EQ(state_locked(), before.locked + PAGES);
-	CHECK(edu_reads(&second, IOVA, memory));
-	CHECK(edu_writes(&second, IOVA, memory));
+	locked_becomes(before.locked + PAGES - 1);
+	CHECK(edu_reads(&second, IOVA, memory + page));
+	CHECK(edu_writes(&second, IOVA, memory + page));
 	vfio_close(&second);
-	CHECK_EQ(state_locked(), 0);
+	locked_becomes(0);
 }
 
 static void test_outlive(void)
@@ -447,6 +462,87 @@ static void test_outlive(void)
 
 	/* The kernel complains of forgotten regions when a process ends. */
 	tap_child(outlive, NULL);
+}
+
+/*
+ * What lets go of the last mapping of a region whose container is gone. Nobody closes a
+ * container for it.
+ */
+static void last_unmap(struct vfio *vfio)
+{
+	CHECK_EQ(vfio_unmap(vfio->container, IOVA, page), 0);
+}
+
+static void last_remap(struct vfio *vfio)
+{
+	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, page, MAP_BOTH), 0);
+}
+
+static void last_remove(struct vfio *vfio)
+{
+	CHECK_EQ(vfio_remove(vfio->container, 0), 0);
+}
+
+static void last_detach(struct vfio *vfio)
+{
+	vfio_detach(vfio);
+}
+
+static const struct letting_go {
+	const char *what;
+	void (*let_go)(struct vfio *vfio);
+} lettings_go[] = {
+	{ "UNMAP_DMA", last_unmap },
+	{ "MAP_DMA in its place", last_remap },
+	{ "TCE_REMOVE", last_remove },
+	{ "the group that leaves", last_detach },
+};
+
+static void let_go(void *data)
+{
+	const struct letting_go *letting_go = data;
+	unsigned char *region = vfio_memory(PAGES * page);
+	struct vfio first, second, third;
+	struct state before;
+
+	vfio_open(&first);
+	vfio_open_device(&second, 1);
+	CHECK_EQ(vfio_register(second.container, memory, page), 0);
+	CHECK_EQ(vfio_map(second.container, IOVA + page, memory, page, MAP_BOTH), 0);
+	before = state_now();
+	CHECK_EQ(vfio_register(first.container, region, PAGES * page), 0);
+	CHECK_EQ(vfio_map(second.container, IOVA, region, page, MAP_BOTH), 0);
+	vfio_close(&first);
+
+	/* Another container that closes has nothing to do with it. */
+	vfio_open(&third);
+	CHECK_EQ(vfio_register(third.container, memory + page, page), 0);
+	vfio_close(&third);
+	locked_becomes(before.locked + PAGES);
+
+	letting_go->let_go(&second);
+	if (letting_go->let_go == last_remove)
+		CHECK_EQ(vfio_unregister(second.container, memory, page), 0);
+	if (letting_go->let_go == last_remove || letting_go->let_go == last_detach) {
+		locked_becomes(0);
+	} else if (locked_becomes(before.locked)) {
+		/* It is not registered any more, and can be again. */
+		CHECK_EQ(vfio_map(second.container, IOVA, region, page, MAP_BOTH),
+			 -EINVAL);
+		CHECK_EQ(vfio_register(second.container, region, page), 0);
+		CHECK_EQ(vfio_unregister(second.container, region, page), 0);
+	}
+	vfio_close(&second);
+	locked_becomes(0);
+}
+
+static void test_let_go(const void *data)
+{
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+	tap_child(let_go, (void *)data);
 }
 
 /* Of memory that only another container has registered, up to the last page. */
@@ -552,6 +648,10 @@ int main(void)
 		 test_two_containers);
 	tap_test_ours("memory outlives its container as long as another maps it",
 		      test_outlive);
+	for (i = 0; i < ARRAY_SIZE(lettings_go); i++)
+		tap_test_case(true, test_let_go, &lettings_go[i],
+			      "it is given back after the last mapping went by %s",
+			      lettings_go[i].what);
 	for (i = 0; i < ARRAY_SIZE(unregister_refusals); i++)
 		tap_test_case(unregister_refusals[i].ours,
 			      test_unregister_refusal, &unregister_refusals[i],

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Another function of the group is removed and found again while the container has
+ * windows. The platform, to which a device that appears is one that the kernel has used,
+ * takes window 0 out of the group and drops a reference of its table. So that window is
+ * cut off: nothing can be mapped in it any more, all else goes on, and a new one works.
+ */
+
+#define _GNU_SOURCE
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define DEVICES		"/sys/bus/pci/devices/"
+
+/* QEMU's pci-testdev, bound to nothing. */
+#define SIBLING_VENDOR	0x1b36
+#define SIBLING_DEVICE	0x0005
+
+#define PAGES		16
+#define IOVA		0x200000
+#define FREE_IOVA	0x300000
+#define WINDOW_BYTES	BIT_ULL(30)
+#define LEVELS		(vfio_hypervised() ? 1 : 2)
+#define HIGH		(WINDOW1_START + IOVA)
+#define HIGH_STAGE	(WINDOW1_START + 0x100000)
+
+#define POLLS		3000
+#define POLL_US		10000
+
+static struct vfio vfio, second;
+static unsigned char *memory;
+static size_t page;
+static char sibling[NAME_MAX + 1];
+
+static unsigned int device_number(const char *device, const char *file)
+{
+	char path[PATH_MAX], text[16] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), DEVICES "%s/%s", device, file);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		tap_bail("%s: %s", path, strerror(errno));
+	close(fd);
+
+	return strtoul(text, NULL, 0);
+}
+
+static bool same_group(const char *a, const char *b)
+{
+	char path[2][PATH_MAX], group[2][PATH_MAX];
+	const char *device[2] = { a, b };
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		snprintf(path[i], PATH_MAX, DEVICES "%s/iommu_group", device[i]);
+		if (!realpath(path[i], group[i]))
+			return false;
+	}
+
+	return !strcmp(group[0], group[1]);
+}
+
+/* The other function of the first test device's group. */
+static void find_sibling(void)
+{
+	const char *device = getenv("VFIO_DEVICE");
+	DIR *dir = opendir(DEVICES);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '.' ||
+		    device_number(entry->d_name, "vendor") != SIBLING_VENDOR ||
+		    device_number(entry->d_name, "device") != SIBLING_DEVICE ||
+		    !same_group(entry->d_name, device))
+			continue;
+		snprintf(sibling, sizeof(sibling), "%s", entry->d_name);
+	}
+	if (!*sibling)
+		tap_bail("%s has no pci-testdev beside it", device);
+	closedir(dir);
+}
+
+static void write_one(const char *path)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		tap_bail("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void remove_and_rescan(void)
+{
+	char path[PATH_MAX], group[PATH_MAX];
+	unsigned int polls;
+
+	snprintf(path, sizeof(path), DEVICES "%s/remove", sibling);
+	write_one(path);
+	CHECK(access(path, F_OK));
+	write_one("/sys/bus/pci/rescan");
+
+	snprintf(group, sizeof(group), DEVICES "%s/iommu_group", sibling);
+	for (polls = 0; polls < POLLS && access(group, F_OK); polls++)
+		usleep(POLL_US);
+	CHECK(!access(group, F_OK));
+}
+
+static int map(struct vfio *which, __u64 iova)
+{
+	return vfio_map(which->container, iova, memory, page, MAP_BOTH);
+}
+
+static bool works(struct vfio *which, __u64 iova)
+{
+	bool reads = edu_reads(which, iova, memory);
+	bool writes = edu_writes(which, iova, memory);
+
+	return reads && writes;
+}
+
+/* The default window, with a page mapped. */
+static void open_mapped(void)
+{
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+	CHECK_EQ(map(&vfio, IOVA), 0);
+}
+
+/* And the second window, with the device's stage. */
+static void open_both(void)
+{
+	__u64 start;
+
+	open_mapped();
+	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	edu_stage(&vfio, HIGH_STAGE);
+	CHECK_EQ(map(&vfio, HIGH), 0);
+	CHECK(works(&vfio, HIGH));
+	CHECK(works(&vfio, IOVA));
+}
+
+/* All of it as if nothing had been. */
+static void check_new_life(void)
+{
+	open_both();
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	vfio_close(&vfio);
+}
+
+static void check_cut_off(void)
+{
+	/* More than once: nothing of it is counted away. */
+	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
+	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
+	CHECK_EQ(map(&vfio, IOVA), -EIO);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), -EBUSY);
+	CHECK_EQ(vfio_unmap(vfio.container, FREE_IOVA, page), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
+	CHECK_MAPPED(0, 0);
+}
+
+static void test_close(void)
+{
+	open_mapped();
+	remove_and_rescan();
+	vfio_close(&vfio);
+	check_new_life();
+	check_new_life();
+}
+
+static void test_cut_off(void)
+{
+	open_mapped();
+	remove_and_rescan();
+	check_cut_off();
+	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
+	vfio_close(&vfio);
+	check_new_life();
+}
+
+static void test_second_window(void)
+{
+	__u64 start;
+
+	open_both();
+	remove_and_rescan();
+	CHECK(works(&vfio, HIGH));
+	CHECK(!edu_reads(&vfio, IOVA, memory));
+	check_cut_off();
+	CHECK_EQ(map(&vfio, HIGH + 0x100000), 0);
+	CHECK(works(&vfio, HIGH + 0x100000));
+
+	if (vfio_hypervised()) {
+		/* There the place at 0 is for the only window there is. */
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	} else {
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+		CHECK_EQ(map(&vfio, IOVA), -ENXIO);
+		CHECK_EQ(vfio_create(vfio.container, 12, WINDOW_BYTES, LEVELS, &start), 0);
+		CHECK_EQ(start, 0);
+		CHECK_EQ(map(&vfio, IOVA), 0);
+		CHECK(works(&vfio, IOVA));
+	}
+	CHECK(works(&vfio, HIGH));
+	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
+	CHECK(!edu_reads(&vfio, HIGH, memory));
+	vfio_close(&vfio);
+	check_new_life();
+	check_new_life();
+}
+
+static void test_again(void)
+{
+	open_both();
+	remove_and_rescan();
+	remove_and_rescan();
+	check_cut_off();
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	remove_and_rescan();
+	CHECK(works(&vfio, HIGH));
+	vfio_close(&vfio);
+	check_new_life();
+}
+
+/* No window yet: nothing to cut off. */
+static void test_before(void)
+{
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+	remove_and_rescan();
+	CHECK_EQ(map(&vfio, IOVA), 0);
+	edu_stage(&vfio, 0x100000);
+	CHECK(works(&vfio, IOVA));
+	vfio_close(&vfio);
+	check_new_life();
+}
+
+/* A group is gone before the device is found again. */
+static void test_closed(void)
+{
+	open_mapped();
+	vfio_close(&vfio);
+	remove_and_rescan();
+	check_new_life();
+}
+
+static void test_v1(void)
+{
+	vfio.container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&vfio, vfio.container, 0), 0);
+	CHECK_EQ(vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_IOMMU), 0);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_ENABLE, NULL), 0);
+	CHECK_EQ(map(&vfio, IOVA), 0);
+	remove_and_rescan();
+	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL), 0);
+	vfio_close(&vfio);
+	check_new_life();
+}
+
+/* Two groups have the windows, and one of them loses the first. */
+static void test_other_group(void)
+{
+	if (!vfio_have_device(1) || vfio_hypervised()) {
+		tap_skip("no second device behind the same windows");
+		return;
+	}
+	open_mapped();
+	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
+	vfio_start_device(&second);
+	second.stage = vfio_memory(page);
+	second.stage_iova = 0x100000;
+	CHECK_EQ(vfio_register(vfio.container, second.stage, page), 0);
+	CHECK_EQ(vfio_map(vfio.container, second.stage_iova, second.stage, page,
+			  MAP_BOTH), 0);
+	CHECK(works(&second, IOVA));
+	remove_and_rescan();
+	CHECK(works(&second, IOVA));
+	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
+	CHECK(!edu_reads(&second, IOVA, memory));
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	vfio_detach(&second);
+	vfio_close(&vfio);
+	check_new_life();
+}
+
+int main(void)
+{
+	page = vfio_page_size();
+	memory = vfio_memory(PAGES * page);
+	find_sibling();
+	state_watch();
+
+	tap_test_ours("a device appears in a group without windows", test_before);
+	tap_test_ours("a device appears in a group that was closed", test_closed);
+	tap_test_ours("a device appears, and the container is closed", test_close);
+	tap_test_ours("a device appears: the first window is cut off, UNMAP_DMA works",
+		      test_cut_off);
+	tap_test_ours("a device appears: the second window works, and a new first one",
+		      test_second_window);
+	tap_test_ours("a device appears again and again", test_again);
+	tap_test_ours("a device appears in version 1", test_v1);
+	tap_test_ours("a device appears in one of two groups", test_other_group);
+
+	return tap_main();
+}
