@@ -53,6 +53,9 @@ void state_settle(void);
 /* From here on every test must leave all as it was, and a kernel without WARN. */
 void state_watch(void);
 
+/* The test that runs leaves something, and says itself what it must not. */
+void state_ignore(void);
+
 /*
  * Checks that all is as it was @before. Windows are freed by a worker and pages
  * unpinned after a grace period, so it gives them some time.

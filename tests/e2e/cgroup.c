@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A memory cgroup that is full: MAP_DMA and TCE_CREATE are refused with ENOMEM, and
+ * nobody is killed for what a device's table takes.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define MOUNT_POINT	"/tmp/cgroup"
+#define GROUP		MOUNT_POINT "/test"
+
+#define PAGE_SHIFT	12
+#define WINDOW_BYTES	BIT_ULL(vfio_hypervised() ? 34 : 40)
+#define LEVELS		(vfio_hypervised() ? 1 : 3)
+/* No leaf has more; in each place there is a new one. */
+#define LEAF_BYTES	BIT_ULL(24)
+#define PLACES		(WINDOW_BYTES / LEAF_BYTES)
+/* What the group may take more than it has: less than the leaves of all places. */
+#define ROOM		(2 << 20)
+
+#define POLLS		6000
+#define POLL_US		10000
+
+/**
+ * struct common - what the process in the group and the one outside have in common
+ * @stage: the process in the group has come this far
+ * @go: up to here it may go on
+ * @map: what the first MAP_DMA that was refused returned
+ * @mapped: places that were mapped by then
+ * @create: what TCE_CREATE returned in the full group
+ * @unmap: what UNMAP_DMA of all of it did
+ * @again: and MAP_DMA of one place again
+ * @later: TCE_CREATE when there was room again
+ */
+static struct common {
+	int stage;
+	int go;
+	long map;
+	unsigned long mapped;
+	long create;
+	long unmap;
+	long again;
+	long later;
+} *common;
+
+static unsigned char *memory;
+static size_t page;
+static struct vfio vfio;
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		tap_bail("writing %s to %s: %s", text, path, strerror(errno));
+	close(fd);
+}
+
+/* The number behind @name, or the only one. */
+static unsigned long long read_number(const char *path, const char *name)
+{
+	unsigned long long value = 0, found = 0;
+	FILE *file = fopen(path, "r");
+	char word[100];
+
+	if (!file)
+		tap_bail("%s: %s", path, strerror(errno));
+	if (!name) {
+		if (fscanf(file, "%llu", &found) != 1)
+			tap_bail("%s cannot be read", path);
+	} else {
+		while (fscanf(file, "%99s %llu", word, &value) == 2)
+			if (!strcmp(word, name))
+				found = value;
+	}
+	fclose(file);
+
+	return found;
+}
+
+static bool wait_for(int *what, int value)
+{
+	unsigned int polls;
+
+	for (polls = 0; polls < POLLS; polls++) {
+		if (__atomic_load_n(what, __ATOMIC_ACQUIRE) >= value)
+			return true;
+		usleep(POLL_US);
+	}
+
+	return false;
+}
+
+static void come(int *what, int value)
+{
+	__atomic_store_n(what, value, __ATOMIC_RELEASE);
+}
+
+/*
+ * In the group. From the first stage on it does nothing that takes memory but what is
+ * under test.
+ */
+static void in_group(void *unused)
+{
+	unsigned long i;
+	__u64 start;
+
+	(void)unused;
+	write_file(GROUP "/cgroup.procs", "0");
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES, LEVELS, &start),
+		 0);
+	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
+	come(&common->stage, 1);
+	wait_for(&common->go, 1);
+
+	for (i = 1; i < PLACES; i++) {
+		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES, memory,
+				       page, MAP_BOTH);
+		if (common->map)
+			break;
+		common->mapped = i;
+	}
+	/* Levels of eight pages. */
+	common->create = vfio_create(vfio.container, PAGE_SHIFT,
+				     BIT_ULL(page == 1 << 16 ? 28 : 24), 1, NULL);
+	come(&common->stage, 2);
+	wait_for(&common->go, 2);
+
+	common->unmap = vfio_unmap(vfio.container, start, WINDOW_BYTES);
+	common->again = vfio_map(vfio.container, start, memory, page, MAP_BOTH);
+	come(&common->stage, 3);
+	wait_for(&common->go, 3);
+
+	/* There is room again. */
+	common->later = vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES >> 10, 1,
+				    NULL);
+	vfio_close(&vfio);
+}
+
+static bool make_group(void)
+{
+	mkdir(MOUNT_POINT, 0755);
+	if (mount("cgroup2", MOUNT_POINT, "cgroup2", 0, NULL))
+		tap_bail("cgroup2: %s", strerror(errno));
+	if (access(MOUNT_POINT "/cgroup.controllers", F_OK))
+		tap_bail("no cgroups");
+	write_file(MOUNT_POINT "/cgroup.subtree_control", "+memory");
+	if (mkdir(GROUP, 0755))
+		tap_bail("%s: %s", GROUP, strerror(errno));
+
+	return true;
+}
+
+static void test_full(void)
+{
+	unsigned long long killed;
+	char text[32];
+	int status;
+	pid_t pid;
+
+	memset(common, 0, sizeof(*common));
+	write_file(GROUP "/memory.max", "max");
+	killed = read_number(GROUP "/memory.events", "oom_kill");
+	pid = tap_start(in_group, NULL);
+	if (!CHECK(wait_for(&common->stage, 1)))
+		return;
+	snprintf(text, sizeof(text), "%llu",
+		 read_number(GROUP "/memory.current", NULL) + ROOM);
+	write_file(GROUP "/memory.max", text);
+	come(&common->go, 1);
+
+	/* Or it is killed. */
+	while (!wait_for(&common->stage, 2) && !waitpid(pid, &status, WNOHANG))
+		;
+	CHECK_EQ(common->stage, 2);
+	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
+	CHECK_EQ(common->map, -ENOMEM);
+	CHECK(common->mapped > 0);
+	CHECK_MAPPED(0, (common->mapped + 1) * (page >> PAGE_SHIFT));
+	CHECK_EQ(common->create, -ENOMEM);
+	tap_diag("%lu places until then", common->mapped);
+
+	come(&common->go, 2);
+	CHECK(wait_for(&common->stage, 3));
+	write_file(GROUP "/memory.max", "max");
+	come(&common->go, 3);
+	if (waitpid(pid, &status, 0) == pid)
+		CHECK_EQ(status, 0);
+	CHECK_EQ(common->unmap, 0);
+	CHECK_EQ(common->again, 0);
+	CHECK_EQ(common->later, 0);
+	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
+}
+
+int main(void)
+{
+	int ret;
+
+	page = vfio_page_size();
+	memory = vfio_memory(page);
+	common = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (common == MAP_FAILED)
+		tap_bail("shared memory: %s", strerror(errno));
+	make_group();
+	state_watch();
+
+	/* In-tree tables are nobody's. */
+	tap_test_ours("a full cgroup: MAP_DMA and TCE_CREATE have no memory, nobody is killed",
+		      test_full);
+	ret = tap_main();
+	rmdir(GROUP);
+	umount2(MOUNT_POINT, MNT_DETACH);
+
+	return ret;
+}

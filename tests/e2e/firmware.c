@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What firmware answers is no errno: a positive RTAS status and OPAL's codes are EIO, and
+ * nothing is left of the call. Where it does not let go of a window, the window's table
+ * stays where it is, empty. ../firmware/tce_firmware_test.c answers for it.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/klog.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define PARAMETERS	"/sys/module/tce_firmware_test/parameters/"
+
+#define PAGES		4
+#define IOVA		0x200000
+#define STAGE		0x100000
+#define WINDOW_BYTES	BIT_ULL(30)
+#define LEVELS		(vfio_hypervised() ? 1 : 2)
+
+/* From <sys/klog.h>'s manual: all that is in the buffer, and its size. */
+#define KLOG_READ_ALL	3
+#define KLOG_SIZE	10
+
+static struct vfio vfio, second;
+static unsigned char *memory;
+static size_t page;
+
+/* Some are small enough to be taken for an errno, or large enough to be a pointer's. */
+static const long answers[] = { 1, 9900, -1, -6, -7, -26, -516, -4096, -9000 };
+
+static void parameter(const char *text)
+{
+	int fd = open(PARAMETERS "answer", O_WRONLY);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		tap_bail(PARAMETERS "answer: %s", strerror(errno));
+	close(fd);
+}
+
+/* The next @call of the device's group is answered so. */
+static void answer(unsigned int device, const char *call, long with)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text), "%s %s %ld",
+		 getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE"), call, with);
+	parameter(text);
+}
+
+/* Whether it was, which is no test if it was not. */
+static unsigned long answered(void)
+{
+	FILE *file = fopen(PARAMETERS "answered", "r");
+	unsigned long count;
+
+	if (!file || fscanf(file, "%lu", &count) != 1)
+		tap_bail(PARAMETERS "answered cannot be read");
+	fclose(file);
+
+	return count;
+}
+
+/* Lines of the kernel's log in which the module speaks. */
+static unsigned int log_lines(void)
+{
+	int size = klogctl(KLOG_SIZE, NULL, 0);
+	unsigned int lines = 0;
+	char *text, *at;
+
+	text = size < 0 ? NULL : malloc(size + 1);
+	if (!text)
+		tap_bail("the kernel's log cannot be read");
+	size = klogctl(KLOG_READ_ALL, text, size);
+	text[size < 0 ? 0 : size] = '\0';
+	for (at = text; (at = strstr(at, "vfio_iommu_spapr_tce: ")); at++)
+		lines++;
+	free(text);
+
+	return lines;
+}
+
+static int create(__u64 *start)
+{
+	return vfio_create(vfio.container, 12, WINDOW_BYTES, LEVELS, start);
+}
+
+static int map(__u64 iova)
+{
+	return vfio_map(vfio.container, iova, memory, page, MAP_BOTH);
+}
+
+static bool works(struct vfio *which, __u64 iova)
+{
+	bool reads = edu_reads(which, iova, memory);
+	bool writes = edu_writes(which, iova, memory);
+
+	return reads && writes;
+}
+
+static bool blocked(struct vfio *which, __u64 iova)
+{
+	bool reads = edu_reads(which, iova, memory);
+	bool writes = edu_writes(which, iova, memory);
+
+	return !reads && !writes;
+}
+
+/* The default window, with the stage and a page, and no other. */
+static void open_staged(void)
+{
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+	CHECK_EQ(map(IOVA), 0);
+}
+
+static void check_refused_create(const char *call)
+{
+	struct state before;
+	__u64 start;
+	size_t i;
+
+	open_staged();
+	before = state_now();
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		answer(0, call, answers[i]);
+		CHECK_EQ(create(&start), -EIO);
+		CHECK_EQ(answered(), 1);
+		CHECK_STATE(&before);
+		CHECK(works(&vfio, IOVA));
+	}
+	CHECK_EQ(create(&start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	CHECK_EQ(map(start), 0);
+	CHECK(works(&vfio, start));
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
+static void test_create_table(void)
+{
+	check_refused_create("create_table");
+}
+
+static void test_set_window(void)
+{
+	check_refused_create("set_window");
+}
+
+/* An errno that the platform's own code returns is one. */
+static void test_no_memory(void)
+{
+	struct state before;
+	__u64 start;
+
+	open_staged();
+	before = state_now();
+	answer(0, "create_table", -ENOMEM);
+	CHECK_EQ(create(&start), -ENOMEM);
+	CHECK_EQ(answered(), 1);
+	CHECK_STATE(&before);
+	CHECK_EQ(create(&start), 0);
+	vfio_close(&vfio);
+}
+
+static void check_refused_default(const char *call)
+{
+	struct state before;
+	size_t i;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+	before = state_now();
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		answer(0, call, answers[i]);
+		CHECK_EQ(map(IOVA), -EIO);
+		CHECK_EQ(answered(), 1);
+		CHECK_STATE(&before);
+	}
+	/* It was put off. */
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(map(IOVA), 0);
+	CHECK(works(&vfio, IOVA));
+	vfio_close(&vfio);
+}
+
+static void test_default_create_table(void)
+{
+	check_refused_default("create_table");
+}
+
+static void test_default_set_window(void)
+{
+	check_refused_default("set_window");
+}
+
+/* A group that joins: refused, and the first one goes on. */
+static void test_join(void)
+{
+	struct state before;
+	size_t i;
+
+	if (!vfio_have_device(1) || vfio_hypervised()) {
+		tap_skip("no second device behind the same windows");
+		return;
+	}
+	open_staged();
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		before = state_now();
+		answer(1, "set_window", answers[i]);
+		CHECK_EQ(vfio_attach(&second, vfio.container, 1), -EIO);
+		CHECK_EQ(answered(), 1);
+		CHECK_STATE(&before);
+		CHECK(works(&vfio, IOVA));
+	}
+	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
+	vfio_detach(&second);
+	CHECK(works(&vfio, IOVA));
+	vfio_close(&vfio);
+}
+
+/*
+ * The firmware keeps the window: the device finds nothing in it. The table is never
+ * freed, so nothing is said here of what is left, but for the process, which has none of
+ * it any more.
+ */
+static void check_kept(void (*let_go)(void), bool can_map)
+{
+	unsigned int before = log_lines();
+	size_t i;
+
+	state_ignore();
+
+	for (i = 0; i < 2; i++) {
+		struct state with;
+		__u64 start;
+
+		vfio_open(&vfio);
+		edu_stage(&vfio, STAGE);
+		CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+		with = state_now();
+		CHECK_EQ(create(&start), 0);
+		CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, page, MAP_BOTH), 0);
+		CHECK(works(&vfio, start + IOVA));
+		answer(0, "unset_window", i ? 9900 : -6);
+		let_go();
+		CHECK_EQ(answered(), 1);
+		CHECK_EQ(log_lines(), before + 1 + i);
+		if (!can_map) {
+			vfio_close(&vfio);
+			continue;
+		}
+		CHECK(blocked(&vfio, start + IOVA));
+		CHECK_EQ(state_locked(), with.locked);
+		/* Nothing of it is counted any more. */
+		CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
+		CHECK_EQ(state_locked(), with.locked - PAGES);
+		CHECK(blocked(&vfio, start + IOVA));
+		vfio_close(&vfio);
+	}
+	CHECK_EQ(state_locked(), 0);
+
+	/* The group is as good as new. */
+	open_staged();
+	CHECK(works(&vfio, IOVA));
+	vfio_close(&vfio);
+}
+
+static void remove_second(void)
+{
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+}
+
+static void test_remove(void)
+{
+	check_kept(remove_second, true);
+}
+
+static void detach(void)
+{
+	vfio_detach(&vfio);
+}
+
+static void test_detach(void)
+{
+	check_kept(detach, false);
+}
+
+int main(void)
+{
+	int ret;
+
+	page = vfio_page_size();
+	memory = vfio_memory(PAGES * page);
+	state_watch();
+
+	tap_test_ours("TCE_CREATE: the firmware has no table", test_create_table);
+	tap_test_ours("TCE_CREATE: the firmware does not take the table",
+		      test_set_window);
+	tap_test_ours("TCE_CREATE: the platform has no memory", test_no_memory);
+	tap_test_ours("the default window: the firmware has no table",
+		      test_default_create_table);
+	tap_test_ours("the default window: the firmware does not take the table",
+		      test_default_set_window);
+	tap_test_ours("a group joins whose firmware does not take the table", test_join);
+	tap_test_ours("TCE_REMOVE: the firmware keeps the window", test_remove);
+	tap_test_ours("a group leaves, and the firmware keeps the window", test_detach);
+
+	ret = tap_main();
+	parameter("off");
+
+	return ret;
+}

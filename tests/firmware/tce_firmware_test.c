@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Firmware that refuses. This stands in for the operations of a group's platform, and
+ * answers one call with whatever firmware may answer: OPAL's codes are small negative
+ * numbers, RTAS has positive ones.
+ *
+ *	echo 0000:00:00.0 set_window 9900 >/sys/module/tce_firmware_test/parameters/answer
+ *	cat /sys/module/tce_firmware_test/parameters/answered
+ *	echo off >/sys/module/tce_firmware_test/parameters/answer
+ *
+ * The first is for the next call, of the device's group; the platform does not hear of
+ * that call, so what was set stays set. create_table hands out no table. The number of
+ * calls answered since then is in the second.
+ */
+
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/string.h>
+
+#include <asm/iommu.h>
+
+enum tce_call {
+	TCE_CREATE_TABLE,
+	TCE_SET_WINDOW,
+	TCE_UNSET_WINDOW,
+	TCE_CALLS,
+};
+
+static const char * const tce_call_names[] = {
+	[TCE_CREATE_TABLE] = "create_table",
+	[TCE_SET_WINDOW] = "set_window",
+	[TCE_UNSET_WINDOW] = "unset_window",
+};
+
+/* Protects all below; calls sleep. */
+static DEFINE_MUTEX(tce_answer_lock);
+static typeof(((struct iommu_table_group *)0)->ops) tce_platform_ops;
+static struct iommu_table_group_ops tce_ops;
+static struct iommu_table_group *tce_group;
+static struct iommu_group *tce_iommu_group;
+/* The call that is answered; TCE_CALLS for none. */
+static unsigned int tce_call = TCE_CALLS;
+static long tce_answer;
+static unsigned long tce_answered;
+
+static bool tce_take_answer(enum tce_call call, long *answer)
+{
+	bool take;
+
+	mutex_lock(&tce_answer_lock);
+	take = tce_call == call;
+	if (take) {
+		*answer = tce_answer;
+		tce_call = TCE_CALLS;
+		tce_answered++;
+	}
+	mutex_unlock(&tce_answer_lock);
+
+	return take;
+}
+
+static long tce_create_table(struct iommu_table_group *table_group, int num,
+			     __u32 page_shift, __u64 window_size, __u32 levels,
+			     struct iommu_table **ptbl)
+{
+	long answer;
+
+	if (tce_take_answer(TCE_CREATE_TABLE, &answer))
+		return answer;
+
+	return tce_platform_ops->create_table(table_group, num, page_shift,
+					      window_size, levels, ptbl);
+}
+
+static long tce_set_window(struct iommu_table_group *table_group, int num,
+			   struct iommu_table *tbl)
+{
+	long answer;
+
+	if (tce_take_answer(TCE_SET_WINDOW, &answer))
+		return answer;
+
+	return tce_platform_ops->set_window(table_group, num, tbl);
+}
+
+static long tce_unset_window(struct iommu_table_group *table_group, int num)
+{
+	long answer;
+
+	if (tce_take_answer(TCE_UNSET_WINDOW, &answer))
+		return answer;
+
+	return tce_platform_ops->unset_window(table_group, num);
+}
+
+static struct pci_dev *tce_find_device(const char *address)
+{
+	unsigned int domain, bus, slot, function;
+
+	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		return NULL;
+
+	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, function));
+}
+
+static void tce_stand_down(void)
+{
+	if (!tce_group)
+		return;
+
+	WRITE_ONCE(tce_group->ops, tce_platform_ops);
+	iommu_group_put(tce_iommu_group);
+	tce_group = NULL;
+}
+
+static int tce_stand_in(const char *address)
+{
+	struct iommu_table_group *table_group = NULL;
+	struct pci_dev *pdev = tce_find_device(address);
+	struct iommu_group *group;
+
+	if (!pdev)
+		return -ENODEV;
+
+	group = iommu_group_get(&pdev->dev);
+	pci_dev_put(pdev);
+	if (group)
+		table_group = iommu_group_get_iommudata(group);
+	if (!table_group || !table_group->ops) {
+		iommu_group_put(group);
+		return -ENXIO;
+	}
+	if (table_group == tce_group) {
+		iommu_group_put(group);
+		return 0;
+	}
+
+	tce_stand_down();
+	tce_platform_ops = table_group->ops;
+	tce_ops = *tce_platform_ops;
+	tce_ops.create_table = tce_create_table;
+	tce_ops.set_window = tce_set_window;
+	tce_ops.unset_window = tce_unset_window;
+	tce_group = table_group;
+	tce_iommu_group = group;
+	WRITE_ONCE(table_group->ops, &tce_ops);
+
+	return 0;
+}
+
+static int tce_answer_set(const char *value, const struct kernel_param *param)
+{
+	char address[32], name[32];
+	long answer;
+	int call, ret;
+
+	if (sysfs_streq(value, "off")) {
+		mutex_lock(&tce_answer_lock);
+		tce_call = TCE_CALLS;
+		mutex_unlock(&tce_answer_lock);
+		return 0;
+	}
+
+	if (sscanf(value, "%31s %31s %ld", address, name, &answer) != 3)
+		return -EINVAL;
+
+	call = match_string(tce_call_names, TCE_CALLS, name);
+	if (call < 0)
+		return call;
+
+	mutex_lock(&tce_answer_lock);
+	ret = tce_stand_in(address);
+	if (!ret) {
+		tce_call = call;
+		tce_answer = answer;
+		tce_answered = 0;
+	}
+	mutex_unlock(&tce_answer_lock);
+
+	return ret;
+}
+
+static const struct kernel_param_ops tce_answer_ops = {
+	.set = tce_answer_set,
+};
+module_param_cb(answer, &tce_answer_ops, NULL, 0200);
+MODULE_PARM_DESC(answer, "PCI address, call and answer, or off");
+
+module_param_named(answered, tce_answered, ulong, 0400);
+MODULE_PARM_DESC(answered, "calls that were answered");
+
+static int __init tce_firmware_init(void)
+{
+	return 0;
+}
+
+static void __exit tce_firmware_exit(void)
+{
+	mutex_lock(&tce_answer_lock);
+	tce_stand_down();
+	mutex_unlock(&tce_answer_lock);
+}
+
+module_init(tce_firmware_init);
+module_exit(tce_firmware_exit);
+
+MODULE_DESCRIPTION("Firmware that refuses, for tests");
+MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
+MODULE_LICENSE("GPL");
