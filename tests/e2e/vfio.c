@@ -343,14 +343,9 @@ static bool levels_can_be(unsigned int page_shift, unsigned int entries_shift,
 unsigned int vfio_levels_made(unsigned int page_shift, unsigned int entries_shift,
 			      unsigned int wanted)
 {
-	unsigned int levels;
-
-	for (levels = wanted; levels <= MAX_LEVELS; levels++)
-		if (levels_can_be(page_shift, entries_shift, levels))
-			return levels;
-	for (levels = wanted; levels; levels--)
-		if (levels_can_be(page_shift, entries_shift, levels))
-			return levels;
+	for (; wanted <= MAX_LEVELS; wanted++)
+		if (levels_can_be(page_shift, entries_shift, wanted))
+			return wanted;
 
 	return 0;
 }
@@ -360,12 +355,13 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 {
 	if (!levels || levels > MAX_LEVELS)
 		return false;
-	if (!tap_intree())
-		return entries_shift + page_shift < ADDRESS_BITS;
 	if (vfio_hypervised())
-		return levels == 1;
+		return levels == 1 || !tap_intree();
+	if (tap_intree())
+		return levels_can_be(page_shift, entries_shift, levels);
 
-	return levels_can_be(page_shift, entries_shift, levels);
+	return entries_shift + page_shift < ADDRESS_BITS &&
+	       vfio_levels_made(page_shift, entries_shift, levels);
 }
 
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)

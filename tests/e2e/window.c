@@ -48,6 +48,8 @@ static const struct create_refusal {
 	int argsz;
 	bool null;
 	bool ours;
+	/* A guest has the same table for any number of levels. */
+	bool host;
 } create_refusals[] = {
 	{ "a bad address of its own", -EFAULT, .null = true },
 	{ "a short argsz", -EINVAL,
@@ -98,6 +100,9 @@ static const struct create_refusal {
 	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 6 } },
 	{ "2^32-1 levels", -EINVAL,
 	  .args = { .page_shift = 12, .window_size = SIZE, .levels = ~0U } },
+	{ "more levels than there are address bits", -EINVAL,
+	  .args = { .page_shift = 16, .window_size = SIZE, .levels = 5 },
+	  .ours = true, .host = true },
 };
 
 static void test_create_refusal(const void *data)
@@ -115,6 +120,11 @@ static void test_create_refusal(const void *data)
 	/* Levels must not be what is wrong with it. */
 	if (args.levels == LEVELS)
 		args.levels = vfio_levels(LEVELS);
+	if (refusal->host && vfio_hypervised()) {
+		tap_skip("the hypervisor has the table");
+		vfio_close(&vfio);
+		return;
+	}
 	if (args.page_shift == 24 && vfio_limits()->ddw.pgsizes & BIT_ULL(24)) {
 		tap_skip("this platform has them");
 		vfio_close(&vfio);
@@ -406,9 +416,7 @@ static struct shape {
 	{ "4K", 12, 1 }, { "4K", 12, 2 }, { "4K", 12, 3 }, { "4K", 12, 4 },
 	{ "4K", 12, 5 },
 	{ "64K", 16, 1 }, { "64K", 16, 2 }, { "64K", 16, 3 }, { "64K", 16, 4 },
-	{ "64K", 16, 5 },
 	{ "2M", 21, 1 }, { "2M", 21, 2 }, { "2M", 21, 3 }, { "2M", 21, 4 },
-	{ "2M", 21, 5 },
 	{ "1G", 30, 1 }, { "1G", 30, 2 }, { "1G", 30, 3 },
 };
 
