@@ -207,13 +207,20 @@ static void region_forget(struct container *container, struct region *region)
 	region->pages = 0;
 }
 
-static void orphans_put(struct model *model)
+/* Those that nothing is mapped of any more. Returns whether there were any. */
+static bool orphans_put(struct model *model)
 {
+	bool some = false;
 	unsigned int i;
 
-	for (i = 0; i < ARENA_PAGES; i++)
-		while (model->orphans[i] && kregion_put(model, i))
+	for (i = 0; i < ARENA_PAGES; i++) {
+		while (model->orphans[i] && kregion_put(model, i)) {
 			model->orphans[i]--;
+			some = true;
+		}
+	}
+
+	return some;
 }
 
 /* Windows */
@@ -340,8 +347,6 @@ static void container_release(struct model *model, struct container *container)
 			model->orphans[region->kregion]++;
 		region_forget(container, region);
 	}
-	if (container->version == 2 && container->claimed)
-		orphans_put(model);
 
 	container->version = 0;
 	container->claimed = false;
@@ -919,6 +924,7 @@ void model_call(struct model *model, struct call *call)
 	default:
 		call->want = backend_call(model, container, call);
 	}
+	model->settling = orphans_put(model);
 }
 
 /* Pages that were pinned on their own: where are they? */

@@ -155,6 +155,8 @@ struct container {
  * @locked: kernel pages charged
  * @room: kernel pages that may still be charged, or UNLIMITED
  * @created: windows were made by the last call
+ * @settling: regions of containers that are gone went with the last call, as nothing is
+ *            mapped of them any more: they do so by themselves, soon after it
  * @dry: MAP and UNMAP say their answer and do nothing
  */
 struct model {
@@ -167,6 +169,7 @@ struct model {
 	__u64 locked;
 	__u64 room;
 	bool created;
+	bool settling;
 	bool dry;
 };
 
