@@ -61,7 +61,7 @@ static void answer(unsigned int device, const char *call, long with)
 }
 
 /* Whether it was, which is no test if it was not. */
-static unsigned long answered(void)
+static unsigned long count_answered(void)
 {
 	FILE *file = fopen(PARAMETERS "answered", "r");
 	unsigned long count;
@@ -138,7 +138,7 @@ static void check_refused_create(const char *call)
 	for (i = 0; i < ARRAY_SIZE(answers); i++) {
 		answer(0, call, answers[i]);
 		CHECK_EQ(create(&start), -EIO);
-		CHECK_EQ(answered(), 1);
+		CHECK_EQ(count_answered(), 1);
 		CHECK_STATE(&before);
 		CHECK(works(&vfio, IOVA));
 	}
@@ -171,7 +171,7 @@ static void test_no_memory(void)
 	before = state_now();
 	answer(0, "create_table", -ENOMEM);
 	CHECK_EQ(create(&start), -ENOMEM);
-	CHECK_EQ(answered(), 1);
+	CHECK_EQ(count_answered(), 1);
 	CHECK_STATE(&before);
 	CHECK_EQ(create(&start), 0);
 	vfio_close(&vfio);
@@ -188,7 +188,7 @@ static void check_refused_default(const char *call)
 	for (i = 0; i < ARRAY_SIZE(answers); i++) {
 		answer(0, call, answers[i]);
 		CHECK_EQ(map(IOVA), -EIO);
-		CHECK_EQ(answered(), 1);
+		CHECK_EQ(count_answered(), 1);
 		CHECK_STATE(&before);
 	}
 	/* It was put off. */
@@ -223,7 +223,7 @@ static void test_join(void)
 		before = state_now();
 		answer(1, "set_window", answers[i]);
 		CHECK_EQ(vfio_attach(&second, vfio.container, 1), -EIO);
-		CHECK_EQ(answered(), 1);
+		CHECK_EQ(count_answered(), 1);
 		CHECK_STATE(&before);
 		CHECK(works(&vfio, IOVA));
 	}
@@ -258,7 +258,7 @@ static void check_kept(void (*let_go)(void), bool can_map)
 		CHECK(works(&vfio, start + IOVA));
 		answer(0, "unset_window", i ? 9900 : -6);
 		let_go();
-		CHECK_EQ(answered(), 1);
+		CHECK_EQ(count_answered(), 1);
 		CHECK_EQ(log_lines(), before + 1 + i);
 		if (!can_map) {
 			vfio_close(&vfio);

@@ -192,7 +192,7 @@ static void serve(const struct fuse_in_header *header)
 		/* These have no answer. */
 		break;
 	default:
-		reply(header->unique, -ENOSYS, NULL, 0);
+		reply(header->unique, -EOPNOTSUPP, NULL, 0);
 	}
 }
 
@@ -213,7 +213,7 @@ static void serve_all(void)
 	}
 }
 
-static void *shared(size_t size)
+static void *make_common(size_t size)
 {
 	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -230,8 +230,8 @@ void fuse_start(enum fuse_lock lock)
 
 	if (!responder) {
 		page = vfio_page_size();
-		responder = shared(sizeof(*responder));
-		content = shared(page);
+		responder = make_common(sizeof(*responder));
+		content = make_common(page);
 		mkdir(MOUNT_POINT, 0755);
 	}
 	*responder = (struct responder) {
