@@ -27,7 +27,7 @@
 #define MOUNT_POINT	"/tmp/fuse"
 #define FILE_NAME	MOUNT_POINT "/file"
 #define FILE_NODE	2
-#define FILE_BYTES	(1ULL << 30)
+#define FILE_BYTES	(1ULL << 50)
 
 /* Requests that can wait at once. */
 #define WAITING		64
@@ -57,8 +57,8 @@ static size_t page;
 static int device = -1;
 static int file = -1;
 static pid_t process;
-/* The next page that nobody has used, in pages. */
-static off_t next;
+/* The next page that nobody has used, by content, in pages. */
+static off_t next[FUSE_CONTENTS];
 
 static void reply(uint64_t unique, int error, const void *data, size_t size)
 {
@@ -88,33 +88,44 @@ static void set_attr(struct fuse_attr *attr, uint64_t node)
 	};
 }
 
-/* The content is the same at every page. */
-static void reply_read(uint64_t unique, uint32_t size)
+/**
+ * struct request - a read
+ * @unique: its number
+ * @offset: of the first byte in the file
+ * @size: bytes
+ */
+struct request {
+	uint64_t unique;
+	uint64_t offset;
+	uint32_t size;
+};
+
+/* Every page has one of the contents, in turn. */
+static void reply_read(const struct request *request)
 {
 	static unsigned char data[BUFFER / 2];
+	uint64_t number = request->offset / page;
 	uint32_t done;
 
-	if (responder->lock == FUSE_LOCKED || size > sizeof(data)) {
-		reply(unique, -EIO, NULL, 0);
+	if (responder->lock == FUSE_LOCKED || request->size > sizeof(data) ||
+	    request->offset % page) {
+		reply(request->unique, -EIO, NULL, 0);
 		return;
 	}
-	for (done = 0; done < size; done++)
-		data[done] = content[done % page];
-	reply(unique, 0, data, size);
+	for (done = 0; done < request->size; done += page)
+		memcpy(data + done, fuse_content_of(number++ % FUSE_CONTENTS), page);
+	reply(request->unique, 0, data, request->size);
 }
 
-/* Held back reads, and how many bytes each of them asks for. */
-static struct {
-	uint64_t unique;
-	uint32_t size;
-} held[WAITING];
+/* Reads that wait. */
+static struct request held[WAITING];
 
 static void answer_held(void)
 {
 	while (responder->waiting) {
 		unsigned int last = responder->waiting - 1;
 
-		reply_read(held[last].unique, held[last].size);
+		reply_read(&held[last]);
 		__atomic_store_n(&responder->waiting, last, __ATOMIC_RELEASE);
 	}
 }
@@ -137,15 +148,19 @@ static void forget(uint64_t unique)
 static void serve_read(const struct fuse_in_header *header)
 {
 	const struct fuse_read_in *in = (const void *)(header + 1);
+	struct request request = {
+		.unique = header->unique,
+		.offset = in->offset,
+		.size = in->size,
+	};
 
 	if (responder->failures) {
 		responder->failures--;
 		reply(header->unique, -EIO, NULL, 0);
 	} else if (responder->answer || responder->waiting == WAITING) {
-		reply_read(header->unique, in->size);
+		reply_read(&request);
 	} else {
-		held[responder->waiting].unique = header->unique;
-		held[responder->waiting].size = in->size;
+		held[responder->waiting] = request;
 		__atomic_store_n(&responder->waiting, responder->waiting + 1,
 				 __ATOMIC_RELEASE);
 	}
@@ -231,15 +246,15 @@ void fuse_start(enum fuse_lock lock)
 	if (!responder) {
 		page = vfio_page_size();
 		responder = make_common(sizeof(*responder));
-		content = make_common(page);
+		content = make_common(FUSE_CONTENTS * page);
 		mkdir(MOUNT_POINT, 0755);
 	}
 	*responder = (struct responder) {
 		.lock = lock,
 		.failures = lock == FUSE_LOCKED,
 	};
-	memset(content, 0, page);
-	next = 0;
+	memset(content, 0, FUSE_CONTENTS * page);
+	memset(next, 0, sizeof(next));
 
 	device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (device < 0)
@@ -266,10 +281,11 @@ void fuse_start(enum fuse_lock lock)
 		tap_bail(FILE_NAME ": %s", strerror(errno));
 }
 
-static void *next_page(void *address, int flags)
+static void *next_page(unsigned int number, void *address, int flags)
 {
+	off_t offset = (next[number]++ * FUSE_CONTENTS + number) * page;
 	void *at = mmap(address, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | flags, file,
-			next++ * page);
+			offset);
 
 	if (at == MAP_FAILED)
 		tap_bail("mapping " FILE_NAME ": %s", strerror(errno));
@@ -279,17 +295,42 @@ static void *next_page(void *address, int flags)
 
 void *fuse_page(void)
 {
-	return next_page(NULL, 0);
+	return next_page(0, NULL, 0);
 }
 
 void fuse_page_at(void *address)
 {
-	next_page(address, MAP_FIXED);
+	next_page(0, address, MAP_FIXED);
+}
+
+void fuse_page_of(unsigned int number, void *address)
+{
+	next_page(number, address, MAP_FIXED);
+}
+
+void fuse_forget(unsigned int number, void *address)
+{
+	off_t offset = ((next[number] - 1) * FUSE_CONTENTS + number) * page;
+
+	if (mmap(address, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		 0) != address)
+		tap_bail("unmapping " FILE_NAME ": %s", strerror(errno));
+	posix_fadvise(file, offset, page, POSIX_FADV_DONTNEED);
 }
 
 void *fuse_content(void)
 {
 	return content;
+}
+
+void *fuse_content_of(unsigned int number)
+{
+	return content + number * page;
+}
+
+bool fuse_available(void)
+{
+	return !access("/dev/fuse", R_OK | W_OK);
 }
 
 unsigned int fuse_waiting(void)

@@ -21,19 +21,33 @@ enum fuse_lock {
 	FUSE_LOCKED,
 };
 
+/* Whether the kernel has FUSE. */
+bool fuse_available(void);
+
 /*
- * From here on reads wait. What they are answered with is at fuse_content(), for every
- * page; with FUSE_LOCKED it is an error, so that the fault ends in SIGBUS. Ends the
- * program where there is no FUSE.
+ * From here on reads wait. With FUSE_LOCKED they are answered with an error, so that the
+ * fault ends in SIGBUS. Ends the program where there is no FUSE.
  */
 void fuse_start(enum fuse_lock lock);
 
-/* A page of the file that was never there, mapped privately; in place of another page. */
+/*
+ * A page of the file that was never there, mapped privately; in place of another page;
+ * and in place of another page with a content of its own, see below.
+ */
 void *fuse_page(void);
 void fuse_page_at(void *address);
+void fuse_page_of(unsigned int content, void *address);
 
-/* As much as a kernel page, all processes' own. */
+/* For what fuse_page_of() has mapped last: it need not be remembered any more. */
+void fuse_forget(unsigned int content, void *address);
+
+/*
+ * What pages are answered with, as much as a kernel page; the first one without a number
+ * is that of fuse_page(). Threads have one each.
+ */
+#define FUSE_CONTENTS	8
 void *fuse_content(void);
+void *fuse_content_of(unsigned int content);
 
 /* Reads that wait now; whether it is @count soon, which it is within a minute. */
 unsigned int fuse_waiting(void);

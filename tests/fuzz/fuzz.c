@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "fuse.h"
 #include "grammar.h"
 #include "machine.h"
 #include "model.h"
@@ -1029,9 +1030,13 @@ static void setup(void)
 		 MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0) != (void *)ARENA)
 		tap_bail("the arena: %s", strerror(errno));
 	observe_init();
-	scratch_init(&alone.scratch);
+	scratch_init(&alone.scratch, 0);
 	for (i = 0; i < THREADS; i++)
-		scratch_init(&threads[i].scratch);
+		scratch_init(&threads[i].scratch, 1 + i);
+	if (fuse_available()) {
+		fuse_start(FUSE_UNLOCKED);
+		fuse_answer();
+	}
 
 	text = getenv("FUZZ_SECONDS");
 	if (text)

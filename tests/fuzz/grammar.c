@@ -14,6 +14,8 @@
 #include "vfio.h"
 
 /* How often a call is wrong in some way: one in so many. */
+/* One call of so many has an argument that comes late: these take long. */
+#define LATE	64
 #define WRONG		7
 
 static const char *const names[OPERATIONS] = {
@@ -509,7 +511,10 @@ static void wrong_args(struct random *random, struct call *call)
 	size_t size = args_size(call->op);
 
 	call->readable = size;
-	if (!size || !random_one_in(random, 3 * WRONG))
+	if (!size)
+		return;
+	call->late = random_one_in(random, LATE);
+	if (!random_one_in(random, 3 * WRONG))
 		return;
 	switch (random_below(random, 4)) {
 	case 0:

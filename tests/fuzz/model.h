@@ -228,6 +228,7 @@ enum operation {
  * @args: argument that is
  * @readable: so many bytes of it can be read
  * @read_only: it cannot be written
+ * @late: it is not there before it is asked for
  * @foreign: made by another process
  * @room: kernel pages that may be charged, or UNLIMITED
  * @want: the answer
@@ -256,6 +257,7 @@ struct call {
 	} args;
 	size_t readable;
 	bool read_only;
+	bool late;
 	bool foreign;
 	__u64 room;
 	int want;

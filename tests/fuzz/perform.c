@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fuse.h"
 #include "perform.h"
 #include "state.h"
 #include "tap.h"
@@ -36,13 +37,16 @@ static const unsigned long requests[OPERATIONS] = {
 	[OP_UNSET_CONTAINER] = VFIO_GROUP_UNSET_CONTAINER,
 };
 
-void scratch_init(struct scratch *scratch)
+void scratch_init(struct scratch *scratch, unsigned int number)
 {
 	int fd = memfd_create("arguments", MFD_CLOEXEC);
 
 	scratch->pages = vfio_memory(2 * machine.page);
+	scratch->late = vfio_memory(2 * machine.page);
+	scratch->number = number;
 	if (fd < 0 || ftruncate(fd, machine.page) ||
-	    mprotect(scratch->pages + machine.page, machine.page, PROT_NONE))
+	    mprotect(scratch->pages + machine.page, machine.page, PROT_NONE) ||
+	    mprotect(scratch->late + machine.page, machine.page, PROT_NONE))
 		tap_bail("memory for arguments: %s", strerror(errno));
 	scratch->writable = mmap(NULL, machine.page, PROT_READ | PROT_WRITE,
 				 MAP_SHARED, fd, 0);
@@ -51,6 +55,23 @@ void scratch_init(struct scratch *scratch)
 	if (scratch->writable == MAP_FAILED || scratch->read_only == MAP_FAILED)
 		tap_bail("memory for arguments: %s", strerror(errno));
 	close(fd);
+}
+
+/* An ioctl whose argument comes only when it is asked for, from another process. */
+static int ioctl_late(struct scratch *scratch, int fd, struct call *call,
+		      union args *after)
+{
+	size_t offset = machine.page - call->readable;
+	unsigned char *content = fuse_content_of(scratch->number);
+	int ret;
+
+	memcpy(content + offset, &call->args, call->readable);
+	fuse_page_of(scratch->number, scratch->late);
+	ret = vfio_ioctl(fd, requests[call->op], scratch->late + offset);
+	memcpy(after, scratch->late + offset, call->readable);
+	fuse_forget(scratch->number, scratch->late);
+
+	return ret;
 }
 
 /* An ioctl whose argument is as readable and writable as the call wants. */
@@ -62,6 +83,8 @@ static int ioctl_args(struct scratch *scratch, int fd, struct call *call,
 	unsigned char *to = end - readable, *from = to;
 	int ret;
 
+	if (call->late && readable && !call->read_only && fuse_available())
+		return ioctl_late(scratch, fd, call, after);
 	if (call->read_only) {
 		to = scratch->writable;
 		from = scratch->read_only;
