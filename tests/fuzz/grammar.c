@@ -13,9 +13,10 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* How often a call is wrong in some way: one in so many. */
 /* One call of so many has an argument that comes late: these take long. */
 #define LATE	64
+
+/* How often a call is wrong in some way: one in so many. */
 #define WRONG		7
 
 static const char *const names[OPERATIONS] = {
