@@ -26,11 +26,8 @@
 #define GROUP		MOUNT_POINT "/test"
 
 #define PAGE_SHIFT	12
-#define WINDOW_BYTES	BIT_ULL(vfio_hypervised() ? 34 : 40)
-#define LEVELS		(vfio_hypervised() ? 1 : 3)
 /* No leaf has more; in each place there is a new one. */
 #define LEAF_BYTES	BIT_ULL(24)
-#define PLACES		(WINDOW_BYTES / LEAF_BYTES)
 /* What the group may take more than it has: less than the leaves of all places. */
 #define ROOM		(2 << 20)
 
@@ -62,6 +59,9 @@ static struct common {
 static unsigned char *memory;
 static size_t page;
 static struct vfio vfio;
+/* Found out beforehand: even to read a file takes memory. */
+static __u64 window_bytes;
+static unsigned int levels;
 
 static void write_file(const char *path, const char *text)
 {
@@ -118,6 +118,7 @@ static void come(int *what, int value)
  */
 static void in_group(void *unused)
 {
+	__u64 eight = BIT_ULL(page == 1 << 16 ? 28 : 24);
 	unsigned long i;
 	__u64 start;
 
@@ -126,13 +127,13 @@ static void in_group(void *unused)
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES, LEVELS, &start),
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, window_bytes, levels, &start),
 		 0);
 	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
 	come(&common->stage, 1);
 	wait_for(&common->go, 1);
 
-	for (i = 1; i < PLACES; i++) {
+	for (i = 1; i < window_bytes / LEAF_BYTES; i++) {
 		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES, memory,
 				       page, MAP_BOTH);
 		if (common->map)
@@ -140,18 +141,17 @@ static void in_group(void *unused)
 		common->mapped = i;
 	}
 	/* Levels of eight pages. */
-	common->create = vfio_create(vfio.container, PAGE_SHIFT,
-				     BIT_ULL(page == 1 << 16 ? 28 : 24), 1, NULL);
+	common->create = vfio_create(vfio.container, PAGE_SHIFT, eight, 1, NULL);
 	come(&common->stage, 2);
 	wait_for(&common->go, 2);
 
-	common->unmap = vfio_unmap(vfio.container, start, WINDOW_BYTES);
+	common->unmap = vfio_unmap(vfio.container, start, window_bytes);
 	common->again = vfio_map(vfio.container, start, memory, page, MAP_BOTH);
 	come(&common->stage, 3);
 	wait_for(&common->go, 3);
 
 	/* There is room again. */
-	common->later = vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES >> 10, 1,
+	common->later = vfio_create(vfio.container, PAGE_SHIFT, window_bytes >> 10, 1,
 				    NULL);
 	vfio_close(&vfio);
 }
@@ -217,6 +217,8 @@ int main(void)
 
 	page = vfio_page_size();
 	memory = vfio_memory(page);
+	window_bytes = BIT_ULL(vfio_hypervised() ? 34 : 40);
+	levels = vfio_hypervised() ? 1 : 3;
 	common = mmap(NULL, page, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (common == MAP_FAILED)

@@ -195,10 +195,11 @@ static bool figures_equal(struct figures a, struct figures b)
 	return !memcmp(&a, &b, sizeof(a));
 }
 
+/* The module's own work, while there is some, keeps it loaded too. */
 static bool state_equal(const struct state *a, const struct state *b)
 {
 	return a->locked == b->locked && a->pinned == b->pinned &&
-	       a->users == b->users && a->windows == b->windows &&
+	       a->users <= b->users && a->windows == b->windows &&
 	       figures_equal(a->figures[0], b->figures[0]) &&
 	       figures_equal(a->figures[1], b->figures[1]);
 }
@@ -220,8 +221,9 @@ bool state_check(const struct state *before, const char *file, int line)
 				"locked kernel pages");
 	good &= tap_check_equal(now.pinned, before->pinned, file, line,
 				"pinned pages");
-	good &= tap_check_equal(now.users, before->users, file, line,
-				"references of the module");
+	if (now.users > before->users)
+		good &= tap_check_equal(now.users, before->users, file, line,
+					"references of the module");
 	good &= tap_check_equal(now.windows, before->windows, file, line,
 				"number of windows");
 	for (i = 0; i < 2; i++) {
