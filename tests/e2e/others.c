@@ -750,7 +750,8 @@ static void test_argument_detach(const void *data)
 	fuse_answer();
 	pthread_join(pending.thread, NULL);
 	pthread_join(detaching, NULL);
-	CHECK_EQ(pending.result, -ENODEV);
+	/* An answer was found before. */
+	CHECK_EQ(pending.result, argument->there ? 0 : -ENODEV);
 	vfio_close(&first);
 	fuse_stop();
 }
