@@ -79,6 +79,23 @@ int guest_recall(int guest)
 	return vfio_ioctl(guest, TCE_KVM_RECALL, NULL);
 }
 
+int guest_paused(int guest)
+{
+	return vfio_ioctl(guest, TCE_KVM_PAUSED, NULL);
+}
+
+long hcall_args(int guest, unsigned long request, struct tce_kvm_hcall *args)
+{
+	int ret = vfio_ioctl(guest, request, args);
+
+	if (ret == -ENXIO)
+		return GUEST_NO_TABLE;
+	if (ret)
+		tap_bail("a hypercall: %s", strerror(-ret));
+
+	return args->status;
+}
+
 long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 	   __u64 npages)
 {
@@ -87,15 +104,8 @@ long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 		.value = value,
 		.npages = npages,
 	};
-	int ret;
 
-	ret = vfio_ioctl(guest, request, &args);
-	if (ret == -ENXIO)
-		return GUEST_NO_TABLE;
-	if (ret)
-		tap_bail("a hypercall: %s", strerror(-ret));
-
-	return args.status;
+	return hcall_args(guest, request, &args);
 }
 
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags)
@@ -118,10 +128,8 @@ long h_stuff(int guest, __u64 ioba, __u64 npages)
 	return hcall(guest, TCE_KVM_STUFF, ioba, 0, npages);
 }
 
-/* A list in memory of its own, one page after the other. */
-long h_indirect(int guest, __u64 ioba, const unsigned char *page,
-		unsigned int page_shift, unsigned int npages,
-		unsigned int flags)
+const __u64 *guest_list(const unsigned char *page, unsigned int page_shift,
+			unsigned int npages, unsigned int flags)
 {
 	static __thread __u64 *list;
 	unsigned int i;
@@ -133,6 +141,15 @@ long h_indirect(int guest, __u64 ioba, const unsigned char *page,
 	for (i = 0; i < npages && i < LIST_BYTES / sizeof(*list); i++)
 		list[i] = htobe64(((uintptr_t)page + ((__u64)i << page_shift)) |
 				  flags);
+
+	return list;
+}
+
+long h_indirect(int guest, __u64 ioba, const unsigned char *page,
+		unsigned int page_shift, unsigned int npages,
+		unsigned int flags)
+{
+	const __u64 *list = guest_list(page, page_shift, npages, flags);
 
 	return hcall(guest, TCE_KVM_PUT_INDIRECT, ioba, (uintptr_t)list,
 		     npages);

@@ -32,6 +32,12 @@ int guest_recall(int guest);
 long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 	   __u64 npages);
 
+/* The same with all that it can be told. */
+long hcall_args(int guest, unsigned long request, struct tce_kvm_hcall *args);
+
+/* How many hypercalls of the guest pause, see TCE_KVM_PAUSED. */
+int guest_paused(int guest);
+
 /* H_PUT_TCE: maps one page, or unmaps it. */
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
 long h_unput(int guest, __u64 ioba);
@@ -46,5 +52,12 @@ long h_stuff(int guest, __u64 ioba, __u64 npages);
 long h_indirect(int guest, __u64 ioba, const unsigned char *page,
 		unsigned int page_shift, unsigned int npages,
 		unsigned int flags);
+
+/*
+ * A list of such pages as H_PUT_TCE_INDIRECT reads it, in memory of the thread's own; it
+ * is good until the thread's next one.
+ */
+const __u64 *guest_list(const unsigned char *page, unsigned int page_shift,
+			unsigned int npages, unsigned int flags);
 
 #endif /* E2E_GUEST_H */

@@ -8,21 +8,56 @@
  * arch/powerpc/kvm/book3s_64_vio.c, and so is what becomes of their results. The
  * names of the functions there are given here. What is left out never reaches the
  * table: KVM's copy of the entries for emulated devices.
+ *
+ * What KVM holds while it uses a table: nothing. A hypercall walks the LIOBN's list
+ * of tables with list_for_each_entry_lockless(), takes no reference of the struct
+ * iommu_table and is in no RCU read-side section. Tables leave the list with
+ * list_del_rcu(), and an RCU callback drops KVM's reference. So:
+ *
+ * - Where the kernel does not preempt, a hypercall is an RCU reader until it sleeps.
+ *   Nothing in the walk sleeps but, perhaps, the callbacks in it_ops; and what sleeps
+ *   there returns to a table that may be gone. This module does the same. It takes
+ *   nothing either, and it complains of a callback that sleeps.
+ *
+ * - Where the kernel preempts, a hypercall is no reader, and KVM itself may use a
+ *   table after it was freed, whatever the table's owner does. That is not what is
+ *   tested here. There a table that has left the list keeps its reference until the
+ *   calls that use it are over, and a grace period longer (@hold). It hides nothing
+ *   else: the call is still in no RCU section, and everything but the struct
+ *   iommu_table and its it_ops may go under it.
+ *
+ * - mm_iommu_lookup() returns a region without a reference. From there to
+ *   mm_iommu_mapped_inc() the same holds, and there is an RCU section here, which
+ *   does not reach to a callback.
+ *
+ * - The LIOBN itself (struct kvmppc_spapr_tce_table) is freed by RCU in KVM, though
+ *   reading the list of H_PUT_TCE_INDIRECT may sleep. It is KVM's alone; here it is
+ *   counted. The list of tables is walked anew for each entry, as KVM does, so that
+ *   no table is kept over a page fault.
+ *
+ * Attaching looks at the group's tables without a lock, as KVM does; a test must not
+ * remove a window at the same time.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/build_bug.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/iommu.h>
+#include <linux/kernel.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
@@ -43,38 +78,72 @@ static_assert(TCE_KVM_SUCCESS == H_SUCCESS);
 static_assert(TCE_KVM_PARAMETER == H_PARAMETER);
 static_assert(TCE_KVM_TOO_HARD == H_TOO_HARD);
 
+/* Longer than any wait of a test is worth; shorter than what a watchdog bears. */
+#define TCE_PAUSE_MAX_MS	2000
+
+static bool hold = IS_ENABLED(CONFIG_PREEMPTION);
+module_param(hold, bool, 0444);
+MODULE_PARM_DESC(hold, "keep a table's reference until the calls that use it are over");
+
 /**
- * struct tce_kvm_table - a table that a guest has
+ * struct tce_kvm_table - a LIOBN; KVM's struct kvmppc_spapr_tce_table
  * @ref: the guest, and hypercalls in progress
- * @rcu: drops the reference on @tbl
- * @tbl: the host's table
+ * @iommu_tables: what it stands for, walked without a lock
  * @page_shift: the guest's IOMMU page
  * @offset: first entry of the window, in the guest's pages
  * @size: number of entries, in the guest's pages
  */
 struct tce_kvm_table {
 	struct kref ref;
-	struct rcu_head rcu;
-	struct iommu_table *tbl;
+	struct list_head iommu_tables;
 	unsigned int page_shift;
 	unsigned long offset;
 	unsigned long size;
 };
 
 /**
+ * struct tce_kvm_iommu_table - a host's table that a LIOBN stands for;
+ *	KVM's struct kvmppc_spapr_tce_iommu_table
+ * @ref: the list, and with @hold the calls that use it
+ * @next: in the LIOBN's list
+ * @rcu: drops the reference on @tbl
+ * @tbl: the host's table
+ */
+struct tce_kvm_iommu_table {
+	struct kref ref;
+	struct list_head next;
+	struct rcu_head rcu;
+	struct iommu_table *tbl;
+};
+
+/**
  * struct tce_kvm_guest - an open file
- * @lock: protects the others; not held while the table is used
- * @table: the table, or NULL
+ * @lock: protects those after @paused; not held while the table is used
+ * @paused: hypercalls that pause
+ * @table: the LIOBN, or NULL
  * @kept: a group that the platform does not take back, or NULL
  * @kept_ops: what @kept has instead of the platform's operations
  * @platform_ops: those
  */
 struct tce_kvm_guest {
-	struct mutex lock; /* all that follows */
+	struct mutex lock; /* see above */
+	atomic_t paused;
 	struct tce_kvm_table *table;
 	struct iommu_group *kept;
 	struct iommu_table_group_ops kept_ops;
 	struct iommu_table_group_ops *platform_ops;
+};
+
+/**
+ * struct tce_kvm_call - a hypercall in progress
+ * @guest: whose it is
+ * @table: its LIOBN
+ * @args: what the caller gave; @args.pause is 0 once it has paused
+ */
+struct tce_kvm_call {
+	struct tce_kvm_guest *guest;
+	const struct tce_kvm_table *table;
+	struct tce_kvm_hcall args;
 };
 
 /**
@@ -92,21 +161,64 @@ static LIST_HEAD(tce_kvm_forgotten);
 
 /* Lifetime */
 
-static void tce_kvm_table_free(struct rcu_head *rcu)
+/* kvm_spapr_tce_iommu_table_free() */
+static void tce_kvm_iommu_table_free(struct rcu_head *rcu)
 {
-	struct tce_kvm_table *table = container_of(rcu, struct tce_kvm_table,
-						   rcu);
+	struct tce_kvm_iommu_table *stit =
+		container_of(rcu, struct tce_kvm_iommu_table, rcu);
 
-	iommu_tce_table_put(table->tbl);
-	kfree(table);
+	iommu_tce_table_put(stit->tbl);
+	kfree(stit);
+}
+
+static void tce_kvm_iommu_table_release(struct kref *ref)
+{
+	struct tce_kvm_iommu_table *stit =
+		container_of(ref, struct tce_kvm_iommu_table, ref);
+
+	call_rcu(&stit->rcu, tce_kvm_iommu_table_free);
+}
+
+/* kvm_spapr_tce_liobn_put() */
+static void tce_kvm_iommu_table_del(struct tce_kvm_iommu_table *stit)
+{
+	list_del_rcu(&stit->next);
+	kref_put(&stit->ref, tce_kvm_iommu_table_release);
+}
+
+/* The table that a LIOBN stands for, for a hypercall; NULL if it has left the list. */
+static struct tce_kvm_iommu_table *
+tce_kvm_iommu_table_begin(const struct tce_kvm_table *table)
+{
+	struct tce_kvm_iommu_table *stit, *found = NULL;
+
+	if (!hold) {
+		/* There is one at most, so the walk ends here. */
+		list_for_each_entry_lockless(stit, &table->iommu_tables, next)
+			return stit;
+
+		return NULL;
+	}
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(stit, &table->iommu_tables, next)
+		if (kref_get_unless_zero(&stit->ref))
+			found = stit;
+	rcu_read_unlock();
+
+	return found;
+}
+
+static void tce_kvm_iommu_table_end(struct tce_kvm_iommu_table *stit)
+{
+	/* Without @hold it may be gone, if a callback has slept. */
+	if (hold)
+		kref_put(&stit->ref, tce_kvm_iommu_table_release);
 }
 
 static void tce_kvm_table_release(struct kref *ref)
 {
-	struct tce_kvm_table *table = container_of(ref, struct tce_kvm_table,
-						   ref);
-
-	call_rcu(&table->rcu, tce_kvm_table_free);
+	kfree(container_of(ref, struct tce_kvm_table, ref));
 }
 
 static void tce_kvm_table_put(struct tce_kvm_table *table)
@@ -185,6 +297,7 @@ tce_kvm_find_device(const struct tce_kvm_attach *attach)
 static struct tce_kvm_table *
 tce_kvm_table_create(const struct tce_kvm_attach *attach)
 {
+	struct tce_kvm_iommu_table *stit;
 	struct tce_kvm_table *table;
 	struct iommu_table *tbl;
 
@@ -198,17 +311,24 @@ tce_kvm_table_create(const struct tce_kvm_attach *attach)
 	if (IS_ERR(tbl))
 		return ERR_CAST(tbl);
 
+	stit = kzalloc(sizeof(*stit), GFP_KERNEL);
 	table = kzalloc(sizeof(*table), GFP_KERNEL);
-	if (!table) {
+	if (!stit || !table) {
+		kfree(table);
+		kfree(stit);
 		iommu_tce_table_put(tbl);
 		return ERR_PTR(-ENOMEM);
 	}
 
 	kref_init(&table->ref);
-	table->tbl = tbl;
+	INIT_LIST_HEAD_RCU(&table->iommu_tables);
 	table->page_shift = attach->page_shift;
 	table->offset = attach->start >> attach->page_shift;
 	table->size = attach->size >> attach->page_shift;
+
+	kref_init(&stit->ref);
+	stit->tbl = tbl;
+	list_add_rcu(&stit->next, &table->iommu_tables);
 
 	return table;
 }
@@ -239,8 +359,10 @@ unlock:
 	return ret;
 }
 
+/* kvm_spapr_tce_release() */
 static long tce_kvm_detach(struct tce_kvm_guest *guest)
 {
+	struct tce_kvm_iommu_table *stit, *next;
 	struct tce_kvm_table *table;
 
 	mutex_lock(&guest->lock);
@@ -251,6 +373,9 @@ static long tce_kvm_detach(struct tce_kvm_guest *guest)
 	if (!table)
 		return -ENXIO;
 
+	/* It is not the guest's any more, so nothing else changes the list. */
+	list_for_each_entry_safe(stit, next, &table->iommu_tables, next)
+		tce_kvm_iommu_table_del(stit);
 	tce_kvm_table_put(table);
 
 	return 0;
@@ -261,22 +386,31 @@ static long tce_kvm_detach(struct tce_kvm_guest *guest)
 static long tce_kvm_ioctl_forget(struct tce_kvm_guest *guest)
 {
 	struct tce_kvm_forgotten *forgotten;
-	struct tce_kvm_table *table;
-
-	table = tce_kvm_table_get(guest);
-	if (!table)
-		return -ENXIO;
+	struct tce_kvm_iommu_table *stit;
 
 	forgotten = kzalloc(sizeof(*forgotten), GFP_KERNEL);
-	if (forgotten) {
-		forgotten->tbl = iommu_tce_table_get(table->tbl);
-		mutex_lock(&tce_kvm_forgotten_lock);
-		list_add(&forgotten->node, &tce_kvm_forgotten);
-		mutex_unlock(&tce_kvm_forgotten_lock);
-	}
-	tce_kvm_table_put(table);
+	if (!forgotten)
+		return -ENOMEM;
 
-	return forgotten ? 0 : -ENOMEM;
+	/* What is not detached has its reference. */
+	mutex_lock(&guest->lock);
+	if (guest->table) {
+		stit = list_first_entry(&guest->table->iommu_tables,
+					struct tce_kvm_iommu_table, next);
+		forgotten->tbl = iommu_tce_table_get(stit->tbl);
+	}
+	mutex_unlock(&guest->lock);
+
+	if (!forgotten->tbl) {
+		kfree(forgotten);
+		return -ENXIO;
+	}
+
+	mutex_lock(&tce_kvm_forgotten_lock);
+	list_add(&forgotten->node, &tce_kvm_forgotten);
+	mutex_unlock(&tce_kvm_forgotten_lock);
+
+	return 0;
 }
 
 static long tce_kvm_recall(void)
@@ -346,14 +480,94 @@ static void tce_kvm_unkeep(struct tce_kvm_guest *guest)
 	iommu_group_put(guest->kept);
 }
 
+/* Pauses */
+
+/* Takes time between two steps of a call, in which a hypercall is not interrupted. */
+static void tce_kvm_pause(struct tce_kvm_call *call, unsigned int step)
+{
+	if (call->args.pause != step)
+		return;
+
+	call->args.pause = 0;
+	atomic_inc(&call->guest->paused);
+	mdelay(min_t(unsigned int, call->args.pause_ms, TCE_PAUSE_MAX_MS));
+	atomic_dec(&call->guest->paused);
+}
+
+/* The table's operations, none of which may sleep */
+
+/* How often the task has left its CPU, as far as a callback could have caused it. */
+static unsigned long tce_kvm_switches(void)
+{
+	unsigned long switches = current->nvcsw;
+
+	/* Where the kernel does not preempt, it has asked for each of them. */
+	if (!IS_ENABLED(CONFIG_PREEMPTION))
+		switches += current->nivcsw;
+
+	return switches;
+}
+
+static unsigned long tce_kvm_enter(void)
+{
+	/* For the kernel's own check, where it is configured. */
+	non_block_start();
+
+	return tce_kvm_switches();
+}
+
+static void tce_kvm_leave(unsigned long switches, const char *callback)
+{
+	non_block_end();
+	WARN_ONCE(tce_kvm_switches() != switches,
+		  "%s slept, and KVM's table may be gone\n", callback);
+}
+
+static long tce_kvm_xchg(struct iommu_table *tbl, unsigned long entry,
+			 unsigned long *hpa, enum dma_data_direction *dir)
+{
+	unsigned long switches = tce_kvm_enter();
+	long ret;
+
+	ret = iommu_tce_xchg_no_kill(current->mm, tbl, entry, hpa, dir);
+	tce_kvm_leave(switches, "xchg_no_kill");
+
+	return ret;
+}
+
+static void tce_kvm_kill_tces(struct iommu_table *tbl, unsigned long entry,
+			      unsigned long pages)
+{
+	unsigned long switches = tce_kvm_enter();
+
+	iommu_tce_kill(tbl, entry, pages);
+	tce_kvm_leave(switches, "tce_kill");
+}
+
+static __be64 *tce_kvm_address(struct iommu_table *tbl, unsigned long entry,
+			       bool alloc)
+{
+	unsigned long switches = tce_kvm_enter();
+	__be64 *pua;
+
+	pua = alloc ? IOMMU_TABLE_USERSPACE_ENTRY(tbl, entry) :
+		      IOMMU_TABLE_USERSPACE_ENTRY_RO(tbl, entry);
+	tce_kvm_leave(switches, "useraddrptr");
+
+	return pua;
+}
+
 /* Addresses */
 
-/* kvmppc_ioba_validate() */
+/*
+ * kvmppc_ioba_validate(). Until 7.2 the kernel's check looks at the first entry,
+ * whatever it is given; so here there is never more.
+ */
 static long tce_kvm_check_ioba(const struct tce_kvm_table *table,
-			       unsigned long ioba, unsigned long npages)
+			       unsigned long ioba)
 {
 	return iommu_tce_check_ioba(table->page_shift, table->offset,
-				    table->size, ioba, npages) ?
+				    table->size, ioba, 1) ?
 	       H_PARAMETER : H_SUCCESS;
 }
 
@@ -365,14 +579,13 @@ static bool tce_kvm_to_ua(u64 tce, unsigned long *ua)
 	return *ua < TASK_SIZE_MAX;
 }
 
-/* kvmppc_tce_validate() */
+/* kvmppc_tce_validate(), which has an RCU section. */
 static long tce_kvm_validate(const struct tce_kvm_table *table, u64 tce)
 {
-	unsigned int shift = table->tbl->it_page_shift;
 	struct mm_iommu_table_group_mem_t *mem;
-	unsigned long hpa = 0;
-	unsigned long ua;
-	bool good;
+	struct tce_kvm_iommu_table *stit;
+	unsigned long hpa, ua;
+	long ret = H_SUCCESS;
 
 	if (iommu_tce_direction(tce) == DMA_NONE)
 		return H_SUCCESS;
@@ -385,41 +598,46 @@ static long tce_kvm_validate(const struct tce_kvm_table *table, u64 tce)
 		return H_TOO_HARD;
 
 	rcu_read_lock();
-	mem = mm_iommu_lookup(current->mm, ua, 1UL << shift);
-	good = mem && !mm_iommu_ua_to_hpa(mem, ua, shift, &hpa);
+	list_for_each_entry_rcu(stit, &table->iommu_tables, next) {
+		unsigned int shift = stit->tbl->it_page_shift;
+
+		mem = mm_iommu_lookup(current->mm, ua, 1UL << shift);
+		if (!mem || mm_iommu_ua_to_hpa(mem, ua, shift, &hpa))
+			ret = H_TOO_HARD;
+	}
 	rcu_read_unlock();
 
-	return good ? H_SUCCESS : H_TOO_HARD;
+	return ret;
 }
 
 /* The table's pages in one of the guest's. */
-static unsigned long tce_kvm_subpages(const struct tce_kvm_table *table)
+static unsigned long tce_kvm_subpages(const struct tce_kvm_table *table,
+				      const struct iommu_table *tbl)
 {
-	return 1UL << (table->page_shift - table->tbl->it_page_shift);
+	return 1UL << (table->page_shift - tbl->it_page_shift);
 }
 
 /* What is done to the table */
 
 /* kvmppc_clear_tce(): no kill, and what is taken out is forgotten. */
 static void tce_kvm_clear(const struct tce_kvm_table *table,
-			  unsigned long entry)
+			  struct iommu_table *tbl, unsigned long entry)
 {
-	unsigned long subpages = tce_kvm_subpages(table);
+	unsigned long subpages = tce_kvm_subpages(table, tbl);
 	unsigned long i;
 
 	for (i = 0; i < subpages; i++) {
 		enum dma_data_direction dir = DMA_NONE;
 		unsigned long hpa = 0;
 
-		iommu_tce_xchg_no_kill(current->mm, table->tbl,
-				       entry * subpages + i, &hpa, &dir);
+		tce_kvm_xchg(tbl, entry * subpages + i, &hpa, &dir);
 	}
 }
 
 /* kvmppc_tce_iommu_mapped_dec() */
 static long tce_kvm_uncount(struct iommu_table *tbl, unsigned long entry)
 {
-	__be64 *pua = IOMMU_TABLE_USERSPACE_ENTRY_RO(tbl, entry);
+	__be64 *pua = tce_kvm_address(tbl, entry, false);
 	struct mm_iommu_table_group_mem_t *mem;
 
 	if (!pua)
@@ -437,46 +655,46 @@ static long tce_kvm_uncount(struct iommu_table *tbl, unsigned long entry)
 }
 
 /* kvmppc_tce_iommu_do_unmap() */
-static long tce_kvm_unmap_subpage(struct iommu_table *tbl, unsigned long entry)
+static long tce_kvm_unmap_subpage(struct tce_kvm_call *call,
+				  struct iommu_table *tbl, unsigned long entry)
 {
 	enum dma_data_direction dir = DMA_NONE;
 	unsigned long hpa = 0;
 	long ret;
 
-	if (WARN_ON_ONCE(iommu_tce_xchg_no_kill(current->mm, tbl, entry, &hpa,
-						&dir)))
+	if (WARN_ON_ONCE(tce_kvm_xchg(tbl, entry, &hpa, &dir)))
 		return H_TOO_HARD;
 
+	tce_kvm_pause(call, TCE_KVM_PAUSE_EXCHANGED);
 	if (dir == DMA_NONE)
 		return H_SUCCESS;
 
 	ret = tce_kvm_uncount(tbl, entry);
 	if (ret != H_SUCCESS)
-		iommu_tce_xchg_no_kill(current->mm, tbl, entry, &hpa, &dir);
+		tce_kvm_xchg(tbl, entry, &hpa, &dir);
 
 	return ret;
 }
 
 /* kvmppc_tce_iommu_unmap() */
-static long tce_kvm_unmap(const struct tce_kvm_table *table,
+static long tce_kvm_unmap(struct tce_kvm_call *call, struct iommu_table *tbl,
 			  unsigned long entry)
 {
-	unsigned long subpages = tce_kvm_subpages(table);
+	unsigned long subpages = tce_kvm_subpages(call->table, tbl);
 	long ret = H_SUCCESS;
 	unsigned long i;
 
 	for (i = 0; i < subpages && ret == H_SUCCESS; i++)
-		ret = tce_kvm_unmap_subpage(table->tbl, entry * subpages + i);
+		ret = tce_kvm_unmap_subpage(call, tbl, entry * subpages + i);
 
-	iommu_tce_kill(table->tbl, entry * subpages, subpages);
+	tce_kvm_pause(call, TCE_KVM_PAUSE_KILL);
+	tce_kvm_kill_tces(tbl, entry * subpages, subpages);
+	tce_kvm_pause(call, TCE_KVM_PAUSE_KILLED);
 
 	return ret;
 }
 
-/*
- * The part of kvmppc_tce_iommu_do_map() that counts the page. There it is not in
- * an RCU section, which a kernel that can be preempted would want.
- */
+/* The part of kvmppc_tce_iommu_do_map() that counts the page. */
 static struct mm_iommu_table_group_mem_t *
 tce_kvm_count(struct iommu_table *tbl, unsigned long ua, unsigned long *hpa)
 {
@@ -494,26 +712,29 @@ tce_kvm_count(struct iommu_table *tbl, unsigned long ua, unsigned long *hpa)
 }
 
 /* kvmppc_tce_iommu_do_map() */
-static long tce_kvm_map_subpage(struct iommu_table *tbl, unsigned long entry,
+static long tce_kvm_map_subpage(struct tce_kvm_call *call,
+				struct iommu_table *tbl, unsigned long entry,
 				unsigned long ua, enum dma_data_direction dir)
 {
-	__be64 *pua = IOMMU_TABLE_USERSPACE_ENTRY(tbl, entry);
+	__be64 *pua = tce_kvm_address(tbl, entry, true);
 	struct mm_iommu_table_group_mem_t *mem;
 	unsigned long hpa;
 
 	if (!pua)
 		return H_TOO_HARD;
 
+	tce_kvm_pause(call, TCE_KVM_PAUSE_ADDRESS);
 	mem = tce_kvm_count(tbl, ua, &hpa);
 	if (!mem)
 		return H_TOO_HARD;
 
-	if (WARN_ON_ONCE(iommu_tce_xchg_no_kill(current->mm, tbl, entry, &hpa,
-						&dir))) {
+	tce_kvm_pause(call, TCE_KVM_PAUSE_COUNTED);
+	if (WARN_ON_ONCE(tce_kvm_xchg(tbl, entry, &hpa, &dir))) {
 		mm_iommu_mapped_dec(mem);
 		return H_TOO_HARD;
 	}
 
+	tce_kvm_pause(call, TCE_KVM_PAUSE_EXCHANGED);
 	if (dir != DMA_NONE)
 		tce_kvm_uncount(tbl, entry);
 
@@ -524,166 +745,215 @@ static long tce_kvm_map_subpage(struct iommu_table *tbl, unsigned long entry,
 }
 
 /* kvmppc_tce_iommu_map() */
-static long tce_kvm_map(const struct tce_kvm_table *table, unsigned long entry,
-			unsigned long ua, enum dma_data_direction dir)
+static long tce_kvm_map(struct tce_kvm_call *call, struct iommu_table *tbl,
+			unsigned long entry, unsigned long ua,
+			enum dma_data_direction dir)
 {
-	unsigned long subpages = tce_kvm_subpages(table);
+	unsigned long subpages = tce_kvm_subpages(call->table, tbl);
 	long ret = H_SUCCESS;
 	unsigned long i;
 
 	for (i = 0; i < subpages && ret == H_SUCCESS; i++)
-		ret = tce_kvm_map_subpage(table->tbl, entry * subpages + i,
-					  ua + i * IOMMU_PAGE_SIZE(table->tbl),
-					  dir);
+		ret = tce_kvm_map_subpage(call, tbl, entry * subpages + i,
+					  ua + i * IOMMU_PAGE_SIZE(tbl), dir);
 
-	iommu_tce_kill(table->tbl, entry * subpages, subpages);
+	tce_kvm_pause(call, TCE_KVM_PAUSE_KILL);
+	tce_kvm_kill_tces(tbl, entry * subpages, subpages);
+	tce_kvm_pause(call, TCE_KVM_PAUSE_KILLED);
 
 	return ret;
 }
 
 /* Hypercalls */
 
-/* kvmppc_h_put_tce() */
-static long tce_kvm_put(const struct tce_kvm_table *table,
-			const struct tce_kvm_hcall *hcall)
+/* The body of the walk in kvmppc_h_put_tce() and kvmppc_h_put_tce_indirect() */
+static long tce_kvm_put_entry(struct tce_kvm_call *call, unsigned long entry,
+			      unsigned long ua, enum dma_data_direction dir,
+			      bool unmap)
 {
-	enum dma_data_direction dir = iommu_tce_direction(hcall->value);
-	unsigned long entry = hcall->ioba >> table->page_shift;
-	unsigned long ua = 0;
+	struct tce_kvm_iommu_table *stit;
 	long ret;
 
-	ret = tce_kvm_check_ioba(table, hcall->ioba, 1);
-	if (ret != H_SUCCESS)
-		return ret;
+	stit = tce_kvm_iommu_table_begin(call->table);
+	if (!stit)
+		return H_SUCCESS;
 
-	ret = tce_kvm_validate(table, hcall->value);
-	if (ret != H_SUCCESS)
-		return ret;
-
-	if (dir != DMA_NONE && !tce_kvm_to_ua(hcall->value, &ua))
-		return H_PARAMETER;
-
-	if (dir == DMA_NONE)
-		ret = tce_kvm_unmap(table, entry);
+	if (unmap)
+		ret = tce_kvm_unmap(call, stit->tbl, entry);
 	else
-		ret = tce_kvm_map(table, entry, ua, dir);
+		ret = tce_kvm_map(call, stit->tbl, entry, ua, dir);
 
 	if (ret != H_SUCCESS)
-		tce_kvm_clear(table, entry);
+		tce_kvm_clear(call->table, stit->tbl, entry);
+	tce_kvm_iommu_table_end(stit);
 
 	return ret;
 }
 
-/* kvmppc_h_put_tce_indirect() */
-static long tce_kvm_put_indirect(const struct tce_kvm_table *table,
-				 const struct tce_kvm_hcall *hcall)
+/* kvmppc_h_put_tce() */
+static long tce_kvm_put(struct tce_kvm_call *call)
 {
-	unsigned long entry = hcall->ioba >> table->page_shift;
-	__be64 __user *list;
-	unsigned long ua, i;
-	__be64 tce;
+	const struct tce_kvm_hcall *args = &call->args;
+	enum dma_data_direction dir = iommu_tce_direction(args->value);
+	unsigned long ua = 0;
 	long ret;
 
-	if (hcall->npages > TCE_LIST_MAX || (hcall->value & (SZ_4K - 1)))
-		return H_PARAMETER;
-
-	ret = tce_kvm_check_ioba(table, hcall->ioba, hcall->npages);
+	ret = tce_kvm_check_ioba(call->table, args->ioba);
 	if (ret != H_SUCCESS)
 		return ret;
 
-	if (!tce_kvm_to_ua(hcall->value, &ua))
+	ret = tce_kvm_validate(call->table, args->value);
+	if (ret != H_SUCCESS)
+		return ret;
+
+	if (dir != DMA_NONE && !tce_kvm_to_ua(args->value, &ua))
+		return H_PARAMETER;
+
+	return tce_kvm_put_entry(call, args->ioba >> call->table->page_shift, ua,
+				 dir, dir == DMA_NONE);
+}
+
+/* One TCE of a list; the page may have to be faulted in. */
+static bool tce_kvm_read(const __be64 __user *list, unsigned long i, u64 *tce)
+{
+	__be64 word;
+
+	if (copy_from_user(&word, list + i, sizeof(word)))
+		return false;
+	*tce = be64_to_cpu(word);
+
+	return true;
+}
+
+/* kvmppc_h_put_tce_indirect() */
+static long tce_kvm_put_indirect(struct tce_kvm_call *call)
+{
+	const struct tce_kvm_hcall *args = &call->args;
+	unsigned long entry = args->ioba >> call->table->page_shift;
+	__be64 __user *list;
+	unsigned long ua, i;
+	u64 tce;
+	long ret;
+
+	if (args->npages > TCE_LIST_MAX || (args->value & (SZ_4K - 1)))
+		return H_PARAMETER;
+
+	ret = tce_kvm_check_ioba(call->table, args->ioba);
+	if (ret != H_SUCCESS)
+		return ret;
+
+	if (!tce_kvm_to_ua(args->value, &ua))
 		return H_TOO_HARD;
 	list = (__be64 __user *)ua;
 
-	for (i = 0; i < hcall->npages; i++) {
-		if (copy_from_user(&tce, list + i, sizeof(tce)))
+	for (i = 0; i < args->npages; i++) {
+		if (!tce_kvm_read(list, i, &tce))
 			return H_TOO_HARD;
 
-		ret = tce_kvm_validate(table, be64_to_cpu(tce));
+		ret = tce_kvm_validate(call->table, tce);
 		if (ret != H_SUCCESS)
 			return ret;
 	}
 
-	for (i = 0; i < hcall->npages; i++) {
-		/* Again: the guest may have changed it, which is its own risk. */
-		if (copy_from_user(&tce, list + i, sizeof(tce)))
+	/* The guest may change it now, which is what @again stands for. */
+	if (args->again)
+		list = u64_to_user_ptr(args->again);
+
+	for (i = 0; i < args->npages; i++) {
+		if (!tce_kvm_read(list, i, &tce))
 			return H_TOO_HARD;
 
-		if (!tce_kvm_to_ua(be64_to_cpu(tce), &ua))
+		if (!tce_kvm_to_ua(tce, &ua))
 			return H_PARAMETER;
 
-		ret = tce_kvm_map(table, entry + i, ua,
-				  iommu_tce_direction(be64_to_cpu(tce)));
-		if (ret != H_SUCCESS) {
-			tce_kvm_clear(table, entry + i);
+		ret = tce_kvm_put_entry(call, entry + i, ua,
+					iommu_tce_direction(tce), false);
+		if (ret != H_SUCCESS)
 			return ret;
-		}
 	}
 
 	return H_SUCCESS;
 }
 
 /* kvmppc_h_stuff_tce() */
-static long tce_kvm_stuff(const struct tce_kvm_table *table,
-			  const struct tce_kvm_hcall *hcall)
+static long tce_kvm_stuff(struct tce_kvm_call *call)
 {
-	unsigned long entry = hcall->ioba >> table->page_shift;
+	const struct tce_kvm_hcall *args = &call->args;
+	unsigned long entry = args->ioba >> call->table->page_shift;
+	struct tce_kvm_iommu_table *stit;
 	unsigned long i;
 	long ret;
 
-	ret = tce_kvm_check_ioba(table, hcall->ioba, hcall->npages);
+	ret = tce_kvm_check_ioba(call->table, args->ioba);
 	if (ret != H_SUCCESS)
 		return ret;
 
-	if (hcall->value & (TCE_PCI_READ | TCE_PCI_WRITE))
+	if (args->value & (TCE_PCI_READ | TCE_PCI_WRITE))
 		return H_PARAMETER;
 
-	for (i = 0; i < hcall->npages; i++) {
-		ret = tce_kvm_unmap(table, entry + i);
+	stit = tce_kvm_iommu_table_begin(call->table);
+	if (!stit)
+		return ret;
+
+	/* Nothing looks whether that many entries are there. */
+	for (i = 0; i < args->npages; i++) {
+		ret = tce_kvm_unmap(call, stit->tbl, entry + i);
 		if (ret == H_SUCCESS)
 			continue;
 
 		if (ret == H_TOO_HARD)
-			return ret;
+			break;
 
 		WARN_ON_ONCE(1);
-		tce_kvm_clear(table, entry + i);
+		tce_kvm_clear(call->table, stit->tbl, entry + i);
 	}
+	tce_kvm_iommu_table_end(stit);
 
 	return ret;
 }
 
 /* kvmppc_clear_tce(), on its own */
-static long tce_kvm_clear_entry(const struct tce_kvm_table *table,
-				const struct tce_kvm_hcall *hcall)
+static long tce_kvm_clear_entry(struct tce_kvm_call *call)
 {
-	long ret = tce_kvm_check_ioba(table, hcall->ioba, 1);
+	const struct tce_kvm_hcall *args = &call->args;
+	struct tce_kvm_iommu_table *stit;
+	long ret;
 
-	if (ret == H_SUCCESS)
-		tce_kvm_clear(table, hcall->ioba >> table->page_shift);
+	ret = tce_kvm_check_ioba(call->table, args->ioba);
+	if (ret != H_SUCCESS)
+		return ret;
+
+	stit = tce_kvm_iommu_table_begin(call->table);
+	if (!stit)
+		return ret;
+
+	tce_kvm_clear(call->table, stit->tbl,
+		      args->ioba >> call->table->page_shift);
+	tce_kvm_iommu_table_end(stit);
 
 	return ret;
 }
 
 static long tce_kvm_ioctl_hcall(struct tce_kvm_guest *guest, void __user *argp,
-				long (*fn)(const struct tce_kvm_table *table,
-					   const struct tce_kvm_hcall *hcall))
+				long (*fn)(struct tce_kvm_call *call))
 {
 	struct tce_kvm_hcall __user *result = argp;
-	struct tce_kvm_hcall hcall;
+	struct tce_kvm_call call = { .guest = guest };
 	struct tce_kvm_table *table;
+	s64 status;
 
-	if (copy_from_user(&hcall, argp, sizeof(hcall)))
+	if (copy_from_user(&call.args, argp, sizeof(call.args)))
 		return -EFAULT;
 
 	table = tce_kvm_table_get(guest);
 	if (!table)
 		return -ENXIO;
 
-	hcall.status = fn(table, &hcall);
+	call.table = table;
+	status = fn(&call);
 	tce_kvm_table_put(table);
 
-	return put_user(hcall.status, &result->status);
+	return put_user(status, &result->status);
 }
 
 /* The device */
@@ -738,6 +1008,8 @@ static long tce_kvm_ioctl(struct file *file, unsigned int cmd,
 		return tce_kvm_ioctl_forget(guest);
 	case TCE_KVM_RECALL:
 		return tce_kvm_recall();
+	case TCE_KVM_PAUSED:
+		return atomic_read(&guest->paused);
 	default:
 		return -ENOTTY;
 	}

@@ -36,13 +36,35 @@ struct tce_kvm_attach {
 	__u64 size;
 };
 
+/*
+ * Where a hypercall can take long. In KVM nothing waits there, but an interrupt, another
+ * guest or, on a kernel that preempts, another task may have the CPU for so long.
+ */
+enum tce_kvm_pause {
+	TCE_KVM_PAUSE_NEVER,
+	/* It knows where to write the page's user-space address. */
+	TCE_KVM_PAUSE_ADDRESS,
+	/* It has counted the page. */
+	TCE_KVM_PAUSE_COUNTED,
+	/* It has exchanged the entry. */
+	TCE_KVM_PAUSE_EXCHANGED,
+	/* The first TCE is about to be killed. */
+	TCE_KVM_PAUSE_KILL,
+	/* It was. */
+	TCE_KVM_PAUSE_KILLED,
+};
+
 /**
  * struct tce_kvm_hcall - a hypercall
  * @ioba: bus address
  * @value: H_PUT_TCE, H_STUFF_TCE: the TCE. H_PUT_TCE_INDIRECT: address of a list
  *         of big-endian TCEs, aligned to 4 KiB
  * @npages: H_PUT_TCE_INDIRECT, H_STUFF_TCE: how many
+ * @again: H_PUT_TCE_INDIRECT: address of what the list is when it is read again, after
+ *         it was checked; 0 if it is still the same
  * @status: out: what the guest or, with TCE_KVM_TOO_HARD, QEMU is told
+ * @pause: enum tce_kvm_pause: where it pauses, the first time that it comes there
+ * @pause_ms: how long, in milliseconds; the CPU is busy meanwhile
  *
  * -ENXIO if the guest has no table.
  */
@@ -50,7 +72,10 @@ struct tce_kvm_hcall {
 	__u64 ioba;
 	__u64 value;
 	__u64 npages;
+	__u64 again;
 	__s64 status;
+	__u32 pause;
+	__u32 pause_ms;
 };
 
 /* What hypercalls return; names and values of asm/hvcall.h. */
@@ -59,7 +84,10 @@ struct tce_kvm_hcall {
 #define TCE_KVM_TOO_HARD	9999
 
 #define TCE_KVM_ATTACH		_IOW('K', 0, struct tce_kvm_attach)
-/* Drops the reference after a grace period, and so does closing the file. */
+/*
+ * Drops the reference after a grace period, while hypercalls go on, and so does closing
+ * the file. It is what KVM does when its file of the LIOBN is closed.
+ */
 #define TCE_KVM_DETACH		_IO('K', 1)
 #define TCE_KVM_PUT		_IOWR('K', 2, struct tce_kvm_hcall)
 #define TCE_KVM_PUT_INDIRECT	_IOWR('K', 3, struct tce_kvm_hcall)
@@ -80,5 +108,8 @@ struct tce_kvm_hcall {
  */
 #define TCE_KVM_FORGET		_IO('K', 7)
 #define TCE_KVM_RECALL		_IO('K', 8)
+
+/* How many of the guest's hypercalls pause at the moment. */
+#define TCE_KVM_PAUSED		_IO('K', 9)
 
 #endif /* TCE_KVM_TEST_H */
