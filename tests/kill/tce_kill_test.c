@@ -6,6 +6,9 @@
  *
  *	echo 0000:00:00.0 0x7fff0000 >/sys/module/tce_kill_test/parameters/watch
  *	cat /sys/module/tce_kill_test/parameters/seen
+ *	echo 300 >/sys/module/tce_kill_test/parameters/slow
+ *	cat /sys/module/tce_kill_test/parameters/slow_now
+ *	cat /sys/module/tce_kill_test/parameters/pinned
  *	echo off >/sys/module/tce_kill_test/parameters/watch
  *
  * The first begins anew: kills of windows of the device's platform, and the page of
@@ -13,9 +16,16 @@
  * first entry and one past the last entry of them; how many of all entries were set
  * when they were killed; at how many kills the page was pinned. Entries count from
  * the window's first.
+ *
+ * The third lets the next kill take so many milliseconds, before the hardware has done
+ * it, as a PHB may; the fourth says how many kills take long at the moment, the fifth
+ * whether the page is pinned at the moment.
  */
 
+#include <linux/atomic.h>
+#include <linux/delay.h>
 #include <linux/iommu.h>
+#include <linux/kstrtox.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -59,6 +69,10 @@ static DEFINE_SPINLOCK(tce_seen_lock);
 static struct tce_seen tce_seen;
 static struct page *tce_page;
 
+/* In milliseconds, for one kill; and the kills that take long now. */
+static atomic_t tce_slow = ATOMIC_INIT(0);
+static atomic_t tce_slow_now = ATOMIC_INIT(0);
+
 /* Whether the hardware would find the entry. */
 static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
 {
@@ -97,12 +111,29 @@ static void tce_see(const struct iommu_table *tbl, unsigned long index,
 	spin_unlock_irqrestore(&tce_seen_lock, flags);
 }
 
+/* A kill may come from atomic context, so it cannot sleep. */
+static void tce_wait(void)
+{
+	unsigned int ms;
+
+	if (!atomic_read(&tce_slow))
+		return;
+
+	atomic_inc(&tce_slow_now);
+	ms = atomic_xchg(&tce_slow, 0);
+	if (ms)
+		mdelay(ms);
+	atomic_dec(&tce_slow_now);
+}
+
 static void tce_kill(struct iommu_table *tbl, unsigned long index,
 		     unsigned long pages)
 {
 	/* The platform's own tables are of no interest. */
-	if (tbl->it_ops != tce_ops)
+	if (tbl->it_ops != tce_ops) {
+		tce_wait();
 		tce_see(tbl, index - tbl->it_offset, pages);
+	}
 	tce_platform_kill(tbl, index, pages);
 }
 
@@ -222,6 +253,56 @@ static const struct kernel_param_ops tce_seen_ops = {
 };
 module_param_cb(seen, &tce_seen_ops, NULL, 0400);
 MODULE_PARM_DESC(seen, "kills, first entry, end, entries that were set, kills with the page pinned");
+
+static int tce_slow_set(const char *value, const struct kernel_param *param)
+{
+	unsigned int ms;
+	int ret = kstrtouint(value, 0, &ms);
+
+	/* A watchdog would bite. */
+	if (!ret && ms > 10000)
+		ret = -ERANGE;
+	if (!ret)
+		atomic_set(&tce_slow, ms);
+
+	return ret;
+}
+
+static int tce_slow_get(char *buffer, const struct kernel_param *param)
+{
+	return sysfs_emit(buffer, "%d\n", atomic_read(param->arg));
+}
+
+static const struct kernel_param_ops tce_slow_ops = {
+	.set = tce_slow_set,
+	.get = tce_slow_get,
+};
+module_param_cb(slow, &tce_slow_ops, &tce_slow, 0600);
+MODULE_PARM_DESC(slow, "milliseconds that the next kill takes; 0 again when it has begun");
+
+static const struct kernel_param_ops tce_slow_now_ops = {
+	.get = tce_slow_get,
+};
+module_param_cb(slow_now, &tce_slow_now_ops, &tce_slow_now, 0400);
+MODULE_PARM_DESC(slow_now, "kills that take long at the moment");
+
+static int tce_pinned_get(char *buffer, const struct kernel_param *param)
+{
+	unsigned long flags;
+	bool pinned;
+
+	spin_lock_irqsave(&tce_seen_lock, flags);
+	pinned = tce_page && folio_maybe_dma_pinned(page_folio(tce_page));
+	spin_unlock_irqrestore(&tce_seen_lock, flags);
+
+	return sysfs_emit(buffer, "%d\n", pinned);
+}
+
+static const struct kernel_param_ops tce_pinned_ops = {
+	.get = tce_pinned_get,
+};
+module_param_cb(pinned, &tce_pinned_ops, NULL, 0400);
+MODULE_PARM_DESC(pinned, "whether the page is pinned at the moment");
 
 static int __init tce_kill_init(void)
 {
