@@ -23,6 +23,7 @@
 
 #define MODULE		"vfio_iommu_spapr_tce"
 #define DEBUGFS		"/sys/kernel/debug/" MODULE
+#define WARN_COUNT	"/sys/kernel/warn_count"
 /* Windows are numbered from 0. */
 #define NO_WINDOW	(-1L)
 
@@ -242,27 +243,43 @@ bool state_check(const struct state *before, const char *file, int line)
 }
 
 static struct state watched;
-static bool warned;
 static bool ignored;
+static __u64 warnings;
 
-/* TAINT_WARN is bit 9. */
-static bool kernel_warned(void)
+/* Since it started. Of an older kernel, whether there was one: TAINT_WARN is bit 9. */
+static __u64 kernel_warnings(void)
 {
+	if (!access(WARN_COUNT, R_OK))
+		return single_number(WARN_COUNT);
+
 	return single_number("/proc/sys/kernel/tainted") >> 9 & 1;
+}
+
+/* What the kernel says once only it says once in each test. */
+static void warn_again(void)
+{
+	int fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		tap_bail("clear_warn_once: %s", strerror(errno));
+	close(fd);
 }
 
 static void watch_begin(void)
 {
 	watched = state_now();
-	warned = kernel_warned();
 	ignored = false;
+	warn_again();
+	warnings = kernel_warnings();
 }
 
 static void watch_end(void)
 {
 	if (!ignored)
 		CHECK_STATE(&watched);
-	CHECK_EQ(kernel_warned(), warned);
+	CHECK_EQ(kernel_warnings(), warnings);
 }
 
 void state_ignore(void)

@@ -145,6 +145,11 @@ void tap_diag(const char *format, ...)
 	putchar('\n');
 }
 
+bool tap_failed(void)
+{
+	return failed;
+}
+
 void tap_bail(const char *format, ...)
 {
 	va_list args;

@@ -54,6 +54,9 @@ bool tap_check_equal(long long got, long long want, const char *file, int line,
 		     const char *what);
 void tap_diag(const char *format, ...) __printf(1, 2);
 
+/* Whether the test that runs has failed already. */
+bool tap_failed(void);
+
 /* Nothing more can be tested. */
 noreturn void tap_bail(const char *format, ...) __printf(1, 2);
 
