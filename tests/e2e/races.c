@@ -2,11 +2,7 @@
 /*
  * Two calls at the same time, each pair of them that can meet in the same place.
  *
- * A round is one attempt of both sides: two threads, each on a CPU of its own, meet,
- * go apart by a few instructions, another number each time, and make one call each.
- * Rounds in places of their own come in batches: what they begin with is made ready
- * by both threads, and what came of all of them is looked at and cleared away in one
- * go. How many of the rounds really overlapped is shown.
+ * race.h says what a round is.
  *
  * ROUNDS=N in the environment: rounds of each race; those with a group that leaves have
  * half as many each.
@@ -15,24 +11,18 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "guest.h"
 #include "machine.h"
+#include "race.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
 
 #define ROUNDS		100
-/* So many that some of them must have overlapped. */
-#define ROUNDS_SURE	10000
 
 /* The windows: 512 leaves of 512 entries. */
 #define PAGE_SHIFT	12
@@ -41,226 +31,15 @@
 #define LEAVES		512
 #define LEAF_BYTES	(SIZE / LEAVES)
 
-/* Rounds between two looks at what came of them, where they can wait. */
-#define BATCH		32
-
 /* In rounds; looking at the figures is slow. */
 #define LOOK_EVERY	(4 * BATCH)
-
-/* A thread without a CPU does not keep the other one waiting for ever. */
-#define MEETING_SPINS	100000
-#define PARTING_SPINS	256
-
-/**
- * struct race - two calls against each other
- * @side: what each side does in a round
- * @batch: rounds that can wait until they are looked at together; they are in places
- *         of their own
- * @again: the first side's call takes so much longer that the second one calls again and
- *         again until it is through
- * @ready: before a round, on either side, if it needs anything
- * @over: on the first side, after the rounds from @begun up to @end; leaves all as
- *        it was before them
- *
- * All of them return 0, or the error that must not be.
- */
-struct race {
-	int (*side[2])(unsigned int round);
-	unsigned int batch;
-	bool again;
-	int (*ready)(unsigned int round);
-	int (*over)(unsigned int begun, unsigned int end);
-};
 
 static struct vfio vfio, second;
 static unsigned char *memory;
 static size_t page;
 static bool pseries;
 static int guest;
-
-/* Of each race. */
-static unsigned int wanted = ROUNDS;
-
-/* The race that runs. */
-static const struct race *race;
-static unsigned int rounds;
-static unsigned int arrived[2];
-/* The round that each side is in, from 1 on; 0 for none. */
-static unsigned int inside[2];
-static unsigned int overlapped;
-/* The last round that did; two sides that meet exactly may both see it. */
-static unsigned int overlap;
-/* Calls of the second side. */
-static unsigned int calls;
-static unsigned int raced;
-static int error;
-static const char *where;
-
-/* What the sides of a batch found. */
-static int result[2];
-
-/* Threads */
-
-static unsigned int load(unsigned int *word)
-{
-	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
-}
-
-/* With @patient, until the other side is there; or else not for long. */
-static void meet(unsigned int me, bool patient)
-{
-	unsigned int times = arrived[me] + 1, spins;
-
-	__atomic_store_n(&arrived[me], times, __ATOMIC_RELEASE);
-	for (spins = 0; load(&arrived[!me]) < times; spins++) {
-		if (spins < MEETING_SPINS)
-			continue;
-		if (!patient)
-			break;
-		sched_yield();
-	}
-}
-
-static void part(unsigned int me, unsigned int round)
-{
-	unsigned int spins = (2 * round + me) * 0x9e3779b9U >> 16;
-
-	for (spins %= PARTING_SPINS; spins; spins--)
-		__asm__ volatile("" : : : "memory");
-}
-
-static void fail(int ret, const char *in)
-{
-	if (!ret || error)
-		return;
-	where = in;
-	error = ret;
-}
-
-static int attempt(unsigned int me, unsigned int round)
-{
-	unsigned int other, made = 0;
-	int ret;
-
-	part(me, round);
-	__atomic_store_n(&inside[me], round + 1, __ATOMIC_SEQ_CST);
-	other = __atomic_load_n(&inside[!me], __ATOMIC_SEQ_CST);
-	do {
-		ret = race->side[me](round);
-		made++;
-	} while (me && race->again && !ret && load(&inside[0]) == round + 1);
-	if (me)
-		calls += made;
-	__atomic_store_n(&inside[me], 0, __ATOMIC_SEQ_CST);
-	/* Whoever begins later sees the other one in the same round. */
-	if (other == round + 1 &&
-	    __atomic_exchange_n(&overlap, other, __ATOMIC_RELAXED) != other)
-		__atomic_fetch_add(&overlapped, 1, __ATOMIC_RELAXED);
-
-	return ret;
-}
-
-static int batch_ready(unsigned int me, unsigned int begun, unsigned int end)
-{
-	unsigned int round;
-	int ret = 0;
-
-	for (round = begun; round < end && !ret; round++)
-		if (round % 2 == me)
-			ret = race->ready(round);
-
-	return ret;
-}
-
-static int batch_run(unsigned int me, unsigned int begun, unsigned int end)
-{
-	unsigned int round;
-	int ret = 0;
-
-	for (round = begun; round < end; round++) {
-		/* Nothing depends on it but how many overlap. */
-		if (round > begun)
-			meet(me, false);
-		ret = attempt(me, round) ?: ret;
-	}
-
-	return ret;
-}
-
-static void *run(void *data)
-{
-	unsigned int me = !!data, begun, end;
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(me, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
-
-	for (begun = 0; begun < rounds; begun = end) {
-		meet(me, true);
-		if (error)
-			break;
-
-		end = begun + race->batch;
-		if (end > rounds)
-			end = rounds;
-
-		result[me] = 0;
-		if (race->ready) {
-			result[me] = batch_ready(me, begun, end);
-			meet(me, true);
-		}
-		result[me] = batch_run(me, begun, end) ?: result[me];
-		meet(me, true);
-		if (me)
-			continue;
-		fail(result[0], "first side");
-		fail(result[1], "second side");
-		if (!error)
-			fail(race->over(begun, end), "afterwards");
-		raced = end;
-	}
-
-	return NULL;
-}
-
-static void race_run(const struct race *this, unsigned int count)
-{
-	struct timespec begun, over;
-	pthread_t thread;
-	long ms;
-
-	race = this;
-	rounds = count;
-	memset(arrived, 0, sizeof(arrived));
-	memset(inside, 0, sizeof(inside));
-	overlapped = 0;
-	overlap = 0;
-	calls = 0;
-	raced = 0;
-	error = 0;
-	where = NULL;
-
-	clock_gettime(CLOCK_MONOTONIC, &begun);
-	if (pthread_create(&thread, NULL, run, &vfio))
-		tap_bail("no thread");
-	run(NULL);
-	pthread_join(thread, NULL);
-
-	CHECK_EQ(error, 0);
-	if (where)
-		tap_diag("%s", where);
-	clock_gettime(CLOCK_MONOTONIC, &over);
-	ms = (over.tv_sec - begun.tv_sec) * 1000 +
-	     (over.tv_nsec - begun.tv_nsec) / 1000000;
-	tap_diag("%u rounds, %u of them overlapped, %u calls of the second side, in %ld.%03ld s",
-		 raced, overlapped, calls, ms / 1000, ms % 1000);
-	/*
-	 * A race in which nothing ever meets shows nothing. But a few rounds need not
-	 * meet, where the host runs one of the machine's CPUs at a time.
-	 */
-	CHECK(overlapped > 0 || raced < ROUNDS_SURE);
-}
+static unsigned int wanted;
 
 /* What races begin and end with */
 
@@ -706,10 +485,7 @@ static void test_detach_change(void)
 
 int main(void)
 {
-	const char *rounds_wanted = getenv("ROUNDS");
-
-	if (rounds_wanted)
-		wanted = strtoul(rounds_wanted, NULL, 0);
+	wanted = race_rounds(ROUNDS);
 	page = vfio_page_size();
 	memory = vfio_memory((1 + BATCH) * page);
 	regions = memory + page;

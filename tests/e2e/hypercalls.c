@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a guest may ask of KVM that no sane one does, and what KVM passes on without a
+ * look: addresses that are 0 or not aligned, ranges over the end of the window, lists
+ * that change, calls that fail half way. None of it may leave a page counted that is not
+ * mapped, or one not counted that is, and the kernel has nothing to complain of.
+ */
+
+#define _GNU_SOURCE
+
+#include <endian.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+#include "witness.h"
+
+/* The window's last pages. */
+#define LAST(pages)	(SIZE - (pages) * IOMMU_PAGE)
+
+/* Levels that are not used any more wait for a second. */
+#define IDLE_POLLS	100
+#define IDLE_US		100000
+
+/* A page of the IOMMU that is larger than the kernel's. */
+#define LARGE_SHIFT	21
+#define LARGE_PAGE	BIT_ULL(LARGE_SHIFT)
+#define LARGE_PAGES	4
+
+static struct vfio vfio;
+static int guest;
+
+static void begin(void)
+{
+	open_windows(&vfio);
+	guest = open_guest(PAGE_SHIFT);
+}
+
+/* Nothing is mapped, and what was is not counted. */
+static void end(void)
+{
+	CHECK_MAPPED(0, 0);
+	check_all_counted(&vfio);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+/* A list that is @first when it is checked and @then when it is used. */
+static long h_changed(__u64 iova, const __u64 *first, const __u64 *then,
+		      unsigned int npages)
+{
+	struct tce_kvm_hcall args = {
+		.ioba = iova,
+		.value = (uintptr_t)first,
+		.npages = npages,
+		.again = (uintptr_t)then,
+	};
+
+	return hcall_args(guest, TCE_KVM_PUT_INDIRECT, &args);
+}
+
+static __u64 tce(const unsigned char *page, unsigned int flags)
+{
+	return htobe64((uintptr_t)page | flags);
+}
+
+/* User address 0 */
+
+static int map_vfio(__u64 iova, const unsigned char *page)
+{
+	return vfio_map(vfio.container, iova, page, IOMMU_PAGE, MAP_BOTH);
+}
+
+static int unmap_vfio(__u64 iova)
+{
+	return vfio_unmap(vfio.container, iova, IOMMU_PAGE);
+}
+
+/* A page at 0 is counted as any other, and the others in its leaf are, too. */
+static void zero_counted(void *zero, size_t size)
+{
+	/* By KVM and back, each way. */
+	CHECK_EQ(map_vfio(IOVA, region[OTHER]), 0);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, zero, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 2);
+	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
+	CHECK_EQ(h_unput(guest, IOVA + IOMMU_PAGE), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_indirect(guest, IOVA + IOMMU_PAGE, zero, PAGE_SHIFT, 1, MAP_READ),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(unmap_vfio(IOVA + IOMMU_PAGE), 0);
+	/* In place of another's, and another's in its place. */
+	CHECK_EQ(h_put(guest, IOVA, zero, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
+	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA, zero, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(map_vfio(IOVA, region[OTHER]), 0);
+	CHECK_MAPPED(0, 1);
+	CHECK_EQ(vfio_unregister(vfio.container, zero, size), 0);
+	CHECK_EQ(vfio_register(vfio.container, zero, size), 0);
+
+	/* The other one is still counted. */
+	CHECK_EQ(vfio_unmap(vfio.container, WITNESS + IOMMU_PAGE, IOMMU_PAGE), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES), -EBUSY);
+	CHECK_EQ(vfio_map(vfio.container, WITNESS + IOMMU_PAGE, region[OTHER],
+			  IOMMU_PAGE, MAP_READ), 0);
+	CHECK_EQ(unmap_vfio(IOVA), 0);
+}
+
+/* Where MAP_DMA has put it. */
+static void zero_mapped(void *zero, size_t size)
+{
+	CHECK_EQ(map_vfio(IOVA, zero), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
+	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unregister(vfio.container, zero, size), 0);
+	CHECK_EQ(vfio_register(vfio.container, zero, size), 0);
+	CHECK_EQ(h_put(guest, IOVA, zero, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, 2), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unregister(vfio.container, zero, size), 0);
+}
+
+static void address_zero(void *data)
+{
+	size_t size = vfio_page_size();
+	void *zero;
+
+	(void)data;
+	zero = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+	if (zero == MAP_FAILED)
+		tap_bail("no memory at 0: %s", strerror(errno));
+	begin();
+	CHECK_EQ(vfio_register(vfio.container, zero, size), 0);
+	zero_counted(zero, size);
+	zero_mapped(zero, size);
+	end();
+}
+
+/* In a process of its own, in which a null pointer may well point to something. */
+static void test_zero(void)
+{
+	tap_child(address_zero, NULL);
+}
+
+/* Over the end of the window */
+
+static void test_stuff_end(void)
+{
+	begin();
+	CHECK_EQ(h_stuff(guest, LAST(1), 2), TCE_KVM_SUCCESS);
+
+	CHECK_EQ(h_indirect(guest, LAST(3), region[MEMORY], PAGE_SHIFT, 2, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(map_vfio(LAST(1), region[OTHER]), 0);
+	CHECK_MAPPED(0, 3);
+	CHECK_EQ(h_stuff(guest, LAST(3), 4096), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 0);
+
+	/* Not from outside. */
+	CHECK_EQ(h_stuff(guest, SIZE, 1), TCE_KVM_PARAMETER);
+	end();
+}
+
+/* There the entries' numbers are large. */
+static void test_stuff_end_second(void)
+{
+	const __u64 last = WINDOW1_START + LAST(1);
+
+	open_windows(&vfio);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, WINDOW1_START, SIZE, PAGE_SHIFT), 0);
+	CHECK_EQ(h_put(guest, last, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, last, 512), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(WINDOW1_START, REGIONS);
+	end();
+}
+
+/* A guest's page is many of the window's. */
+static void test_stuff_end_subpages(void)
+{
+	const __u64 last = SIZE - (1 << SUBPAGES_SHIFT);
+
+	open_windows(&vfio);
+	guest = open_guest(SUBPAGES_SHIFT);
+	CHECK_EQ(h_put(guest, last, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, last, 3), TCE_KVM_SUCCESS);
+	end();
+}
+
+/* One level, whose memory ends where the window does. */
+static void test_stuff_end_level(void)
+{
+	const __u64 size = 512 * vfio_page_size();
+	__u64 start;
+
+	if (machine_is_pseries()) {
+		tap_skip("the hypervisor has the table");
+		return;
+	}
+
+	open_windows(&vfio);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), size, 1, &start), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, start, size, vfio_page_shift()), 0);
+	CHECK_EQ(h_put(guest, size - vfio_page_size(), region[MEMORY], MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, size - vfio_page_size(), 1024), TCE_KVM_SUCCESS);
+	end();
+}
+
+/* What is there is mapped, then the call is handed up. */
+static void test_list_end(void)
+{
+	begin();
+	CHECK_EQ(h_indirect(guest, LAST(2), region[MEMORY], PAGE_SHIFT, 3, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 2);
+	CHECK_EQ(h_indirect(guest, LAST(1), region[OTHER], PAGE_SHIFT, 3, 0),
+		 TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_stuff(guest, LAST(2), 2), TCE_KVM_SUCCESS);
+	end();
+}
+
+/*
+ * Addresses that are not aligned: only a list can have them. Whether they are taken for
+ * their page's or handed up does not matter.
+ */
+
+static void check_done(long status)
+{
+	CHECK(status == TCE_KVM_SUCCESS || status == TCE_KVM_TOO_HARD);
+}
+
+static void unaligned(const unsigned char *page, unsigned int flags)
+{
+	const unsigned int shifts[] = { 2, 3, 7, 11 };
+	__u64 list[512] __attribute__((aligned(4096)));
+	__u64 then[512];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(shifts); i++) {
+		list[i] = tce(region[MEMORY], MAP_BOTH);
+		then[i] = tce(page + BIT_ULL(shifts[i]), flags);
+	}
+	for (i = 0; i < ARRAY_SIZE(shifts); i++)
+		check_done(h_changed(IOVA + i * IOMMU_PAGE, list, then + i, 1));
+}
+
+static void test_unaligned(void)
+{
+	unsigned char *end_of_region = region[OTHER] + REGION_BYTES - IOMMU_PAGE;
+
+	begin();
+	/* Where nothing was, where KVM, where VFIO had something. */
+	unaligned(region[OTHER], MAP_BOTH);
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	unaligned(region[OTHER], MAP_READ);
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], 4 * IOMMU_PAGE,
+			  MAP_BOTH), 0);
+	unaligned(region[OTHER], MAP_BOTH);
+	unaligned(end_of_region, MAP_BOTH);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
+	end();
+}
+
+/* Without permissions KVM does not look at them at all. */
+static void test_unaligned_nothing(void)
+{
+	begin();
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 2, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_map(vfio.container, IOVA + 2 * IOMMU_PAGE, region[MEMORY],
+			  2 * IOMMU_PAGE, MAP_BOTH), 0);
+	check_done(h_indirect(guest, IOVA, region[OTHER] + 0x800, PAGE_SHIFT, 4, 0));
+	check_done(h_indirect(guest, IOVA, region[OTHER] + 0x804, PAGE_SHIFT, 4, 0));
+	CHECK_EQ(h_stuff(guest, IOVA, 2), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
+	end();
+}
+
+/* Calls that fail half way */
+
+/* A list that is not what was checked: unregistered in the middle, or gone. */
+static void test_list_changed(void)
+{
+	unsigned char *nobody = vfio_memory(vfio_page_size());
+	__u64 list[512] __attribute__((aligned(4096)));
+	__u64 then[512];
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		list[i] = tce(region[MEMORY] + i * IOMMU_PAGE, MAP_BOTH);
+		then[i] = list[i];
+	}
+	then[2] = tce(nobody, MAP_BOTH);
+
+	begin();
+	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 2);
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 0);
+
+	/* What was there is cleared, without a kill: KVM's, VFIO's. */
+	CHECK_EQ(h_put(guest, IOVA + 2 * IOMMU_PAGE, region[OTHER], MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 2);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], 4 * IOMMU_PAGE, MAP_BOTH),
+		 0);
+	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 3);
+
+	/* The list itself is gone, or no address at all. */
+	CHECK_EQ(h_changed(IOVA, list, (void *)BIT_ULL(40), 4), TCE_KVM_TOO_HARD);
+	then[2] = htobe64(BIT_ULL(62) | MAP_BOTH);
+	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_PARAMETER);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
+	munmap(nobody, vfio_page_size());
+	end();
+}
+
+/* KVM looks at the first of the window's pages in a guest's, and finds out at the others. */
+static void test_half_registered(void)
+{
+	const __u64 half = REGION_BYTES / 2;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], half), 0);
+	CHECK_EQ(vfio_register(vfio.container, region[OTHER], REGION_BYTES), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	create_window(&vfio, 0);
+	guest = open_guest(REGION_SHIFT);
+
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 0);
+	/* With others' pages in the place, of which some are replaced, and all cleared. */
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], REGION_BYTES, MAP_BOTH), 0);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 0);
+	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], REGION_SHIFT, 1, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], half), 0);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+/* Levels */
+
+static void clear_kvm(void)
+{
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
+}
+
+static void unput_kvm(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		CHECK_EQ(h_unput(guest, IOVA + i * IOMMU_PAGE), TCE_KVM_SUCCESS);
+}
+
+/* Without a kill. */
+static void forget_kvm(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		CHECK_EQ(h_clear(guest, IOVA + i * IOMMU_PAGE), TCE_KVM_SUCCESS);
+}
+
+static bool levels_gone(const struct figures *before, __u64 locked)
+{
+	struct figures now;
+	int polls;
+
+	for (polls = 0; polls < IDLE_POLLS; polls++) {
+		if (figures_read(0, &now) && now.hw_bytes == before->hw_bytes &&
+		    now.user_bytes == before->user_bytes &&
+		    state_locked() == locked)
+			return true;
+		usleep(IDLE_US);
+	}
+	CHECK_EQ(now.hw_bytes, before->hw_bytes);
+	CHECK_EQ(now.user_bytes, before->user_bytes);
+	CHECK_EQ(state_locked(), locked);
+
+	return false;
+}
+
+/* Nobody calls for the window any more, and still they go. */
+static void check_levels(bool charged)
+{
+	void (*const empty[])(void) = { unput_kvm, clear_kvm, forget_kvm };
+	struct figures before, now;
+	__u64 locked;
+	size_t i;
+
+	begin();
+	CHECK(figures_read(0, &before));
+	locked = state_locked();
+	for (i = 0; i < ARRAY_SIZE(empty); i++) {
+		/* What VFIO has mapped. */
+		CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY],
+				  4 * IOMMU_PAGE, MAP_BOTH), 0);
+		CHECK(figures_read(0, &now));
+		CHECK(now.hw_bytes > before.hw_bytes || machine_is_pseries());
+		empty[i]();
+		CHECK(levels_gone(&before, locked));
+
+		/* What KVM has. It cannot charge a level, so then it needs one. */
+		if (charged)
+			CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER],
+					  4 * IOMMU_PAGE, MAP_BOTH), 0);
+		CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4,
+				    MAP_BOTH), TCE_KVM_SUCCESS);
+		empty[i]();
+		CHECK(levels_gone(&before, locked));
+
+		/* Both, of different regions. */
+		CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY],
+				  2 * IOMMU_PAGE, MAP_BOTH), 0);
+		CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[OTHER], MAP_BOTH),
+			 TCE_KVM_SUCCESS);
+		empty[i]();
+		CHECK(levels_gone(&before, locked));
+	}
+	/* Nor does a call that was handed up leave any. */
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY] + 64, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
+	CHECK(levels_gone(&before, locked));
+	end();
+}
+
+static void test_levels(void)
+{
+	check_levels(false);
+}
+
+static void test_levels_charged(void)
+{
+	state_charge_allocated(true);
+	check_levels(true);
+	state_charge_allocated(false);
+}
+
+/* A level is charged by MAP_DMA, not by KVM, where nothing may wait for the lock of that. */
+static void test_levels_missing(void)
+{
+	struct figures before;
+	__u64 locked;
+
+	state_charge_allocated(true);
+	begin();
+	CHECK(figures_read(0, &before));
+	locked = state_locked();
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 3, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, 3), TCE_KVM_SUCCESS);
+	CHECK(levels_gone(&before, locked));
+	CHECK_EQ(map_vfio(IOVA, region[MEMORY]), 0);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, IOVA, 2), TCE_KVM_SUCCESS);
+	CHECK(levels_gone(&before, locked));
+	state_charge_allocated(false);
+	end();
+}
+
+/* IOMMU pages that are larger than the kernel's are user space's business. */
+
+static void large_handed_up(const unsigned char *memory, __u64 start, bool mapped)
+{
+	CHECK_EQ(h_put(guest, start, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, start + LARGE_PAGE, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_indirect(guest, start + LARGE_PAGE, memory, LARGE_SHIFT, 2, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	if (mapped) {
+		CHECK_EQ(h_unput(guest, start), TCE_KVM_TOO_HARD);
+		CHECK_EQ(h_stuff(guest, start, 1), TCE_KVM_TOO_HARD);
+	}
+	/* What is not there need not be taken out. */
+	CHECK_EQ(h_unput(guest, start + 2 * LARGE_PAGE), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, start + 2 * LARGE_PAGE, 2), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(start, mapped);
+}
+
+static void test_large(void)
+{
+	const __u64 size = LARGE_PAGES * LARGE_PAGE;
+	unsigned char *whole, *memory;
+	struct state before;
+	bool huge;
+	__u64 start;
+
+	whole = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_HUGETLB |
+		     LARGE_SHIFT << MAP_HUGE_SHIFT, -1, 0);
+	huge = whole != MAP_FAILED;
+	if (!huge) {
+		tap_diag("no huge pages here, nothing will be mapped");
+		whole = vfio_memory(size + LARGE_PAGE);
+	}
+	memory = whole + (-(uintptr_t)whole & (LARGE_PAGE - 1));
+
+	vfio_open(&vfio);
+	if (!(vfio_limits()->ddw.pgsizes & LARGE_PAGE)) {
+		vfio_close(&vfio);
+		tap_skip("no such pages");
+		return;
+	}
+	CHECK_EQ(vfio_register(vfio.container, memory, size), 0);
+	CHECK_EQ(vfio_create(vfio.container, LARGE_SHIFT, BIT_ULL(32), 1, &start), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, start, BIT_ULL(32), LARGE_SHIFT), 0);
+	if (huge)
+		CHECK_EQ(vfio_map(vfio.container, start, memory, LARGE_PAGE, MAP_BOTH), 0);
+	before = state_now();
+	large_handed_up(memory, start, huge);
+	CHECK_STATE(&before);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, size), huge ? -EBUSY : 0);
+	if (huge) {
+		CHECK_EQ(vfio_unmap(vfio.container, start, LARGE_PAGE), 0);
+		CHECK_EQ(vfio_unregister(vfio.container, memory, size), 0);
+	}
+	close(guest);
+	vfio_close(&vfio);
+	munmap(whole, huge ? size : size + LARGE_PAGE);
+}
+
+static const struct test tests[] = {
+	{ "memory at user address 0 is counted as any other", true, test_zero },
+	{ "H_STUFF_TCE over the end of the window clears up to the end", true, test_stuff_end },
+	{ "so it does in the second window", true, test_stuff_end_second },
+	{ "and with a guest's large pages", true, test_stuff_end_subpages },
+	{ "and where the table is one level of that size", true, test_stuff_end_level },
+	{ "H_PUT_TCE_INDIRECT over the end of the window is handed up there", true,
+	  test_list_end },
+	{ "addresses in a list that become unaligned leave counts right", true, test_unaligned },
+	{ "unaligned addresses without permissions do, too", true, test_unaligned_nothing },
+	{ "a list that changes after it was checked leaves counts right", true,
+	  test_list_changed },
+	{ "a guest's page of which half is registered is handed up, and nothing stays", true,
+	  test_half_registered },
+	{ "levels that KVM empties go without another call", true, test_levels },
+	{ "so they do, and with them their charge, with charge_allocated", true,
+	  test_levels_charged },
+	{ "with charge_allocated a hypercall without a level is handed up and leaves none",
+	  true, test_levels_missing },
+	{ "a window of pages larger than the kernel's is for user space to map", true,
+	  test_large },
+};
+
+int main(void)
+{
+	state_watch();
+	add_tests(tests, ARRAY_SIZE(tests));
+
+	return tap_main();
+}

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A hypercall that is in the middle of its work when something else happens: each call of
+ * KVM's, at each of its steps, against each way in which what it uses can go or change.
+ * ../kvm/tce_kvm_test.c stops there for some time, without sleep, as a CPU that an
+ * interrupt or another guest has; on a kernel that does not preempt that holds up grace
+ * periods, as it would for KVM.
+ *
+ * Where it ends is the same each time: nothing is counted that is not mapped, nor mapped
+ * and not counted, and what has gone has left nothing.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+#include "witness.h"
+
+/* Long enough that the other side begins meanwhile; nothing depends on it. */
+#define PAUSE_MS	40
+
+/* What a call is made for: two pages, here. */
+#define PAGES		2
+#define RANGE		(PAGES * IOMMU_PAGE)
+
+static struct vfio vfio;
+static int guest, vcpu;
+
+/* What was there before. */
+static void nothing(void)
+{
+}
+
+static void by_vfio(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], RANGE, MAP_BOTH), 0);
+}
+
+static void by_kvm(void)
+{
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, PAGES, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+}
+
+/* One page of each, in the same leaf. */
+static void by_both(void)
+{
+	by_vfio();
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[OTHER], MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+}
+
+static const struct call {
+	const char *what;
+	void (*before)(void);
+	unsigned long request;
+	/* Whether it maps, pages of OTHER. */
+	bool maps;
+} calls[] = {
+	{ "H_PUT_TCE", nothing, TCE_KVM_PUT, true },
+	{ "H_PUT_TCE in place of VFIO's", by_vfio, TCE_KVM_PUT, true },
+	{ "H_PUT_TCE in place of KVM's", by_kvm, TCE_KVM_PUT, true },
+	{ "H_PUT_TCE of nothing, of VFIO's", by_vfio, TCE_KVM_PUT, false },
+	{ "H_PUT_TCE of nothing, of KVM's", by_kvm, TCE_KVM_PUT, false },
+	{ "H_PUT_TCE_INDIRECT", nothing, TCE_KVM_PUT_INDIRECT, true },
+	{ "H_PUT_TCE_INDIRECT in place of both", by_both, TCE_KVM_PUT_INDIRECT, true },
+	{ "H_STUFF_TCE of VFIO's", by_vfio, TCE_KVM_STUFF, false },
+	{ "H_STUFF_TCE of both", by_both, TCE_KVM_STUFF, false },
+};
+
+static const char *const steps[] = {
+	[TCE_KVM_PAUSE_ADDRESS] = "the address",
+	[TCE_KVM_PAUSE_COUNTED] = "counting",
+	[TCE_KVM_PAUSE_EXCHANGED] = "the exchange",
+	[TCE_KVM_PAUSE_KILL] = "the store",
+	[TCE_KVM_PAUSE_KILLED] = "the kill",
+};
+
+/* The call in flight. */
+static struct flight {
+	pthread_t thread;
+	const struct call *call;
+	unsigned int step;
+	long status;
+	bool over;
+} flight;
+
+/* Cases in which the other side began while the call paused. */
+static unsigned int met;
+
+static void on_cpu(unsigned int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+static void *fly(void *data)
+{
+	const struct call *call = flight.call;
+	struct tce_kvm_hcall args = {
+		.ioba = IOVA,
+		.npages = PAGES,
+		.pause = flight.step,
+		.pause_ms = PAUSE_MS,
+	};
+
+	(void)data;
+	on_cpu(1);
+	if (call->request == TCE_KVM_PUT_INDIRECT)
+		args.value = (uintptr_t)guest_list(region[OTHER], PAGE_SHIFT, PAGES,
+						   MAP_BOTH);
+	else if (call->maps)
+		args.value = (uintptr_t)region[OTHER] | MAP_BOTH;
+	flight.status = hcall_args(guest, call->request, &args);
+	__atomic_store_n(&flight.over, true, __ATOMIC_RELEASE);
+
+	return NULL;
+}
+
+static void take_off(const struct call *call, unsigned int step)
+{
+	flight.call = call;
+	flight.step = step;
+	flight.over = false;
+	if (pthread_create(&flight.thread, NULL, fly, NULL))
+		tap_bail("no thread");
+	while (!guest_paused(guest))
+		if (__atomic_load_n(&flight.over, __ATOMIC_ACQUIRE))
+			return;
+	met++;
+}
+
+static void land(void)
+{
+	pthread_join(flight.thread, NULL);
+	CHECK(flight.status == TCE_KVM_SUCCESS || flight.status == TCE_KVM_TOO_HARD ||
+	      flight.status == GUEST_NO_TABLE);
+}
+
+/* What happens meanwhile, and how things are then */
+
+/* Each has a window at 0 no more, or still, and regions with their witnesses. */
+static void remove_window(void)
+{
+	struct figures figures;
+
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK(!figures_read(0, &figures));
+	land();
+	if (flight.step < TCE_KVM_PAUSE_KILL && !flight.call->maps)
+		CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
+}
+
+static void close_container(void)
+{
+	vfio_close(&vfio);
+	land();
+}
+
+static void detach_group(void)
+{
+	vfio_detach(&vfio);
+	land();
+}
+
+static void detach_guest(void)
+{
+	CHECK_EQ(guest_detach(guest), 0);
+	land();
+}
+
+/* The last reference of the table is the guest's. */
+static void remove_and_detach(void)
+{
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(guest_detach(guest), 0);
+	land();
+}
+
+static void unmap(void)
+{
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, RANGE), 0);
+	land();
+}
+
+static void map(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], RANGE, MAP_BOTH), 0);
+	land();
+}
+
+/* Another virtual CPU, in the same place. */
+static void put(void)
+{
+	CHECK_EQ(h_put(vcpu, IOVA, region[MEMORY] + IOMMU_PAGE, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	land();
+	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
+}
+
+static void unput(void)
+{
+	CHECK_EQ(h_stuff(vcpu, IOVA, PAGES), TCE_KVM_SUCCESS);
+	land();
+	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
+}
+
+/* Without witness it may be possible; then nothing of it is in use, and never will be. */
+static void unregister(int i)
+{
+	int ret;
+
+	CHECK_EQ(vfio_unmap(vfio.container, WITNESS + i * IOMMU_PAGE, IOMMU_PAGE), 0);
+	ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
+	CHECK(!ret || ret == -EBUSY);
+	/* Counted by KVM, and mapped in the end. */
+	if (i == OTHER && flight.call->maps && flight.step >= TCE_KVM_PAUSE_COUNTED)
+		CHECK_EQ(ret, -EBUSY);
+	land();
+	if (!ret && i == OTHER && flight.call->maps)
+		CHECK_EQ(flight.status, TCE_KVM_TOO_HARD);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, RANGE), 0);
+	if (ret)
+		CHECK_EQ(vfio_unregister(vfio.container, region[i], REGION_BYTES), 0);
+	CHECK_EQ(vfio_register(vfio.container, region[i], REGION_BYTES), 0);
+	CHECK_EQ(vfio_map(vfio.container, WITNESS + i * IOMMU_PAGE, region[i],
+			  IOMMU_PAGE, MAP_READ), 0);
+}
+
+/* The region of what KVM takes out, and the one of what it maps. */
+static void unregister_old(void)
+{
+	unregister(MEMORY);
+}
+
+static void unregister_new(void)
+{
+	unregister(OTHER);
+}
+
+static const struct event {
+	const char *what;
+	void (*happens)(void);
+	bool window_goes;
+	bool container_goes;
+} events[] = {
+	{ "TCE_REMOVE", remove_window, true, false },
+	{ "the container is closed", close_container, true, true },
+	{ "the only group leaves", detach_group, true, true },
+	{ "KVM lets go of the table", detach_guest, false, false },
+	{ "TCE_REMOVE, and KVM lets go of the table", remove_and_detach, true, false },
+	{ "UNMAP_DMA", unmap, false, false },
+	{ "MAP_DMA", map, false, false },
+	{ "another vCPU maps", put, false, false },
+	{ "another vCPU unmaps", unput, false, false },
+	{ "UNREGISTER_MEMORY of what was there", unregister_old, false, false },
+	{ "UNREGISTER_MEMORY of what is mapped", unregister_new, false, false },
+};
+
+static bool reaches(const struct call *call, unsigned int step)
+{
+	return call->maps || step >= TCE_KVM_PAUSE_EXCHANGED;
+}
+
+static void check_case(const struct event *event, const struct call *call,
+		       unsigned int step)
+{
+	struct state before = state_now();
+	bool failed = tap_failed();
+
+	new_regions();
+	open_windows(&vfio);
+	guest = open_guest(PAGE_SHIFT);
+	vcpu = open_guest(PAGE_SHIFT);
+	call->before();
+	take_off(call, step);
+	event->happens();
+
+	if (!event->window_goes) {
+		CHECK_EQ(vfio_unmap(vfio.container, IOVA, RANGE), 0);
+		CHECK_MAPPED(0, 0);
+	}
+	close(guest);
+	close(vcpu);
+	if (!event->container_goes)
+		check_all_counted(&vfio);
+	vfio_close(&vfio);
+	CHECK_STATE(&before);
+	/* The first one; what comes after it may be its consequence. */
+	if (!failed && tap_failed())
+		tap_diag("%s, after %s: %s", call->what, steps[step], event->what);
+}
+
+static void test_event(const void *data)
+{
+	unsigned int cases = 0, step;
+	size_t i;
+
+	on_cpu(0);
+	met = 0;
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		for (step = 1; step < ARRAY_SIZE(steps); step++) {
+			if (!reaches(&calls[i], step))
+				continue;
+			check_case(data, &calls[i], step);
+			cases++;
+		}
+	}
+	tap_diag("%u cases, in %u of them the call was in the middle", cases, met);
+	CHECK_EQ(met, cases);
+}
+
+int main(void)
+{
+	size_t i;
+
+	state_watch();
+	for (i = 0; i < ARRAY_SIZE(events); i++)
+		tap_test_case(true, test_event, &events[i],
+			      "each hypercall, in the middle: %s", events[i].what);
+
+	return tap_main();
+}

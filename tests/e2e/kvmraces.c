@@ -1,0 +1,740 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM's side at the same time as anything else. The first races are of threads that make
+ * hypercalls as they come, in the same few entries, while the program does something with
+ * the window. Those after them are rounds (race.h): one way to take something away, against
+ * hypercalls of one kind for as long as that takes.
+ *
+ * ROUNDS=N in the environment: hypercalls of the first, rounds of the others.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "machine.h"
+#include "race.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+#include "witness.h"
+
+/* What is mapped and unmapped again and again, in IOMMU pages. */
+#define RACE_PAGES	64
+#define V1_PAGES	16
+#define RACE_THREADS	2
+#define CALLS		5000
+#define ROUNDS		100
+
+/* In rounds: where everything is looked at, and may have to be waited for. */
+#define LOOK_EVERY	16
+
+/* Pages of one H_PUT_TCE_INDIRECT, and of one H_STUFF_TCE. */
+#define LIST_PAGES	8
+#define STUFF_PAGES	4
+
+static unsigned int rounds;
+
+/* A thread of KVM: hypercalls on the same few entries, as they come. */
+struct racer {
+	pthread_t thread;
+	int guest;
+	unsigned int shift;
+	unsigned int pages;
+	bool unmap_only;
+	__u64 random;
+	unsigned int calls;
+	unsigned int hard;
+	unsigned int bad;
+};
+
+static bool race_over;
+
+static unsigned int pick(__u64 *random, unsigned int below)
+{
+	*random ^= *random << 13;
+	*random ^= *random >> 7;
+	*random ^= *random << 17;
+
+	return (*random >> 32) % below;
+}
+
+static long race_call(struct racer *racer)
+{
+	unsigned int npages = racer->pages >> (racer->shift - PAGE_SHIFT);
+	unsigned int first = pick(&racer->random, npages);
+	unsigned int count = 1 + pick(&racer->random, npages - first);
+	__u64 iova = IOVA + ((__u64)first << racer->shift);
+	unsigned int room = (REGION_BYTES >> racer->shift) - count + 1;
+	unsigned char *memory = region[pick(&racer->random, REGIONS)] +
+				((__u64)pick(&racer->random, room) <<
+				 racer->shift);
+	unsigned int what;
+
+	/* Half of it maps. */
+	what = pick(&racer->random, 8);
+	if (what < 4 && !racer->unmap_only)
+		return what ? h_put(racer->guest, iova, memory, MAP_BOTH) :
+			      h_indirect(racer->guest, iova, memory, racer->shift,
+					 count, MAP_BOTH);
+
+	return what < 7 ? h_unput(racer->guest, iova) :
+			  h_stuff(racer->guest, iova, count);
+}
+
+static void *racer_run(void *data)
+{
+	struct racer *racer = data;
+
+	while (!__atomic_load_n(&race_over, __ATOMIC_RELAXED)) {
+		long status = race_call(racer);
+
+		if (status == GUEST_NO_TABLE) {
+			sched_yield();
+			continue;
+		}
+		if (status == TCE_KVM_TOO_HARD)
+			racer->hard++;
+		else if (status != TCE_KVM_SUCCESS)
+			racer->bad++;
+		__atomic_fetch_add(&racer->calls, 1, __ATOMIC_RELAXED);
+	}
+
+	return NULL;
+}
+
+static void race_begin(struct racer *racers, unsigned int count)
+{
+	unsigned int i;
+
+	__atomic_store_n(&race_over, false, __ATOMIC_RELAXED);
+	for (i = 0; i < count; i++) {
+		racers[i].random = 0x9e3779b97f4a7c15ULL * (i + 1);
+		if (pthread_create(&racers[i].thread, NULL, racer_run, &racers[i]))
+			tap_bail("no thread");
+	}
+}
+
+static unsigned int race_calls(const struct racer *racers, unsigned int count)
+{
+	unsigned int calls = 0;
+
+	while (count--)
+		calls += __atomic_load_n(&racers[count].calls,
+					 __ATOMIC_RELAXED);
+
+	return calls;
+}
+
+/* @hard: whether KVM may ever say that it is too hard. */
+static void race_end(struct racer *racers, unsigned int count, bool hard,
+		     unsigned int against, const char *what)
+{
+	unsigned int i;
+
+	__atomic_store_n(&race_over, true, __ATOMIC_RELAXED);
+	for (i = 0; i < count; i++) {
+		pthread_join(racers[i].thread, NULL);
+		CHECK_EQ(racers[i].bad, 0);
+		if (!hard)
+			CHECK_EQ(racers[i].hard, 0);
+	}
+	tap_diag("%u hypercalls by %u threads, %u %s",
+		 race_calls(racers, count), count, against, what);
+}
+
+/* Two threads with the guest's pages of their own size, on the same entries. */
+static void race_open_pages(struct racer *racers, unsigned int second_shift,
+			    unsigned int pages)
+{
+	memset(racers, 0, RACE_THREADS * sizeof(*racers));
+	racers[0].shift = PAGE_SHIFT;
+	racers[1].shift = second_shift;
+	racers[0].pages = pages;
+	racers[1].pages = pages;
+	racers[0].guest = open_guest(racers[0].shift);
+	racers[1].guest = open_guest(racers[1].shift);
+}
+
+static void race_open(struct racer *racers, unsigned int second_shift)
+{
+	race_open_pages(racers, second_shift, RACE_PAGES);
+}
+
+static void race_close(struct racer *racers)
+{
+	close(racers[0].guest);
+	close(racers[1].guest);
+}
+
+static void race_unmap(struct vfio *vfio)
+{
+	CHECK_EQ(vfio_unmap(vfio->container, IOVA, RACE_PAGES * IOMMU_PAGE), 0);
+	CHECK_MAPPED(0, 0);
+}
+
+static void race_kvm(unsigned int second_shift)
+{
+	struct racer racers[RACE_THREADS];
+	struct vfio vfio;
+
+	open_windows(&vfio);
+	race_open(racers, second_shift);
+	race_begin(racers, RACE_THREADS);
+	while (race_calls(racers, RACE_THREADS) < rounds)
+		usleep(1000);
+	race_end(racers, RACE_THREADS, false, 0, "others");
+
+	race_unmap(&vfio);
+	check_all_counted(&vfio);
+	race_close(racers);
+	vfio_close(&vfio);
+}
+
+static void test_race_pages(void)
+{
+	race_kvm(PAGE_SHIFT);
+}
+
+static void test_race_subpages(void)
+{
+	race_kvm(SUBPAGES_SHIFT);
+}
+
+/* @count: threads of KVM. @pages: entries on which they meet. */
+static void race_map(unsigned int count, unsigned int pages)
+{
+	struct racer racers[RACE_THREADS];
+	__u64 random = 1;
+	unsigned int i;
+	struct vfio vfio;
+
+	open_windows(&vfio);
+	race_open_pages(racers, pages == 1 ? PAGE_SHIFT : SUBPAGES_SHIFT, pages);
+	race_begin(racers, count);
+	for (i = 0; i < rounds || race_calls(racers, count) < rounds; i++) {
+		unsigned int first = pick(&random, pages);
+		__u64 size = (1 + pick(&random, pages - first)) *
+				IOMMU_PAGE;
+		__u64 iova = IOVA + first * IOMMU_PAGE;
+
+		if (pick(&random, 2))
+			CHECK_EQ(vfio_map(vfio.container, iova,
+					  region[pick(&random, REGIONS)], size,
+					  MAP_BOTH), 0);
+		else
+			CHECK_EQ(vfio_unmap(vfio.container, iova, size), 0);
+	}
+	race_end(racers, count, false, i, "MAP_DMA and UNMAP_DMA");
+
+	race_unmap(&vfio);
+	check_all_counted(&vfio);
+	race_close(racers);
+	vfio_close(&vfio);
+}
+
+static void test_race_map(void)
+{
+	race_map(1, RACE_PAGES);
+}
+
+static void test_race_map_two(void)
+{
+	race_map(RACE_THREADS, RACE_PAGES);
+}
+
+static void test_race_map_one(void)
+{
+	race_map(RACE_THREADS, 1);
+}
+
+static void test_race_unregister(void)
+{
+	struct racer racers[RACE_THREADS];
+	unsigned int i, done = 0;
+	struct vfio vfio;
+	int ret;
+
+	open_windows(&vfio);
+	race_open(racers, SUBPAGES_SHIFT);
+	/* No witness here: sometimes it must be possible. */
+	for (i = 0; i < REGIONS; i++)
+		CHECK_EQ(vfio_unmap(vfio.container, WITNESS + i * IOMMU_PAGE,
+				    IOMMU_PAGE), 0);
+	race_begin(racers, RACE_THREADS);
+	for (i = 0; race_calls(racers, RACE_THREADS) < rounds; i++) {
+		unsigned char *memory = region[i % REGIONS];
+
+		ret = vfio_unregister(vfio.container, memory, REGION_BYTES);
+		if (ret == -EBUSY)
+			continue;
+		CHECK_EQ(ret, 0);
+		done++;
+		CHECK_EQ(vfio_register(vfio.container, memory, REGION_BYTES),
+			 0);
+	}
+	race_end(racers, RACE_THREADS, true, done, "UNREGISTER_MEMORY");
+
+	race_unmap(&vfio);
+	map_witnesses(&vfio);
+	check_all_counted(&vfio);
+	race_close(racers);
+	vfio_close(&vfio);
+}
+
+static void race_detach(struct racer *racers)
+{
+	CHECK_EQ(guest_detach(racers[0].guest), 0);
+	CHECK_EQ(guest_detach(racers[1].guest), 0);
+}
+
+static void race_attach(struct racer *racers)
+{
+	int i;
+
+	for (i = 0; i < RACE_THREADS; i++)
+		CHECK_EQ(guest_attach(racers[i].guest, 0, 0, SIZE,
+				      racers[i].shift), 0);
+}
+
+/* Lets the threads do some more. */
+static void race_go_on(const struct racer *racers, unsigned int calls)
+{
+	calls += race_calls(racers, RACE_THREADS);
+	while (race_calls(racers, RACE_THREADS) < calls)
+		usleep(100);
+}
+
+static void test_race_remove(void)
+{
+	struct racer racers[RACE_THREADS];
+	unsigned int i, users;
+	struct vfio vfio;
+
+	open_windows(&vfio);
+	users = state_now().users;
+	race_open(racers, SUBPAGES_SHIFT);
+	race_begin(racers, RACE_THREADS);
+	for (i = 0; i < rounds / 100 ||
+	     race_calls(racers, RACE_THREADS) < rounds; i++) {
+		race_go_on(racers, i % 64);
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+		/* Sometimes KVM has a window for longer than VFIO. */
+		race_go_on(racers, i % 3 ? 0 : i % 32);
+		race_detach(racers);
+		create_window(&vfio, 0);
+		race_attach(racers);
+	}
+	race_end(racers, RACE_THREADS, false, i, "TCE_REMOVE");
+
+	race_unmap(&vfio);
+	race_detach(racers);
+	wait_users(users);
+	check_all_counted(&vfio);
+	race_close(racers);
+	vfio_close(&vfio);
+}
+
+static void test_race_close(void)
+{
+	struct racer racers[RACE_THREADS];
+	struct state before;
+	struct vfio vfio;
+	unsigned int i;
+
+	before = state_now();
+	open_windows(&vfio);
+	race_open(racers, SUBPAGES_SHIFT);
+	race_begin(racers, RACE_THREADS);
+	for (i = 0;; i++) {
+		race_go_on(racers, i % 64);
+		vfio_close(&vfio);
+		race_go_on(racers, i % 3 ? 0 : i % 32);
+		race_detach(racers);
+		wait_users(before.users);
+		CHECK_EQ(state_locked(), before.locked);
+		if (i >= rounds / 400 &&
+		    race_calls(racers, RACE_THREADS) >= rounds)
+			break;
+
+		open_windows(&vfio);
+		race_attach(racers);
+	}
+	race_end(racers, RACE_THREADS, true, i + 1, "containers closed");
+	race_close(racers);
+	CHECK_STATE(&before);
+}
+
+/* KVM may look at pages that are unpinned meanwhile; it must not touch them. */
+static void test_race_v1(void)
+{
+	const __u64 size = V1_PAGES * IOMMU_PAGE;
+	struct racer racers[RACE_THREADS] = {};
+	struct vfio_iommu_spapr_tce_info info;
+	unsigned int i;
+	struct vfio vfio;
+	int container;
+
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
+	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
+	CHECK_EQ(vfio_info(container, &info), 0);
+	CHECK_EQ(vfio_map(container, IOVA, region[MEMORY], size, MAP_BOTH), 0);
+	CHECK_EQ(vfio_unmap(container, IOVA, size), 0);
+
+	racers[0].shift = PAGE_SHIFT;
+	racers[0].pages = V1_PAGES;
+	racers[0].unmap_only = true;
+	racers[0].guest = guest_open();
+	CHECK_EQ(guest_attach(racers[0].guest, 0, info.dma32_window_start,
+			      info.dma32_window_size, PAGE_SHIFT), 0);
+	race_begin(racers, 1);
+	for (i = 0; i < rounds / 8 || race_calls(racers, 1) < rounds; i++) {
+		unsigned char *memory = vfio_memory(size);
+
+		CHECK_EQ(vfio_map(container, IOVA, memory, size, MAP_BOTH), 0);
+		CHECK_EQ(vfio_unmap(container, IOVA, size), 0);
+		munmap(memory, size);
+	}
+	race_end(racers, 1, true, i, "MAP_DMA and UNMAP_DMA of new pages");
+	CHECK_MAPPED(0, 0);
+	close(racers[0].guest);
+	vfio_close(&vfio);
+}
+
+/* Rounds */
+
+static struct vfio vfio;
+static int guest, keeper;
+static struct state before;
+/* Hypercalls of this race. */
+static unsigned int made;
+
+static int status_error(long status)
+{
+	return status == TCE_KVM_SUCCESS || status == TCE_KVM_TOO_HARD ||
+	       status == GUEST_NO_TABLE ? 0 : -EBADE;
+}
+
+/* Each maps where it finds something, and the other way round, from call to call. */
+
+static int put_round(unsigned int round)
+{
+	__u64 offset = made % RACE_PAGES * IOMMU_PAGE;
+
+	(void)round;
+	if (made++ / RACE_PAGES % 2)
+		return status_error(h_unput(guest, IOVA + offset));
+
+	return status_error(h_put(guest, IOVA + offset, region[OTHER] + offset, MAP_BOTH));
+}
+
+static int indirect_round(unsigned int round)
+{
+	__u64 offset = made % (RACE_PAGES / LIST_PAGES) * LIST_PAGES * IOMMU_PAGE;
+	unsigned char *memory = region[made % REGIONS] + offset;
+	unsigned int flags = made % 5 ? MAP_BOTH : 0;
+
+	(void)round;
+	made++;
+
+	return status_error(h_indirect(guest, IOVA + offset, memory, PAGE_SHIFT,
+				       LIST_PAGES, flags));
+}
+
+static int stuff_round(unsigned int round)
+{
+	unsigned int turn = made % (RACE_PAGES / STUFF_PAGES);
+	int ret = 0;
+
+	(void)round;
+	/* All is taken out, so that it has to be put in. */
+	if (made && !turn)
+		ret = status_error(h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT,
+					      RACE_PAGES, MAP_BOTH));
+	made++;
+
+	return ret ?: status_error(h_stuff(guest, IOVA + turn * STUFF_PAGES * IOMMU_PAGE,
+					   STUFF_PAGES));
+}
+
+static const struct hypercall {
+	const char *what;
+	int (*call)(unsigned int round);
+} hypercalls[] = {
+	{ "H_PUT_TCE", put_round },
+	{ "H_PUT_TCE_INDIRECT", indirect_round },
+	{ "H_STUFF_TCE", stuff_round },
+};
+
+/* A window with pages of both kinds, which a guest has. */
+static int fill(void)
+{
+	int ret;
+
+	made = 0;
+	ret = guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT) ?:
+	      vfio_map(vfio.container, IOVA, region[MEMORY], RACE_PAGES * IOMMU_PAGE,
+		       MAP_BOTH);
+	if (ret)
+		return ret;
+
+	return h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT, RACE_PAGES / 2, MAP_BOTH) ==
+	       TCE_KVM_SUCCESS ? 0 : -EBADE;
+}
+
+static int make_window(void)
+{
+	__u64 start;
+
+	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, vfio_levels(3), &start) ?:
+	       start ? -ERANGE : 0;
+}
+
+/*
+ * All is as it was when there was no window, now and then to the last page. A charge may
+ * be taken back a little later, where a page fault had the lock for it.
+ */
+static int look(unsigned int round)
+{
+	struct figures figures;
+
+	if (figures_read(0, &figures))
+		return -EBADE;
+	if (round % LOOK_EVERY && state_locked() == before.locked)
+		return 0;
+
+	return CHECK_STATE(&before) ? 0 : -EBADE;
+}
+
+/* The container with its memory and its window */
+
+static int open_round(void)
+{
+	int ret;
+
+	ret = vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
+	      vfio_register(vfio.container, region[MEMORY], REGION_BYTES) ?:
+	      vfio_register(vfio.container, region[OTHER], REGION_BYTES) ?:
+	      vfio_remove(vfio.container, 0) ?: make_window();
+
+	return ret ?: fill();
+}
+
+static int release_round(unsigned int round)
+{
+	(void)round;
+	vfio_close(&vfio);
+
+	return 0;
+}
+
+static int release_over(unsigned int begun, unsigned int end)
+{
+	int ret;
+
+	(void)end;
+	ret = guest_detach(guest) ?: look(begun);
+	if (ret)
+		return ret;
+
+	return vfio_attach(&vfio, vfio_open_container(), 0) ?: open_round();
+}
+
+static int detach_round(unsigned int round)
+{
+	(void)round;
+
+	return vfio_ioctl(vfio.group, VFIO_GROUP_UNSET_CONTAINER, NULL);
+}
+
+static int detach_over(unsigned int begun, unsigned int end)
+{
+	int ret;
+
+	(void)end;
+	ret = guest_detach(guest) ?: look(begun);
+	if (ret)
+		return ret;
+
+	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER, &vfio.container) ?:
+	       open_round();
+}
+
+/* The window alone */
+
+static int remove_round(unsigned int round)
+{
+	(void)round;
+
+	return vfio_remove(vfio.container, 0);
+}
+
+static int remove_over(unsigned int begun, unsigned int end)
+{
+	(void)end;
+
+	return guest_detach(guest) ?: look(begun) ?: make_window() ?: fill();
+}
+
+/* KVM's reference, with the window there in half of the rounds */
+
+static int let_go_ready(unsigned int round)
+{
+	return round % 2 ? vfio_remove(vfio.container, 0) : 0;
+}
+
+static int let_go_round(unsigned int round)
+{
+	(void)round;
+
+	return guest_detach(guest);
+}
+
+static int let_go_over(unsigned int begun, unsigned int end)
+{
+	(void)end;
+
+	return (begun % 2 ? 0 : vfio_remove(vfio.container, 0)) ?: look(begun) ?:
+	       make_window() ?: fill();
+}
+
+/* The memory: what is mapped is taken out, and what is registered is put in again */
+
+static bool unregistered[REGIONS];
+
+static int unregister_round(unsigned int round)
+{
+	int i = round % REGIONS, ret;
+
+	ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
+	unregistered[i] = !ret;
+
+	return ret == -EBUSY ? 0 : ret;
+}
+
+static int unregister_over(unsigned int begun, unsigned int end)
+{
+	int ret, i;
+
+	(void)end;
+	ret = vfio_unmap(vfio.container, 0, SIZE);
+	for (i = 0; i < REGIONS && !ret; i++) {
+		/* Now nothing is counted, and not less. */
+		if (!unregistered[i])
+			ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
+		unregistered[i] = false;
+		ret = ret ?: vfio_register(vfio.container, region[i], REGION_BYTES);
+	}
+
+	/* In half of the rounds it is registered and not mapped. */
+	return ret ?: guest_detach(guest) ?: fill() ?:
+	       begun % 4 < 2 ? ret : vfio_unmap(vfio.container, 0, SIZE);
+}
+
+static const struct loss {
+	const char *what;
+	int (*ready)(unsigned int round);
+	int (*round)(unsigned int round);
+	int (*over)(unsigned int begun, unsigned int end);
+	/* What there is when the window is gone. */
+	bool container;
+} losses[] = {
+	{ "the container is closed", NULL, release_round, release_over, false },
+	{ "the only group leaves", NULL, detach_round, detach_over, false },
+	{ "TCE_REMOVE", NULL, remove_round, remove_over, true },
+	{ "KVM lets go of the table", let_go_ready, let_go_round, let_go_over, true },
+	{ "UNREGISTER_MEMORY", NULL, unregister_round, unregister_over, true },
+};
+
+static struct meeting {
+	const struct loss *loss;
+	const struct hypercall *hypercall;
+} meetings[ARRAY_SIZE(losses) * ARRAY_SIZE(hypercalls)];
+
+static void test_meeting(const void *data)
+{
+	const struct meeting *meeting = data;
+	const struct race meets = {
+		.batch = 1,
+		.again = true,
+		.ready = meeting->loss->ready,
+		.side = { meeting->loss->round, meeting->hypercall->call },
+		.over = meeting->loss->over,
+	};
+
+	new_regions();
+	guest = guest_open();
+	keeper = guest_open();
+	before = state_now();
+	vfio_open(&vfio);
+	CHECK_EQ(guest_keep(keeper, 0), 0);
+	if (meeting->loss->container) {
+		register_regions(&vfio);
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+		before = state_now();
+		CHECK_EQ(make_window(), 0);
+		CHECK_EQ(fill(), 0);
+	} else {
+		vfio_close(&vfio);
+		CHECK_EQ(vfio_attach(&vfio, vfio_open_container(), 0), 0);
+		CHECK_EQ(open_round(), 0);
+	}
+	race_run(&meets, race_rounds(ROUNDS));
+
+	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES), 0);
+	close(keeper);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+static void add_meetings(void)
+{
+	struct meeting *meeting = meetings;
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(losses); i++) {
+		for (j = 0; j < ARRAY_SIZE(hypercalls); j++, meeting++) {
+			meeting->loss = &losses[i];
+			meeting->hypercall = &hypercalls[j];
+			tap_test_case(true, test_meeting, meeting, "race: %s against %s",
+				      hypercalls[j].what, losses[i].what);
+		}
+	}
+}
+
+static const struct test tests[] = {
+	{ "race: KVM against KVM, same pages", true, test_race_pages },
+	{ "race: KVM against KVM, pages and subpages", true, test_race_subpages },
+	{ "race: KVM against MAP_DMA and UNMAP_DMA", true, test_race_map },
+	{ "race: two threads of KVM against MAP_DMA and UNMAP_DMA", true,
+	  test_race_map_two },
+	{ "race: two threads of KVM against MAP_DMA and UNMAP_DMA of the same page", true,
+	  test_race_map_one },
+	{ "race: KVM against REGISTER_MEMORY and UNREGISTER_MEMORY", true,
+	  test_race_unregister },
+	{ "race: KVM against TCE_REMOVE and TCE_CREATE", true, test_race_remove },
+	{ "race: KVM against the container being closed", true, test_race_close },
+	{ "race: version 1, KVM against MAP_DMA and UNMAP_DMA of new pages", true,
+	  test_race_v1 },
+};
+
+int main(void)
+{
+	rounds = race_rounds(CALLS);
+	state_watch();
+	add_tests(tests, ARRAY_SIZE(tests));
+	add_meetings();
+
+	return tap_main();
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM's side of a guest's windows: the hypervisor has the tables, and a guest in the
+ * guest (nested KVM) maps in them. What holds of KVM's side everywhere is in kvm.c,
+ * hypercalls.c and outlive.c, which run on this machine, too; this is what the device
+ * reaches.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "edu.h"
+#include "guest.h"
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+#include "witness.h"
+
+#define ROUNDS		500
+#define RACE_PAGES	64
+
+static struct vfio vfio;
+static int guest;
+static unsigned int rounds = ROUNDS;
+
+/* A window, the device, a guest with the window. The first window is the platform's. */
+static __u64 begin(bool second, unsigned int shift)
+{
+	__u64 start = 0;
+
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	if (second)
+		CHECK_EQ(vfio_create(vfio.container, shift, SIZE, 1, &start), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, start, SIZE, shift), 0);
+
+	return start;
+}
+
+static void end(void)
+{
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+static void check_put(__u64 iova, __u64 page)
+{
+	unsigned char *memory = region[MEMORY];
+
+	CHECK_EQ(h_put(guest, iova, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK(edu_reads(&vfio, iova, memory));
+	CHECK(edu_writes(&vfio, iova, memory));
+	CHECK_EQ(vfio_unregister(vfio.container, memory, REGION_BYTES), -EBUSY);
+	CHECK_EQ(h_put(guest, iova, memory + page, MAP_READ), TCE_KVM_SUCCESS);
+	CHECK(edu_reads(&vfio, iova, memory + page));
+	CHECK(!edu_writes(&vfio, iova, memory + page));
+	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
+	CHECK(!edu_reads(&vfio, iova, memory + page));
+}
+
+/* With what VFIO does to the same entries. */
+static void check_list(__u64 iova, unsigned int shift)
+{
+	unsigned char *memory = region[MEMORY];
+	const __u64 page = BIT_ULL(shift);
+
+	CHECK_EQ(h_indirect(guest, iova, memory, shift, 8, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK(edu_reads(&vfio, iova + 7 * page, memory + 7 * page));
+	CHECK_EQ(vfio_unmap(vfio.container, iova, 4 * page), 0);
+	CHECK(!edu_reads(&vfio, iova, memory));
+	CHECK(edu_reads(&vfio, iova + 5 * page, memory + 5 * page));
+	CHECK_EQ(vfio_map(vfio.container, iova, memory, page, MAP_BOTH), 0);
+	CHECK(edu_reads(&vfio, iova, memory));
+	CHECK_EQ(h_stuff(guest, iova, 8), TCE_KVM_SUCCESS);
+	CHECK(!edu_reads(&vfio, iova, memory));
+	CHECK(!edu_reads(&vfio, iova + 7 * page, memory + 7 * page));
+}
+
+static void check_window(bool second, unsigned int shift)
+{
+	__u64 iova = begin(second, shift) + IOVA;
+	unsigned char *memory = region[MEMORY];
+
+	check_put(iova, BIT_ULL(shift));
+	check_list(iova, shift);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, REGION_BYTES), 0);
+	CHECK_EQ(h_put(guest, iova, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK(!edu_reads(&vfio, iova, memory));
+	CHECK_EQ(vfio_register(vfio.container, memory, REGION_BYTES), 0);
+	end();
+}
+
+static void test_default(void)
+{
+	check_window(false, PAGE_SHIFT);
+}
+
+static void test_second(void)
+{
+	check_window(true, vfio_page_shift());
+}
+
+static void test_second_small(void)
+{
+	check_window(true, PAGE_SHIFT);
+}
+
+/* What the hypervisor still has when KVM's window has gone is the next window's. */
+static void test_outlives(void)
+{
+	unsigned char *memory = region[MEMORY];
+	struct state before = state_now(), closed = before;
+
+	begin(false, PAGE_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	vfio_close(&vfio);
+	closed.users++;
+	CHECK_STATE(&closed);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_STATE(&closed);
+	close(guest);
+	CHECK_STATE(&before);
+
+	/* And works as before. */
+	begin(false, PAGE_SHIFT);
+	CHECK(!edu_reads(&vfio, IOVA, memory));
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, IOMMU_PAGE, MAP_BOTH), 0);
+	CHECK(edu_reads(&vfio, IOVA, memory));
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, IOMMU_PAGE), 0);
+	end();
+}
+
+/* A hypercall for a window that the platform has already taken from the hypervisor. */
+static void test_removed(void)
+{
+	unsigned char *memory = region[MEMORY];
+	__u64 start = begin(true, PAGE_SHIFT), again;
+
+	CHECK_EQ(h_put(guest, start + IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_EQ(h_unput(guest, start + IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, start + IOVA, 16), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, start + IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+
+	/* The hypervisor may give the new one the old one's number. */
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, 1, &again), 0);
+	CHECK_EQ(again, start);
+	CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, IOMMU_PAGE, MAP_BOTH), 0);
+	CHECK_EQ(h_unput(guest, start + IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, start + IOVA, 16), TCE_KVM_SUCCESS);
+	CHECK(edu_reads(&vfio, start + IOVA, memory));
+	CHECK_EQ(vfio_unmap(vfio.container, start + IOVA, IOMMU_PAGE), 0);
+	end();
+}
+
+static bool race_over;
+
+static void *race_put(void *data)
+{
+	unsigned long *calls = data, n = 0;
+
+	while (!__atomic_load_n(&race_over, __ATOMIC_RELAXED)) {
+		__u64 offset = n % RACE_PAGES * IOMMU_PAGE;
+
+		h_put(guest, IOVA + offset, region[MEMORY] + offset, MAP_BOTH);
+		if (n++ % 3 == 0)
+			h_stuff(guest, IOVA, RACE_PAGES);
+	}
+	*calls = n;
+
+	return NULL;
+}
+
+static void test_race(void)
+{
+	const __u64 size = RACE_PAGES * IOMMU_PAGE;
+	unsigned char *memory = region[MEMORY];
+	unsigned long calls = 0;
+	pthread_t thread;
+	unsigned int i;
+
+	begin(false, PAGE_SHIFT);
+	__atomic_store_n(&race_over, false, __ATOMIC_RELAXED);
+	if (pthread_create(&thread, NULL, race_put, &calls))
+		tap_bail("no thread");
+	for (i = 0; i < rounds; i++) {
+		CHECK_EQ(vfio_map(vfio.container, IOVA, memory, size, MAP_BOTH), 0);
+		CHECK_EQ(vfio_unmap(vfio.container, IOVA, size), 0);
+	}
+	__atomic_store_n(&race_over, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	tap_diag("%lu hypercalls, %u MAP_DMA and UNMAP_DMA", calls, i);
+
+	CHECK_EQ(h_stuff(guest, IOVA, RACE_PAGES), TCE_KVM_SUCCESS);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, size), 0);
+	CHECK(!edu_reads(&vfio, IOVA, memory));
+	end();
+}
+
+static const struct test tests[] = {
+	{ "the device reaches what KVM maps in the first window", false, test_default },
+	{ "and in the second, with the kernel's pages", false, test_second },
+	{ "and with small pages", false, test_second_small },
+	{ "KVM's reference outlives the container, and the window is empty for the next one",
+	  true, test_outlives },
+	{ "KVM's reference outlives the window, and does not reach into the next one", true,
+	  test_removed },
+	{ "race: KVM against MAP_DMA and UNMAP_DMA", true, test_race },
+};
+
+int main(void)
+{
+	const char *wanted = getenv("ROUNDS");
+
+	if (wanted)
+		rounds = strtoul(wanted, NULL, 0);
+	state_watch();
+	add_tests(tests, ARRAY_SIZE(tests));
+
+	return tap_main();
+}
