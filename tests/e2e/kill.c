@@ -5,9 +5,13 @@
  * the witness.
  */
 
+#define _GNU_SOURCE
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +41,9 @@
 /* A hole that is not worth killing across. */
 #define FAR		(64 * LEAF_BYTES)
 
+/* A kill that takes long; nothing depends on how long. */
+#define SLOW_MS		1000
+
 static unsigned char *memory;
 static size_t page;
 static struct vfio vfio;
@@ -50,13 +57,18 @@ struct seen {
 	unsigned long pinned;
 };
 
-static void watch_write(const char *text)
+static void parameter_write(const char *path, const char *text)
 {
-	int fd = open(PARAMETERS "watch", O_WRONLY);
+	int fd = open(path, O_WRONLY);
 
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		tap_bail(PARAMETERS "watch: %s", strerror(errno));
+		tap_bail("%s: %s", path, strerror(errno));
 	close(fd);
+}
+
+static void watch_write(const char *text)
+{
+	parameter_write(PARAMETERS "watch", text);
 }
 
 /* From here on kills are seen, and whether @page is pinned. */
@@ -193,6 +205,169 @@ static void test_guest(void)
 	end();
 }
 
+/*
+ * A kill of a hypercall's that takes long. Until it is over a device may reach what the
+ * hypercall has taken out, so that it must stay pinned, whatever goes meanwhile.
+ */
+
+static struct slow {
+	pthread_t thread;
+	const struct slow_case *what;
+	int guest;
+	long status;
+} slow;
+
+static const struct slow_case {
+	const char *name;
+	unsigned long request;
+	bool maps;
+} slow_cases[] = {
+	{ "H_PUT_TCE of nothing", TCE_KVM_PUT, false },
+	{ "H_PUT_TCE in place of a page", TCE_KVM_PUT, true },
+	{ "H_STUFF_TCE", TCE_KVM_STUFF, false },
+};
+
+static int parameter_read(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int value;
+
+	if (!file || fscanf(file, "%d", &value) != 1)
+		tap_bail("%s cannot be read", path);
+	fclose(file);
+
+	return value;
+}
+
+/* Kills that take long at the moment. */
+static int slow_kills(void)
+{
+	return parameter_read(PARAMETERS "slow_now");
+}
+
+static void on_cpu(unsigned int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+/* On a CPU of its own, which it keeps busy. */
+static void *slow_call(void *data)
+{
+	const void *other = memory + (MANY - 1) * page;
+
+	(void)data;
+	on_cpu(1);
+	slow.status = hcall(slow.guest, slow.what->request, IOVA,
+			    slow.what->maps ? (uintptr_t)other | MAP_BOTH : 0, 1);
+
+	return NULL;
+}
+
+static void slow_begin(const struct slow_case *what)
+{
+	char text[20];
+
+	on_cpu(0);
+	/* The page that is taken out is all of its region. */
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	CHECK_EQ(vfio_register(vfio.container, memory + page, (MANY - 1) * page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL), 0);
+	CHECK_EQ(map(IOVA, memory, 1), 0);
+	slow.guest = guest_open();
+	CHECK_EQ(guest_attach(slow.guest, 0, 0, SIZE, PAGE_SHIFT), 0);
+	slow.what = what;
+
+	watch(memory);
+	snprintf(text, sizeof(text), "%d", SLOW_MS);
+	parameter_write(PARAMETERS "slow", text);
+	if (pthread_create(&slow.thread, NULL, slow_call, NULL))
+		tap_bail("no thread");
+	while (!slow_kills() && !witness().kills)
+		sched_yield();
+}
+
+static void slow_end(void)
+{
+	pthread_join(slow.thread, NULL);
+	CHECK(slow.status == TCE_KVM_SUCCESS || slow.status == TCE_KVM_TOO_HARD);
+	watch_write("off");
+	close(slow.guest);
+}
+
+static void *close_container(void *data)
+{
+	(void)data;
+	vfio_close(&vfio);
+
+	return NULL;
+}
+
+static void test_slow_release(const void *data)
+{
+	struct state before = state_now();
+	unsigned int looks = 0;
+	pthread_t thread;
+	int pinned;
+
+	slow_begin(data);
+	if (pthread_create(&thread, NULL, close_container, NULL))
+		tap_bail("no thread");
+	for (;;) {
+		pinned = parameter_read(PARAMETERS "pinned");
+		if (!slow_kills())
+			break;
+		CHECK(pinned);
+		looks++;
+	}
+	pthread_join(thread, NULL);
+	slow_end();
+	tap_diag("looked at %u times", looks);
+	CHECK(looks > 0);
+	CHECK_STATE(&before);
+}
+
+static void test_slow_unregister(const void *data)
+{
+	unsigned int busy = 0;
+	int ret;
+
+	slow_begin(data);
+	for (;;) {
+		int now = slow_kills();
+
+		ret = vfio_unregister(vfio.container, memory, page);
+		if (ret != -EBUSY)
+			break;
+		/* It is over, and the page is given back by then, or soon. */
+		if (!now && busy++ > 1000)
+			break;
+	}
+	CHECK_EQ(ret, 0);
+	CHECK_EQ(slow_kills(), 0);
+	slow_end();
+	vfio_close(&vfio);
+}
+
+static void add_slow_tests(void)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(slow_cases); i++) {
+		tap_test_case(true, test_slow_release, &slow_cases[i],
+			      "%s: its page is pinned until the kill is over, though the container goes",
+			      slow_cases[i].name);
+		tap_test_case(true, test_slow_unregister, &slow_cases[i],
+			      "%s: its page cannot be unregistered before the kill is over",
+			      slow_cases[i].name);
+	}
+}
+
 /* Version 1: a page is pinned as long as it is mapped, and by nothing else. */
 
 static void begin_v1(void)
@@ -258,6 +433,7 @@ int main(void)
 	tap_test_ours("many pages are killed, all of them", test_many);
 	tap_test_ours("TCE_REMOVE kills what was mapped", test_remove);
 	tap_test_ours("a guest's hypercalls kill, too", test_guest);
+	add_slow_tests();
 	tap_test_ours("version 1: UNMAP_DMA unpins a page after it is killed",
 		      test_v1_unmap);
 	tap_test_ours("version 1: MAP_DMA in place of a page unpins it after it is killed",
