@@ -42,12 +42,27 @@ for flavour in kasan kcsan; do
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
 
-# Other suites of the mirror whose kernels are tested; the mirror may lack some
-releases="bookworm forky"
+# Debug kernels of the series after the stock kernels', from a source of its own
+series=7.2
+serieskey=$(key "$rootkey $series" "$TOP/scripts/cache/mkseries")
+SERIES=$CACHE/source-$series-$serieskey
+for flavour in preempt preempt4k; do
+	debugkey=$(key "$serieskey" "$TOP/scripts/cache/mkkunit" \
+		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/debug.config" \
+		"$TOP/tests/qemu/$flavour.config")
+	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
+done
+
+# Other suites of the mirror whose kernels are tested, some only in the long part; the
+# mirror may lack some. A suite comes after one that its name begins with
+ci_releases="bookworm forky"
+long_releases="bookworm-backports trixie-backports sid experimental"
+releases="$ci_releases $long_releases"
 
 # Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian; kunit
 # and debug are what mkkunit builds
 kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
+kernels="$kernels debug-preempt debug-preempt4k"
 for suite in $releases; do
 	kernels="$kernels $suite-64k $suite-4k"
 done
@@ -65,6 +80,14 @@ stock() {
 	case $1 in
 	stock-* | kunit-* | debug-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
+	esac
+}
+
+# linux KERNEL: the source that it was built from, for kernels of the cache's own
+linux() {
+	case $1 in
+	debug-preempt*) echo "$SERIES" ;;
+	*) echo "$SOURCE" ;;
 	esac
 }
 
