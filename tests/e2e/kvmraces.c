@@ -315,11 +315,15 @@ static void race_go_on(const struct racer *racers, unsigned int calls)
 static void test_race_remove(void)
 {
 	struct racer racers[RACE_THREADS];
-	unsigned int i, users;
 	struct vfio vfio;
+	unsigned int i;
+
+	if (machine_is_pseries()) {
+		tap_skip("no window is made at 0 beside another");
+		return;
+	}
 
 	open_windows(&vfio);
-	users = state_now().users;
 	race_open(racers, SUBPAGES_SHIFT);
 	race_begin(racers, RACE_THREADS);
 	for (i = 0; i < rounds / 100 ||
@@ -332,11 +336,11 @@ static void test_race_remove(void)
 		create_window(&vfio, 0);
 		race_attach(racers);
 	}
-	race_end(racers, RACE_THREADS, false, i, "TCE_REMOVE");
+	/* A window that is gone maps nothing. */
+	race_end(racers, RACE_THREADS, true, i, "TCE_REMOVE");
 
 	race_unmap(&vfio);
 	race_detach(racers);
-	wait_users(users);
 	check_all_counted(&vfio);
 	race_close(racers);
 	vfio_close(&vfio);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "guest.h"
+#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -43,6 +44,11 @@ static void test_removed_window(void)
 	struct state without, with, gone;
 	struct vfio vfio;
 	int guest;
+
+	if (machine_is_pseries()) {
+		tap_skip("no window is made at 0 beside another; see pskvm");
+		return;
+	}
 
 	open_windows(&vfio);
 	with = state_now();
@@ -223,9 +229,9 @@ static void collect(bool charged)
 		create_window(&vfio, 0);
 		guest[i] = open_guest(PAGE_SHIFT);
 		for (iova = 0; iova < SIZE; iova += 8 * LEAF_BYTES) {
-			/* KVM cannot charge a level. */
+			/* KVM cannot charge a level, nor the view of two owners. */
 			if (charged)
-				CHECK_EQ(vfio_map(vfio.container, iova, region[OTHER],
+				CHECK_EQ(vfio_map(vfio.container, iova, region[MEMORY],
 						  IOMMU_PAGE, MAP_BOTH), 0);
 			CHECK_EQ(h_put(guest[i], iova, region[MEMORY], MAP_BOTH),
 				 TCE_KVM_SUCCESS);
