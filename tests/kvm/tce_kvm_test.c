@@ -120,6 +120,7 @@ struct tce_kvm_iommu_table {
  * struct tce_kvm_guest - an open file
  * @lock: protects those after @paused; not held while the table is used
  * @paused: hypercalls that pause
+ * @seen: TCE_KVM_PAUSED has said so
  * @table: the LIOBN, or NULL
  * @kept: a group that the platform does not take back, or NULL
  * @kept_ops: what @kept has instead of the platform's operations
@@ -128,6 +129,7 @@ struct tce_kvm_iommu_table {
 struct tce_kvm_guest {
 	struct mutex lock; /* see above */
 	atomic_t paused;
+	atomic_t seen;
 	struct tce_kvm_table *table;
 	struct iommu_group *kept;
 	struct iommu_table_group_ops kept_ops;
@@ -485,11 +487,17 @@ static void tce_kvm_unkeep(struct tce_kvm_guest *guest)
 /* Takes time between two steps of a call, in which a hypercall is not interrupted. */
 static void tce_kvm_pause(struct tce_kvm_call *call, unsigned int step)
 {
+	unsigned int ms;
+
 	if (call->args.pause != step)
 		return;
 
 	call->args.pause = 0;
+	atomic_set(&call->guest->seen, 0);
 	atomic_inc(&call->guest->paused);
+	/* The other side may be late, where the machine has other things to do. */
+	for (ms = 0; ms < TCE_PAUSE_MAX_MS && !atomic_read(&call->guest->seen); ms++)
+		mdelay(1);
 	mdelay(min_t(unsigned int, call->args.pause_ms, TCE_PAUSE_MAX_MS));
 	atomic_dec(&call->guest->paused);
 }
@@ -1009,7 +1017,10 @@ static long tce_kvm_ioctl(struct file *file, unsigned int cmd,
 	case TCE_KVM_RECALL:
 		return tce_kvm_recall();
 	case TCE_KVM_PAUSED:
-		return atomic_read(&guest->paused);
+		if (!atomic_read(&guest->paused))
+			return 0;
+		atomic_set(&guest->seen, 1);
+		return 1;
 	default:
 		return -ENOTTY;
 	}

@@ -109,7 +109,7 @@ struct tce_kvm_hcall {
 #define TCE_KVM_FORGET		_IO('K', 7)
 #define TCE_KVM_RECALL		_IO('K', 8)
 
-/* How many of the guest's hypercalls pause at the moment. */
+/* Whether one of the guest's hypercalls pauses at the moment; it waits to be seen. */
 #define TCE_KVM_PAUSED		_IO('K', 9)
 
 #endif /* TCE_KVM_TEST_H */
