@@ -41,7 +41,7 @@
  */
 struct tce_pinned {
 	struct tce_pages pages;
-	struct mutex pin_lock;
+	struct mutex pin_lock; /* a run that is pinned and not yet in the books */
 	struct mutex lock; /* @entries, @count, @allowed */
 	struct xarray entries;
 	unsigned long count;
