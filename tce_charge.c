@@ -142,6 +142,8 @@ int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait)
 
 	if (wait)
 		atomic_inc(&charge->misses);
+	else
+		WRITE_ONCE(charge->wanted, true);
 
 	return -ENOMEM;
 }
@@ -162,6 +164,12 @@ int tce_charge_refill(struct tce_charge *charge)
 	} while (ret && (pages /= 2));
 
 	return ret;
+}
+
+void tce_charge_top_up(struct tce_charge *charge)
+{
+	WRITE_ONCE(charge->wanted, false);
+	tce_charge_refill(charge);
 }
 
 void tce_charge_return(struct tce_charge *charge, unsigned long pages)

@@ -23,7 +23,8 @@
  * - Levels come and go inside locks. They are taken from a credit, of pages that are
  *   charged and not used. Where there is none the allocation fails; a command that finds
  *   that levels have missed credit meanwhile gets some (tce_charge_refill()) and starts
- *   over.
+ *   over. KVM cannot wait, and hands its hypercall up to user space, whose next command
+ *   leaves some credit for it (tce_charge_top_up()).
  * - What is given back becomes credit, which is settled with the address space later:
  *   at the end of a command, or by a work item, which may have to wait.
  */
@@ -36,6 +37,7 @@ struct mm_struct;
  * @mm: the address space, mmgrab()bed
  * @credit: kernel pages that are charged and not used
  * @misses: how often there was no credit for a level, where the caller may sleep
+ * @wanted: there was none where it may not
  * @settle: settles @credit
  */
 struct tce_charge {
@@ -43,6 +45,7 @@ struct tce_charge {
 	struct mm_struct *mm;
 	atomic_long_t credit;
 	atomic_t misses;
+	bool wanted;
 	struct delayed_work settle;
 };
 
@@ -113,6 +116,28 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
  * Return: 0; -ENOMEM beyond RLIMIT_MEMLOCK; -EINTR if a fatal signal is pending.
  */
 int tce_charge_refill(struct tce_charge *charge);
+
+/**
+ * tce_charge_wanted() - whether tce_charge_top_up() has anything to do
+ * @charge: the address space
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+static inline bool tce_charge_wanted(const struct tce_charge *charge)
+{
+	return READ_ONCE(charge->wanted);
+}
+
+/**
+ * tce_charge_top_up() - leave some credit for callers that cannot wait
+ * @charge: the current process's address space
+ *
+ * It is settled like any other, soon.
+ *
+ * Context: As for tce_charge_add().
+ */
+void tce_charge_top_up(struct tce_charge *charge);
 
 /**
  * tce_charge_return() - give pages back

@@ -39,7 +39,7 @@
  *   and frees them after a grace period of RCU. Every walk is inside an RCU
  *   section or on leaves that are held.
  * - No operation holds a lock, or stays in an RCU section, for more than
- *   TCE_TABLE_SCAN entries, whatever the geometry.
+ *   TCE_TABLE_SCAN entries of each level, whatever the geometry.
  * - tce_table_destroy() is called when nobody can reach the table any more.
  *
  * A table may have a backing: somebody else, a hypervisor, has the entries that
@@ -315,7 +315,7 @@ void tce_table_unreserve(struct tce_table *table, struct tce_level *leaf);
  * tce_table_change_owner() - give an entry another owner, if it still has the first
  * @table: the table
  * @leaf: from tce_table_reserve() for @index
- * @index: the entry
+ * @index: the entry, which was set after tce_table_reserve()
  * @from: the owner that it was set with
  * @to: the owner that it is to have; not 0
  *
@@ -402,8 +402,8 @@ int tce_table_store_few(struct tce_cursor *cursor,
  *
  * Steps over holes at any depth and over entries that are not set, and over
  * entries that the backing does not let go of: those stay set. Entries in @old
- * all come from one leaf. At most TCE_TABLE_SCAN entries are looked at: the caller
- * goes on until @cursor is at the end of the range.
+ * all come from one leaf. At most TCE_TABLE_SCAN entries of each level are looked at: the
+ * caller goes on until @cursor is at the end of the range.
  *
  * Context: Any but an interrupt handler. Never allocates.
  * Return: number of entries in @old, which may be 0 before the end of the range.

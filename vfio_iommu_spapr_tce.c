@@ -1043,6 +1043,8 @@ static long tce_call_run(struct tce_container *container,
 	}
 	if (settle && call->charge)
 		tce_charge_settle(call->charge);
+	if (call->charge && tce_charge_wanted(call->charge))
+		tce_charge_top_up(call->charge);
 
 	return ret;
 }

@@ -113,6 +113,21 @@ long h_put(int guest, __u64 ioba, const void *page, unsigned int flags)
 	return hcall(guest, TCE_KVM_PUT, ioba, (uintptr_t)page | flags, 0);
 }
 
+long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page, bool handed_up)
+{
+	unsigned int tries;
+	long status = 0;
+
+	for (tries = 0; tries < CLIENT_TRIES; tries++) {
+		status = h_put(guest, ioba, page, MAP_BOTH);
+		if (status != TCE_KVM_TOO_HARD || !handed_up)
+			break;
+		CHECK_EQ(vfio_map(vfio->container, ioba, page, 4096, MAP_BOTH), 0);
+	}
+
+	return status;
+}
+
 long h_unput(int guest, __u64 ioba)
 {
 	return hcall(guest, TCE_KVM_PUT, ioba, 0, 0);

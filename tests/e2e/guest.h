@@ -7,6 +7,7 @@
 #define E2E_GUEST_H
 
 #include <linux/types.h>
+#include <stdbool.h>
 
 #include "../kvm/tce_kvm_test.h"
 
@@ -40,6 +41,15 @@ int guest_paused(int guest);
 
 /* H_PUT_TCE: maps one page, or unmaps it. */
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
+/*
+ * H_PUT_TCE as a client does it: if it is @handed_up, user space maps the page, which
+ * leaves room for what a hypercall cannot charge, and for some time only.
+ */
+#define CLIENT_TRIES	50
+
+struct vfio;
+long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page, bool handed_up);
+
 long h_unput(int guest, __u64 ioba);
 
 /* No hypercall: see TCE_KVM_CLEAR. */

@@ -229,12 +229,8 @@ static void collect(bool charged)
 		create_window(&vfio, 0);
 		guest[i] = open_guest(PAGE_SHIFT);
 		for (iova = 0; iova < SIZE; iova += 8 * LEAF_BYTES) {
-			/* KVM cannot charge a level, nor the view of two owners. */
-			if (charged)
-				CHECK_EQ(vfio_map(vfio.container, iova, region[MEMORY],
-						  IOMMU_PAGE, MAP_BOTH), 0);
-			CHECK_EQ(h_put(guest[i], iova, region[MEMORY], MAP_BOTH),
-				 TCE_KVM_SUCCESS);
+			CHECK_EQ(client_put(&vfio, guest[i], iova, region[MEMORY],
+					    charged), TCE_KVM_SUCCESS);
 		}
 		CHECK(state_locked() > before.locked);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
