@@ -37,21 +37,26 @@ static const char * const tce_call_names[] = {
 
 /* Protects all below; calls sleep. */
 static DEFINE_MUTEX(tce_answer_lock);
-static typeof(((struct iommu_table_group *)0)->ops) tce_platform_ops;
-static struct iommu_table_group_ops tce_ops;
+/*
+ * The operations of all groups of the platform, by whose address it is known; they can be
+ * written to. And what they were before.
+ */
+static struct iommu_table_group_ops *tce_ops;
+static struct iommu_table_group_ops tce_platform_ops;
+/* The group that is answered. */
 static struct iommu_table_group *tce_group;
-static struct iommu_group *tce_iommu_group;
 /* The call that is answered; TCE_CALLS for none. */
 static unsigned int tce_call = TCE_CALLS;
 static long tce_answer;
 static unsigned long tce_answered;
 
-static bool tce_take_answer(enum tce_call call, long *answer)
+static bool tce_take_answer(const struct iommu_table_group *table_group,
+			    enum tce_call call, long *answer)
 {
 	bool take;
 
 	mutex_lock(&tce_answer_lock);
-	take = tce_call == call;
+	take = tce_group == table_group && tce_call == call;
 	if (take) {
 		*answer = tce_answer;
 		tce_call = TCE_CALLS;
@@ -68,11 +73,11 @@ static long tce_create_table(struct iommu_table_group *table_group, int num,
 {
 	long answer;
 
-	if (tce_take_answer(TCE_CREATE_TABLE, &answer))
+	if (tce_take_answer(table_group, TCE_CREATE_TABLE, &answer))
 		return answer;
 
-	return tce_platform_ops->create_table(table_group, num, page_shift,
-					      window_size, levels, ptbl);
+	return tce_platform_ops.create_table(table_group, num, page_shift,
+					     window_size, levels, ptbl);
 }
 
 static long tce_set_window(struct iommu_table_group *table_group, int num,
@@ -80,20 +85,20 @@ static long tce_set_window(struct iommu_table_group *table_group, int num,
 {
 	long answer;
 
-	if (tce_take_answer(TCE_SET_WINDOW, &answer))
+	if (tce_take_answer(table_group, TCE_SET_WINDOW, &answer))
 		return answer;
 
-	return tce_platform_ops->set_window(table_group, num, tbl);
+	return tce_platform_ops.set_window(table_group, num, tbl);
 }
 
 static long tce_unset_window(struct iommu_table_group *table_group, int num)
 {
 	long answer;
 
-	if (tce_take_answer(TCE_UNSET_WINDOW, &answer))
+	if (tce_take_answer(table_group, TCE_UNSET_WINDOW, &answer))
 		return answer;
 
-	return tce_platform_ops->unset_window(table_group, num);
+	return tce_platform_ops.unset_window(table_group, num);
 }
 
 static struct pci_dev *tce_find_device(const char *address)
@@ -104,16 +109,6 @@ static struct pci_dev *tce_find_device(const char *address)
 		return NULL;
 
 	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, function));
-}
-
-static void tce_stand_down(void)
-{
-	if (!tce_group)
-		return;
-
-	WRITE_ONCE(tce_group->ops, tce_platform_ops);
-	iommu_group_put(tce_iommu_group);
-	tce_group = NULL;
 }
 
 static int tce_stand_in(const char *address)
@@ -129,26 +124,33 @@ static int tce_stand_in(const char *address)
 	pci_dev_put(pdev);
 	if (group)
 		table_group = iommu_group_get_iommudata(group);
-	if (!table_group || !table_group->ops) {
-		iommu_group_put(group);
+	/* The device stays, and so does its group. */
+	iommu_group_put(group);
+	if (!table_group || !table_group->ops)
 		return -ENXIO;
-	}
-	if (table_group == tce_group) {
-		iommu_group_put(group);
-		return 0;
-	}
 
-	tce_stand_down();
-	tce_platform_ops = table_group->ops;
-	tce_ops = *tce_platform_ops;
-	tce_ops.create_table = tce_create_table;
-	tce_ops.set_window = tce_set_window;
-	tce_ops.unset_window = tce_unset_window;
 	tce_group = table_group;
-	tce_iommu_group = group;
-	WRITE_ONCE(table_group->ops, &tce_ops);
+	if (tce_ops)
+		return 0;
+
+	tce_ops = table_group->ops;
+	tce_platform_ops = *tce_ops;
+	WRITE_ONCE(tce_ops->create_table, tce_create_table);
+	WRITE_ONCE(tce_ops->set_window, tce_set_window);
+	WRITE_ONCE(tce_ops->unset_window, tce_unset_window);
 
 	return 0;
+}
+
+static void tce_stand_down(void)
+{
+	if (!tce_ops)
+		return;
+
+	WRITE_ONCE(tce_ops->create_table, tce_platform_ops.create_table);
+	WRITE_ONCE(tce_ops->set_window, tce_platform_ops.set_window);
+	WRITE_ONCE(tce_ops->unset_window, tce_platform_ops.unset_window);
+	synchronize_rcu();
 }
 
 static int tce_answer_set(const char *value, const struct kernel_param *param)
