@@ -238,7 +238,7 @@ static void test_join(void)
  * freed, so nothing is said here of what is left, but for the process, which has none of
  * it any more.
  */
-static void check_kept(void (*let_go)(void), bool can_map)
+static void check_kept(const char *call, void (*let_go)(void), bool can_map)
 {
 	unsigned int before = log_lines();
 	size_t i;
@@ -256,7 +256,7 @@ static void check_kept(void (*let_go)(void), bool can_map)
 		CHECK_EQ(create(&start), 0);
 		CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, page, MAP_BOTH), 0);
 		CHECK(works(&vfio, start + IOVA));
-		answer(0, "unset_window", i ? 9900 : -6);
+		answer(0, call, i ? 9900 : -6);
 		let_go();
 		CHECK_EQ(count_answered(), 1);
 		CHECK(log_lines() > before);
@@ -288,7 +288,7 @@ static void remove_second(void)
 
 static void test_remove(void)
 {
-	check_kept(remove_second, true);
+	check_kept("keep_window", remove_second, true);
 }
 
 static void detach(void)
@@ -298,7 +298,7 @@ static void detach(void)
 
 static void test_detach(void)
 {
-	check_kept(detach, false);
+	check_kept("unset_window", detach, false);
 }
 
 int main(void)

@@ -8,9 +8,12 @@
  *	cat /sys/module/tce_firmware_test/parameters/answered
  *	echo off >/sys/module/tce_firmware_test/parameters/answer
  *
- * The first is for the next call, of the device's group; the platform does not hear of
- * that call, so what was set stays set. create_table hands out no table. The number of
- * calls answered since then is in the second.
+ * The first is for the next call, of the device's group. The platform does not hear of
+ * create_table and set_window. unset_window it carries out, for on PowerNV a window that
+ * the firmware keeps is taken out of the kernel's books all the same. keep_window is
+ * unset_window of which the platform does not hear: the device still finds the window, and
+ * so do the books; for the second window only, as the platform itself undoes the first.
+ * The number of calls answered since then is in the second.
  */
 
 #include <linux/iommu.h>
@@ -26,6 +29,7 @@ enum tce_call {
 	TCE_CREATE_TABLE,
 	TCE_SET_WINDOW,
 	TCE_UNSET_WINDOW,
+	TCE_KEEP_WINDOW,
 	TCE_CALLS,
 };
 
@@ -33,6 +37,7 @@ static const char * const tce_call_names[] = {
 	[TCE_CREATE_TABLE] = "create_table",
 	[TCE_SET_WINDOW] = "set_window",
 	[TCE_UNSET_WINDOW] = "unset_window",
+	[TCE_KEEP_WINDOW] = "keep_window",
 };
 
 /* Protects all below; calls sleep. */
@@ -93,12 +98,14 @@ static long tce_set_window(struct iommu_table_group *table_group, int num,
 
 static long tce_unset_window(struct iommu_table_group *table_group, int num)
 {
-	long answer;
+	long answer, ret;
 
-	if (tce_take_answer(table_group, TCE_UNSET_WINDOW, &answer))
+	if (num && tce_take_answer(table_group, TCE_KEEP_WINDOW, &answer))
 		return answer;
 
-	return tce_platform_ops.unset_window(table_group, num);
+	ret = tce_platform_ops.unset_window(table_group, num);
+
+	return tce_take_answer(table_group, TCE_UNSET_WINDOW, &answer) ? answer : ret;
 }
 
 static struct pci_dev *tce_find_device(const char *address)
