@@ -556,9 +556,12 @@ static void test_large(void)
 	struct vfio vfio;
 	unsigned int i;
 
-	open_empty(&vfio);
-	if (vfio_hypervised())
+	if (vfio_hypervised()) {
 		tap_skip("the hypervisor has no such window");
+		munmap(page, vfio_page_size());
+		return;
+	}
+	open_empty(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, page, vfio_page_size()), 0);
 	before = state_now();
 	for (i = 1; i <= 5; i++) {
