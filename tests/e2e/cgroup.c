@@ -146,7 +146,13 @@ static void in_group(void *unused)
 	wait_for(&common->go, 2);
 
 	common->unmap = vfio_unmap(vfio.container, start, window_bytes);
-	common->again = vfio_map(vfio.container, start, memory, page, MAP_BOTH);
+	/* The levels are freed a little later. */
+	for (i = 0; i < POLLS; i++) {
+		common->again = vfio_map(vfio.container, start, memory, page, MAP_BOTH);
+		if (common->again != -ENOMEM)
+			break;
+		usleep(POLL_US);
+	}
 	come(&common->stage, 3);
 	wait_for(&common->go, 3);
 
