@@ -27,7 +27,7 @@
 
 #define PAGE_SHIFT	12
 /* No leaf has more; in each place there is a new one. */
-#define LEAF_BYTES	BIT_ULL(24)
+#define LEAF_BYTES	BIT_ULL(22)
 /* What the group may take more than it has: less than the leaves of all places. */
 #define ROOM		(2 << 20)
 
@@ -202,7 +202,9 @@ static void test_full(void)
 	CHECK_EQ(common->map, -ENOMEM);
 	CHECK(common->mapped > 0);
 	CHECK_MAPPED(0, (common->mapped + 1) * (page >> PAGE_SHIFT));
-	CHECK_EQ(common->create, -ENOMEM);
+	/* A guest may have no other window beside this one. */
+	if (!vfio_hypervised())
+		CHECK_EQ(common->create, -ENOMEM);
 	tap_diag("%lu places until then", common->mapped);
 
 	come(&common->go, 2);
@@ -213,7 +215,8 @@ static void test_full(void)
 		CHECK_EQ(status, 0);
 	CHECK_EQ(common->unmap, 0);
 	CHECK_EQ(common->again, 0);
-	CHECK_EQ(common->later, 0);
+	if (!vfio_hypervised())
+		CHECK_EQ(common->later, 0);
 	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
 }
 
