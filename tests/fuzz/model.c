@@ -214,7 +214,8 @@ static bool orphans_put(struct model *model)
 	unsigned int i;
 
 	for (i = 0; i < ARENA_PAGES; i++) {
-		while (model->orphans[i] && kregion_put(model, i)) {
+		while (model->orphans[i] && !model->kregions[i].mapped) {
+			kregion_put(model, i);
 			model->orphans[i]--;
 			some = true;
 		}
@@ -588,9 +589,26 @@ static int do_unregister(struct model *model, struct container *container,
 		return -ENOENT;
 	if (region->mapped || !kregion_put(model, region->kregion))
 		return -EBUSY;
+	/* What a container that is gone has of it goes as soon as others register it. */
+	if (model->orphans[region->kregion] && model->kregions[region->kregion].mapped)
+		call->may_fail = -EBUSY;
 	region_forget(container, region);
 
 	return 0;
+}
+
+/* It went before the call. */
+static void undo_unregister(struct model *model, struct container *container,
+			    const struct call *call)
+{
+	unsigned int first = (call->args.memory.vaddr - ARENA) / machine.page, i;
+	struct region *region = &container->regions[first];
+
+	region->pages = call->args.memory.size / machine.page;
+	for (i = 0; i < region->pages; i++)
+		container->region_of[first + i] = 1 + first;
+	model->kregions[region->kregion].used += 1 - model->orphans[region->kregion];
+	model->orphans[region->kregion] = 0;
 }
 
 /* What MAP and UNMAP have in common: the range. */
@@ -957,13 +975,8 @@ void model_done(struct model *model, struct call *call,
 	struct container *container = &model->containers[call->container];
 
 	if (call->may_fail && call->got == call->may_fail) {
-		__u64 start = call->got_args.create.start_addr;
-		struct window *window = window_at(container, start);
-
-		if (!call->want)
-			window_drop(model, container, window);
+		undo_unregister(model, container, call);
 		call->want = call->got;
-		call->got_args = call->args;
 	}
 	if (call->want)
 		return;

@@ -232,7 +232,7 @@ enum operation {
  * @foreign: made by another process
  * @room: kernel pages that may be charged, or UNLIMITED
  * @want: the answer
- * @may_fail: another one, because memory may be short, or 0
+ * @may_fail: another one, because it is not known when something went, or 0
  * @got: the real one
  * @got_args: the argument afterwards
  */
@@ -277,7 +277,7 @@ void model_call(struct model *model, struct call *call);
 
 /*
  * After the call, when it is known where pages are. @locate reads their page frame
- * numbers. A window that could not be made for lack of memory is taken back.
+ * numbers. What was not done, see call->may_fail, is taken back.
  */
 void model_done(struct model *model, struct call *call,
 		void (*locate)(unsigned int first, unsigned int pages,
