@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -269,6 +270,8 @@ void fuse_start(enum fuse_lock lock)
 	if (process < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (!process) {
+		/* It ends with the test, whose output it would keep open. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		/* What the test closes must not stay open here. */
 		if (device > 3)
 			close_range(3, device - 1, 0);
