@@ -814,18 +814,21 @@ void grammar_describe(const struct call *call, char *text, size_t size)
 			 call->got);
 }
 
-/* ENODEV and EINVAL: while the container loses its last group, and after it. */
+/*
+ * ENODEV and EINVAL: while the container loses its last group, and after it. ENOMEM: the
+ * limit of one thread's call is that of all.
+ */
 bool grammar_documented(const struct call *call)
 {
 	static const int answers[OPERATIONS][8] = {
 		[OP_SET_IOMMU] = { EBUSY },
 		[OP_GET_INFO] = { EFAULT, ENXIO },
-		[OP_ENABLE] = { ENOTTY, EBUSY },
+		[OP_ENABLE] = { ENOTTY, EBUSY, ENOMEM },
 		[OP_DISABLE] = { ENOTTY },
 		[OP_REGISTER] = { ENOTTY, EFAULT, ENOMEM, EBUSY },
 		[OP_UNREGISTER] = { ENOTTY, EFAULT, EPERM, ENOENT, EBUSY },
-		[OP_MAP] = { EFAULT, EPERM, ENXIO },
-		[OP_UNMAP] = { EFAULT, EPERM, ENXIO },
+		[OP_MAP] = { EFAULT, EPERM, ENXIO, ENOMEM },
+		[OP_UNMAP] = { EFAULT, EPERM, ENXIO, ENOMEM },
 		[OP_CREATE] = { ENOTTY, EFAULT, ENXIO, ENOSPC, ENOMEM },
 		[OP_REMOVE] = { ENOTTY, EFAULT, ENXIO },
 		[OP_EEH] = { EFAULT, ERANGE },
