@@ -177,7 +177,15 @@ static int tce_hypervised_write(void *data, unsigned long index, u64 tce)
 static int tce_hypervised_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
+	unsigned long entries = platform->size >> platform->geo.page_shift;
 	long ret;
+
+	/*
+	 * The platform allocates a word for each entry, and if it cannot, complains and
+	 * makes no window for this group ever again.
+	 */
+	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
+		return -ENOMEM;
 
 	ret = table_group->ops->create_table(table_group, platform->num,
 					     platform->geo.page_shift,

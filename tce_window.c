@@ -167,6 +167,11 @@ int tce_window_attach(struct tce_window *window,
 	return tce_platform_set_window(&window->platform, table_group);
 }
 
+void tce_window_lose(struct tce_window *window)
+{
+	WRITE_ONCE(window->lost, true);
+}
+
 void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group)
 {
@@ -186,7 +191,7 @@ void tce_window_detach(struct tce_window *window,
 	 * The group's devices may still translate through it: nothing must be left, and
 	 * nothing must be set again. On PowerNV they walk our levels.
 	 */
-	WRITE_ONCE(window->lost, true);
+	tce_window_lose(window);
 	window->kept = !window->platform.backing.write;
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear_all(window);
@@ -197,8 +202,12 @@ void tce_window_detach(struct tce_window *window,
 bool tce_window_attached(const struct tce_window *window,
 			 const struct iommu_table_group *table_group)
 {
-	return !READ_ONCE(window->lost) &&
-	       tce_platform_has_window(&window->platform, table_group);
+	return tce_platform_has_window(&window->platform, table_group);
+}
+
+bool tce_window_lost(const struct tce_window *window)
+{
+	return READ_ONCE(window->lost);
 }
 
 u64 tce_window_start(const struct tce_window *window)

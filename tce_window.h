@@ -95,10 +95,27 @@ int tce_window_attach(struct tce_window *window,
  * @table_group: the group
  *
  * Context: Any.
- * Return: false if the platform has taken it out, or the firmware has failed.
+ * Return: false if the platform has taken it out.
  */
 bool tce_window_attached(const struct tce_window *window,
 			 const struct iommu_table_group *table_group);
+
+/**
+ * tce_window_lost() - whether nothing can be mapped in a window any more
+ * @window: the window
+ *
+ * Context: Any.
+ * Return: true after tce_window_lose(), or if the firmware has not let go of it.
+ */
+bool tce_window_lost(const struct tce_window *window);
+
+/**
+ * tce_window_lose() - map nothing in a window any more
+ * @window: the window; a group does not have it any more
+ *
+ * Context: Any.
+ */
+void tce_window_lose(struct tce_window *window);
 
 /**
  * tce_window_detach() - take a window out of a group

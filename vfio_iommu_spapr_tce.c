@@ -350,8 +350,47 @@ static int tce_attach_window(struct tce_container *container,
 	return 0;
 }
 
+/* Whether all groups have a window that they had. */
+static bool tce_groups_have(struct tce_container *container,
+			    struct tce_window *window)
+{
+	struct tce_group *group;
+
+	list_for_each_entry(group, &container->groups, node)
+		if (!tce_window_attached(window, tce_table_group(group)))
+			return false;
+
+	return true;
+}
+
+/*
+ * When a device appears in a group, the platform takes window 0 out, and cuts the second
+ * one off, too, although it does not say so (pnv_ioda2_take_ownership() turns off bypass,
+ * which is in its place). So a window that is found missing takes all others with it.
+ */
+static void tce_check_windows(struct tce_container *container)
+{
+	unsigned int num;
+	bool lost = false;
+
+	lockdep_assert_held(&container->lock);
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
+		struct tce_window *window = container->windows[num];
+
+		if (window && !tce_window_lost(window))
+			lost |= !tce_groups_have(container, window);
+	}
+
+	for (num = 0; lost && num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_window_lose(container->windows[num]);
+}
+
 static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
+	/* What is known by this window only is remembered in the others. */
+	tce_check_windows(container);
 	tce_detach_window(container, container->windows[num],
 			  &container->groups);
 	tce_window_put(container->windows[num]);
@@ -601,19 +640,6 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 	return window ?: ERR_PTR(-ENXIO);
 }
 
-/* The platform can take a window out of a group, and the firmware can fail. */
-static bool tce_window_works(struct tce_container *container,
-			     struct tce_window *window)
-{
-	struct tce_group *group;
-
-	list_for_each_entry(group, &container->groups, node)
-		if (!tce_window_attached(window, tce_table_group(group)))
-			return false;
-
-	return true;
-}
-
 static long tce_ioctl_map_dma(struct tce_container *container,
 			      struct tce_call *call)
 {
@@ -638,7 +664,8 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 
-	if (!tce_window_works(container, window))
+	tce_check_windows(container);
+	if (tce_window_lost(window))
 		return -EIO;
 
 	call->run.pages = container->pages;
