@@ -305,8 +305,9 @@ static int tce_group_change(struct device *dev, void *data)
 }
 
 /*
- * The platform changes the windows of a group, too, when a device appears in it. It does
- * so with the group's mutex held, which is held for as long as devices are walked.
+ * PowerNV changes the windows of a group, too, when a device appears in it. It does so
+ * with the group's mutex held, which is held for as long as devices are walked. pSeries
+ * walks the devices itself, to make and to unset a window.
  */
 static int tce_group_serialised(struct tce_platform *platform,
 				struct iommu_table_group *table_group,
@@ -315,8 +316,8 @@ static int tce_group_serialised(struct tce_platform *platform,
 {
 	struct tce_group_change arg = { platform, table_group, change };
 
-	/* No device, so none that could appear while VFIO has the group. */
-	if (!iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
+	/* Without a device nothing is called; the first one to appear finds no window. */
+	if (tce_hypervised() || !iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
 		return change(platform, table_group);
 
 	return arg.ret;
