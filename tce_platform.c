@@ -45,6 +45,13 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 					     (u64)TCE_WINDOW_MIN_ENTRIES),
 					 levels);
 
+	/*
+	 * A guest's platform allocates a word for each entry, and if it cannot, complains
+	 * and makes no window for the group ever again.
+	 */
+	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
+		return -EINVAL;
+
 	/* The hypervisor's table has the levels that it has, whatever is asked for. */
 	return tce_geometry_init_backed(geo, page_shift, entries);
 }
@@ -177,15 +184,7 @@ static int tce_hypervised_write(void *data, unsigned long index, u64 tce)
 static int tce_hypervised_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
-	unsigned long entries = platform->size >> platform->geo.page_shift;
 	long ret;
-
-	/*
-	 * The platform allocates a word for each entry, and if it cannot, complains and
-	 * makes no window for this group ever again.
-	 */
-	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
-		return -ENOMEM;
 
 	ret = table_group->ops->create_table(table_group, platform->num,
 					     platform->geo.page_shift,
