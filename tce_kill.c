@@ -225,7 +225,13 @@ void tce_gather_old(struct tce_gather *gather, const struct tce_entry *old,
 
 static void tce_trim_kill(void *data, unsigned long index, unsigned long count)
 {
-	tce_kill(data, index, count);
+	unsigned long n;
+
+	for (; count; index += n, count -= n) {
+		n = min(count, TCE_KILL_MAX);
+		tce_kill(data, index, n);
+		cond_resched();
+	}
 }
 
 static void tce_trim_work(struct work_struct *work)
@@ -260,16 +266,12 @@ void tce_trim(struct tce_window *window)
 		queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_TIME);
 }
 
-bool tce_trim_now(struct tce_window *window)
+void tce_trim_now(struct tce_window *window)
 {
-	if (!tce_table_idle(window->table) &&
-	    !work_busy(&window->trim_work.work))
-		return false;
-
-	mod_delayed_work(tce_wq, &window->trim_work, 0);
+	while (tce_table_trim(window->table, 0, tce_trim_kill, window))
+		;
+	/* And what the work has taken out already. */
 	flush_delayed_work(&window->trim_work);
-
-	return true;
 }
 
 void tce_trim_stop(struct tce_window *window)

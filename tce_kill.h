@@ -139,13 +139,12 @@ void tce_trim_init(struct tce_window *window);
 void tce_trim(struct tce_window *window);
 
 /**
- * tce_trim_now() - free empty levels before giving up for lack of memory
+ * tce_trim_now() - free all empty levels, for lack of memory
  * @window: the window
  *
  * Context: Process, may sleep.
- * Return: whether there were any.
  */
-bool tce_trim_now(struct tce_window *window);
+void tce_trim_now(struct tce_window *window);
 
 /**
  * tce_trim_stop() - free no more levels

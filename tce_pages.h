@@ -47,6 +47,7 @@ struct tce_pages;
  *        run has been used
  * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin has to be
  * @charged: from &tce_pages_ops.pin: kernel pages that are charged and not yet used
+ * @trim: there was no memory, or no credit: free empty levels first
  * @hint: where &tce_pages_ops.use or &tce_pages_ops.translate was last
  */
 struct tce_run {
@@ -61,6 +62,7 @@ struct tce_run {
 	unsigned long *hpas;
 	bool pinned;
 	unsigned long charged;
+	bool trim;
 	void *hint;
 };
 

@@ -28,10 +28,13 @@
 #define TCE_WINDOW_SELECT_BIT	59
 
 /* Levels that are taken out of the tree without letting go of the lock. */
-#define TCE_TRIM_BATCH		64
+#define TCE_TRIM_BATCH		64U
 
-/* So many batches are sorted, and wait for a grace period, at once. */
-#define TCE_TRIM_ROUND		16
+/*
+ * Entries of the levels that are killed, and wait for a grace period, at once: some PHBs
+ * are told of each.
+ */
+#define TCE_TRIM_ENTRIES	BIT(19)
 
 /* Geometry */
 
@@ -874,8 +877,9 @@ int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
 
 	count = min_t(unsigned long, count, cursor->end - cursor->index);
 	for (; total < count && !ret; total += stored) {
-		run = tce_leaf_run(&table->geo, cursor->index,
-				   cursor->index + count - total);
+		run = min(tce_leaf_run(&table->geo, cursor->index,
+				       cursor->index + count - total),
+			  TCE_TABLE_SCAN);
 		/* Prepared, so it is there and needs no RCU. */
 		leaf = tce_level_of(table, tce_find(table, cursor->index));
 		ret = tce_leaf_store(table, leaf, cursor->index, new + total,
@@ -1126,20 +1130,21 @@ static void tce_level_unlink(struct tce_table *table, struct tce_level *level,
 	} while (atomic_dec_and_test(&level->used) && level->link);
 }
 
-/* Unlinks what may go, a few levels at a time, as a lock is held. */
-static bool tce_table_unlink(struct tce_table *table, unsigned int keep,
-			     struct list_head *trimmed)
+/* Unlinks up to @max levels that may go, no more than a batch, as a lock is held. */
+static unsigned int tce_table_unlink(struct tce_table *table, unsigned int keep,
+				     unsigned int max, struct list_head *trimmed)
 {
 	unsigned int i;
 
+	max = min(max, TCE_TRIM_BATCH);
 	spin_lock(&table->lock);
-	for (i = 0; i < TCE_TRIM_BATCH && table->idle_levels > keep; i++)
+	for (i = 0; i < max && table->idle_levels > keep; i++)
 		tce_level_unlink(table,
 				 list_last_entry(&table->idle, struct tce_level,
 						 idle), trimmed);
 	spin_unlock(&table->lock);
 
-	return i == TCE_TRIM_BATCH;
+	return i;
 }
 
 static int tce_level_cmp(void *unused, const struct list_head *a,
@@ -1179,34 +1184,34 @@ static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed,
 		kill(data, first, end - first);
 }
 
-void tce_table_trim(struct tce_table *table, unsigned int keep,
+bool tce_table_trim(struct tce_table *table, unsigned int keep,
 		    void (*kill)(void *data, unsigned long index,
 				 unsigned long count),
 		    void *data)
 {
-	unsigned int i;
-	bool more;
+	unsigned int left = max(1UL, TCE_TRIM_ENTRIES >> table->geo.level_shift), n;
+	struct tce_level *level, *next;
+	LIST_HEAD(trimmed);
 
 	do {
-		struct tce_level *level, *next;
-		LIST_HEAD(trimmed);
+		n = tce_table_unlink(table, keep, left, &trimmed);
+		left -= n;
+		cond_resched();
+	} while (n && left);
 
-		for (i = 0, more = true; more && i < TCE_TRIM_ROUND; i++) {
-			more = tce_table_unlink(table, keep, &trimmed);
-			cond_resched();
-		}
-		if (list_empty(&trimmed))
-			break;
+	if (list_empty(&trimmed))
+		return false;
 
-		tce_kill_trimmed(table, &trimmed, kill, data);
-		synchronize_rcu();
+	tce_kill_trimmed(table, &trimmed, kill, data);
+	synchronize_rcu();
 
-		list_for_each_entry_safe(level, next, &trimmed, idle) {
-			list_del_init(&level->idle);
-			tce_level_drop(table, level->tces);
-			cond_resched();
-		}
-	} while (more);
+	list_for_each_entry_safe(level, next, &trimmed, idle) {
+		list_del_init(&level->idle);
+		tce_level_drop(table, level->tces);
+		cond_resched();
+	}
+
+	return tce_table_idle(table) > keep;
 }
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)

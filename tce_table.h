@@ -465,9 +465,12 @@ unsigned int tce_table_idle(const struct tce_table *table);
  * @kill gets its first entry: a kill that drops the pointer to a leaf drops those
  * above it.
  *
- * Context: Process, may sleep.
+ * So many levels are taken out that @kill gets a bounded number of entries.
+ *
+ * Context: Process, may sleep; reschedules.
+ * Return: whether there are more.
  */
-void tce_table_trim(struct tce_table *table, unsigned int keep,
+bool tce_table_trim(struct tce_table *table, unsigned int keep,
 		    void (*kill)(void *data, unsigned long index,
 				 unsigned long count),
 		    void *data);

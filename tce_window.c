@@ -282,10 +282,9 @@ static int tce_window_map_run(struct tce_window *window, struct tce_run *run,
 	struct tce_gather gather __uninitialized;
 	int ret;
 
+	if (run->trim)
+		tce_trim_now(window);
 	ret = tce_table_prepare(window->table, index, run->count, run->owner);
-	if (ret == -ENOMEM && tce_trim_now(window))
-		ret = tce_table_prepare(window->table, index, run->count,
-					run->owner);
 	if (ret) {
 		run->pages->ops->unuse(run, 0);
 		tce_trim(window);
@@ -300,8 +299,9 @@ static int tce_window_map_run(struct tce_window *window, struct tce_run *run,
 		stored = cursor->index - index;
 		run->pages->ops->unuse(run, stored);
 		tce_window_clear(window, index, stored);
-		tce_trim(window);
 	}
+	/* What others have cleared meanwhile was not idle as long as it was held. */
+	tce_trim(window);
 
 	return ret;
 }
@@ -333,6 +333,8 @@ static bool tce_window_map_few(struct tce_window *window, struct tce_run *run,
 	tce_gather_range(&gather, index, cursor->index);
 	tce_gather_old(&gather, old, replaced);
 	tce_gather_flush(&gather);
+	/* As in tce_window_map_run(), of a leaf in which all was replaced. */
+	tce_trim(window);
 
 	return true;
 }

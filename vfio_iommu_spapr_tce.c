@@ -966,8 +966,10 @@ static void tce_call_init(struct tce_call *call)
 	call->charge = NULL;
 	call->charged = 0;
 	call->misses = 0;
+	call->run.pages = NULL;
 	call->run.hpas = NULL;
 	call->run.pinned = false;
+	call->run.trim = false;
 	call->region = NULL;
 }
 
@@ -1037,6 +1039,24 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 	}
 }
 
+/* With no lock held, for a command that had no memory. Returns 0 if it is to start over. */
+static long tce_call_make_room(struct tce_call *call)
+{
+	long ret = -ENOMEM;
+
+	/* Levels of this or another command found no credit. */
+	if (call->charge && call->misses != tce_charge_misses(call->charge))
+		ret = tce_charge_refill(call->charge);
+
+	/* MAP_DMA: levels that are empty, and stay for a while, make room, too. */
+	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
+		call->run.trim = true;
+		ret = 0;
+	}
+
+	return ret;
+}
+
 static long tce_call_run(struct tce_container *container,
 			 const struct tce_ioctl *ioctl, struct tce_call *call)
 {
@@ -1051,10 +1071,8 @@ static long tce_call_run(struct tce_container *container,
 			return tce_call_left(container, call);
 		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING) {
 			ret = tce_call_get(container, call);
-		} else if (ret == -ENOMEM && call->charge &&
-			   call->misses != tce_charge_misses(call->charge)) {
-			/* Levels of this or another command. */
-			ret = tce_charge_refill(call->charge);
+		} else if (ret == -ENOMEM) {
+			ret = tce_call_make_room(call);
 			settle = true;
 		} else {
 			break;
