@@ -44,6 +44,7 @@
  * @unmap: what UNMAP_DMA of all of it did
  * @again: and MAP_DMA of one place again
  * @later: TCE_CREATE when there was room again
+ * @start: where its window begins
  */
 static struct common {
 	int stage;
@@ -54,6 +55,7 @@ static struct common {
 	long unmap;
 	long again;
 	long later;
+	__u64 start;
 } *common;
 
 static unsigned char *memory;
@@ -130,6 +132,7 @@ static void in_group(void *unused)
 	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, window_bytes, levels, &start),
 		 0);
 	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
+	common->start = start;
 	come(&common->stage, 1);
 	wait_for(&common->go, 1);
 
@@ -201,7 +204,7 @@ static void test_full(void)
 	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
 	CHECK_EQ(common->map, -ENOMEM);
 	CHECK(common->mapped > 0);
-	CHECK_MAPPED(0, (common->mapped + 1) * (page >> PAGE_SHIFT));
+	CHECK_MAPPED(common->start, (common->mapped + 1) * (page >> PAGE_SHIFT));
 	/* A guest may have no other window beside this one. */
 	if (!vfio_hypervised())
 		CHECK_EQ(common->create, -ENOMEM);
