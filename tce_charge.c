@@ -19,9 +19,6 @@
 /* Until a credit is settled: levels that are freed and allocated in turn take from it. */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
-/* Kernel pages that a refill charges, so that not each level makes a range start over. */
-#define TCE_CHARGE_REFILL	64
-
 /* How long a release waits for what a work item does. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
 
@@ -79,9 +76,19 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 
 void tce_charge_settle(struct tce_charge *charge)
 {
-	if (atomic_long_read(&charge->credit))
-		account_locked_vm(charge->mm,
-				  atomic_long_xchg(&charge->credit, 0), false);
+	if (!atomic_long_read(&charge->credit) || atomic_read(&charge->held))
+		return;
+
+	atomic_inc(&charge->settling);
+	account_locked_vm(charge->mm, atomic_long_xchg(&charge->credit, 0), false);
+	/* locked_vm is right before it is said that nothing is left. */
+	smp_mb__before_atomic();
+	atomic_dec(&charge->settling);
+}
+
+static bool tce_charge_settled(struct tce_charge *charge)
+{
+	return !atomic_long_read(&charge->credit) && !atomic_read(&charge->settling);
 }
 
 static void tce_charge_settle_work(struct work_struct *work)
@@ -90,24 +97,24 @@ static void tce_charge_settle_work(struct work_struct *work)
 						 struct tce_charge, settle);
 
 	/* Nothing waits for this, but a worker is better used than waiting. */
-	if (rwsem_is_locked(&charge->mm->mmap_lock)) {
+	if (!tce_charge_settled(charge) &&
+	    (atomic_read(&charge->held) || rwsem_is_locked(&charge->mm->mmap_lock)))
 		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
-	} else {
+	else
 		tce_charge_settle(charge);
-		wake_up_var(&charge->credit);
-	}
+	smp_mb();
+	wake_up_var(&charge->credit);
 	tce_charge_put(charge);
 	module_put(THIS_MODULE);
 }
 
 void tce_charge_settle_soon(struct tce_charge *charge)
 {
-	if (!atomic_long_read(&charge->credit))
+	if (tce_charge_settled(charge))
 		return;
 
 	tce_charge_schedule(charge, 0);
-	wait_var_event_timeout(&charge->credit,
-			       !atomic_long_read(&charge->credit),
+	wait_var_event_timeout(&charge->credit, tce_charge_settled(charge),
 			       TCE_CHARGE_WAIT);
 }
 
@@ -132,6 +139,15 @@ static bool tce_charge_use_credit(struct tce_charge *charge,
 
 int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 {
+	int ret;
+
+	ret = account_locked_vm(charge->mm, pages, true);
+	if (!ret || tce_charge_settled(charge))
+		return ret;
+
+	/* What is to be given back is in the way. */
+	tce_charge_settle(charge);
+
 	return account_locked_vm(charge->mm, pages, true);
 }
 
@@ -148,9 +164,8 @@ int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait)
 	return -ENOMEM;
 }
 
-int tce_charge_refill(struct tce_charge *charge)
+int tce_charge_refill(struct tce_charge *charge, unsigned long pages)
 {
-	unsigned long pages = TCE_CHARGE_REFILL;
 	int ret;
 
 	if (fatal_signal_pending(current))
@@ -169,7 +184,7 @@ int tce_charge_refill(struct tce_charge *charge)
 void tce_charge_top_up(struct tce_charge *charge)
 {
 	WRITE_ONCE(charge->wanted, false);
-	tce_charge_refill(charge);
+	tce_charge_refill(charge, TCE_CHARGE_REFILL);
 }
 
 void tce_charge_return(struct tce_charge *charge, unsigned long pages)

@@ -31,6 +31,9 @@
 
 struct mm_struct;
 
+/* Kernel pages to begin with in tce_charge_refill(). */
+#define TCE_CHARGE_REFILL	64
+
 /**
  * struct tce_charge - an address space that is charged
  * @ref: its users, and @settle while it is pending
@@ -38,6 +41,8 @@ struct mm_struct;
  * @credit: kernel pages that are charged and not used
  * @misses: how often there was no credit for a level, where the caller may sleep
  * @wanted: there was none where it may not
+ * @held: commands that have got credit and are starting over, so that it must stay
+ * @settling: credit that is being settled
  * @settle: settles @credit
  */
 struct tce_charge {
@@ -46,6 +51,8 @@ struct tce_charge {
 	atomic_long_t credit;
 	atomic_t misses;
 	bool wanted;
+	atomic_t held;
+	atomic_t settling;
 	struct delayed_work settle;
 };
 
@@ -109,13 +116,36 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
 }
 
 /**
+ * tce_charge_hold() - keep the credit until tce_charge_release()
+ * @charge: the address space
+ *
+ * Context: Any.
+ */
+static inline void tce_charge_hold(struct tce_charge *charge)
+{
+	atomic_inc(&charge->held);
+}
+
+/**
+ * tce_charge_release() - take tce_charge_hold() back
+ * @charge: the address space
+ *
+ * Context: Any.
+ */
+static inline void tce_charge_release(struct tce_charge *charge)
+{
+	atomic_dec(&charge->held);
+}
+
+/**
  * tce_charge_refill() - get some credit
  * @charge: the current process's address space
+ * @pages: kernel pages; fewer where that is all that RLIMIT_MEMLOCK allows
  *
  * Context: As for tce_charge_add().
  * Return: 0; -ENOMEM beyond RLIMIT_MEMLOCK; -EINTR if a fatal signal is pending.
  */
-int tce_charge_refill(struct tce_charge *charge);
+int tce_charge_refill(struct tce_charge *charge, unsigned long pages);
 
 /**
  * tce_charge_wanted() - whether tce_charge_top_up() has anything to do

@@ -7,20 +7,8 @@
 
 #include <linux/types.h>
 
-struct dentry;
+struct tce_debugfs;
 struct tce_table;
-
-/**
- * struct tce_debugfs - a table that is shown
- * @dir: its directory
- * @table: the table
- * @start: bus address where it begins, bytes
- */
-struct tce_debugfs {
-	struct dentry *dir;
-	struct tce_table *table;
-	u64 start;
-};
 
 /**
  * tce_debugfs_init() - make the module's directory
@@ -38,19 +26,24 @@ void tce_debugfs_exit(void);
 
 /**
  * tce_debugfs_add() - show a table
- * @debugfs: @table and @start are set; stays until tce_debugfs_remove()
+ * @table: the table; stays until tce_debugfs_remove()
+ * @start: bus address where it begins, bytes
  *
  * Nothing depends on whether this succeeds.
  *
  * Context: Process, may sleep.
+ * Return: for tce_debugfs_remove(); NULL if there was no memory.
  */
-void tce_debugfs_add(struct tce_debugfs *debugfs);
+struct tce_debugfs *tce_debugfs_add(struct tce_table *table, u64 start);
 
 /**
  * tce_debugfs_remove() - show it no longer
- * @debugfs: as added
+ * @debugfs: from tce_debugfs_add()
  *
- * Context: Process, may sleep. Nobody reads the table afterwards.
+ * Nothing reads the table afterwards. Waits for no reader: one that cannot copy what it
+ * has read to user space keeps nothing from going.
+ *
+ * Context: Process, may sleep.
  */
 void tce_debugfs_remove(struct tce_debugfs *debugfs);
 

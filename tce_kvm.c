@@ -53,6 +53,7 @@ struct tce_kvm_call {
  * @platform_free: the platform's, if the iommu_table is its
  * @platform_useraddrptr: the same
  * @window: the window; NULL from tce_kvm_disconnect() on
+ * @closed: nothing is set any more
  * @used: a callback has looked for @window, or never will find it
  * @page_shift: IOMMU page size, as a shift
  * @free_work: frees this once the iommu_table has gone
@@ -66,6 +67,7 @@ struct tce_kvm {
 	__be64 *(*platform_useraddrptr)(struct iommu_table *tbl, long index,
 					bool alloc);
 	struct tce_window __rcu *window;
+	bool closed;
 	unsigned int used;
 	unsigned int page_shift;
 	struct rcu_work free_work;
@@ -181,7 +183,7 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 
 	rcu_read_lock();
 	window = tce_kvm_window(kvm);
-	if (!window || kvm->page_shift > PAGE_SHIFT)
+	if (!window || kvm->page_shift > PAGE_SHIFT || READ_ONCE(kvm->closed))
 		goto unlock;
 
 	call = tce_kvm_find_call(kvm);
@@ -263,7 +265,8 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	}
 
 	/* The page of a call that comes too late is un-counted when it ends. */
-	ret = window ? tce_kvm_exchange(window, index, &entry) : 0;
+	if (window && !(call && READ_ONCE(kvm->closed)))
+		ret = tce_kvm_exchange(window, index, &entry);
 	if (!ret && call) {
 		call->tce = tce;
 		call->set = true;
@@ -416,13 +419,22 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	return kvm;
 }
 
-void tce_kvm_disconnect(struct tce_kvm *kvm)
+/* Waits for callbacks that have not seen what was written before. */
+static void tce_kvm_wait(struct tce_kvm *kvm)
 {
-	if (!rcu_access_pointer(kvm->window))
-		return;
-
-	RCU_INIT_POINTER(kvm->window, NULL);
 	/* Most windows are never used by KVM. */
 	if (xchg(&kvm->used, 1))
 		synchronize_rcu();
+}
+
+void tce_kvm_close(struct tce_kvm *kvm)
+{
+	WRITE_ONCE(kvm->closed, true);
+	tce_kvm_wait(kvm);
+}
+
+void tce_kvm_disconnect(struct tce_kvm *kvm)
+{
+	RCU_INIT_POINTER(kvm->window, NULL);
+	tce_kvm_wait(kvm);
 }

@@ -64,12 +64,22 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 			       struct tce_platform *platform, bool pinned);
 
 /**
+ * tce_kvm_close() - let KVM set nothing in the window any more
+ * @kvm: KVM's side
+ *
+ * When this returns no callback sets an entry. Calls that have set one find the window
+ * when they end, and kill before they un-count: devices may still reach it.
+ *
+ * Context: Process, may sleep.
+ */
+void tce_kvm_close(struct tce_kvm *kvm);
+
+/**
  * tce_kvm_disconnect() - make the window an empty one for KVM
  * @kvm: KVM's side
  *
  * When this returns no callback uses the window any more. Pages of calls that have not
- * come to their end may be un-counted from now on, so no device may reach them. Does
- * nothing the second time. Serialised by the caller.
+ * come to their end may be un-counted from now on, so no device may reach them.
  *
  * Context: Process, may sleep.
  */

@@ -25,6 +25,7 @@
 #include <asm/mmu_context.h>
 #include <asm/tce.h>
 
+#include "tce_charge.h"
 #include "tce_memory.h"
 #include "tce_pages.h"
 #include "tce_table.h"
@@ -211,6 +212,7 @@ static void tce_orphan_work(struct work_struct *work)
 	}
 	spin_unlock(&tce_orphans_lock);
 
+	smp_mb();
 	wake_up_var(&tce_orphans_count);
 	if (last) {
 		tce_pages_put(&memory->pages);
@@ -323,6 +325,12 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
+		/* What is to be given back may be in the way. */
+		if (ret == -ENOMEM) {
+			tce_charge_settle(memory->pages.charge);
+			ret = mm_iommu_new(memory->pages.mm, ua,
+					   size >> PAGE_SHIFT, &region->mem);
+		}
 		/* Another thread may have registered the same meanwhile. */
 		if (ret == -EINVAL)
 			region->mem = mm_iommu_get(memory->pages.mm, ua,

@@ -352,6 +352,8 @@ void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed)
 
 	mutex_lock(&pinned->lock);
 	pinned->allowed = allowed;
+	/* What a hypervisor did not let go of was charged one by one since. */
+	tce_charge_return(pages->charge, min(pinned->count, allowed));
 	mutex_unlock(&pinned->lock);
 }
 

@@ -121,9 +121,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto destroy_table;
 	}
 
-	window->debugfs.table = window->table;
-	window->debugfs.start = window->start;
-	tce_debugfs_add(&window->debugfs);
+	window->debugfs = tce_debugfs_add(window->table, window->start);
 	request->charged -= window->locked;
 
 	return window;
@@ -143,7 +141,7 @@ void tce_window_put(struct tce_window *window)
 {
 	struct tce_pages *pages = window->pages;
 
-	tce_debugfs_remove(&window->debugfs);
+	tce_debugfs_remove(window->debugfs);
 	/* From here on nothing is set, taken out or deferred, and no level gets idle. */
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear(window, 0, window->platform.geo.entries);
@@ -180,7 +178,7 @@ void tce_window_detach(struct tce_window *window,
 	 * meanwhile would be refused, or keep the window from going.
 	 */
 	if (window->platform.backing.write) {
-		tce_kvm_disconnect(window->kvm);
+		tce_kvm_close(window->kvm);
 		tce_window_clear_all(window);
 	}
 
@@ -193,7 +191,7 @@ void tce_window_detach(struct tce_window *window,
 	 */
 	tce_window_lose(window);
 	window->kept = !window->platform.backing.write;
-	tce_kvm_disconnect(window->kvm);
+	tce_kvm_close(window->kvm);
 	tce_window_clear_all(window);
 	pr_warn("window at %#llx: the firmware does not take it out of a group\n",
 		window->start);

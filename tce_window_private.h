@@ -8,11 +8,11 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include "tce_debugfs.h"
 #include "tce_pages.h"
 #include "tce_platform.h"
 #include "tce_window.h"
 
+struct tce_debugfs;
 struct tce_kvm;
 
 /* Entries that KVM has taken out and that may wait for its kill. */
@@ -52,7 +52,7 @@ struct tce_window {
 	struct tce_pages *pages;
 	unsigned long locked;
 	u64 start;
-	struct tce_debugfs debugfs;
+	struct tce_debugfs *debugfs;
 	bool lost;
 	bool kept;
 	spinlock_t deferred_lock; /* @deferred, @deferred_count */

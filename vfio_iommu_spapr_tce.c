@@ -235,6 +235,7 @@ struct tce_args {
  * @charged: kernel pages that are charged for the command and not yet used
  * @missing: how many more it needs
  * @misses: tce_charge_misses() when this attempt began
+ * @refill: credit that the next attempt gets, in kernel pages; 0 until one was needed
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: whose @region is
  * @region: REGISTER_MEMORY: pinned and not registered; UNREGISTER_MEMORY: leaving
@@ -260,6 +261,7 @@ struct tce_call {
 	unsigned long charged;
 	unsigned long missing;
 	unsigned int misses;
+	unsigned long refill;
 	struct tce_run run;
 	struct tce_memory *memory;
 	struct tce_region *region;
@@ -966,6 +968,7 @@ static void tce_call_init(struct tce_call *call)
 	call->charge = NULL;
 	call->charged = 0;
 	call->misses = 0;
+	call->refill = 0;
 	call->run.pages = NULL;
 	call->run.hpas = NULL;
 	call->run.pinned = false;
@@ -1044,9 +1047,13 @@ static long tce_call_make_room(struct tce_call *call)
 {
 	long ret = -ENOMEM;
 
-	/* Levels of this or another command found no credit. */
-	if (call->charge && call->misses != tce_charge_misses(call->charge))
-		ret = tce_charge_refill(call->charge);
+	/* Levels of this or another command found no credit: more, each time. */
+	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
+		if (!call->refill)
+			tce_charge_hold(call->charge);
+		call->refill = max(2 * call->refill, (unsigned long)TCE_CHARGE_REFILL);
+		ret = tce_charge_refill(call->charge, call->refill);
+	}
 
 	/* MAP_DMA: levels that are empty, and stay for a while, make room, too. */
 	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
@@ -1079,6 +1086,8 @@ static long tce_call_run(struct tce_container *container,
 		}
 	} while (!ret);
 
+	if (call->refill)
+		tce_charge_release(call->charge);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* What was charged and not used, and what was given back. */

@@ -98,7 +98,7 @@ static void charges_come_from_the_credit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, true));
 	KUNIT_EXPECT_EQ(test, misses + 1, tce_charge_misses(charge));
 	expect_charged(test, charge, 0, 0);
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	expect_charged(test, charge, REFILL, REFILL);
 
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, REFILL - 1, true));
@@ -194,7 +194,7 @@ static void settling_waits_for_no_lock(struct kunit *test)
 	init_completion(&holder.held);
 	init_completion(&holder.leave);
 	charge_steady(test, charge);
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	/* Nothing is pending. */
 	KUNIT_ASSERT_TRUE(test, cancel_delayed_work_sync(&charge->settle));
 	tce_charge_put(charge);
@@ -228,7 +228,7 @@ static struct tce_table *charged_table(struct kunit *test,
 	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
 	charge_steady(test, charge);
-	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge));
+	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	table = tce_table_create(&geo, NUMA_NO_NODE, charge);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
 
@@ -258,7 +258,7 @@ static void table_is_charged(struct kunit *test)
 	/* A range starts over as often as it takes. */
 	while (tce_table_prepare(table, leaf / 2, 4 * leaf, TCE_OWNER_EACH)) {
 		expect_table_charged(test, charge);
-		KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge));
+		KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 		starts++;
 	}
 	KUNIT_EXPECT_GT(test, starts, 0);
@@ -280,7 +280,7 @@ static void table_is_charged(struct kunit *test)
 	charge_steady(test, charge);
 
 	/* What was charged and could not be allocated is credit, too. */
-	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge));
+	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	fixture_refuse(test, 1);
 	exchange_is_refused(test, table, 7 * leaf, READ_ONLY, TCE_OWNER_NONE,
 			    true, -ENOMEM);
