@@ -32,6 +32,7 @@
 #include "tce_pages.h"
 #include "tce_pinned.h"
 #include "tce_platform.h"
+#include "tce_version.h"
 #include "tce_window.h"
 #include "tce_work.h"
 #include "vfio_iommu_driver.h"
@@ -1347,4 +1348,4 @@ module_exit(tce_iommu_exit);
 MODULE_DESCRIPTION("VFIO backend for the sPAPR TCE IOMMU, tables allocated on demand");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1");
+MODULE_VERSION(TCE_VERSION);
