@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Charging memory of tables to an address space's locked_vm. Contract: tce_charge.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/err.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Charging memory of tables to an address space's locked_vm.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_CHARGE_H
 #define TCE_CHARGE_H

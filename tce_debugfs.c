@@ -6,6 +6,8 @@
  * figures: lines of a name and a decimal number;
  * mappings: what is mapped now, a line for memory in a row: bus address, bytes,
  * what the device may do, physical address.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/atomic.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * TCE kill, and giving pages and levels back after it. Contract: tce_kill.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/minmax.h>

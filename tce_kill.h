@@ -2,6 +2,8 @@
 /*
  * Invalidating what hardware has cached of a window (TCE kill), and giving back what
  * must not be given back before. For tce_window.c and tce_kvm.c.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_KILL_H
 #define TCE_KILL_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * KVM's side of a window: the it_ops of its struct iommu_table. For tce_window.c.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_KVM_H
 #define TCE_KVM_H

@@ -2,6 +2,8 @@
 /*
  * Levels of a table: their memory, what software knows of each, and what an entry
  * looks like. For tce_table.c.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_LEVEL_H
 #define TCE_LEVEL_H

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * User memory that a container has registered for DMA. Contract: tce_memory.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -2,6 +2,8 @@
 /*
  * Pages that are pinned one by one when they are mapped. Contract: tce_pages.h,
  * tce_pinned.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/err.h>

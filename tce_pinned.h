@@ -2,6 +2,8 @@
 /*
  * Pages that are pinned one by one when they are mapped: version 1 of the
  * interface.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_PINNED_H
 #define TCE_PINNED_H

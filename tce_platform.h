@@ -2,6 +2,8 @@
 /*
  * The struct iommu_table of a window: what the platform wants to know of it, and
  * who has the entries.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_PLATFORM_H
 #define TCE_PLATFORM_H

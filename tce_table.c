@@ -2,6 +2,8 @@
 /*
  * A multilevel table of translation control entries (TCE) whose levels are
  * allocated when they are first needed. Contract and format: tce_table.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/err.h>

@@ -2,6 +2,8 @@
 /*
  * A multilevel table of translation control entries (TCE) whose levels are
  * allocated when they are first needed.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_TABLE_H
 #define TCE_TABLE_H

@@ -2,6 +2,8 @@
 /*
  * The version. The module has it, and what installs the module (Makefile, DKMS,
  * packages) reads it here.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_VERSION_H
 #define TCE_VERSION_H

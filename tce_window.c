@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A DMA window. Contract: tce_window.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A DMA window: a table that is programmed into groups, and pages mapped in it.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_WINDOW_H
 #define TCE_WINDOW_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A DMA window from inside: for tce_window.c, tce_kvm.c and tce_kill.c.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_WINDOW_PRIVATE_H
 #define TCE_WINDOW_PRIVATE_H

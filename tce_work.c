@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The module's workqueues. Contract: tce_work.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/module.h>

@@ -2,6 +2,8 @@
 /*
  * The module's workqueues, for what cannot be done where it becomes due, and how it
  * allocates for user space.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef TCE_WORK_H
 #define TCE_WORK_H

@@ -4,6 +4,8 @@
  * in a private header (drivers/vfio/vfio.h), so a module from outside declares
  * it itself; scripts/check-vfio-ops compares this with the kernel's own type
  * information.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef VFIO_IOMMU_DRIVER_H
 #define VFIO_IOMMU_DRIVER_H

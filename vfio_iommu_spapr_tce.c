@@ -3,6 +3,8 @@
  * VFIO backend for the sPAPR TCE IOMMU of POWER: the container. VFIO operations,
  * parsing, policy. The interface is include/uapi/linux/vfio.h and "sPAPR TCE
  * IOMMU" in Documentation/driver-api/vfio.rst.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -3,6 +3,8 @@
  * Groups that the backend takes over itself. Today the kernel's IOMMU core does it
  * (arch/powerpc/kernel/iommu.c, the blocked domain), before attach_group is called.
  * Contract: vfio_iommu_driver.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #define COMPAT_OWNERSHIP

@@ -3,6 +3,8 @@
  * The interface between the VFIO core and an IOMMU backend as it was while the
  * backend took groups over from the kernel itself. It comes first where that is
  * so, and takes the place of the driver's own vfio_iommu_driver.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 #ifndef VFIO_IOMMU_DRIVER_H
 #define VFIO_IOMMU_DRIVER_H
