@@ -121,6 +121,11 @@ static int tce_platform_error(long ret)
 	}
 }
 
+const char *tce_platform_name(void)
+{
+	return tce_hypervised() ? "pSeries" : "PowerNV";
+}
+
 static void tce_own_finish(struct tce_platform *platform, void *root)
 {
 	const struct tce_geometry *geo = &platform->geo;

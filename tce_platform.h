@@ -63,6 +63,14 @@ struct tce_platform {
 unsigned int tce_platform_default_levels(void);
 
 /**
+ * tce_platform_name() - what kind of machine this is, for the log
+ *
+ * Context: Any.
+ * Return: its name, static.
+ */
+const char *tce_platform_name(void);
+
+/**
  * tce_platform_check() - whether there can be such a window
  * @platform: the result, without an iommu_table
  * @table_group: a group that it is for

@@ -1330,9 +1330,13 @@ static int __init tce_iommu_init(void)
 	if (ret) {
 		tce_debugfs_exit();
 		tce_work_exit();
+		return ret;
 	}
 
-	return ret;
+	pr_info("version %s, %s, %s are charged\n", TCE_VERSION, tce_platform_name(),
+		charge_allocated ? "allocated levels" : "whole tables");
+
+	return 0;
 }
 
 static void __exit tce_iommu_exit(void)
