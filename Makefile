@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # For people. What the kernel's build reads is in Kbuild.
 
-KDIR ?= /lib/modules/$(shell uname -r)/build
+KVER ?= $(shell uname -r)
+KDIR ?= /lib/modules/$(KVER)/build
 MODULE = vfio_iommu_spapr_tce
+
+# depmod, dkms and update-initramfs are there, and not every root's PATH has them
+export PATH := $(PATH):/usr/sbin:/sbin
 
 all: module
 
@@ -11,8 +15,12 @@ help:
 	@echo '  make            build $(MODULE).ko for the running kernel'
 	@echo '  make install    into updates/, where modprobe prefers it; depmod'
 	@echo '  make uninstall  the kernel'\''s own module is back'
+	@echo '  make dkms       build and install by DKMS, now and for kernels to come'
+	@echo '  make dkms-remove  the kernel'\''s own module is back'
+	@echo '  make status     which module is loaded, and which one will be'
 	@echo '  make clean'
-	@echo '  KDIR=           another kernel'\''s build directory'
+	@echo '  KVER=           another kernel than the running one'
+	@echo '  KDIR=           its build directory, if it is not where headers are'
 	@echo '  INSTALL_MOD_PATH=  another root to install below'
 	@echo
 	@echo 'On any Debian machine (x86-64 or ppc64le):'
@@ -31,27 +39,47 @@ help:
 	@echo '  CACHE=          where the prepared environment is kept'
 	@echo '  MIRROR=         Debian mirror, if apt'\''s own is not to be used'
 
-# Debian's headers know the kernel's name here only
-kernel_release = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
-	'$(KDIR)/include/generated/utsrelease.h')
+# The kernel that KDIR is of; Debian's headers know it here only. Where there are none it
+# is KVER, but for another KDIR than KVER's, which then could be of any.
+release = $(or $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
+	'$(KDIR)/include/generated/utsrelease.h' 2>/dev/null),$(if \
+	$(filter file,$(origin KDIR))$(filter-out file,$(origin KVER)),$(KVER)),$(error \
+	no kernel headers in $(KDIR): which kernel is it? KVER=))
+modules = $(INSTALL_MOD_PATH)/lib/modules/$(release)
+depmod = depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
+# What another root boots with is its own business
+initramfs = $(if $(INSTALL_MOD_PATH),,@scripts/initramfs refresh '$(release)')
 
 module:
-	@scripts/check-kdir '$(KDIR)'
+	@scripts/check-kdir '$(KDIR)' $(if $(filter command,$(origin CC)),'$(CC)')
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules
 	@scripts/check-vfio-ops '$(KDIR)' $(MODULE).ko
 
-install: release = $(kernel_release)
 install:
 	@test -e $(MODULE).ko || { echo 'install: nothing built yet: make' >&2; exit 1; }
+	@! ls '$(modules)/updates/dkms/$(MODULE).ko'* >/dev/null 2>&1 || \
+		{ echo 'install: DKMS has installed one: make dkms-remove' >&2; exit 1; }
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates cmd_depmod=: \
 		$(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) \
 		modules_install
-	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
+	$(depmod)
+	$(initramfs)
 
-uninstall: release = $(kernel_release)
 uninstall:
-	rm -f '$(INSTALL_MOD_PATH)/lib/modules/$(release)/updates/$(MODULE).ko'*
-	depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
+	@ls '$(modules)/updates/$(MODULE).ko'* >/dev/null 2>&1 || \
+		{ echo 'uninstall: none in $(modules)/updates' >&2; exit 1; }
+	rm -f '$(modules)/updates/$(MODULE).ko'*
+	$(depmod)
+	$(initramfs)
+
+dkms:
+	@scripts/dkms install $(if $(filter-out file,$(origin KVER)),'$(KVER)')
+
+dkms-remove:
+	@scripts/dkms remove
+
+status:
+	@scripts/status
 
 clean:
 	rm -rf build
@@ -65,5 +93,5 @@ demo check bench style test shell:
 check-ci check-long check-clients:
 	@scripts/check $(@:check-%=%)
 
-.PHONY: all help module install uninstall clean demo check check-ci \
+.PHONY: all help module install uninstall dkms dkms-remove status clean demo check check-ci \
 	check-long check-clients bench style test shell
