@@ -35,6 +35,8 @@ help:
 	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
 	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
+	@echo '  make deb        the Debian package, in build/deb'
+	@echo '  make dist       the source archive, in build/dist'
 	@echo '  make style      checkpatch, sparse, W=1 alone'
 	@echo '  CACHE=          where the prepared environment is kept'
 	@echo '  MIRROR=         Debian mirror, if apt'\''s own is not to be used'
@@ -87,11 +89,11 @@ clean:
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
 		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
-demo check bench style test shell:
+demo check bench style deb dist test shell:
 	@scripts/$@
 
 check-ci check-long check-clients:
 	@scripts/check $(@:check-%=%)
 
 .PHONY: all help module install uninstall dkms dkms-remove status clean demo check check-ci \
-	check-long check-clients bench style test shell
+	check-long check-clients bench style deb dist test shell

@@ -27,6 +27,7 @@ ROOT=$CACHE/root-$rootkey
 STOCK=$CACHE/stock-$stockkey
 SOURCE=$CACHE/source-$sourcekey
 USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/cache/mkuserland")
+PACKAGING=$CACHE/packaging-$(key "$stockkey" "$TOP/scripts/cache/mkpackaging")
 clientkey=$(key "$rootkey" "$TOP/scripts/cache/mkclient")
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
 CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
