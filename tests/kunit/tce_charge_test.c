@@ -303,14 +303,26 @@ static struct kunit_case tce_charge_cases[] = {
 	{}
 };
 
+/* The queues are the suite's, not those of a driver that the suite is a part of. */
+static bool charge_own_queues;
+
 static int charge_work_init(struct kunit_suite *suite)
 {
-	return tce_work_init();
+	int ret;
+
+	if (tce_wq && !charge_own_queues)
+		return 0;
+
+	ret = tce_work_init();
+	charge_own_queues = !ret;
+
+	return ret;
 }
 
 static void charge_work_exit(struct kunit_suite *suite)
 {
-	tce_work_exit();
+	if (charge_own_queues)
+		tce_work_exit();
 }
 
 static struct kunit_suite tce_charge_suite = {
