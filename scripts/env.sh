@@ -79,7 +79,7 @@ one_of() {
 # stock KERNEL: the root that has it
 stock() {
 	case $1 in
-	stock-* | kunit-* | debug-*) echo "$STOCK" ;;
+	stock-* | kunit-* | debug-* | packaging-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
