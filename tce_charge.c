@@ -104,6 +104,7 @@ static void tce_charge_settle_work(struct work_struct *work)
 		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 	else
 		tce_charge_settle(charge);
+	/* Pairs with the one in wait_var_event_timeout(), after it has queued itself. */
 	smp_mb();
 	wake_up_var(&charge->credit);
 	tce_charge_put(charge);

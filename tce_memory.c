@@ -214,6 +214,7 @@ static void tce_orphan_work(struct work_struct *work)
 	}
 	spin_unlock(&tce_orphans_lock);
 
+	/* Pairs with the one in wait_var_event_timeout(), after it has queued itself. */
 	smp_mb();
 	wake_up_var(&tce_orphans_count);
 	if (last) {

@@ -323,7 +323,8 @@ static int tce_group_serialised(struct tce_platform *platform,
 	struct tce_group_change arg = { platform, table_group, change };
 
 	/* Without a device nothing is called; the first one to appear finds no window. */
-	if (tce_hypervised() || !iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
+	if (tce_hypervised() ||
+	    !iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
 		return change(platform, table_group);
 
 	return arg.ret;
