@@ -1055,6 +1055,8 @@ static void setup(void)
 
 int main(void)
 {
+	int ret;
+
 	if (machine_is_pseries())
 		tap_bail("the model is one of PowerNV");
 	setup();
@@ -1072,5 +1074,13 @@ int main(void)
 		tap_test("threads that do anything get documented answers and leave nothing behind",
 			 test_chaos);
 
-	return tap_main();
+	ret = tap_main();
+	/*
+	 * Not left to exit(): if the main thread is not the last to go, what answers for
+	 * FUSE is killed before the file is closed, and close() waits for its answer.
+	 */
+	if (fuse_available())
+		fuse_stop();
+
+	return ret;
 }
