@@ -503,7 +503,8 @@ static void check_one_level(struct vfio *vfio, unsigned char *page,
 	CHECK_MAPPED(start, 2 * vfio_page_size() >> PAGE_SHIFT);
 	if (!tap_intree()) {
 		CHECK(figures_read(start, &figures));
-		CHECK(figures.page_bytes <= 16 * vfio_page_size());
+		/* Two paths from the first level, and no level is larger than eight pages. */
+		CHECK(figures.page_bytes <= 2 * figures.levels * 8 * vfio_page_size());
 		if (!vfio_hypervised())
 			CHECK_EQ(figures.levels,
 				 vfio_levels_made(PAGE_SHIFT, entries_shift, 1));
