@@ -242,7 +242,6 @@ struct tce_args {
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: whose @region is
  * @region: REGISTER_MEMORY: pinned and not registered; UNREGISTER_MEMORY: leaving
- * @put: UNREGISTER_MEMORY: what tce_memory_put() has said
  * @created: TCE_CREATE: which window it was, see tce_container::created
  */
 struct tce_call {
@@ -268,7 +267,6 @@ struct tce_call {
 	struct tce_run run;
 	struct tce_memory *memory;
 	struct tce_region *region;
-	int put;
 	u64 created;
 };
 
@@ -1037,9 +1035,9 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 					      call->args.memory.size);
 		if (!IS_ERR(call->region))
 			return 0;
-		call->put = PTR_ERR(call->region);
+		ret = PTR_ERR(call->region);
 		call->region = NULL;
-		return call->put;
+		return ret;
 	default:
 		return -EAGAIN;
 	}
