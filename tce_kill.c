@@ -6,9 +6,12 @@
  */
 
 #include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
+#include <asm/cputable.h>
+#include <asm/cpu_has_feature.h>
 #include <asm/iommu.h>
 
 #include "tce_kill.h"
@@ -16,41 +19,49 @@
 #include "tce_window_private.h"
 #include "tce_work.h"
 
-/* A hole this large, in entries, is not worth killing TCEs across. */
+/*
+ * A hole this large, in entries, is not worth killing TCEs across, where a kill costs the
+ * same whatever its range is: PHB4 and later drop all translations of the PE.
+ */
 #define TCE_KILL_GAP		512
 
 /*
- * Entries that are killed in one go. PHB3 is told of each page (a register write), and
- * an RCU section must not take longer the larger a mapping is.
+ * Entries that are killed in one go, and extents of pinned pages that wait for it. PHB3
+ * is told of each page (a register write), and an RCU section must not take longer the
+ * larger a mapping is.
  */
 #define TCE_KILL_MAX		4096UL
+#define TCE_RETIRED_MANY	4096UL
 
 /*
- * Empty levels that stay when something is unmapped, and for how long: what is
- * mapped and unmapped at the edge of a level must not cost a level each time.
+ * How long levels stay that are not used: what is mapped and unmapped in turn must not
+ * cost a level each time.
  */
-#define TCE_TRIM_IDLE		8
-#define TCE_TRIM_TIME		HZ
+#define TCE_TRIM_AGE		HZ
+
+void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry)
+{
+	const struct tce_extent extent = {
+		.count = 1,
+		.tce = entry->tce,
+		.owner = entry->owner,
+	};
+
+	window->pages->ops->put(window->pages, &extent,
+				tce_window_page_shift(window));
+}
 
 static void tce_kill_release(struct tce_window *window,
 			     const struct tce_deferred *deferred,
 			     unsigned int count)
 {
-	const struct tce_pages_ops *ops = window->pages->ops;
-	struct tce_retired retired = {
-		.pages = window->pages,
-		.page_shift = tce_window_page_shift(window),
-	};
+	/* What an entry led to was set dirty when it was taken out. */
 	struct tce_entry entry = {};
 
 	while (count--) {
 		entry.owner = deferred[count].owner;
-		if (!ops->retire(&retired, &entry, 1)) {
-			ops->flush(&retired);
-			ops->retire(&retired, &entry, 1);
-		}
+		tce_kill_give_back(window, &entry);
 	}
-	ops->flush(&retired);
 }
 
 /* Takes what was deferred of a range, at most TCE_WINDOW_DEFERRED entries. */
@@ -74,23 +85,35 @@ static unsigned int tce_kill_undefer(struct tce_window *window,
 }
 
 /* The TCE kill itself. */
+static void tce_kill_some(struct tce_window *window, unsigned long index,
+			  unsigned long count)
+{
+	struct iommu_table *tbl = window->platform.tbl;
+
+	/* The entries are in memory before the hardware looks again. */
+	mb();
+	/* The platform walks the groups of the table, which come and go. */
+	rcu_read_lock();
+	window->platform.ops->tce_kill(tbl, tbl->it_offset + index, count);
+	rcu_read_unlock();
+}
+
+static unsigned long tce_kill_most(void)
+{
+	return cpu_has_feature(CPU_FTR_ARCH_300) ? ULONG_MAX : TCE_KILL_MAX;
+}
+
 static void tce_kill_range(struct tce_window *window, unsigned long index,
 			   unsigned long count)
 {
-	struct iommu_table *tbl = window->platform.tbl;
 	unsigned long n;
 
 	if (!window->platform.ops->tce_kill)
 		return;
 
-	/* The entries are in memory before the hardware looks again. */
-	mb();
 	for (; count; index += n, count -= n) {
-		n = min(count, TCE_KILL_MAX);
-		/* The platform walks the groups of the table, which come and go. */
-		rcu_read_lock();
-		window->platform.ops->tce_kill(tbl, tbl->it_offset + index, n);
-		rcu_read_unlock();
+		n = min(count, tce_kill_most());
+		tce_kill_some(window, index, n);
 	}
 }
 
@@ -157,19 +180,55 @@ void tce_kill_defer(struct tce_window *window, unsigned long index, u64 owner)
 	 */
 	smp_mb();
 	if (!delayed_work_pending(&window->trim_work))
-		queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_TIME);
+		tce_trim(window);
 }
 
 /* Gathering */
 
-void tce_gather_init(struct tce_gather *gather, struct tce_window *window)
+void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
+		     unsigned long count)
 {
+	struct tce_retired *retired = &gather->retired;
+
 	/* The arrays are filled as they are needed. */
 	gather->window = window;
 	gather->end = 0;
-	gather->retired.pages = window->pages;
-	gather->retired.page_shift = tce_window_page_shift(window);
-	gather->retired.count = 0;
+	retired->pages = window->pages;
+	retired->page_shift = tce_window_page_shift(window);
+	retired->count = 0;
+	retired->most = TCE_RETIRED_FEW;
+	retired->list = retired->few;
+	if (window->pages->ops->pin && count > TCE_RETIRED_FEW) {
+		unsigned int most = min(count, TCE_RETIRED_MANY);
+		struct tce_owned *list;
+
+		list = kvmalloc_array(most, sizeof(*list), TCE_GFP | __GFP_NOWARN);
+		if (list) {
+			retired->most = most;
+			retired->list = list;
+		}
+	}
+}
+
+void tce_gather_end(struct tce_gather *gather)
+{
+	tce_gather_flush(gather);
+	if (gather->retired.list != gather->retired.few)
+		kvfree(gather->retired.list);
+}
+
+/* PHB3 is told of each page, mapped or not, so there no hole is killed. */
+static unsigned long tce_kill_gap(const struct tce_window *window)
+{
+	if (!window->platform.ops->tce_kill)
+		return ULONG_MAX;
+
+	return cpu_has_feature(CPU_FTR_ARCH_300) ? TCE_KILL_GAP : 0;
+}
+
+unsigned int tce_gather_most(const struct tce_gather *gather)
+{
+	return tce_kill_gap(gather->window) ? TCE_BATCH : 1;
 }
 
 void tce_gather_flush(struct tce_gather *gather)
@@ -191,12 +250,12 @@ void tce_gather_resched(struct tce_gather *gather)
 	cond_resched();
 }
 
-void tce_gather_range(struct tce_gather *gather, unsigned long first,
-		      unsigned long end)
+static void tce_gather_range(struct tce_gather *gather, unsigned long first,
+			     unsigned long end)
 {
-	if (gather->end && (first > gather->end + TCE_KILL_GAP ||
-			    first < gather->first ||
-			    gather->end - gather->first >= TCE_KILL_MAX))
+	if (gather->end && (first < gather->end ||
+			    first - gather->end > tce_kill_gap(gather->window) ||
+			    gather->end - gather->first >= tce_kill_most()))
 		tce_gather_flush(gather);
 
 	if (!gather->end)
@@ -204,33 +263,28 @@ void tce_gather_range(struct tce_gather *gather, unsigned long first,
 	gather->end = end;
 }
 
-void tce_gather_old(struct tce_gather *gather, const struct tce_entry *old,
-		    unsigned int count)
+void tce_gather_batch(struct tce_gather *gather, unsigned long first,
+		      unsigned long end, struct tce_batch *old)
 {
 	const struct tce_pages_ops *ops = gather->window->pages->ops;
-	unsigned long first = gather->first, end = gather->end;
-	unsigned int done;
 
-	for (;;) {
-		done = ops->retire(&gather->retired, old, count);
-		if (done == count)
-			break;
-		old += done;
-		count -= done;
+	tce_gather_range(gather, first, end);
+	while (old->count && !ops->retire(&gather->retired, old)) {
 		tce_gather_flush(gather);
+		/* What is left was killed with the rest, and may be set again. */
 		gather->first = first;
 		gather->end = end;
 	}
 }
 
-/* Empty levels */
+/* Levels that are not used any more */
 
-static void tce_trim_kill(void *data, unsigned long index, unsigned long count)
+void tce_trim_kill(void *data, unsigned long index, unsigned long count)
 {
 	unsigned long n;
 
 	for (; count; index += n, count -= n) {
-		n = min(count, TCE_KILL_MAX);
+		n = min(count, tce_kill_most());
 		tce_kill(data, index, n);
 		cond_resched();
 	}
@@ -240,12 +294,10 @@ static void tce_trim_work(struct work_struct *work)
 {
 	struct tce_window *window = container_of(to_delayed_work(work),
 						 struct tce_window, trim_work);
-	bool many = tce_table_idle(window->table) > TCE_TRIM_IDLE;
 
 	tce_kill_settle(window);
-	tce_table_trim(window->table, many ? TCE_TRIM_IDLE : 0, tce_trim_kill,
-		       window);
-	tce_trim(window);
+	if (tce_table_trim(window->table, TCE_TRIM_AGE))
+		tce_trim(window);
 }
 
 void tce_trim_init(struct tce_window *window)
@@ -255,25 +307,12 @@ void tce_trim_init(struct tce_window *window)
 
 void tce_trim(struct tce_window *window)
 {
-	unsigned int idle = tce_table_idle(window->table);
-
-	if (!idle)
-		return;
-
-	/* As in tce_kill_defer(). */
-	smp_mb();
-	if (idle > TCE_TRIM_IDLE)
-		mod_delayed_work(tce_wq, &window->trim_work, 0);
-	else if (!delayed_work_pending(&window->trim_work))
-		queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_TIME);
+	queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_AGE);
 }
 
 void tce_trim_now(struct tce_window *window)
 {
-	while (tce_table_trim(window->table, 0, tce_trim_kill, window))
-		;
-	/* And what the work has taken out already. */
-	flush_delayed_work(&window->trim_work);
+	tce_table_trim(window->table, 0);
 }
 
 void tce_trim_stop(struct tce_window *window)

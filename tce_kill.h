@@ -27,6 +27,7 @@
  * source says it, which is why the whole range of a leaf is killed.
  */
 
+struct tce_batch;
 struct tce_entry;
 struct tce_window;
 
@@ -58,6 +59,15 @@ void tce_kill(struct tce_window *window, unsigned long index,
 	      unsigned long count);
 
 /**
+ * tce_kill_give_back() - give back the page of an entry that was taken out and killed
+ * @window: the window
+ * @entry: what the entry was; &tce_entry.tce is 0 if its page was set dirty already
+ *
+ * Context: As for the flush of the window's pages.
+ */
+void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry);
+
+/**
  * tce_kill_defer() - leave an entry that was taken out to the next tce_kill() there
  * @window: the window
  * @index: the entry
@@ -80,32 +90,43 @@ void tce_kill_settle(struct tce_window *window);
  * tce_gather_init() - gather nothing yet
  * @gather: the object
  * @window: the window
+ * @count: entries that may be gathered
  *
- * Context: Any.
+ * Pages that were pinned one by one get room for all of them, if there is memory.
+ *
+ * Context: Process, may sleep.
  */
-void tce_gather_init(struct tce_gather *gather, struct tce_window *window);
+void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
+		     unsigned long count);
 
 /**
- * tce_gather_range() - remember to kill a range
+ * tce_gather_end() - kill, and give back, what was gathered, and gather no more
+ * @gather: the object
+ *
+ * Context: Process, may sleep.
+ */
+void tce_gather_end(struct tce_gather *gather);
+
+/**
+ * tce_gather_most() - how many extents may be gathered at once
+ * @gather: the object
+ *
+ * Context: Any.
+ * Return: TCE_BATCH; 1 where holes between them must not be killed.
+ */
+unsigned int tce_gather_most(const struct tce_gather *gather);
+
+/**
+ * tce_gather_batch() - remember to kill a range, and to give back what was there
  * @gather: the object
  * @first: the first entry
  * @end: one past the last entry
+ * @old: what was taken out there
  *
  * Context: Process, may sleep.
  */
-void tce_gather_range(struct tce_gather *gather, unsigned long first,
-		      unsigned long end);
-
-/**
- * tce_gather_old() - give back what was taken out of the range, after the kill
- * @gather: the object; tce_gather_range() has been called for the range
- * @old: the entries
- * @count: number of entries
- *
- * Context: Process, may sleep.
- */
-void tce_gather_old(struct tce_gather *gather, const struct tce_entry *old,
-		    unsigned int count);
+void tce_gather_batch(struct tce_gather *gather, unsigned long first,
+		      unsigned long end, struct tce_batch *old);
 
 /**
  * tce_gather_flush() - kill, and give back, what was gathered
@@ -124,6 +145,16 @@ void tce_gather_flush(struct tce_gather *gather);
 void tce_gather_resched(struct tce_gather *gather);
 
 /**
+ * tce_trim_kill() - &tce_table_ops.kill
+ * @data: the window
+ * @index: the first entry
+ * @count: number of entries
+ *
+ * Context: Process, may sleep.
+ */
+void tce_trim_kill(void *data, unsigned long index, unsigned long count);
+
+/**
  * tce_trim_init() - prepare a window for tce_trim()
  * @window: the window
  *
@@ -132,7 +163,7 @@ void tce_gather_resched(struct tce_gather *gather);
 void tce_trim_init(struct tce_window *window);
 
 /**
- * tce_trim() - have empty levels freed, soon or at once
+ * tce_trim() - have levels freed that are not used any more, soon
  * @window: the window
  *
  * Context: Any but an interrupt handler; what keeps the window from going keeps it from
@@ -141,7 +172,7 @@ void tce_trim_init(struct tce_window *window);
 void tce_trim(struct tce_window *window);
 
 /**
- * tce_trim_now() - free all empty levels, for lack of memory
+ * tce_trim_now() - free all levels that are not used, for lack of memory
  * @window: the window
  *
  * Context: Process, may sleep.

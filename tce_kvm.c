@@ -5,6 +5,7 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
@@ -37,16 +38,18 @@
  * struct tce_kvm_call - a call of KVM's that sets an entry
  * @ua: KVM stores the user-space address here, big-endian
  * @index: the entry
- * @leaf: what tce_table_reserve() has returned for it; NULL for nothing
+ * @range: the entry's, if @prepared
  * @tce: what was set, if @set
+ * @prepared: the leaf and its view are held
  * @set: the entry was set, with the call as its owner
  */
 struct tce_kvm_call {
 	__be64 ua;
 	unsigned long index;
-	struct tce_level *leaf;
 	u64 tce;
+	bool prepared;
 	bool set;
+	struct tce_range range;
 } ____cacheline_aligned;
 
 /**
@@ -60,6 +63,7 @@ struct tce_kvm_call {
  * @page_shift: IOMMU page size, as a shift
  * @free_work: frees this once the iommu_table has gone
  * @bits: number of @task and @call, as a shift
+ * @displaced: calls that are not at their task's first place, number
  * @call: calls that have not come to their end
  * @task: their tasks, NULL where there is none. Only a task itself changes its entry
  */
@@ -74,6 +78,7 @@ struct tce_kvm {
 	unsigned int page_shift;
 	struct rcu_work free_work;
 	unsigned int bits;
+	atomic_t displaced;
 	struct tce_kvm_call *call;
 	struct task_struct *task[];
 };
@@ -104,16 +109,29 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 
 /* Calls */
 
-static struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kvm)
+/* Not at its task's first place, which another task had. */
+static noinline struct tce_kvm_call *
+tce_kvm_find_displaced(struct tce_kvm *kvm, unsigned long at)
 {
-	unsigned long mask = BIT(kvm->bits) - 1, at = hash_ptr(current, kvm->bits);
+	unsigned long mask = BIT(kvm->bits) - 1;
 	unsigned int i;
 
-	for (i = 0; i < TCE_KVM_PROBES; i++, at++)
-		if (READ_ONCE(kvm->task[at & mask]) == current)
-			return &kvm->call[at & mask];
+	for (i = 1; i < TCE_KVM_PROBES; i++)
+		if (READ_ONCE(kvm->task[(at + i) & mask]) == current)
+			return &kvm->call[(at + i) & mask];
 
 	return NULL;
+}
+
+static __always_inline struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kvm)
+{
+	unsigned long at = hash_ptr(current, kvm->bits);
+
+	if (READ_ONCE(kvm->task[at]) == current)
+		return &kvm->call[at];
+
+	/* A task that has one has counted it itself. */
+	return atomic_read(&kvm->displaced) ? tce_kvm_find_displaced(kvm, at) : NULL;
 }
 
 static struct tce_kvm_call *tce_kvm_new_call(struct tce_kvm *kvm)
@@ -121,10 +139,14 @@ static struct tce_kvm_call *tce_kvm_new_call(struct tce_kvm *kvm)
 	unsigned long mask = BIT(kvm->bits) - 1, at = hash_ptr(current, kvm->bits);
 	unsigned int i;
 
-	for (i = 0; i < TCE_KVM_PROBES; i++, at++)
-		if (!READ_ONCE(kvm->task[at & mask]) &&
-		    !cmpxchg(&kvm->task[at & mask], NULL, current))
-			return &kvm->call[at & mask];
+	for (i = 0; i < TCE_KVM_PROBES; i++, at++) {
+		if (READ_ONCE(kvm->task[at & mask]) ||
+		    cmpxchg(&kvm->task[at & mask], NULL, current))
+			continue;
+		if (i)
+			atomic_inc(&kvm->displaced);
+		return &kvm->call[at & mask];
+	}
 
 	return NULL;
 }
@@ -142,30 +164,29 @@ static void tce_kvm_complete(struct tce_kvm *kvm, struct tce_window *window,
 	unsigned long ua = be64_to_cpu(READ_ONCE(call->ua));
 	bool lost = call->set;
 
-	if (call->set && window && call->leaf)
-		lost = !tce_table_change_owner(window->table, call->leaf,
-					       call->index,
-					       tce_kvm_owner(kvm, call),
-					       ua | TCE_OWNER_USER);
-	if (call->leaf && window) {
-		tce_table_unreserve(window->table, call->leaf);
-		/* The entry may not have been set, or have been cleared meanwhile. */
-		tce_trim(window);
-	}
+	if (window && call->prepared && call->set)
+		lost = !tce_table_set_owner(&call->range, tce_kvm_owner(kvm, call),
+					    ua | TCE_OWNER_USER);
+	else if (window && call->prepared)
+		tce_table_finish(&call->range);
 	/* Without a window no device translates through the table any more. */
 	if (lost && window)
 		tce_kill(window, call->index, 1);
 	if (lost)
 		tce_memory_uncount_user(current->mm, ua, call->tce,
 					kvm->page_shift);
-	call->leaf = NULL;
+	call->prepared = false;
 	call->set = false;
 }
 
 static void tce_kvm_end_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 {
+	unsigned long at = call - kvm->call;
+
+	if (at != hash_ptr(current, kvm->bits))
+		atomic_dec(&kvm->displaced);
 	/* Pairs with the cmpxchg() of the next task that takes it. */
-	smp_store_release(&kvm->task[call - kvm->call], NULL);
+	smp_store_release(&kvm->task[at], NULL);
 }
 
 /* Operations */
@@ -197,13 +218,14 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 		goto unlock;
 
 	call->index = index - tbl->it_offset;
-	call->leaf = tce_table_reserve(window->table, call->index, true);
-	if (call->leaf) {
+	call->range.index = call->index;
+	call->range.end = call->index + 1;
+	if (!tce_table_prepare(window->table, &call->range, TCE_OWNER_EACH,
+			       GFP_NOWAIT)) {
+		call->prepared = true;
 		place = &call->ua;
 	} else {
 		tce_kvm_end_call(kvm, call);
-		/* There may be levels above what could not be allocated. */
-		tce_trim(window);
 	}
 unlock:
 	rcu_read_unlock();
@@ -215,11 +237,10 @@ unlock:
 static int tce_kvm_exchange(struct tce_window *window, unsigned long index,
 			    struct tce_entry *entry)
 {
-	bool clears = !entry->tce;
 	int ret;
 
 	/* KVM checks the first entry of H_STUFF_TCE only; there is nothing beyond. */
-	if (clears && index >= window->platform.geo.entries)
+	if (!entry->tce && index >= window->platform.geo.entries)
 		return 0;
 
 	ret = tce_table_exchange(window->table, index, entry, false);
@@ -230,8 +251,6 @@ static int tce_kvm_exchange(struct tce_window *window, unsigned long index,
 		tce_memory_dirty(entry);
 		tce_kill_defer(window, index, entry->owner);
 	}
-	if (clears)
-		tce_trim(window);
 
 	return 0;
 }
@@ -378,7 +397,7 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 	struct iommu_table_ops *ops = &kvm->ops;
 
 	/* On a table of the platform's the rest is the platform's. */
-	if (platform->backing.write) {
+	if (platform->backed) {
 		*ops = *platform->ops;
 		kvm->platform_free = ops->free;
 		kvm->platform_useraddrptr = ops->useraddrptr;

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory of levels. Contract: tce_level.h.
+ * Memory of levels. Contract: tce_table_private.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/bitops.h>
 #include <linux/overflow.h>
-#include <linux/rcupdate.h>
 #include <linux/slab.h>
 
 #include <kunit/static_stub.h>
 #include <kunit/visibility.h>
 
 #include "tce_charge.h"
-#include "tce_level.h"
+#include "tce_table_private.h"
 
 /*
  * The only two places where the table takes and gives back pages; KUnit counts
@@ -80,8 +79,6 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	}
 
 	set_page_private(block->page, (unsigned long)block);
-	atomic_long_add(PAGE_SIZE << order, &table->page_bytes);
-	atomic_long_add(size, &table->meta_bytes);
 
 	return block;
 
@@ -97,8 +94,6 @@ static void tce_block_free(struct tce_table *table, struct tce_block *block)
 {
 	unsigned int order = tce_block_order(&table->geo);
 
-	atomic_long_sub(PAGE_SIZE << order, &table->page_bytes);
-	atomic_long_sub(tce_block_size(&table->geo), &table->meta_bytes);
 	set_page_private(block->page, 0);
 	tce_pages_free(block->page, order);
 	tce_charge_return(table->charge, 1UL << order);
@@ -117,8 +112,11 @@ static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 	unsigned int place;
 
 	spin_lock(&table->lock);
-	if (fresh)
+	if (fresh) {
 		list_add(&fresh->node, &table->partial);
+		table->page_bytes += PAGE_SIZE << tce_block_order(&table->geo);
+		table->meta_bytes += tce_block_size(&table->geo);
+	}
 
 	block = list_first_entry_or_null(&table->partial, struct tce_block,
 					 node);
@@ -161,54 +159,26 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	/* The last one takes the whole block with it. */
 	if (places > 1) {
 		memset(tces, 0, tce_level_bytes(&table->geo));
-		atomic_set(&level->used, 0);
 		level->set = 0;
-		level->claims = 0;
+		level->dead = false;
 		level->owner = 0;
 		level->view = NULL;
 		level->link = NULL;
 	}
 
 	spin_lock(&table->lock);
-	if (!list_empty(&level->idle)) {
-		list_del_init(&level->idle);
-		tce_idle_count(table, -1);
-	}
 	__clear_bit(place, &block->busy);
 	empty = !block->busy;
 	if (!list_empty(&block->node))
 		list_del_init(&block->node);
-	if (!empty)
+	if (empty) {
+		table->page_bytes -= PAGE_SIZE << tce_block_order(&table->geo);
+		table->meta_bytes -= tce_block_size(&table->geo);
+	} else {
 		list_add(&block->node, &table->partial);
+	}
 	spin_unlock(&table->lock);
 
 	if (empty)
 		tce_block_free(table, block);
-}
-
-void tce_level_put(struct tce_table *table, struct tce_level *level,
-		   unsigned int uses)
-{
-	if (!uses)
-		return;
-
-	/* From 0 on it may be trimmed, but not freed before this is over. */
-	rcu_read_lock();
-	if (!atomic_sub_and_test(uses, &level->used) || !level->link)
-		goto unlock;
-
-	/* Idle before and the last one: all is as it should be. */
-	if (READ_ONCE(table->idle.next) == &level->idle)
-		goto unlock;
-
-	spin_lock(&table->lock);
-	/* It may be dead by now: then it is on its way out already. */
-	if (atomic_read(&level->used) != TCE_LEVEL_DEAD) {
-		if (list_empty(&level->idle))
-			tce_idle_count(table, 1);
-		list_move(&level->idle, &table->idle);
-	}
-	spin_unlock(&table->lock);
-unlock:
-	rcu_read_unlock();
 }

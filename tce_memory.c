@@ -7,9 +7,11 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/align.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
@@ -44,6 +46,9 @@
 
 /* Pages of the kernel's regions, which it un-counts one by one, in one flush. */
 #define TCE_MEMORY_FLUSH	512
+
+/* Pages that are translated at once. */
+#define TCE_MEMORY_TRANSLATE	4096UL
 
 /*
  * How soon regions are put that could not be put at once: because the address space's
@@ -670,7 +675,13 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 	return 0;
 }
 
-static int tce_memory_use(struct tce_run *run)
+/* IOMMU pages from @ua on that lie in one kernel page, and so follow each other. */
+static unsigned long tce_memory_part(const struct tce_run *run, unsigned long ua)
+{
+	return max(1UL, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
+}
+
+static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 {
 	struct tce_segment segment;
 	unsigned long hpa;
@@ -680,63 +691,85 @@ static int tce_memory_use(struct tce_run *run)
 	if (ret)
 		return ret;
 
-	run->tce = hpa | run->perm;
-	/* IOMMU pages in one kernel page. */
-	run->together = max(1UL, (PAGE_SIZE - offset_in_page(run->ua)) >>
-				 run->page_shift);
 	run->owner = tce_segment_owner(&segment);
+	run->next = min(segment.count, tce_memory_part(run, run->ua));
+	first->tce = hpa | run->perm;
+	first->owner = run->owner;
+	first->count = run->next;
 	if (segment.count == run->count)
 		return 0;
 
 	return tce_memory_use_each(run, segment.count);
 }
 
-static void tce_memory_translate(struct tce_run *run, unsigned long first,
-				 unsigned int count, struct tce_entry *entries)
+/*
+ * Appends the pages of a segment from run->next on, up to @end, to the @n extents that
+ * there are. Returns how many there are then.
+ */
+static unsigned int tce_segment_translate(struct tce_run *run,
+					  const struct tce_segment *segment,
+					  unsigned long end,
+					  struct tce_extent *extents, unsigned int n)
 {
-	unsigned long ua = run->ua + (first << run->page_shift);
-	unsigned long size = 1UL << run->page_shift;
-	struct tce_entry *end = entries + count;
-	struct tce_segment segment;
-	unsigned long hpa;
-	u64 owner;
+	unsigned long ua = run->ua + (run->next << run->page_shift), pages, hpa;
+	u64 owner = tce_segment_owner(segment), next = 0;
 
-	while (entries < end) {
-		struct tce_entry *segment_end;
-
-		if (WARN_ON_ONCE(!tce_memory_segment(run, first, &segment)))
-			return;
-
-		owner = tce_segment_owner(&segment);
-		segment_end = entries + min(segment.count,
-					    (unsigned long)(end - entries));
-		first += segment_end - entries;
-		while (entries < segment_end) {
-			mm_iommu_ua_to_hpa(segment.mem, ua, run->page_shift, &hpa);
-			hpa |= run->perm;
-			/* IOMMU pages in one kernel page follow each other. */
-			do {
-				entries->tce = hpa;
-				entries->owner = owner;
-				entries++;
-				hpa += size;
-				ua += size;
-			} while (entries < segment_end && !PAGE_ALIGNED(ua));
+	while (run->next < end) {
+		pages = min(tce_memory_part(run, ua), end - run->next);
+		mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa);
+		hpa |= run->perm;
+		if (hpa == next) {
+			extents[n - 1].count += pages;
+		} else {
+			if (n == TCE_BATCH)
+				break;
+			extents[n].tce = hpa;
+			extents[n].owner = owner;
+			extents[n++].count = pages;
 		}
+		next = hpa + (pages << run->page_shift);
+		run->next += pages;
+		ua += pages << run->page_shift;
 	}
+
+	return n;
+}
+
+static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
+{
+	unsigned long most = min(run->count, run->next + TCE_MEMORY_TRANSLATE);
+	unsigned long before = run->next;
+	struct tce_segment segment;
+	unsigned int n = 0;
+
+	while (run->next < most && n < TCE_BATCH) {
+		if (WARN_ON_ONCE(!tce_memory_segment(run, run->next, &segment)))
+			break;
+		n = tce_segment_translate(run, &segment,
+					  min(most, run->next + segment.count),
+					  batch->extent, n);
+	}
+	batch->first = 0;
+	batch->count = n;
+	batch->entries = run->next - before;
+}
+
+/* Whether the container counts an owner's pages itself, and not one by one. */
+static bool tce_owner_is_region(u64 owner)
+{
+	return (owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) == TCE_OWNER_REGION;
 }
 
 /*
  * The device could write to the page until the kill, so this is early; the page
  * stays pinned, thus dirty, until it is un-counted after the kill.
  */
-static noinline void tce_memory_set_dirty(unsigned long pfn, u64 owner)
+static void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 {
 	struct page *page;
 
 	/* What the container has registered is memory. */
-	if ((owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) != TCE_OWNER_REGION &&
-	    !pfn_valid(pfn))
+	if (!tce_owner_is_region(owner) && !pfn_valid(pfn))
 		return;
 
 	page = pfn_to_page(pfn);
@@ -744,47 +777,46 @@ static noinline void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 		SetPageDirty(page);
 }
 
-static unsigned int tce_memory_retire(struct tce_retired *retired,
-				      const struct tce_entry *entries,
-				      unsigned int count)
+static void tce_extent_dirty(const struct tce_extent *extent,
+			     unsigned int page_shift)
 {
-	unsigned long dirty = 0;
-	unsigned int done = 0;
+	u64 step = max(PAGE_SIZE, 1UL << page_shift), end;
+	u64 pa = extent->tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
 
-	while (done < count) {
-		u64 owner = entries[done].owner;
-		unsigned int last = retired->count, before = done;
+	/* An IOMMU page that is larger lies in one page of memory. */
+	for (end = pa + ((u64)extent->count << page_shift); pa < end;
+	     pa = ALIGN_DOWN(pa, step) + step)
+		tce_memory_set_dirty(PHYS_PFN(pa), extent->owner);
+}
 
-		if (tce_memory_in_call(owner)) {
-			done++;
+static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *batch)
+{
+	for (; batch->first < batch->count; batch->first++) {
+		const struct tce_extent *extent = &batch->extent[batch->first];
+		unsigned int last = retired->count;
+		u64 owner = extent->owner;
+
+		if (tce_memory_in_call(owner))
 			continue;
-		}
 
-		if (!last || retired->owner[last - 1].word != owner) {
-			if (last == TCE_RETIRED_OWNERS)
-				break;
-			retired->owner[last].word = owner;
-			retired->owner[last].pages = 0;
+		if (!last || retired->list[last - 1].word != owner) {
+			if (last == retired->most)
+				return false;
+			retired->list[last].word = owner;
+			retired->list[last].pages = 0;
 			retired->count = ++last;
 		}
-		/* The kernel un-counts one by one: not too many in one flush. */
-		if ((owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) !=
-		    TCE_OWNER_REGION &&
-		    retired->owner[last - 1].pages > TCE_MEMORY_FLUSH)
-			break;
+		/* Not too many that are un-counted one by one, in one flush. */
+		if (!tce_owner_is_region(owner) &&
+		    retired->list[last - 1].pages > TCE_MEMORY_FLUSH)
+			return false;
 
-		for (; done < count && entries[done].owner == owner; done++) {
-			u64 tce = entries[done].tce;
-
-			if (tce & TCE_PCI_WRITE && PHYS_PFN(tce) != dirty) {
-				dirty = PHYS_PFN(tce);
-				tce_memory_set_dirty(dirty, owner);
-			}
-		}
-		retired->owner[last - 1].pages += done - before;
+		if (extent->tce & TCE_PCI_WRITE)
+			tce_extent_dirty(extent, retired->page_shift);
+		retired->list[last - 1].pages += extent->count;
 	}
 
-	return done;
+	return true;
 }
 
 void tce_memory_dirty(const struct tce_entry *entry)
@@ -833,9 +865,21 @@ static void tce_memory_flush(struct tce_retired *retired)
 	unsigned int i;
 
 	for (i = 0; i < retired->count; i++)
-		tce_memory_uncount(retired->pages, retired->owner[i].word,
-				   retired->owner[i].pages, retired->page_shift);
+		tce_memory_uncount(retired->pages, retired->list[i].word,
+				   retired->list[i].pages, retired->page_shift);
 	retired->count = 0;
+}
+
+static void tce_memory_put_extent(struct tce_pages *pages,
+				  const struct tce_extent *extent,
+				  unsigned int page_shift)
+{
+	if (tce_memory_in_call(extent->owner))
+		return;
+
+	if (extent->tce & TCE_PCI_WRITE)
+		tce_extent_dirty(extent, page_shift);
+	tce_memory_uncount(pages, extent->owner, extent->count, page_shift);
 }
 
 static void tce_memory_free(struct tce_pages *pages)
@@ -849,6 +893,7 @@ static const struct tce_pages_ops tce_memory_pages_ops = {
 	.unuse = tce_memory_unuse,
 	.retire = tce_memory_retire,
 	.flush = tce_memory_flush,
+	.put = tce_memory_put_extent,
 	.free = tce_memory_free,
 };
 

@@ -26,13 +26,14 @@
  */
 
 struct mm_struct;
+struct page;
+struct tce_batch;
 struct tce_charge;
-struct tce_entry;
+struct tce_extent;
 struct tce_pages;
 
-/* How many owners, or pages, one struct tce_retired gathers. */
-#define TCE_RETIRED_OWNERS	32
-#define TCE_RETIRED_PAGES	64
+/* How many owners, or extents of pinned pages, one struct tce_retired has room for. */
+#define TCE_RETIRED_FEW	32
 
 /**
  * struct tce_run - pages that a MAP is about to map
@@ -42,10 +43,8 @@ struct tce_pages;
  * @page_shift: IOMMU page size, as a shift
  * @perm: permission bits of the entries; what the device may do
  * @owner: from &tce_pages_ops.use: whose all of them are, or TCE_OWNER_EACH
- * @tce: from &tce_pages_ops.use: the entry of the first
- * @together: from &tce_pages_ops.use: so many pages, from the first on, follow each
- *            other in physical memory
- * @hpas: from &tce_pages_ops.pin: physical addresses; NULL if it was not called, or the
+ * @next: from &tce_pages_ops.use: the next page for &tce_pages_ops.translate
+ * @page: from &tce_pages_ops.pin: the kernel pages; NULL if it was not called, or the
  *        run has been used
  * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin has to be
  * @charged: from &tce_pages_ops.pin: kernel pages that are charged and not yet used
@@ -59,9 +58,8 @@ struct tce_run {
 	unsigned int page_shift;
 	u64 perm;
 	u64 owner;
-	u64 tce;
-	unsigned long together;
-	unsigned long *hpas;
+	unsigned long next;
+	struct page **page;
 	bool pinned;
 	unsigned long charged;
 	bool trim;
@@ -69,24 +67,31 @@ struct tce_run {
 };
 
 /**
+ * struct tce_owned - IOMMU pages that are given back together
+ * @word: their owner; or, of pinned pages, the first entry of an extent
+ * @pages: number of IOMMU pages
+ */
+struct tce_owned {
+	u64 word;
+	unsigned long pages;
+};
+
+/**
  * struct tce_retired - pages that are no longer in a table and wait for the kill
  * @pages: where they came from
  * @page_shift: IOMMU page size, as a shift
- * @count: number of owners in @owner, or of pages in @tce
- * @owner: owners of entries, and how many entries of each
- * @tce: the entries of pinned pages
+ * @count: number of elements of @list
+ * @most: how many there may be
+ * @list: the pages
+ * @few: room for @list
  */
 struct tce_retired {
 	struct tce_pages *pages;
 	unsigned int page_shift;
 	unsigned int count;
-	union {
-		struct {
-			u64 word;
-			unsigned long pages;
-		} owner[TCE_RETIRED_OWNERS];
-		u64 tce[TCE_RETIRED_PAGES];
-	};
+	unsigned int most;
+	struct tce_owned *list;
+	struct tce_owned few[TCE_RETIRED_FEW];
 };
 
 /**
@@ -96,28 +101,28 @@ struct tce_retired {
  *       0, -EFAULT, -ENOMEM, or -EINTR if a fatal signal is pending
  * @unpin: ends what @pin has begun, with @use or without. As for @pin
  * @use: makes sure that a run of pages stays, and fills in what &struct tce_run
- *       has from it; all or nothing. Process context, may sleep, reschedules. 0,
- *       -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
- * @translate: the entries of @count pages of a used run from page @first on.
+ *       has from it, and the first extent; all or nothing. Process context, may sleep,
+ *       reschedules. 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
+ * @translate: the next extents of a used run, as many as there is room for, or fewer.
  *             Cannot fail
  * @unuse: takes @use back for pages that never got into a table, from page
  *         @first on
- * @retire: gathers pages that are no longer in a table; how many of the @count
- *          it had room for: flush and go on. Any context
+ * @retire: gathers pages that are no longer in a table; false if there was room for
+ *          some only: flush and go on. Any context
  * @flush: lets go of what was gathered. Any context in which @retire was called
+ * @put: retires an extent and lets go of it at once. As @flush
  * @free: the last reference has gone. Process context, may sleep
  */
 struct tce_pages_ops {
 	int (*pin)(struct tce_run *run);
 	void (*unpin)(struct tce_run *run);
-	int (*use)(struct tce_run *run);
-	void (*translate)(struct tce_run *run, unsigned long first,
-			  unsigned int count, struct tce_entry *entries);
+	int (*use)(struct tce_run *run, struct tce_extent *first);
+	void (*translate)(struct tce_run *run, struct tce_batch *batch);
 	void (*unuse)(struct tce_run *run, unsigned long first);
-	unsigned int (*retire)(struct tce_retired *retired,
-			       const struct tce_entry *entries,
-			       unsigned int count);
+	bool (*retire)(struct tce_retired *retired, struct tce_batch *batch);
 	void (*flush)(struct tce_retired *retired);
+	void (*put)(struct tce_pages *pages, const struct tce_extent *extent,
+		    unsigned int page_shift);
 	void (*free)(struct tce_pages *pages);
 };
 

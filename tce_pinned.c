@@ -6,6 +6,7 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#include <linux/align.h>
 #include <linux/err.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -24,8 +25,9 @@
 #include "tce_table.h"
 #include "tce_work.h"
 
-/* Kernel pages that are pinned at once, and pages between two calls to cond_resched(). */
-#define TCE_PINNED_BATCH	64
+/* Kernel pages that are pinned, or unpinned, at once. */
+#define TCE_PINNED_BATCH	512UL
+#define TCE_PINNED_FEW		16
 
 /* With IOMMU pages of a kernel page, the window cannot pin more than its own size. */
 #define TCE_PINNED_COUNTED	(PAGE_SHIFT > IOMMU_PAGE_SHIFT_4K)
@@ -55,102 +57,136 @@ static struct tce_pinned *tce_pinned_of(struct tce_pages *pages)
 	return container_of(pages, struct tce_pinned, pages);
 }
 
-static void tce_pinned_put_page(unsigned long hpa, bool dirty)
-{
-	struct page *page = pfn_to_page(PHYS_PFN(hpa));
+/* Pages of a run */
 
-	unpin_user_pages_dirty_lock(&page, 1, dirty);
+/* The kernel page, by its place in the run, in which IOMMU page @i lies. */
+static unsigned long tce_run_page(const struct tce_run *run, unsigned long i)
+{
+	return (offset_in_page(run->ua) + (i << run->page_shift)) >> PAGE_SHIFT;
 }
 
-/* Whether page @i of a run is the first of a kernel page, and so has the pin. */
-static bool tce_pinned_first(const struct tce_run *run, unsigned long i)
+/* IOMMU pages from @i on, up to @end, that lie in the same kernel page. */
+static unsigned long tce_run_part(const struct tce_run *run, unsigned long i,
+				  unsigned long end)
 {
-	return !i || !offset_in_page(run->ua + (i << run->page_shift));
+	unsigned long ua = run->ua + (i << run->page_shift);
+
+	return min(end - i, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }
 
-/* Entries and pins: one more entry leads to a page, for which the caller has a pin. */
-static int tce_pinned_add(struct tce_run *run, unsigned long i)
+static unsigned long tce_run_pages(const struct tce_run *run)
+{
+	return tce_run_page(run, run->count - 1) + 1;
+}
+
+/* Drops the run's own pins of kernel pages from @first on, up to @end. */
+static void tce_run_unpin(const struct tce_run *run, unsigned long first,
+			  unsigned long end)
+{
+	unsigned long n;
+
+	for (; first < end; first += n) {
+		n = min(end - first, TCE_PINNED_BATCH);
+		unpin_user_pages(run->page + first, n);
+		cond_resched();
+	}
+}
+
+static void tce_run_forget(struct tce_run *run)
+{
+	kvfree(run->page);
+	run->page = NULL;
+}
+
+/* Entries and pins */
+
+/*
+ * So many more entries lead to a page, for which the caller has a pin. Sets @had to
+ * whether some did before, so that the pin is one too many.
+ */
+static int tce_pinned_add(struct tce_run *run, struct page *page,
+			  unsigned long entries, bool *had)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
-	unsigned long pfn = PHYS_PFN(run->hpas[i]), entries;
+	unsigned long pfn = page_to_pfn(page);
+	void *before;
 	int ret;
 
 	lockdep_assert_held(&pinned->lock);
 
+	*had = false;
 	if (!TCE_PINNED_COUNTED)
 		return 0;
 
-	entries = xa_to_value(xa_load(&pinned->entries, pfn) ?: xa_mk_value(0));
+	before = xa_load(&pinned->entries, pfn);
 	/* DISABLE came in between, and ENABLE with another charge. */
-	if (!entries && pinned->count >= pinned->allowed && !run->charged)
+	if (!before && pinned->count >= pinned->allowed && !run->charged)
 		return -ENOMEM;
 
-	ret = xa_err(xa_store(&pinned->entries, pfn, xa_mk_value(entries + 1),
+	*had = before;
+	if (before)
+		entries += xa_to_value(before);
+	ret = xa_err(xa_store(&pinned->entries, pfn, xa_mk_value(entries),
 			      TCE_GFP));
-	if (ret)
-		return ret;
-
-	if (!entries && pinned->count++ >= pinned->allowed)
+	if (!ret && !before && pinned->count++ >= pinned->allowed)
 		run->charged--;
-	if (entries && tce_pinned_first(run, i))
-		tce_pinned_put_page(run->hpas[i], false);
 
-	return 0;
+	return ret;
 }
 
-/* One entry less; the last one has the pin. */
-static void tce_pinned_remove(struct tce_pinned *pinned, unsigned long hpa,
-			      bool dirty)
+/* So many entries less. Returns whether no entry leads to the page any more. */
+static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
+			      unsigned long entries)
 {
-	unsigned long pfn = PHYS_PFN(hpa), entries;
+	unsigned long pfn = page_to_pfn(page), before;
 
 	lockdep_assert_held(&pinned->lock);
 
-	if (!TCE_PINNED_COUNTED) {
-		tce_pinned_put_page(hpa, dirty);
-		return;
-	}
+	if (!TCE_PINNED_COUNTED)
+		return true;
 
-	entries = xa_to_value(xa_load(&pinned->entries, pfn) ?: xa_mk_value(1));
-	if (entries > 1) {
+	before = xa_to_value(xa_load(&pinned->entries, pfn) ?: xa_mk_value(entries));
+	if (before > entries) {
 		/* A value takes the place of a value: nothing is allocated. */
-		xa_store(&pinned->entries, pfn, xa_mk_value(entries - 1), 0);
-		if (dirty)
-			set_page_dirty_lock(pfn_to_page(pfn));
-		return;
+		xa_store(&pinned->entries, pfn, xa_mk_value(before - entries), 0);
+		return false;
 	}
 
 	xa_erase(&pinned->entries, pfn);
 	if (--pinned->count >= pinned->allowed)
 		tce_charge_return(pinned->pages.charge, 1);
-	tce_pinned_put_page(hpa, dirty);
+
+	return true;
 }
 
-/* Drops the pins of the run's pages from @first on, up to @end. */
-static void tce_pinned_unpin_range(const struct tce_run *run,
+/* Takes pages out of the books from @first on, up to @end: no entry leads there. */
+static void tce_pinned_unuse_range(const struct tce_run *run,
 				   unsigned long first, unsigned long end)
 {
-	for (; first < end; first++) {
-		if (tce_pinned_first(run, first))
-			tce_pinned_put_page(run->hpas[first], false);
-		if (!(first % TCE_PINNED_BATCH))
-			cond_resched();
+	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	unsigned long n;
+
+	mutex_lock(&pinned->lock);
+	for (; first < end; first += n) {
+		struct page *page = run->page[tce_run_page(run, first)];
+
+		n = tce_run_part(run, first, end);
+		if (tce_pinned_remove(pinned, page, n))
+			unpin_user_page(page);
+		cond_resched();
 	}
+	mutex_unlock(&pinned->lock);
 }
 
-static void tce_pinned_forget(struct tce_run *run)
-{
-	kvfree(run->hpas);
-	run->hpas = NULL;
-}
+/* Operations */
 
 static void tce_pinned_unpin(struct tce_run *run)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
 
-	if (run->hpas) {
-		tce_pinned_unpin_range(run, 0, run->count);
-		tce_pinned_forget(run);
+	if (run->page) {
+		tce_run_unpin(run, 0, tce_run_pages(run));
+		tce_run_forget(run);
 	}
 	tce_charge_return(run->pages->charge, run->charged);
 	run->charged = 0;
@@ -173,6 +209,8 @@ static int tce_pinned_charge(struct tce_run *run, unsigned long pages)
 	if (pinned->count + pages > pinned->allowed)
 		beyond = min(pages, pinned->count + pages - pinned->allowed);
 	mutex_unlock(&pinned->lock);
+	if (!beyond)
+		return 0;
 
 	ret = tce_charge_add(run->pages->charge, beyond);
 	if (!ret)
@@ -186,11 +224,8 @@ static int tce_pinned_pin(struct tce_run *run)
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
 	unsigned int gup = FOLL_LONGTERM |
 			   (run->perm & TCE_PCI_WRITE ? FOLL_WRITE : 0);
-	unsigned long last = run->ua + ((run->count - 1) << run->page_shift);
-	unsigned long page, pages = (last >> PAGE_SHIFT) - (run->ua >> PAGE_SHIFT) + 1;
-	struct page *batch[TCE_PINNED_BATCH];
-	unsigned long i = 0;
-	int n, j, ret;
+	unsigned long done, pages = tce_run_pages(run);
+	int n, ret;
 
 	if (mutex_lock_killable(&pinned->pin_lock))
 		return -EINTR;
@@ -201,56 +236,32 @@ static int tce_pinned_pin(struct tce_run *run)
 	if (ret)
 		return ret;
 
-	run->hpas = kvmalloc_array(run->count, sizeof(*run->hpas), TCE_GFP);
-	if (!run->hpas)
+	run->page = kvmalloc_array(pages, sizeof(*run->page), TCE_GFP);
+	if (!run->page)
 		return -ENOMEM;
 
-	for (page = 0; page < pages; page += n) {
+	for (done = 0; done < pages; done += n) {
 		cond_resched();
 		ret = -EINTR;
 		if (fatal_signal_pending(current))
 			goto undo;
 
-		n = min_t(unsigned long, pages - page, ARRAY_SIZE(batch));
-		n = pin_user_pages_fast((run->ua & PAGE_MASK) + (page << PAGE_SHIFT),
-					n, gup, batch);
+		n = pin_user_pages_fast((run->ua & PAGE_MASK) +
+					(done << PAGE_SHIFT),
+					min(pages - done, TCE_PINNED_BATCH), gup,
+					run->page + done);
 		ret = -EFAULT;
 		if (n <= 0)
 			goto undo;
-
-		for (j = 0; j < n; j++) {
-			do {
-				unsigned long ua = run->ua + (i << run->page_shift);
-
-				run->hpas[i] = page_to_phys(batch[j]) +
-					       offset_in_page(ua);
-				i++;
-			} while (i < run->count && !tce_pinned_first(run, i));
-		}
 	}
 
 	return 0;
 
 undo:
-	tce_pinned_unpin_range(run, 0, i);
-	tce_pinned_forget(run);
+	tce_run_unpin(run, 0, done);
+	tce_run_forget(run);
 
 	return ret;
-}
-
-/* Takes pages out of the books from @first on, up to @end: no entry leads there. */
-static void tce_pinned_unuse_range(const struct tce_run *run,
-				   unsigned long first, unsigned long end)
-{
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
-
-	mutex_lock(&pinned->lock);
-	for (; first < end; first++) {
-		tce_pinned_remove(pinned, run->hpas[first], false);
-		if (!(first % TCE_PINNED_BATCH))
-			cond_resched();
-	}
-	mutex_unlock(&pinned->lock);
 }
 
 static void tce_pinned_unuse(struct tce_run *run, unsigned long first)
@@ -258,74 +269,141 @@ static void tce_pinned_unuse(struct tce_run *run, unsigned long first)
 	tce_pinned_unuse_range(run, first, run->count);
 }
 
-static int tce_pinned_use(struct tce_run *run)
+static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
-	unsigned long i;
+	unsigned long i, n;
 	int ret = 0;
+	bool had;
 
 	/* The device would reach what lies behind the page. */
 	if (run->page_shift > PAGE_SHIFT)
 		return -EPERM;
 
 	mutex_lock(&pinned->lock);
-	for (i = 0; i < run->count; i++) {
-		ret = tce_pinned_add(run, i);
+	for (i = 0; i < run->count; i += n) {
+		struct page *page = run->page[tce_run_page(run, i)];
+
+		n = tce_run_part(run, i, run->count);
+		ret = tce_pinned_add(run, page, n, &had);
 		if (ret)
 			break;
-		if (!(i % TCE_PINNED_BATCH))
-			cond_resched();
+		if (had)
+			unpin_user_page(page);
+		cond_resched();
 	}
 	mutex_unlock(&pinned->lock);
 	if (ret) {
-		tce_pinned_unpin_range(run, i, run->count);
+		tce_run_unpin(run, tce_run_page(run, i), tce_run_pages(run));
 		tce_pinned_unuse_range(run, 0, i);
-		tce_pinned_forget(run);
+		tce_run_forget(run);
 		return ret;
 	}
 
 	/* The TCE alone identifies the page. */
 	run->owner = TCE_OWNER_NONE;
-	run->tce = run->hpas[0] | run->perm;
-	run->together = 1;
+	run->next = tce_run_part(run, 0, run->count);
+	first->tce = (page_to_phys(run->page[0]) + offset_in_page(run->ua)) | run->perm;
+	first->owner = run->owner;
+	first->count = run->next;
 
 	return 0;
 }
 
-static void tce_pinned_translate(struct tce_run *run, unsigned long first,
-				 unsigned int count, struct tce_entry *entries)
+static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
 {
-	unsigned int i;
+	struct tce_extent *extent = NULL;
+	unsigned long before = run->next;
+	unsigned int n = 0;
 
-	for (i = 0; i < count; i++) {
-		entries[i].tce = run->hpas[first + i] | run->perm;
-		entries[i].owner = run->owner;
+	while (run->next < run->count) {
+		unsigned long ua = run->ua + (run->next << run->page_shift);
+		struct page *page = run->page[tce_run_page(run, run->next)];
+		unsigned long part = tce_run_part(run, run->next, run->count);
+		u64 tce = (page_to_phys(page) + offset_in_page(ua)) | run->perm;
+
+		if (extent && tce == extent->tce +
+				     (extent->count << run->page_shift)) {
+			extent->count += part;
+		} else {
+			if (n == TCE_BATCH)
+				break;
+			extent = &batch->extent[n++];
+			extent->tce = tce;
+			extent->owner = run->owner;
+			extent->count = part;
+		}
+		run->next += part;
 	}
+	batch->first = 0;
+	batch->count = n;
+	batch->entries = run->next - before;
 }
 
-static unsigned int tce_pinned_retire(struct tce_retired *retired,
-				      const struct tce_entry *entries,
-				      unsigned int count)
+static bool tce_pinned_retire(struct tce_retired *retired, struct tce_batch *batch)
 {
-	unsigned int i;
+	for (; batch->first < batch->count; batch->first++) {
+		if (retired->count == retired->most)
+			return false;
 
-	count = min(count, TCE_RETIRED_PAGES - retired->count);
-	for (i = 0; i < count; i++)
-		retired->tce[retired->count++] = entries[i].tce;
+		retired->list[retired->count].word = batch->extent[batch->first].tce;
+		retired->list[retired->count].pages =
+			batch->extent[batch->first].count;
+		retired->count++;
+	}
 
-	return count;
+	return true;
+}
+
+/* Entries are gone, and their TCEs killed, that began with @tce. */
+static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
+			       unsigned long count, unsigned int page_shift)
+{
+	u64 next, pa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
+	struct page *unpin[TCE_PINNED_FEW] __uninitialized;
+	u64 end = pa + (count << page_shift);
+	bool dirty = tce & TCE_PCI_WRITE;
+	unsigned int n = 0;
+
+	lockdep_assert_held(&pinned->lock);
+
+	for (; pa < end; pa = next) {
+		struct page *page = pfn_to_page(PHYS_PFN(pa));
+
+		next = min(end, ALIGN_DOWN(pa, PAGE_SIZE) + PAGE_SIZE);
+		if (tce_pinned_remove(pinned, page, (next - pa) >> page_shift))
+			unpin[n++] = page;
+		else if (dirty)
+			set_page_dirty_lock(page);
+
+		if (n == ARRAY_SIZE(unpin)) {
+			unpin_user_pages_dirty_lock(unpin, n, dirty);
+			n = 0;
+		}
+	}
+	unpin_user_pages_dirty_lock(unpin, n, dirty);
 }
 
 static void tce_pinned_flush(struct tce_retired *retired)
 {
 	struct tce_pinned *pinned = tce_pinned_of(retired->pages);
+	unsigned int i;
 
 	mutex_lock(&pinned->lock);
-	while (retired->count) {
-		u64 tce = retired->tce[--retired->count];
+	for (i = 0; i < retired->count; i++)
+		tce_pinned_release(pinned, retired->list[i].word,
+				   retired->list[i].pages, retired->page_shift);
+	retired->count = 0;
+	mutex_unlock(&pinned->lock);
+}
 
-		tce_pinned_remove(pinned, tce, tce & TCE_PCI_WRITE);
-	}
+static void tce_pinned_put(struct tce_pages *pages, const struct tce_extent *extent,
+			   unsigned int page_shift)
+{
+	struct tce_pinned *pinned = tce_pinned_of(pages);
+
+	mutex_lock(&pinned->lock);
+	tce_pinned_release(pinned, extent->tce, extent->count, page_shift);
 	mutex_unlock(&pinned->lock);
 }
 
@@ -345,6 +423,7 @@ static const struct tce_pages_ops tce_pinned_ops = {
 	.unuse = tce_pinned_unuse,
 	.retire = tce_pinned_retire,
 	.flush = tce_pinned_flush,
+	.put = tce_pinned_put,
 	.free = tce_pinned_free,
 };
 

@@ -17,7 +17,7 @@
 
 #include <asm/firmware.h>
 #include <asm/iommu.h>
-#include <asm/tce.h>
+#include <asm/plpar_wrappers.h>
 
 #include "tce_platform.h"
 #include "tce_work.h"
@@ -173,19 +173,60 @@ static int tce_own_create(struct tce_platform *platform)
 	return 0;
 }
 
-/* Hypervised tables give an entry to the hypervisor, which may refuse it. */
-static int tce_hypervised_write(void *data, unsigned long index, u64 tce)
+/*
+ * A hypervisor's table: PAPR, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE. It may refuse
+ * any entry, for lack of memory too.
+ */
+
+static u64 tce_hypervised_ioba(const struct iommu_table *tbl, unsigned long index)
 {
-	const struct tce_platform *platform = data;
-	struct iommu_table *tbl = platform->tbl;
-	unsigned long hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
-	enum dma_data_direction direction = iommu_tce_direction(tce);
+	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
+}
+
+int tce_platform_clear_entries(const struct tce_platform *platform,
+			       unsigned long index, unsigned long count)
+{
+	const struct iommu_table *tbl = platform->tbl;
+	u64 ioba = tce_hypervised_ioba(tbl, index);
+	int ret = 0;
 
 	if (READ_ONCE(platform->gone))
 		return 0;
 
-	return platform->ops->xchg_no_kill(tbl, tbl->it_offset + index, &hpa,
-					   &direction) ? -EIO : 0;
+	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE))
+		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ? -EIO : 0;
+
+	for (; count; count--, ioba += 1ULL << tbl->it_page_shift)
+		if (plpar_tce_put(tbl->it_index, ioba, 0))
+			ret = -EIO;
+
+	return ret;
+}
+
+int tce_platform_set_entries(const struct tce_platform *platform,
+			     unsigned long index, const __be64 *tces,
+			     unsigned long count)
+{
+	const struct iommu_table *tbl = platform->tbl;
+	u64 ioba = tce_hypervised_ioba(tbl, index);
+	long ret = 0;
+
+	if (READ_ONCE(platform->gone))
+		return 0;
+
+	if (count == 1)
+		return plpar_tce_put(tbl->it_index, ioba, be64_to_cpu(*tces)) ?
+		       -EIO : 0;
+
+	if (firmware_has_feature(FW_FEATURE_PUT_TCE_IND))
+		ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces), count);
+	else
+		ret = -EIO;
+	/* Nothing says how many it has taken. */
+	if (ret)
+		tce_platform_clear_entries(platform, index, count);
+
+	return ret ? -EIO : 0;
 }
 
 static int tce_hypervised_create(struct tce_platform *platform)
@@ -200,8 +241,7 @@ static int tce_hypervised_create(struct tce_platform *platform)
 		return tce_platform_error(ret);
 
 	platform->ops = platform->tbl->it_ops;
-	platform->backing.write = tce_hypervised_write;
-	platform->backing.data = platform;
+	platform->backed = true;
 
 	return 0;
 }
@@ -277,12 +317,6 @@ void tce_platform_abort(struct tce_platform *platform)
 	platform->table_group->ops->unset_window(platform->table_group,
 						 platform->num);
 	iommu_tce_table_put(platform->tbl);
-}
-
-bool tce_platform_has_window(const struct tce_platform *platform,
-			     const struct iommu_table_group *table_group)
-{
-	return READ_ONCE(table_group->tables[platform->num]) == platform->tbl;
 }
 
 /**

@@ -8,7 +8,10 @@
 #ifndef TCE_PLATFORM_H
 #define TCE_PLATFORM_H
 
+#include <linux/compiler.h>
 #include <linux/types.h>
+
+#include <asm/iommu.h>
 
 #include "tce_table.h"
 
@@ -28,10 +31,6 @@
  * entries, with the hypervisor as their backing.
  */
 
-struct iommu_table;
-struct iommu_table_group;
-struct iommu_table_ops;
-
 /**
  * struct tce_platform - one window, as the platform knows it
  * @table_group: the group that it was made for
@@ -40,8 +39,8 @@ struct iommu_table_ops;
  * @ops: the platform's operations on @tbl; kept even when @tbl gets others
  * @geo: shape of the levels
  * @size: bytes
- * @backing: who else has the entries; none on PowerNV
- * @gone: the backing has let go of the window, with all entries
+ * @backed: a hypervisor has the entries
+ * @gone: it has let go of the window, with all entries
  */
 struct tce_platform {
 	struct iommu_table_group *table_group;
@@ -50,7 +49,7 @@ struct tce_platform {
 	const struct iommu_table_ops *ops;
 	struct tce_geometry geo;
 	u64 size;
-	struct tce_backing backing;
+	bool backed;
 	bool gone;
 };
 
@@ -133,6 +132,32 @@ void tce_platform_set_ops(const struct tce_platform *platform,
 			  struct iommu_table_ops *ops);
 
 /**
+ * tce_platform_set_entries() - give entries to the hypervisor
+ * @platform: the window, which is backed
+ * @index: the first entry
+ * @tces: the entries; 4 KiB, aligned, if @count is not 1
+ * @count: number of entries, at most 512
+ *
+ * Context: Any but an interrupt handler.
+ * Return: 0; -EIO if it refuses, and has none of them then.
+ */
+int tce_platform_set_entries(const struct tce_platform *platform,
+			     unsigned long index, const __be64 *tces,
+			     unsigned long count);
+
+/**
+ * tce_platform_clear_entries() - take entries out of the hypervisor's table
+ * @platform: the window, which is backed
+ * @index: the first entry
+ * @count: number of entries, at most 512
+ *
+ * Context: Any but an interrupt handler.
+ * Return: 0; -EIO if it refuses, and may have some of them still.
+ */
+int tce_platform_clear_entries(const struct tce_platform *platform,
+			       unsigned long index, unsigned long count);
+
+/**
  * tce_platform_abort() - undo tce_platform_create()
  * @platform: the window, programmed nowhere
  *
@@ -180,7 +205,11 @@ int tce_platform_unset_window(struct tce_platform *platform,
  * Context: Any.
  * Return: true if so.
  */
-bool tce_platform_has_window(const struct tce_platform *platform,
-			     const struct iommu_table_group *table_group);
+static inline bool
+tce_platform_has_window(const struct tce_platform *platform,
+			const struct iommu_table_group *table_group)
+{
+	return READ_ONCE(table_group->tables[platform->num]) == platform->tbl;
+}
 
 #endif /* TCE_PLATFORM_H */

@@ -7,16 +7,19 @@
  */
 
 #include <linux/err.h>
+#include <linux/jiffies.h>
 #include <linux/list_sort.h>
 #include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <asm/hvcall.h>
 
-#include "tce_level.h"
 #include "tce_table.h"
+#include "tce_table_private.h"
 #include "tce_work.h"
 
 /*
@@ -29,12 +32,9 @@
 /* The address bit that selects the window; no level may be indexed by it. */
 #define TCE_WINDOW_SELECT_BIT	59
 
-/* Levels that are taken out of the tree without letting go of the lock. */
-#define TCE_TRIM_BATCH		64U
-
 /*
- * Entries of the levels that are killed, and wait for a grace period, at once: some PHBs
- * are told of each.
+ * Entries of the levels that are killed, and wait for a grace period, at once: some
+ * PHBs are told of each.
  */
 #define TCE_TRIM_ENTRIES	BIT(19)
 
@@ -114,181 +114,230 @@ u64 tce_geometry_whole_bytes(const struct tce_geometry *geo)
 
 /* The walk */
 
-/* The leaf of @index, or NULL if a level is missing on the way. */
-static __always_inline __be64 *tce_find(const struct tce_table *table,
-					unsigned long index)
+/*
+ * Walks towards the leaf of @index. Returns the last level that is there. @shift is 0
+ * if it is the leaf; else so many bits of an index are below one entry of that level.
+ */
+static __always_inline __be64 *tce_walk(const struct tce_table *table,
+					unsigned long index, unsigned int *shift)
 {
-	const struct tce_geometry *geo = &table->geo;
-	unsigned int shift = (geo->levels - 1) * geo->level_shift;
-	unsigned long mask = tce_level_entries(geo) - 1;
+	unsigned int bits = table->geo.level_shift;
+	unsigned long mask = tce_level_entries(&table->geo) - 1;
 	__be64 *tces = table->root;
+	unsigned int at;
 
-	for (; shift; shift -= geo->level_shift) {
-		__be64 tce = READ_ONCE(tces[(index >> shift) & mask]);
+	for (at = (table->geo.levels - 1) * bits; at; at -= bits) {
+		__be64 tce = READ_ONCE(tces[(index >> at) & mask]);
 
 		if (!tce_present(tce))
-			return NULL;
+			break;
 		tces = tce_to_level(tce);
 	}
+	*shift = at;
 
 	return tces;
 }
 
 /*
- * Waits until a dead level that a walk has met is out of the tree. The lock is held
- * from the one to the other, so this does not spin on a task that was preempted in
- * between, and lends it the priority of the caller where locks do so.
+ * Moves @index from the entry of an upper level that it is below, where there is no
+ * lower level, to the next entry that has one: false at the end of the level, or
+ * after TCE_TABLE_SCAN entries.
  */
-static noinline void tce_wait_unlinked(struct tce_table *table)
+static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
+			  unsigned int shift, unsigned long *index)
 {
+	unsigned long mask = tce_level_entries(&table->geo) - 1;
+	unsigned int scan = TCE_TABLE_SCAN;
+	unsigned long slot;
+
+	do {
+		*index = ((*index >> shift) + 1) << shift;
+		slot = (*index >> shift) & mask;
+		if (!slot)
+			return false;
+	} while (!tce_present(READ_ONCE(tces[slot])) && --scan);
+
+	return scan;
+}
+
+/* The leaf of @index, inside an RCU section; NULL if a level is missing. */
+static __always_inline struct tce_level *
+tce_leaf_find(const struct tce_table *table, unsigned long index)
+{
+	unsigned int shift;
+	__be64 *tces = tce_walk(table, index, &shift);
+
+	return shift ? NULL : tce_level_of(table, tces);
+}
+
+/* Levels that fall out of use. The caller has the level's lock. */
+
+static noinline void tce_level_queue(struct tce_table *table,
+				     struct tce_level *level)
+{
+	bool first;
+
 	spin_lock(&table->lock);
+	first = list_empty(&table->idle);
+	list_add_tail(&level->idle, &table->idle);
+	WRITE_ONCE(table->idle_levels, table->idle_levels + 1);
+	spin_unlock(&table->lock);
+	level->queued = true;
+
+	if (first)
+		table->ops->idle(table->data);
+}
+
+static bool tce_level_idle(const struct tce_level *level)
+{
+	return !level->set && !level->holds && level->link && !level->dead;
+}
+
+/* After @set or @holds has become less. */
+static void tce_level_unused(struct tce_table *table, struct tce_level *level)
+{
+	if (!tce_level_idle(level))
+		return;
+
+	level->since = jiffies;
+	if (!level->queued)
+		tce_level_queue(table, level);
+}
+
+static void tce_leaf_put(struct tce_table *table, struct tce_level *leaf)
+{
+	spin_lock(&leaf->lock);
+	leaf->holds--;
+	tce_level_unused(table, leaf);
+	spin_unlock(&leaf->lock);
+}
+
+/* Growing */
+
+/*
+ * Whether entries of @owner can be set in a leaf, which stays true as long as the leaf
+ * is held or they are. The caller has its lock.
+ */
+static bool tce_leaf_takes(struct tce_level *leaf, u64 owner)
+{
+	if (leaf->view)
+		return true;
+
+	if (!owner || (leaf->owner != owner && (leaf->set || leaf->holds)))
+		return false;
+
+	leaf->owner = owner;
+
+	return true;
+}
+
+/* Links a level below @parent, whose lock the caller has. Another may be there. */
+static void tce_level_link(struct tce_table *table, struct tce_level *parent,
+			   unsigned long index, unsigned int shift, __be64 **spare)
+{
+	__be64 *slot = &parent->tces[(index >> shift) &
+				     (tce_level_entries(&table->geo) - 1)];
+	struct tce_level *level = tce_level_of(table, *spare);
+
+	if (tce_present(READ_ONCE(*slot)))
+		return;
+
+	level->link = slot;
+	level->index = index & ~(BIT(shift) - 1);
+	level->depth = parent->depth + 1;
+	/* Nothing that finds the level takes @parent for empty: tce_cursor_skip(). */
+	WRITE_ONCE(parent->set, parent->set + 1);
+	/* The level is zero, and described, before it is seen. */
+	smp_store_release(slot, tce_from_level(*spare));
+	*spare = NULL;
+
+	spin_lock(&table->lock);
+	table->depth_levels[level->depth]++;
 	spin_unlock(&table->lock);
 }
 
-/* The same, and holds the leaf. */
-static __always_inline struct tce_level *
-tce_find_hold(struct tce_table *table, unsigned long index)
+static void tce_leaf_add_view(struct tce_table *table, struct tce_level *leaf,
+			      __be64 **spare)
 {
-	struct tce_level *leaf;
-	__be64 *tces;
-
-	rcu_read_lock();
-	for (;;) {
-		tces = tce_find(table, index);
-		leaf = tces ? tce_level_of(table, tces) : NULL;
-		if (!leaf || tce_level_hold(leaf))
-			break;
-		tce_wait_unlinked(table);
-	}
-	rcu_read_unlock();
-
-	return leaf;
-}
-
-/*
- * Links @spare into @slot of an upper level, which the caller holds by nothing but
- * RCU. Returns the level that is there then, NULL if the upper level is dead.
- */
-static __be64 *tce_link(struct tce_table *table, __be64 *upper, __be64 *slot,
-			unsigned long index, unsigned int height,
-			__be64 **spare)
-{
-	struct tce_level *parent = tce_level_of(table, upper);
-	struct tce_level *level = tce_level_of(table, *spare);
-	__be64 tce;
-
-	if (!tce_level_hold(parent))
-		return NULL;
-
-	level->link = slot;
-	level->index = index & ~(tce_span(&table->geo, height) - 1);
-	level->depth = table->geo.levels - height;
-
-	/* Counted before it can be used, made idle and taken out by others. */
-	atomic_long_inc(&table->depth_levels[level->depth]);
-	/* A full barrier: the level is whole before it is seen. */
-	tce = tce_cmpxchg(slot, 0, tce_from_level(*spare));
-	if (tce_present(tce)) {
-		atomic_long_dec(&table->depth_levels[level->depth]);
-		tce_level_put(table, parent, 1);
-		return tce_to_level(tce);
-	}
-
+	/* Zero: all that is set belongs to leaf->owner. */
+	leaf->view = *spare;
 	*spare = NULL;
 
-	return level->tces;
+	spin_lock(&table->lock);
+	table->user_levels++;
+	spin_unlock(&table->lock);
 }
 
 /*
- * Walks to the leaf of @index. Where a level is missing, @spare goes in, unless
- * somebody is faster; it is NULL afterwards. Returns NULL if another level is
- * missing.
+ * One attempt to hold the leaf of @index for entries of @owner. What is missing is made
+ * of @spare, which is NULL then. Returns NULL if there is more to do.
  */
-static __be64 *tce_grow(struct tce_table *table, unsigned long index,
-			__be64 **spare)
+static __always_inline struct tce_level *
+tce_leaf_try_hold(struct tce_table *table, unsigned long index, u64 owner,
+		  __be64 **spare)
 {
-	const struct tce_geometry *geo = &table->geo;
-	unsigned int height;
-	__be64 *tces;
-
-again:
-	tces = table->root;
-	for (height = geo->levels - 1; height; height--) {
-		__be64 *slot = &tces[tce_slot(geo, index, height)];
-		__be64 tce = READ_ONCE(*slot);
-
-		if (tce_present(tce)) {
-			tces = tce_to_level(tce);
-			continue;
-		}
-
-		if (!*spare)
-			return NULL;
-
-		tces = tce_link(table, tces, slot, index, height, spare);
-		/* Dead: it is being taken out of the tree right now. */
-		if (!tces) {
-			tce_wait_unlinked(table);
-			goto again;
-		}
-	}
-
-	return tces;
-}
-
-/*
- * Makes the last level on the way to @index idle, if nothing is in use below it:
- * it may have been linked for a leaf that could not be allocated.
- */
-static void tce_walk_undo(struct tce_table *table, unsigned long index)
-{
-	const struct tce_geometry *geo = &table->geo;
-	unsigned int height = geo->levels - 1;
-	__be64 *tces = table->root;
-	struct tce_level *level;
+	struct tce_level *level, *held = NULL;
+	unsigned int shift;
 
 	rcu_read_lock();
-	for (; height; height--) {
-		__be64 tce = READ_ONCE(tces[tce_slot(geo, index, height)]);
+	level = tce_level_of(table, tce_walk(table, index, &shift));
+	spin_lock(&level->lock);
+	if (level->dead)
+		goto unlock;
 
-		if (!tce_present(tce))
-			break;
-		tces = tce_to_level(tce);
+	if (shift) {
+		if (*spare)
+			tce_level_link(table, level, index, shift, spare);
+		goto unlock;
 	}
 
-	level = tce_level_of(table, tces);
-	if (tce_level_hold(level))
-		tce_level_put(table, level, 1);
+	if (!tce_leaf_takes(level, owner)) {
+		if (!*spare)
+			goto unlock;
+		tce_leaf_add_view(table, level, spare);
+	}
+	level->holds++;
+	held = level;
+unlock:
+	spin_unlock(&level->lock);
+	rcu_read_unlock();
+
+	return held;
+}
+
+/* A level that was linked for a lower one that could not be allocated. */
+static void tce_walk_undo(struct tce_table *table, unsigned long index)
+{
+	struct tce_level *level;
+	unsigned int shift;
+
+	rcu_read_lock();
+	level = tce_level_of(table, tce_walk(table, index, &shift));
+	spin_lock(&level->lock);
+	tce_level_unused(table, level);
+	spin_unlock(&level->lock);
 	rcu_read_unlock();
 }
 
 /*
- * Finds the leaf of @index, allocates what is missing with @gfp (0: nothing),
- * and holds the leaf. Levels are allocated outside the RCU section, so @gfp may
- * be one that sleeps.
+ * Holds the leaf of @index for entries of @owner; allocates what is missing with @gfp,
+ * outside locks and RCU sections, unless it is 0. Returns NULL if there is no memory.
  */
-static struct tce_level *tce_leaf_hold(struct tce_table *table,
-				       unsigned long index, gfp_t gfp)
+static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
+						unsigned long index, u64 owner,
+						gfp_t gfp)
 {
-	struct tce_level *leaf = tce_find_hold(table, index);
-	__be64 *tces, *spare = NULL;
+	struct tce_level *leaf = NULL;
+	__be64 *spare = NULL;
 
 	while (!leaf && gfp) {
-		spare = tce_level_alloc(table, gfp);
+		if (!spare)
+			spare = tce_level_alloc(table, gfp);
 		if (!spare) {
 			tce_walk_undo(table, index);
 			return NULL;
 		}
-
-		rcu_read_lock();
-		for (;;) {
-			tces = tce_grow(table, index, &spare);
-			leaf = tces ? tce_level_of(table, tces) : NULL;
-			if (!leaf || tce_level_hold(leaf))
-				break;
-			tce_wait_unlinked(table);
-		}
-		rcu_read_unlock();
+		leaf = tce_leaf_try_hold(table, index, owner, &spare);
 	}
 
 	if (spare)
@@ -297,220 +346,237 @@ static struct tce_level *tce_leaf_hold(struct tce_table *table,
 	return leaf;
 }
 
-/* Entries of the range [@index, @end) that lie in the leaf of @index. */
-static unsigned long tce_leaf_run(const struct tce_geometry *geo,
-				  unsigned long index, unsigned long end)
+static __always_inline struct tce_level *
+tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner, gfp_t gfp)
 {
-	return min(end - index,
-		   tce_level_entries(geo) - tce_slot(geo, index, 0));
-}
+	__be64 *spare = NULL;
 
-/* Moves @cursor behind what one entry of a level @height levels up covers. */
-static void tce_cursor_skip(struct tce_cursor *cursor, unsigned int height)
-{
-	cursor->index |= tce_span(&cursor->table->geo, height) - 1;
-	cursor->index++;
+	return tce_leaf_try_hold(table, index, owner, &spare) ?:
+	       tce_leaf_grow(table, index, owner, gfp);
 }
 
 /*
- * Moves @cursor over the hole that it is at, @height levels above the leaves.
- * Returns the entry that ends it, or 0 at the end of the level or of the range, or
- * after TCE_TABLE_SCAN entries.
+ * Entries of a leaf. The caller has its lock. They change under the lock only, and words
+ * that are aligned are not torn (arch/powerpc relies on it in pnv_tce_build(), too), so
+ * accesses are plain: the compiler swaps bytes as it loads and stores.
  */
-static __be64 tce_cursor_hole(struct tce_cursor *cursor, __be64 *tces,
-			      unsigned int height)
+
+static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
 {
-	const struct tce_geometry *geo = &cursor->table->geo;
-	unsigned int scan = TCE_TABLE_SCAN;
-	__be64 tce = 0;
+	__be64 word = leaf->view ? leaf->view[slot] : 0;
 
-	/* With nothing in use the hole is the whole level. */
-	if (atomic_read(&tce_level_of(cursor->table, tces)->used) <= 0) {
-		tce_cursor_skip(cursor, height + 1);
-		return 0;
-	}
-
-	while (!tce_present(tce)) {
-		unsigned long slot;
-
-		tce_cursor_skip(cursor, height);
-		slot = tce_slot(geo, cursor->index, height);
-		if (cursor->index >= cursor->end || !slot || !--scan)
-			return 0;
-		tce = READ_ONCE(tces[slot]);
-	}
-
-	return tce;
+	return word ? be64_to_cpu(word) : leaf->owner;
 }
 
 /*
- * One walk from the first level towards the cursor. Returns the leaf, or NULL
- * after moving the cursor behind the hole or the empty leaf that it met.
+ * Finds what is set from @slot on, up to @end, as extents, for which there is @room.
+ * Moves @slot to where it stopped. Returns the number of extents.
  */
-static struct tce_level *tce_cursor_walk(struct tce_cursor *cursor)
+static __always_inline unsigned int
+tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
+	      unsigned long *slot, unsigned long end, struct tce_extent *extents,
+	      unsigned int room)
 {
-	struct tce_table *table = cursor->table;
-	const struct tce_geometry *geo = &table->geo;
-	unsigned int height = geo->levels - 1;
-	unsigned int shift = height * geo->level_shift;
-	unsigned long mask = tce_level_entries(geo) - 1;
-	__be64 *tces = table->root;
-	struct tce_level *leaf;
+	const __be64 *tces = leaf->tces, *view = leaf->view;
+	u64 step = BIT_ULL(table->geo.page_shift);
+	unsigned long at = *slot, first;
+	unsigned int n = 0;
 
-	for (; height; height--, shift -= geo->level_shift) {
-		__be64 tce = READ_ONCE(tces[(cursor->index >> shift) & mask]);
-
-		if (!tce_present(tce)) {
-			tce = tce_cursor_hole(cursor, tces, height);
-			if (!tce)
-				return NULL;
-		}
-		tces = tce_to_level(tce);
-	}
-
-	leaf = tce_level_of(table, tces);
-	if (atomic_read(&leaf->used) > 0)
-		return leaf;
-
-	tce_cursor_skip(cursor, 1);
-
-	return NULL;
-}
-
-/* Leaves: owners */
-
-/* Gives a leaf, held by the caller, a view. */
-static __be64 *tce_leaf_view(struct tce_table *table, struct tce_level *leaf,
-			     gfp_t gfp)
-{
-	/* Pairs with the cmpxchg() below: the view is zero when it is seen. */
-	__be64 *view = smp_load_acquire(&leaf->view);
-	__be64 *old;
-
-	if (view || !gfp)
-		return view;
-
-	view = tce_level_alloc(table, gfp);
-	if (!view)
-		return NULL;
-
-	atomic_long_inc(&table->user_levels);
-	/* Zero: all that is set belongs to leaf->owner. */
-	old = cmpxchg(&leaf->view, NULL, view);
-	if (old) {
-		atomic_long_dec(&table->user_levels);
-		tce_level_free(table, view);
-		return old;
-	}
-
-	return view;
-}
-
-/* Whether entries of @owner can be set now. The caller has the leaf's lock. */
-static bool tce_leaf_take_owner(struct tce_level *leaf, u64 owner)
-{
-	if (READ_ONCE(leaf->view))
-		return true;
-
-	if (!owner || (leaf->owner != owner && (leaf->set || leaf->claims)))
-		return false;
-
-	leaf->owner = owner;
-
-	return true;
-}
-
-/* Tries to make sure that entries of @owner can be set. */
-static bool tce_leaf_try_claim(struct tce_level *leaf, u64 owner)
-{
-	bool claimed;
-
-	spin_lock(&leaf->lock);
-	claimed = tce_leaf_take_owner(leaf, owner);
-	leaf->claims += claimed;
-	spin_unlock(&leaf->lock);
-
-	return claimed;
-}
-
-/* Makes sure that entries of @owner can be set in a leaf that the caller holds. */
-static bool tce_leaf_claim(struct tce_table *table, struct tce_level *leaf,
-			   u64 owner, gfp_t gfp)
-{
-	while (!tce_leaf_try_claim(leaf, owner))
-		if (!tce_leaf_view(table, leaf, gfp))
-			return false;
-
-	return true;
-}
-
-static void tce_leaf_unclaim(struct tce_level *leaf)
-{
-	spin_lock(&leaf->lock);
-	leaf->claims--;
-	spin_unlock(&leaf->lock);
-}
-
-/* Leaves: entries. The caller has the leaf's lock. */
-
-/*
- * How the entries of a leaf are kept. The lock does not keep a view from appearing,
- * but one that appears meanwhile is zero, and so right for what the leaf's owner has.
- */
-struct tce_keeping {
-	__be64 *tces;
-	__be64 *view;
-	u64 owner;
-	struct tce_backing backing;
-};
-
-static struct tce_keeping tce_leaf_keeping(const struct tce_table *table,
-					   const struct tce_level *leaf)
-{
 	lockdep_assert_held(&leaf->lock);
 
-	return (struct tce_keeping) {
-		.tces = leaf->tces,
-		.view = READ_ONCE(leaf->view),
-		.owner = leaf->owner,
-		.backing = table->backing,
-	};
+	while (at < end) {
+		u64 tce = be64_to_cpu(tces[at]), next = tce;
+
+		if (!tce) {
+			at++;
+			continue;
+		}
+
+		if (n == room)
+			break;
+
+		first = at;
+		do {
+			next += step;
+			at++;
+		} while (at < end && be64_to_cpu(tces[at]) == next &&
+			 (!view || view[at] == view[first]));
+
+		extents[n].index = leaf->index + first;
+		extents[n].count = at - first;
+		extents[n].tce = tce;
+		extents[n].owner = tce_leaf_owner(leaf, first);
+		n++;
+	}
+	*slot = at;
+
+	return n;
 }
 
-/* Nothing but the leaf knows of the entries. */
-static bool tce_keeping_plain(const struct tce_keeping *keeping)
+static void tce_fill(__be64 *words, unsigned long count, u64 word)
 {
-	return !keeping->view && !keeping->backing.write;
+	__be64 be = cpu_to_be64(word);
+
+	while (count--)
+		WRITE_ONCE(*words++, be);
+}
+
+/* Entries of pages in a row. */
+static __always_inline void tce_fill_pages(__be64 *tces, unsigned long count,
+					   u64 tce, u64 step)
+{
+	for (; count; count--, tce += step)
+		*tces++ = cpu_to_be64(tce);
+}
+
+/* The first @count entries of @new, and their owners if there is a view. */
+static __always_inline void
+tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
+		  unsigned long count, __be64 *tces, __be64 *view)
+{
+	u64 step = BIT_ULL(table->geo.page_shift);
+
+	for (; count; new++) {
+		unsigned long n = min(count, new->count);
+
+		tce_fill_pages(tces, n, tce_permitted(table, new->tce), step);
+		tces += n;
+		if (view) {
+			tce_fill(view, n, new->owner);
+			view += n;
+		}
+		count -= n;
+	}
+}
+
+static noinline void tce_batch_split(const struct tce_table *table,
+				     struct tce_batch *batch, unsigned long count)
+{
+	while (count) {
+		struct tce_extent *extent = &batch->extent[batch->first];
+		unsigned long n = min(count, extent->count);
+
+		extent->count -= n;
+		extent->tce += (u64)n << table->geo.page_shift;
+		batch->first += !extent->count;
+		count -= n;
+	}
+}
+
+static void tce_batch_skip(const struct tce_table *table, struct tce_batch *batch,
+			   unsigned long count)
+{
+	batch->entries -= count;
+	if (batch->entries)
+		tce_batch_split(table, batch, count);
+	else
+		batch->first = batch->count;
 }
 
 /*
- * Makes an entry @new, with @owner as its word in the view, if there is a view.
- * Fails and changes nothing if the backing refuses. With @plain, which is what
- * tce_keeping_plain() says, a loop needs to ask only once.
+ * Gives the backing the first of @count entries, and returns how many it were: as many as
+ * @list has room for and as replace nothing, or one. @old is what they replace.
  */
-static __always_inline int tce_leaf_set(const struct tce_keeping *keeping,
-					bool plain, unsigned long index,
-					unsigned long slot, __be64 new, u64 owner,
-					struct tce_entry *old)
+static noinline long tce_leaf_back(const struct tce_table *table,
+				   unsigned long index, unsigned long count,
+				   const struct tce_extent *new,
+				   struct tce_extent *old, unsigned int *olds,
+				   __be64 *list)
 {
-	__be64 word = 0;
+	bool replaces = *olds && old->index == index;
+	__be64 single;
 	int ret;
 
-	if (!plain && keeping->view)
-		word = READ_ONCE(keeping->view[slot]);
+	if (!list || replaces) {
+		count = 1;
+		list = &single;
+		old->count = 1;
+	} else {
+		count = min(count, SZ_4K / sizeof(*list));
+		if (*olds)
+			count = min(count, old->index - index);
+	}
+	*olds = replaces;
 
-	old->tce = be64_to_cpu(keeping->tces[slot]);
-	old->owner = word ? be64_to_cpu(word) : keeping->owner;
-	if (!plain && keeping->backing.write) {
-		ret = keeping->backing.write(keeping->backing.data, index,
-					     be64_to_cpu(new));
-		if (ret)
-			return ret;
+	tce_extents_write(table, new, count, list, NULL);
+	ret = table->ops->set(table->data, index, list, count);
+
+	return ret ?: count;
+}
+
+/*
+ * Sets the entries of @new from @slot on, @count at most, as far as there is @room for
+ * what they replace, which is @old then, @olds extents. Returns how many it were, or what
+ * the backing says of the first.
+ */
+static long
+tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
+	     unsigned long slot, unsigned long count, const struct tce_extent *new,
+	     struct tce_extent *old, unsigned int room, unsigned int *olds,
+	     __be64 *list)
+{
+	unsigned long end = slot;
+	unsigned int i, set;
+	long n;
+
+	lockdep_assert_held(&leaf->lock);
+
+	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
+	n = end - slot;
+	if (table->ops->set) {
+		n = tce_leaf_back(table, leaf->index + slot, n, new, old, olds, list);
+		if (n < 0)
+			return n;
 	}
 
-	WRITE_ONCE(keeping->tces[slot], new);
-	if (!plain && keeping->view)
-		WRITE_ONCE(keeping->view[slot], cpu_to_be64(owner));
+	tce_extents_write(table, new, n, leaf->tces + slot,
+			  leaf->view ? leaf->view + slot : NULL);
+	set = leaf->set + n;
+	for (i = 0; i < *olds; i++)
+		set -= old[i].count;
+	WRITE_ONCE(leaf->set, set);
+
+	return n;
+}
+
+/*
+ * Clears what is set from @slot on, up to @end, as far as there is @room for it in @old.
+ * Moves @slot on. Returns what the backing says: nothing was changed then.
+ */
+static int
+tce_leaf_clear(struct tce_table *table, struct tce_level *leaf, unsigned long *slot,
+	       unsigned long end, struct tce_extent *old, unsigned int room,
+	       unsigned int *olds)
+{
+	unsigned long first, count;
+	unsigned int i, set;
+	int ret;
+
+	lockdep_assert_held(&leaf->lock);
+
+	*olds = tce_leaf_scan(table, leaf, slot, end, old, room);
+	if (!*olds)
+		return 0;
+
+	first = old->index - leaf->index;
+	count = old[*olds - 1].index + old[*olds - 1].count - old->index;
+	if (table->ops->clear) {
+		ret = table->ops->clear(table->data, old->index, count);
+		if (ret) {
+			*slot = first;
+			*olds = 0;
+			return ret;
+		}
+	}
+
+	tce_fill(leaf->tces + first, count, 0);
+	if (leaf->view)
+		tce_fill(leaf->view + first, count, 0);
+	set = leaf->set;
+	for (i = 0; i < *olds; i++)
+		set -= old[i].count;
+	WRITE_ONCE(leaf->set, set);
+	tce_level_unused(table, leaf);
 
 	return 0;
 }
@@ -518,7 +584,8 @@ static __always_inline int tce_leaf_set(const struct tce_keeping *keeping,
 /* The table */
 
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
-				   struct tce_charge *charge)
+				   struct tce_charge *charge,
+				   const struct tce_table_ops *ops, void *data)
 {
 	struct tce_table *table;
 
@@ -529,61 +596,68 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 	table->geo = *geo;
 	table->nid = nid;
 	table->charge = charge;
+	table->ops = ops;
+	table->data = data;
 	spin_lock_init(&table->lock);
 	INIT_LIST_HEAD(&table->partial);
 	INIT_LIST_HEAD(&table->idle);
+	mutex_init(&table->trim_lock);
 
 	table->root = tce_level_alloc(table, GFP_KERNEL);
 	if (!table->root) {
 		kfree(table);
 		return ERR_PTR(-ENOMEM);
 	}
-	atomic_long_set(&table->depth_levels[0], 1);
+	table->depth_levels[0] = 1;
 
 	return table;
 }
 
-void tce_table_set_backing(struct tce_table *table,
-			   const struct tce_backing *backing)
+/* A level that nothing can reach, with its view. */
+static void tce_level_drop(struct tce_table *table, struct tce_level *level)
 {
-	table->backing = *backing;
-}
-
-/* A level that nobody can reach, with its view. */
-static void tce_level_drop(struct tce_table *table, __be64 *tces)
-{
-	struct tce_level *level = tce_level_of(table, tces);
-
 	if (level->view) {
 		tce_level_free(table, level->view);
-		atomic_long_dec(&table->user_levels);
+		spin_lock(&table->lock);
+		table->user_levels--;
+		spin_unlock(&table->lock);
 	}
-	tce_level_free(table, tces);
+	tce_level_free(table, level->tces);
 }
 
-static void tce_free_tree(struct tce_table *table, __be64 *tces,
-			  unsigned int height)
+static struct tce_level *tce_level_parent(const struct tce_table *table,
+					  const struct tce_level *level)
 {
-	int children = height ? atomic_read(&tce_level_of(table, tces)->used) : 0;
-	unsigned long slot;
-
-	for (slot = 0; children && slot < tce_level_entries(&table->geo); slot++) {
-		if (!(slot % TCE_TABLE_SCAN))
-			cond_resched();
-		if (!tce_present(tces[slot]))
-			continue;
-		tce_free_tree(table, tce_to_level(tces[slot]), height - 1);
-		children--;
-		cond_resched();
-	}
-
-	tce_level_drop(table, tces);
+	/* Levels are aligned to their size. */
+	return tce_level_of(table, PTR_ALIGN_DOWN(level->link,
+						  tce_level_bytes(&table->geo)));
 }
 
 void tce_table_destroy(struct tce_table *table)
 {
-	tce_free_tree(table, table->root, table->geo.levels - 1);
-	WARN_ON_ONCE(atomic_long_read(&table->page_bytes));
+	struct tce_level *level, *root = tce_level_of(table, table->root);
+	unsigned long index = 0;
+	unsigned int shift;
+	__be64 *tces;
+
+	for (;;) {
+		cond_resched();
+		tces = tce_walk(table, index, &shift);
+		level = tce_level_of(table, tces);
+		if (shift && level->set) {
+			tce_walk_next(table, tces, shift, &index);
+			continue;
+		}
+		if (level == root)
+			break;
+
+		WRITE_ONCE(*level->link, 0);
+		tce_level_parent(table, level)->set--;
+		tce_level_drop(table, level);
+	}
+
+	tce_level_drop(table, root);
+	WARN_ON_ONCE(table->page_bytes);
 	kfree(table);
 }
 
@@ -597,51 +671,54 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
-/*
- * Swaps one entry of a leaf that is held or found inside an RCU section. Returns
- * H_TOO_HARD if the leaf is dead or has no place for the owner.
- */
-static int tce_leaf_exchange(struct tce_table *table, struct tce_level *leaf,
-			     unsigned long index, struct tce_entry *entry)
+/* Swaps an entry of a leaf, whose lock the caller has. */
+static __always_inline int
+tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long index,
+	      struct tce_entry *entry)
 {
-	__be64 new = tce_encode(entry->tce, table->backing.write);
 	unsigned long slot = tce_slot(&table->geo, index, 0);
-	bool set = tce_taken(new), was_set;
-	struct tce_keeping keeping;
-	struct tce_entry old;
+	__be64 new = cpu_to_be64(tce_permitted(table, entry->tce));
+	u64 owner, tce = be64_to_cpu(leaf->tces[slot]);
 	int ret = 0;
 
+	if (entry->tce && !tce_leaf_takes(leaf, entry->owner))
+		return H_TOO_HARD;
+
+	owner = tce ? tce_leaf_owner(leaf, slot) : 0;
+	if (table->ops->set && entry->tce)
+		ret = table->ops->set(table->data, index, &new, 1);
+	else if (table->ops->set && tce)
+		ret = table->ops->clear(table->data, index, 1);
+	if (ret)
+		return ret;
+
+	leaf->tces[slot] = new;
+	if (leaf->view)
+		leaf->view[slot] = entry->tce ? cpu_to_be64(entry->owner) : 0;
+	WRITE_ONCE(leaf->set, leaf->set + !!entry->tce - !!tce);
+	if (!entry->tce && tce)
+		tce_level_unused(table, leaf);
+	entry->tce = tce;
+	entry->owner = owner;
+
+	return 0;
+}
+
+/* The same where a level, or a place for the owner, may be missing. */
+static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long index,
+				       struct tce_entry *entry)
+{
+	struct tce_level *leaf;
+	int ret;
+
+	leaf = tce_leaf_hold(table, index, entry->owner, GFP_NOWAIT);
+	if (!leaf)
+		return -ENOMEM;
+
 	spin_lock(&leaf->lock);
-	was_set = tce_taken(leaf->tces[slot]);
-	if (!set && !was_set) {
-		entry->owner = 0;
-		goto unlock;
-	}
-
-	ret = H_TOO_HARD;
-	if (set && !tce_leaf_take_owner(leaf, entry->owner))
-		goto unlock;
-	/* Nothing keeps a leaf alive in which nothing is set yet. */
-	if (set && !was_set && !tce_level_hold(leaf))
-		goto unlock;
-
-	keeping = tce_leaf_keeping(table, leaf);
-	ret = tce_leaf_set(&keeping, false, index, slot, new,
-			   set ? entry->owner : 0, &old);
-	if (ret) {
-		if (set && !was_set)
-			tce_level_put(table, leaf, 1);
-		goto unlock;
-	}
-
-	leaf->set += set - was_set;
-	atomic_long_add(set - was_set, &table->used);
-	if (was_set && !set)
-		tce_level_put(table, leaf, 1);
-	*entry = old;
-	if (!old.tce)
-		entry->owner = 0;
-unlock:
+	ret = tce_leaf_swap(table, leaf, index, entry);
+	leaf->holds--;
+	tce_level_unused(table, leaf);
 	spin_unlock(&leaf->lock);
 
 	return ret;
@@ -652,501 +729,377 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 {
 	u64 hpa = entry->tce & ~TCE_PERM;
 	struct tce_level *leaf;
-	__be64 *tces;
-	int ret;
+	int ret = H_TOO_HARD;
+	bool dead;
 
 	if (index >= table->geo.entries ||
 	    hpa & (BIT_ULL(table->geo.page_shift) - 1))
 		return -EINVAL;
 
 	rcu_read_lock();
-	tces = tce_find(table, index);
-	if (tces) {
-		ret = tce_leaf_exchange(table, tce_level_of(table, tces), index,
-					entry);
-	} else if (entry->tce) {
-		ret = H_TOO_HARD;
-	} else {
+	do {
+		leaf = tce_leaf_find(table, index);
+		if (!leaf)
+			break;
+		/* As if it came before whatever sets the entry. */
+		if (!entry->tce &&
+		    !READ_ONCE(leaf->tces[tce_slot(&table->geo, index, 0)])) {
+			leaf = NULL;
+			break;
+		}
+		spin_lock(&leaf->lock);
+		dead = leaf->dead;
+		if (!dead)
+			ret = tce_leaf_swap(table, leaf, index, entry);
+		spin_unlock(&leaf->lock);
+		/* It was unlinked before the lock was free: the walk misses it now. */
+	} while (dead);
+	if (!leaf && !entry->tce) {
 		entry->owner = 0;
 		ret = 0;
 	}
 	rcu_read_unlock();
 
-	if (ret != H_TOO_HARD || !alloc)
-		return ret;
-
-	leaf = tce_leaf_hold(table, index, GFP_NOWAIT);
-	if (!leaf)
-		return -ENOMEM;
-
-	ret = -ENOMEM;
-	if (tce_leaf_claim(table, leaf, entry->owner, GFP_NOWAIT)) {
-		ret = tce_leaf_exchange(table, leaf, index, entry);
-		tce_leaf_unclaim(leaf);
-	}
-	tce_level_put(table, leaf, 1);
+	if (ret == H_TOO_HARD && alloc)
+		ret = tce_exchange_alloc(table, index, entry);
 
 	return ret;
 }
 
 u64 tce_table_get(struct tce_table *table, unsigned long index)
 {
-	__be64 *tces;
+	const struct tce_level *leaf;
 	u64 tce = 0;
 
 	if (index >= table->geo.entries)
 		return 0;
 
 	rcu_read_lock();
-	tces = tce_find(table, index);
-	if (tces)
-		tce = be64_to_cpu(READ_ONCE(tces[tce_slot(&table->geo, index, 0)]));
+	leaf = tce_leaf_find(table, index);
+	if (leaf)
+		tce = be64_to_cpu(READ_ONCE(leaf->tces[tce_slot(&table->geo, index,
+								0)]));
 	rcu_read_unlock();
 
 	return tce;
 }
 
-struct tce_level *tce_table_reserve(struct tce_table *table,
-				    unsigned long index, bool alloc)
+/* Ranges */
+
+/* Entries of the range [@index, @end) that lie in the leaf of @index. */
+static unsigned long tce_leaf_part(const struct tce_geometry *geo,
+				   unsigned long index, unsigned long end)
 {
-	gfp_t gfp = alloc ? GFP_NOWAIT : 0;
+	return min(end - index,
+		   tce_level_entries(geo) - tce_slot(geo, index, 0));
+}
+
+/* Room for more leaves than a range has of its own, and for a list for the backing. */
+static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
+{
+	if (leaves > TCE_RANGE_FEW)
+		range->all = kvmalloc_array(leaves, sizeof(*range->all),
+					    TCE_GFP | __GFP_NOWARN);
+	/* A list that crosses no 4 KiB: PAPR, H_PUT_TCE_INDIRECT. */
+	if (range->table->ops->set)
+		range->list = kmalloc(SZ_4K, TCE_GFP);
+
+	return range->all ? 0 : -ENOMEM;
+}
+
+int tce_table_prepare(struct tce_table *table, struct tce_range *range, u64 owner,
+		      gfp_t gfp)
+{
+	unsigned long index = range->index, last = range->end - 1, leaves;
+	unsigned int shift = table->geo.level_shift;
+	bool sleeps = gfpflags_allow_blocking(gfp);
 	struct tce_level *leaf;
+	int ret = 0;
 
-	if (index >= table->geo.entries)
-		return NULL;
+	if (last >= table->geo.entries || index > last)
+		return -EINVAL;
 
-	leaf = tce_leaf_hold(table, index, gfp);
-	if (!leaf)
-		return NULL;
+	leaves = (last >> shift) - (index >> shift) + 1;
+	range->table = table;
+	range->leaves = 0;
+	range->list = NULL;
+	range->all = range->few;
+	if (sleeps && index != last)
+		ret = tce_range_alloc(range, leaves);
+	else if (leaves > TCE_RANGE_FEW)
+		ret = -ENOMEM;
+	range->leaf = range->all;
+	while (!ret) {
+		leaf = tce_leaf_hold(table, index, owner, gfp);
+		if (!leaf) {
+			ret = -ENOMEM;
+			break;
+		}
 
-	if (!tce_leaf_view(table, leaf, gfp)) {
-		tce_level_put(table, leaf, 1);
-		return NULL;
+		range->all[range->leaves++] = leaf;
+		index = (index | (tce_level_entries(&table->geo) - 1)) + 1;
+		if (index > last)
+			return 0;
+
+		if (sleeps) {
+			cond_resched();
+			if (fatal_signal_pending(current))
+				ret = -EINTR;
+		}
 	}
 
-	return leaf;
+	tce_table_finish(range);
+
+	return ret;
 }
 
-void tce_table_unreserve(struct tce_table *table, struct tce_level *leaf)
+int tce_table_store(struct tce_range *range, struct tce_batch *new,
+		    struct tce_batch *old)
 {
-	tce_level_put(table, leaf, 1);
+	struct tce_table *table = range->table;
+	const struct tce_geometry *geo = &table->geo;
+	unsigned long slot = tce_slot(geo, range->index, 0);
+	struct tce_level *leaf = *range->leaf;
+	unsigned long count = min3(tce_leaf_part(geo, range->index, range->end),
+				   new->entries, TCE_TABLE_SCAN);
+	long ret;
+
+	spin_lock(&leaf->lock);
+	old->first = 0;
+	ret = tce_leaf_set(table, leaf, slot, count, &new->extent[new->first],
+			   old->extent, TCE_BATCH, &old->count, range->list);
+	if (ret > 0) {
+		tce_batch_skip(table, new, ret);
+		range->index += ret;
+		/* What is set keeps the leaf from now on. */
+		if (range->index == range->end || !tce_slot(geo, range->index, 0)) {
+			leaf->holds--;
+			range->leaf++;
+			range->leaves--;
+		}
+	}
+	spin_unlock(&leaf->lock);
+
+	if (ret < 0)
+		old->count = 0;
+	/* Which of a list was refused is not known: one by one then. */
+	if (ret < 0 && range->list) {
+		kfree(range->list);
+		range->list = NULL;
+		ret = 0;
+	}
+
+	return min(ret, 0);
 }
 
-bool tce_table_change_owner(struct tce_table *table, struct tce_level *leaf,
-			    unsigned long index, u64 from, u64 to)
+void tce_table_finish(struct tce_range *range)
 {
-	__be64 *word = &leaf->view[tce_slot(&table->geo, index, 0)];
+	for (; range->leaves; range->leaves--) {
+		tce_leaf_put(range->table, *range->leaf++);
+		if (range->all != range->few)
+			cond_resched();
+	}
+	if (range->all != range->few)
+		kvfree(range->all);
+	kfree(range->list);
+}
+
+bool tce_table_set_owner(struct tce_range *range, u64 from, u64 to)
+{
+	unsigned long slot = tce_slot(&range->table->geo, range->index, 0);
+	struct tce_level *leaf = range->all[0];
 	bool changed;
 
 	spin_lock(&leaf->lock);
-	changed = *word == cpu_to_be64(from);
+	changed = leaf->view[slot] == cpu_to_be64(from);
 	if (changed)
-		WRITE_ONCE(*word, cpu_to_be64(to));
+		WRITE_ONCE(leaf->view[slot], cpu_to_be64(to));
+	leaf->holds--;
+	tce_level_unused(range->table, leaf);
 	spin_unlock(&leaf->lock);
+	range->leaves = 0;
 
 	return changed;
 }
 
-static bool tce_range_valid(const struct tce_table *table, unsigned long index,
-			    unsigned long count)
+/* Moves @cursor behind a hole, or behind a leaf, which has a @shift of 0. */
+static void tce_cursor_skip(struct tce_cursor *cursor, const __be64 *tces,
+			    unsigned int shift)
 {
-	return index < table->geo.entries &&
-	       count <= table->geo.entries - index;
-}
+	const struct tce_table *table = cursor->table;
 
-int tce_table_prepare(struct tce_table *table, unsigned long index,
-		      unsigned long count, u64 owner)
-{
-	unsigned long start = index, end = index + count;
-	struct tce_level *leaf;
-	int ret;
-
-	if (!tce_range_valid(table, index, count))
-		return -EINVAL;
-
-	while (index < end) {
-		ret = -EINTR;
-		if (fatal_signal_pending(current))
-			goto undo;
-
-		ret = -ENOMEM;
-		leaf = tce_leaf_hold(table, index, GFP_KERNEL);
-		if (!leaf)
-			goto undo;
-
-		if (!tce_leaf_claim(table, leaf, owner, GFP_KERNEL)) {
-			tce_level_put(table, leaf, 1);
-			goto undo;
-		}
-
-		index += tce_leaf_run(&table->geo, index, end);
-		cond_resched();
-	}
-
-	return 0;
-
-undo:
-	tce_table_finish(table, start, index - start);
-
-	return ret;
-}
-
-void tce_table_finish(struct tce_table *table, unsigned long index,
-		      unsigned long count)
-{
-	unsigned long end = index + count;
-	struct tce_level *leaf;
-
-	while (index < end) {
-		/* Held, so it is there and needs no RCU. */
-		leaf = tce_level_of(table, tce_find(table, index));
-		tce_leaf_unclaim(leaf);
-		tce_level_put(table, leaf, 1);
-		index += tce_leaf_run(&table->geo, index, end);
-		cond_resched();
+	/* With nothing set the hole is the whole level. */
+	if (!shift || !READ_ONCE(tce_level_of(table, tces)->set)) {
+		shift += table->geo.level_shift;
+		cursor->index = ((cursor->index >> shift) + 1) << shift;
+	} else {
+		tce_walk_next(table, tces, shift, &cursor->index);
 	}
 }
 
-/*
- * Sets entries of one leaf, which is held and locked. Counts in @stored how many
- * were set, in @replaced how many of them were set before; fails at the one that
- * cannot be.
- */
-static __always_inline int
-tce_leaf_store_entries(const struct tce_keeping *keeping, bool plain,
-		       unsigned long index, unsigned long slot,
-		       const struct tce_entry *new, unsigned int count,
-		       unsigned int *stored, struct tce_entry *old,
-		       unsigned int *replaced)
+/* The backing has refused: some may be gone. One by one, over those that stay. */
+static noinline void tce_leaf_clear_single(struct tce_cursor *cursor,
+					   struct tce_level *leaf,
+					   unsigned long *slot,
+					   struct tce_batch *old)
 {
-	bool backed = !plain && keeping->backing.write;
-	unsigned int i, n = 0;
-	int ret = 0;
-
-	for (i = 0; i < count; i++) {
-		struct tce_entry before;
-
-		ret = tce_leaf_set(keeping, plain, index + i, slot + i,
-				   tce_encode(new[i].tce, backed), new[i].owner,
-				   &before);
-		if (ret)
-			break;
-
-		if (before.tce)
-			old[n++] = before;
-	}
-	*stored = i;
-	*replaced = n;
-
-	return ret;
+	cursor->single = true;
+	if (tce_leaf_clear(cursor->table, leaf, slot, *slot + 1, old->extent, 1,
+			   &old->count))
+		++*slot;
 }
 
-static int tce_leaf_store(struct tce_table *table, struct tce_level *leaf,
-			  unsigned long index, const struct tce_entry *new,
-			  unsigned int count, unsigned int *stored,
-			  struct tce_entry *old, unsigned int *replaced)
-{
-	unsigned long slot = tce_slot(&table->geo, index, 0);
-	struct tce_keeping keeping;
-	unsigned int change;
-	int ret;
-
-	spin_lock(&leaf->lock);
-	keeping = tce_leaf_keeping(table, leaf);
-	if (tce_keeping_plain(&keeping))
-		ret = tce_leaf_store_entries(&keeping, true, index, slot, new,
-					     count, stored, old, replaced);
-	else
-		ret = tce_leaf_store_entries(&keeping, false, index, slot, new,
-					     count, stored, old, replaced);
-	change = *stored - *replaced;
-	leaf->set += change;
-	/* The caller holds the leaf, so this may come last. */
-	atomic_add(change, &leaf->used);
-	atomic_long_add(change, &table->used);
-	spin_unlock(&leaf->lock);
-
-	return ret;
-}
-
-int tce_table_store(struct tce_cursor *cursor, const struct tce_entry *new,
-		    unsigned int count, struct tce_entry *old)
+void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 {
 	struct tce_table *table = cursor->table;
-	unsigned int run, stored, n, total = 0, replaced = 0;
+	unsigned long slot = tce_slot(&table->geo, cursor->index, 0), end;
 	struct tce_level *leaf;
-	int ret = 0;
-
-	count = min_t(unsigned long, count, cursor->end - cursor->index);
-	for (; total < count && !ret; total += stored) {
-		run = min(tce_leaf_run(&table->geo, cursor->index,
-				       cursor->index + count - total),
-			  TCE_TABLE_SCAN);
-		/* Prepared, so it is there and needs no RCU. */
-		leaf = tce_level_of(table, tce_find(table, cursor->index));
-		ret = tce_leaf_store(table, leaf, cursor->index, new + total,
-				     run, &stored, old + replaced, &n);
-		cursor->index += stored;
-		replaced += n;
-	}
-
-	return total ? replaced : ret;
-}
-
-int tce_table_store_few(struct tce_cursor *cursor,
-			const struct tce_entry *first, unsigned int count,
-			struct tce_entry *old)
-{
-	struct tce_table *table = cursor->table;
-	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
-	u64 size = BIT_ULL(table->geo.page_shift), tce = first->tce;
-	unsigned int i, replaced = 0;
-	struct tce_level *leaf;
+	unsigned int shift;
 	__be64 *tces;
-	bool plain;
 
-	if (table->backing.write || slot + count > tce_level_entries(&table->geo))
-		return -EAGAIN;
+	old->first = 0;
+	old->count = 0;
+	rcu_read_lock();
+	tces = tce_walk(table, cursor->index, &shift);
+	leaf = tce_level_of(table, tces);
+	if (shift || !READ_ONCE(leaf->set)) {
+		tce_cursor_skip(cursor, tces, shift);
+		goto unlock;
+	}
 
-	leaf = tce_find_hold(table, cursor->index);
-	if (!leaf)
-		return -EAGAIN;
-
-	tces = leaf->tces;
 	spin_lock(&leaf->lock);
-	/* In this order: a view that comes later finds the leaf's owner right. */
-	plain = tce_leaf_take_owner(leaf, first->owner) && !READ_ONCE(leaf->view);
-	for (i = 0; plain && i < count; i++, slot++, tce += size) {
-		__be64 before = tces[slot];
-
-		WRITE_ONCE(tces[slot], tce_encode(tce, false));
-		if (tce_taken(before)) {
-			old[replaced].tce = be64_to_cpu(before);
-			old[replaced].owner = leaf->owner;
-			replaced++;
-		}
-	}
-	leaf->set += i - replaced;
-	/* The hold becomes the use of one of the new entries, if there are any. */
-	if (i > replaced + 1)
-		atomic_add(i - replaced - 1, &leaf->used);
-	atomic_long_add(i - replaced, &table->used);
+	end = slot + min(tce_leaf_part(&table->geo, cursor->index, cursor->end),
+			 TCE_TABLE_SCAN);
+	if (cursor->single ||
+	    tce_leaf_clear(table, leaf, &slot, end, old->extent,
+			   cursor->most ?: TCE_BATCH, &old->count))
+		tce_leaf_clear_single(cursor, leaf, &slot, old);
+	if (leaf->set)
+		cursor->index = leaf->index + slot;
+	else
+		tce_cursor_skip(cursor, tces, 0);
 	spin_unlock(&leaf->lock);
-
-	if (i == replaced)
-		tce_level_put(table, leaf, 1);
-	if (!plain)
-		return -EAGAIN;
-
-	cursor->index += count;
-
-	return replaced;
+unlock:
+	rcu_read_unlock();
 }
 
-/*
- * Clears up to @max entries of one leaf, which is locked, from @slot on, up to
- * @end. @slot moves to where it stopped.
- */
-static __always_inline unsigned int
-tce_leaf_clear_entries(const struct tce_keeping *keeping, bool plain,
-		       unsigned long base, unsigned long *slot, unsigned long end,
-		       struct tce_entry *old, unsigned long *first,
-		       unsigned long *last, unsigned int max)
-{
-	unsigned long at = *slot, from = at, to = at;
-	unsigned int cleared = 0;
-
-	for (; at < end && cleared < max; at++) {
-		if (!tce_taken(keeping->tces[at]))
-			continue;
-
-		if (tce_leaf_set(keeping, plain, base + at, at, 0, 0,
-				 &old[cleared]))
-			continue;
-
-		if (!cleared++)
-			from = at;
-		to = at;
-	}
-	*slot = at;
-	*first = base + from;
-	*last = base + to;
-
-	return cleared;
-}
-
-/* A function of its own, so that the plain case needs few registers. */
-static noinline unsigned int
-tce_leaf_clear_kept(const struct tce_keeping *keeping, unsigned long base,
-		    unsigned long *slot, unsigned long end,
-		    struct tce_entry *old, unsigned long *first,
-		    unsigned long *last, unsigned int max)
-{
-	return tce_leaf_clear_entries(keeping, false, base, slot, end, old, first,
-				      last, max);
-}
-
-/* The same, in the leaf of @cursor: moves it on, by TCE_TABLE_SCAN at most. */
-static unsigned int tce_leaf_clear(struct tce_cursor *cursor,
-				   struct tce_level *leaf, struct tce_entry *old,
-				   unsigned long *first, unsigned long *last,
-				   unsigned int max)
+/* What is set in the leaf of @cursor, or behind the hole that it is at. */
+static bool tce_cursor_scan(struct tce_cursor *cursor, struct tce_extent *extent)
 {
 	struct tce_table *table = cursor->table;
-	unsigned long slot = tce_slot(&table->geo, cursor->index, 0);
-	unsigned long base = cursor->index - slot;
-	unsigned long end = slot + tce_leaf_run(&table->geo, cursor->index,
-						cursor->end);
-	struct tce_keeping keeping;
-	unsigned int cleared;
-
-	spin_lock(&leaf->lock);
-	keeping = tce_leaf_keeping(table, leaf);
-	max = min(max, leaf->set);
-	if (tce_keeping_plain(&keeping))
-		cleared = tce_leaf_clear_entries(&keeping, true, base, &slot,
-						 min(end, slot + TCE_TABLE_SCAN),
-						 old, first, last, max);
-	else
-		cleared = tce_leaf_clear_kept(&keeping, base, &slot,
-					      min(end, slot + TCE_TABLE_SCAN),
-					      old, first, last, max);
-	leaf->set -= cleared;
-	/* Nothing more is set here: what is left of the leaf is empty. */
-	if (!leaf->set)
-		slot = end;
-	cursor->index = base + slot;
-	tce_level_put(table, leaf, cleared);
-	if (cleared)
-		atomic_long_sub(cleared, &table->used);
-	spin_unlock(&leaf->lock);
-
-	return cleared;
-}
-
-unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
-			     unsigned long *first, unsigned long *last,
-			     unsigned int max)
-{
-	unsigned int cleared = 0;
+	unsigned long slot = tce_slot(&table->geo, cursor->index, 0), end;
 	struct tce_level *leaf;
+	unsigned int shift, n = 0;
+	__be64 *tces;
 
 	rcu_read_lock();
-	leaf = tce_cursor_walk(cursor);
-	if (leaf)
-		cleared = tce_leaf_clear(cursor, leaf, old, first, last, max);
+	tces = tce_walk(table, cursor->index, &shift);
+	leaf = tce_level_of(table, tces);
+	if (shift || !READ_ONCE(leaf->set)) {
+		tce_cursor_skip(cursor, tces, shift);
+	} else {
+		end = slot + min(tce_leaf_part(&table->geo, cursor->index,
+					       cursor->end), TCE_TABLE_SCAN);
+		spin_lock(&leaf->lock);
+		n = tce_leaf_scan(table, leaf, &slot, end, extent, 1);
+		spin_unlock(&leaf->lock);
+		cursor->index = leaf->index + slot;
+	}
 	rcu_read_unlock();
 
-	return cleared;
-}
-
-/* Goes on with @extent in a leaf. Returns whether it may go on from @cursor. */
-static bool tce_leaf_extend(struct tce_cursor *cursor,
-			    const struct tce_level *leaf,
-			    struct tce_extent *extent)
-{
-	const struct tce_geometry *geo = &cursor->table->geo;
-	unsigned long slot = tce_slot(geo, cursor->index, 0);
-	unsigned long end = slot + min(tce_leaf_run(geo, cursor->index, cursor->end),
-				       TCE_TABLE_SCAN);
-
-	for (; slot < end; slot++, cursor->index++) {
-		u64 tce = be64_to_cpu(READ_ONCE(leaf->tces[slot]));
-
-		if (!extent->count) {
-			if (!tce)
-				continue;
-			extent->index = cursor->index;
-			extent->tce = tce;
-		} else if (tce != extent->tce +
-				  (extent->count << geo->page_shift)) {
-			return false;
-		}
-		extent->count++;
-	}
-
-	return true;
+	return n;
 }
 
 bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 {
-	struct tce_level *leaf;
-	unsigned long index;
-	bool more;
+	unsigned int page_shift = cursor->table->geo.page_shift;
+	struct tce_cursor ahead = *cursor;
+	struct tce_extent more;
 
 	extent->count = 0;
-	do {
-		index = cursor->index;
-		rcu_read_lock();
-		leaf = tce_cursor_walk(cursor);
-		/* A hole ends it. */
-		more = !extent->count || cursor->index == index;
-		if (more && leaf)
-			more = tce_leaf_extend(cursor, leaf, extent);
-		rcu_read_unlock();
+	while (ahead.index < ahead.end) {
 		cond_resched();
-	} while (more && cursor->index < cursor->end);
+		if (!tce_cursor_scan(&ahead, &more)) {
+			/* A hole ends it. */
+			if (extent->count)
+				break;
+		} else if (!extent->count) {
+			*extent = more;
+		} else if (more.owner == extent->owner &&
+			   more.index == extent->index + extent->count &&
+			   more.tce == extent->tce + (extent->count << page_shift)) {
+			extent->count += more.count;
+		} else {
+			break;
+		}
+		*cursor = ahead;
+	}
+	if (!extent->count)
+		*cursor = ahead;
 
 	return extent->count;
 }
 
-unsigned int tce_table_idle(const struct tce_table *table)
+/* Trimming */
+
+/*
+ * The level that has been queued for longest, to be unlinked or queued again by
+ * tce_level_unlink(); NULL if there is none.
+ */
+static struct tce_level *tce_level_dequeue(struct tce_table *table)
 {
-	return READ_ONCE(table->idle_levels);
+	struct tce_level *level;
+
+	spin_lock(&table->lock);
+	level = list_first_entry_or_null(&table->idle, struct tce_level, idle);
+	if (level) {
+		list_del_init(&level->idle);
+		WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
+	}
+	spin_unlock(&table->lock);
+
+	return level;
 }
 
 /*
- * Takes an idle level out of the tree and puts it on @trimmed, the one above too
- * if this was its last. Nothing happens if it is in use again.
+ * Unlinks a level that was dequeued, or has just lost its last lower level, if it is not
+ * in use, and has not been for @age. Returns whether it did.
  */
-static void tce_level_unlink(struct tce_table *table, struct tce_level *level,
-			     struct list_head *trimmed)
+static bool tce_level_unlink(struct tce_table *table, struct tce_level *level,
+			     unsigned long age, struct list_head *trimmed)
 {
-	__be64 *link;
+	struct tce_level *parent = tce_level_parent(table, level);
+	bool unlink;
 
-	lockdep_assert_held(&table->lock);
+	/* It has a lower level, so it is there. */
+	spin_lock(&parent->lock);
+	spin_lock_nested(&level->lock, SINGLE_DEPTH_NESTING);
+	unlink = tce_level_idle(level) &&
+		 time_after_eq(jiffies, level->since + age);
+	if (unlink) {
+		level->dead = true;
+		WRITE_ONCE(*level->link, 0);
+		WRITE_ONCE(parent->set, parent->set - 1);
+	}
 
-	do {
-		if (!list_empty(&level->idle)) {
-			list_del_init(&level->idle);
-			tce_idle_count(table, -1);
-		}
-		/*
-		 * Pairs with the barrier in tce_level_put(): either its last use is
-		 * seen here, or it sees that the level is not the first idle one.
-		 * A cmpxchg that fails is no barrier.
-		 */
-		smp_mb();
-		if (atomic_cmpxchg(&level->used, 0, TCE_LEVEL_DEAD))
-			break;
-
-		link = level->link;
-		WRITE_ONCE(*link, 0);
-		list_add(&level->idle, trimmed);
-		atomic_long_dec(&table->depth_levels[level->depth]);
-
-		/* Levels are aligned to their size. */
-		level = tce_level_of(table,
-				     PTR_ALIGN_DOWN(link,
-						    tce_level_bytes(&table->geo)));
-	} while (atomic_dec_and_test(&level->used) && level->link);
-}
-
-/* Unlinks up to @max levels that may go, no more than a batch, as a lock is held. */
-static unsigned int tce_table_unlink(struct tce_table *table, unsigned int keep,
-				     unsigned int max, struct list_head *trimmed)
-{
-	unsigned int i;
-
-	max = min(max, TCE_TRIM_BATCH);
 	spin_lock(&table->lock);
-	for (i = 0; i < max && table->idle_levels > keep; i++)
-		tce_level_unlink(table,
-				 list_last_entry(&table->idle, struct tce_level,
-						 idle), trimmed);
+	if (unlink) {
+		if (!list_empty(&level->idle))
+			WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
+		list_move(&level->idle, trimmed);
+		table->depth_levels[level->depth]--;
+	} else if (level->queued && tce_level_idle(level) &&
+		   list_empty(&level->idle)) {
+		list_add_tail(&level->idle, &table->idle);
+		WRITE_ONCE(table->idle_levels, table->idle_levels + 1);
+	} else if (list_empty(&level->idle)) {
+		level->queued = false;
+	}
 	spin_unlock(&table->lock);
+	spin_unlock(&level->lock);
+	spin_unlock(&parent->lock);
 
-	return i;
+	return unlink;
 }
 
 static int tce_level_cmp(void *unused, const struct list_head *a,
@@ -1158,81 +1111,107 @@ static int tce_level_cmp(void *unused, const struct list_head *a,
 	return first < second ? -1 : first > second;
 }
 
-/* See tce_table_trim() for what is killed of which level. */
-static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed,
-			     void (*kill)(void *data, unsigned long index,
-					  unsigned long count),
-			     void *data)
+/* One kill for neighbouring leaves, and for upper levels that begin where these do. */
+static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed)
 {
+	const struct tce_geometry *geo = &table->geo;
 	unsigned long first = 0, end = 0;
 	struct tce_level *level;
 
 	list_sort(NULL, trimmed, tce_level_cmp);
 	list_for_each_entry(level, trimmed, idle) {
-		bool leaf = level->depth == table->geo.levels - 1;
-		unsigned long count = leaf ? tce_level_entries(&table->geo) : 1;
+		bool leaf = level->depth == geo->levels - 1;
+		unsigned long count = leaf ? tce_level_entries(geo) : 1;
 
 		/* The last leaf may have more entries than the window. */
-		count = min(count, table->geo.entries - level->index);
+		count = min(count, geo->entries - level->index);
 		if (end && level->index > end) {
-			kill(data, first, end - first);
+			table->ops->kill(table->data, first, end - first);
 			end = 0;
 		}
 		if (!end)
 			first = level->index;
 		end = max(end, level->index + count);
 	}
-	if (end)
-		kill(data, first, end - first);
+	table->ops->kill(table->data, first, end - first);
 }
 
-bool tce_table_trim(struct tce_table *table, unsigned int keep,
-		    void (*kill)(void *data, unsigned long index,
-				 unsigned long count),
-		    void *data)
+static void tce_free_trimmed(struct tce_table *table, struct list_head *trimmed)
 {
-	unsigned int left = max(1UL, TCE_TRIM_ENTRIES >> table->geo.level_shift), n;
 	struct tce_level *level, *next;
-	LIST_HEAD(trimmed);
 
-	do {
-		n = tce_table_unlink(table, keep, left, &trimmed);
-		left -= n;
-		cond_resched();
-	} while (n && left);
+	if (list_empty(trimmed))
+		return;
 
-	if (list_empty(&trimmed))
-		return false;
-
-	tce_kill_trimmed(table, &trimmed, kill, data);
+	tce_kill_trimmed(table, trimmed);
 	synchronize_rcu();
 
-	list_for_each_entry_safe(level, next, &trimmed, idle) {
+	list_for_each_entry_safe(level, next, trimmed, idle) {
 		list_del_init(&level->idle);
-		tce_level_drop(table, level->tces);
+		level->queued = false;
+		tce_level_drop(table, level);
 		cond_resched();
 	}
+}
 
-	return tce_table_idle(table) > keep;
+bool tce_table_trim(struct tce_table *table, unsigned long age)
+{
+	unsigned int most = max(1UL, TCE_TRIM_ENTRIES >> table->geo.level_shift);
+	unsigned int n, queued = READ_ONCE(table->idle_levels);
+	struct tce_level *level;
+	LIST_HEAD(trimmed);
+
+	/* A level that is being unlinked is not the parent of another's. */
+	mutex_lock(&table->trim_lock);
+	for (n = 0; n < queued && (level = tce_level_dequeue(table)); n++) {
+		unsigned long left = age;
+
+		while (level->link &&
+		       tce_level_unlink(table, level, left, &trimmed)) {
+			level = tce_level_parent(table, level);
+			left = 0;
+		}
+		if (n % most == most - 1)
+			tce_free_trimmed(table, &trimmed);
+		cond_resched();
+	}
+	tce_free_trimmed(table, &trimmed);
+	mutex_unlock(&table->trim_lock);
+
+	return READ_ONCE(table->idle_levels);
 }
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)
 {
+	struct tce_cursor cursor = { .table = table, .end = table->geo.entries };
 	unsigned long bytes = tce_level_bytes(&table->geo);
-	unsigned int i;
+	struct tce_level *level;
+	unsigned int i, shift;
+	__be64 *tces;
 
 	memset(stats, 0, sizeof(*stats));
+	spin_lock(&table->lock);
 	for (i = 0; i < table->geo.levels; i++) {
-		stats->depth[i].levels =
-			atomic_long_read(&table->depth_levels[i]);
+		stats->depth[i].levels = table->depth_levels[i];
 		stats->depth[i].bytes = stats->depth[i].levels * bytes;
 		stats->hw_bytes += stats->depth[i].bytes;
 	}
-	stats->user_levels = atomic_long_read(&table->user_levels);
+	stats->user_levels = table->user_levels;
 	stats->user_bytes = stats->user_levels * bytes;
-	stats->page_bytes = atomic_long_read(&table->page_bytes);
-	stats->meta_bytes = atomic_long_read(&table->meta_bytes) +
-			    sizeof(*table);
+	stats->page_bytes = table->page_bytes;
+	stats->meta_bytes = table->meta_bytes + sizeof(*table);
+	stats->idle = table->idle_levels;
+	spin_unlock(&table->lock);
 	stats->whole_bytes = tce_geometry_whole_bytes(&table->geo);
-	stats->used = atomic_long_read(&table->used);
+
+	while (cursor.index < cursor.end) {
+		rcu_read_lock();
+		tces = tce_walk(table, cursor.index, &shift);
+		level = tce_level_of(table, tces);
+		if (!shift)
+			stats->used += READ_ONCE(level->set);
+		tce_cursor_skip(&cursor, tces, shift);
+		rcu_read_unlock();
+		cond_resched();
+	}
 }

@@ -8,6 +8,7 @@
 #ifndef TCE_TABLE_H
 #define TCE_TABLE_H
 
+#include <linux/gfp_types.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -30,22 +31,25 @@
  * owner the leaf keeps it once. Otherwise the leaf has a view, a word for each of its
  * entries, which the in-tree driver calls the user-space view of the table.
  *
+ * Entries go in and come out in extents: entries in a row, of one owner, that lead to
+ * memory in a row with the same permissions.
+ *
  * Locking contract:
  *
- * - Operations on different indices may run in parallel without limit; levels
- *   go in by compare-and-exchange.
- * - An entry, its owner and its backing change together, under a spinlock of the
- *   leaf. No lock of the table is taken with interrupts off, so no operation may be
- *   called from an interrupt handler.
- * - Levels that are not used any more stay, until tce_table_trim() takes them out
- *   and frees them after a grace period of RCU. Every walk is inside an RCU
- *   section or on leaves that are held.
+ * - Operations on different indices may run in parallel without limit.
+ * - An entry, its owner and its backing change together, under the lock of the leaf.
+ *   A level is linked and unlinked under the lock of the level above it. They are
+ *   spinlocks, and no interrupt is turned off, so no operation may be called from an
+ *   interrupt handler.
+ * - Levels that are not used any more stay, until tce_table_trim() unlinks them and
+ *   frees them after a grace period of RCU. Every walk is inside an RCU section;
+ *   leaves that are held need none.
  * - No operation holds a lock, or stays in an RCU section, for more than
  *   TCE_TABLE_SCAN entries of each level, whatever the geometry.
- * - tce_table_destroy() is called when nobody can reach the table any more.
+ * - tce_table_destroy() is called when nothing can reach the table any more.
  *
- * A table may have a backing: somebody else, a hypervisor, has the entries that
- * the hardware walks, and this table is what software knows of them.
+ * A table may have a backing: a hypervisor has the entries that the hardware walks,
+ * and this table is what software knows of them.
  */
 
 /* The most levels that the hardware walks. */
@@ -146,6 +150,7 @@ struct tce_depth_stats {
  * @meta_bytes: bytes of kernel memory that describe the levels and the table
  * @whole_bytes: what the hardware levels of a whole table would take
  * @used: entries that are set, in IOMMU pages; right when nothing is in flight
+ * @idle: levels that wait for tce_table_trim(), or did and are in use again, number
  */
 struct tce_table_stats {
 	struct tce_depth_stats depth[TCE_TABLE_MAX_LEVELS];
@@ -156,13 +161,18 @@ struct tce_table_stats {
 	unsigned long meta_bytes;
 	u64 whole_bytes;
 	unsigned long used;
+	unsigned int idle;
 };
 
 /* Owner of entries that belong to nobody. */
 #define TCE_OWNER_NONE		2ULL
 
-/* For tce_table_prepare(): entries with owners of their own. */
+/* For tce_table_prepare(): entries whose owners differ, or are not known yet. */
 #define TCE_OWNER_EACH		0ULL
+
+/* Extents that are exchanged at once, and leaves that are held without an array. */
+#define TCE_BATCH		24
+#define TCE_RANGE_FEW		8
 
 /**
  * struct tce_entry - an entry as software sees it
@@ -175,18 +185,31 @@ struct tce_entry {
 };
 
 /**
- * struct tce_cursor - a place in a range that is worked on
- * @table: the table
- * @index: the next entry, in IOMMU pages
- * @end: one past the last entry
- *
- * The caller sets all three and calls until the work is done; between calls
- * nothing is held.
+ * struct tce_extent - entries in a row that lead to memory in a row
+ * @index: the first entry
+ * @count: number of entries
+ * @tce: the first entry: physical address and permission bits, CPU byte order
+ * @owner: owner of all of them
  */
-struct tce_cursor {
-	struct tce_table *table;
+struct tce_extent {
 	unsigned long index;
-	unsigned long end;
+	unsigned long count;
+	u64 tce;
+	u64 owner;
+};
+
+/**
+ * struct tce_batch - extents on their way into a table or out of it
+ * @first: in @extent, the first that is left
+ * @count: number of extents in @extent
+ * @entries: number of entries of those that are left, on their way in
+ * @extent: the extents
+ */
+struct tce_batch {
+	unsigned int first;
+	unsigned int count;
+	unsigned long entries;
+	struct tce_extent extent[TCE_BATCH];
 };
 
 struct tce_charge;
@@ -194,14 +217,64 @@ struct tce_level;
 struct tce_table;
 
 /**
- * struct tce_backing - who else has the entries
- * @write: gives the backing an entry; 0 or an errno, and nothing is changed.
- *         Called with a spinlock held
- * @data: for @write
+ * struct tce_cursor - a place in a range that is worked on
+ * @table: the table
+ * @index: the next entry, in IOMMU pages
+ * @end: one past the last entry
+ * @most: extents that tce_table_clear() takes out in one call; 0 for TCE_BATCH
+ * @single: entries are taken out one by one, as the backing has refused several
+ *
+ * The caller sets the first three, or four, and calls until the work is done; between
+ * calls nothing is held.
  */
-struct tce_backing {
-	int (*write)(void *data, unsigned long index, u64 tce);
-	void *data;
+struct tce_cursor {
+	struct tce_table *table;
+	unsigned long index;
+	unsigned long end;
+	unsigned int most;
+	bool single;
+};
+
+/**
+ * struct tce_range - a range whose leaves are held
+ * @table: the table
+ * @index: the next entry to store, in IOMMU pages
+ * @end: one past the last entry
+ * @leaf: the leaves from that of @index on
+ * @leaves: their number
+ * @all: what @leaf was at first
+ * @list: room for a list for the backing; NULL if entries go there one by one
+ * @few: room for @leaf
+ */
+struct tce_range {
+	struct tce_table *table;
+	unsigned long index;
+	unsigned long end;
+	struct tce_level **leaf;
+	unsigned long leaves;
+	struct tce_level **all;
+	__be64 *list;
+	struct tce_level *few[TCE_RANGE_FEW];
+};
+
+/**
+ * struct tce_table_ops - what a table asks of its user
+ * @set: gives the backing @count entries from @index on; @tces has them as in the
+ *       leaf, in 4 KiB that are aligned if @count is not 1. Returns 0, or an errno if
+ *       none of them is set there. NULL if there is no backing, and so is @clear
+ * @clear: takes @count entries from @index on out of the backing. Returns 0, or an errno
+ *         if some may be there still. Both are called with a spinlock held
+ * @kill: kills the TCEs of @count entries from @index on, for tce_table_trim(). May
+ *        sleep
+ * @idle: there is something for tce_table_trim() where nothing was. Called with a
+ *        spinlock held
+ */
+struct tce_table_ops {
+	int (*set)(void *data, unsigned long index, const __be64 *tces,
+		   unsigned long count);
+	int (*clear)(void *data, unsigned long index, unsigned long count);
+	void (*kill)(void *data, unsigned long index, unsigned long count);
+	void (*idle)(void *data);
 };
 
 /**
@@ -210,6 +283,8 @@ struct tce_backing {
  * @nid: NUMA node for the levels, or NUMA_NO_NODE
  * @charge: what the kernel pages of levels are charged to, as they come and go; NULL
  *          for nothing. The caller settles it
+ * @ops: what it asks of its user
+ * @data: for @ops
  *
  * Allocates the first level only, charged to the caller's memory cgroup.
  *
@@ -217,17 +292,8 @@ struct tce_backing {
  * Return: the table, or ERR_PTR(-ENOMEM).
  */
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
-				   struct tce_charge *charge);
-
-/**
- * tce_table_set_backing() - tell a table who else has its entries
- * @table: the table; nothing has been set in it
- * @backing: who; copied
- *
- * Context: Any.
- */
-void tce_table_set_backing(struct tce_table *table,
-			   const struct tce_backing *backing);
+				   struct tce_charge *charge,
+				   const struct tce_table_ops *ops, void *data);
 
 /**
  * tce_table_destroy() - free a table and all its levels
@@ -288,152 +354,86 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 u64 tce_table_get(struct tce_table *table, unsigned long index);
 
 /**
- * tce_table_reserve() - hold what one entry needs, whatever its owner
+ * tce_table_prepare() - allocate and hold everything a range needs
  * @table: the table
- * @index: the entry
- * @alloc: whether a missing leaf and its view may be allocated, from atomic memory
+ * @range: the range: &tce_range.index and &tce_range.end are set
+ * @owner: whose the entries will be, or TCE_OWNER_EACH
+ * @gfp: how to allocate; 0 to allocate nothing
  *
- * Until tce_table_unreserve() the leaf of @index and its view stay, so
- * tce_table_exchange() finds a place for any owner.
+ * Allocates the missing levels, and views where a leaf gets more than one owner,
+ * charged to the caller's memory cgroup. Holds each leaf until its last entry of the
+ * range was stored, or until tce_table_finish(), which is not called after a failure:
+ * nothing is held then. Levels that were allocated before it stay, empty.
  *
- * Context: Any but an interrupt handler. Never sleeps.
- * Return: the leaf; NULL for an index beyond the table, if something is missing and
- * @alloc is false, or if there is no memory. Levels that were allocated before a
- * failure stay, empty.
+ * Context: As @gfp says; not an interrupt handler. Where it may sleep, it reschedules;
+ * where it may not, the range has TCE_RANGE_FEW leaves at most.
+ * Return: 0; -EINVAL if the range does not lie in the table, or is empty; -ENOMEM;
+ * -EINTR if a fatal signal is pending and @gfp may sleep.
  */
-struct tce_level *tce_table_reserve(struct tce_table *table,
-				    unsigned long index, bool alloc);
+int tce_table_prepare(struct tce_table *table, struct tce_range *range, u64 owner,
+		      gfp_t gfp);
 
 /**
- * tce_table_unreserve() - take tce_table_reserve() back
- * @table: the table
- * @leaf: from tce_table_reserve()
+ * tce_table_store() - set entries of a range that has been prepared
+ * @range: the range; &tce_range.index is moved past what was set
+ * @new: what to set from there on; permission bits as given, write permission implies
+ *       read. &tce_extent.index is not used. Moved past what was set
+ * @old: what was set there before
+ *
+ * Sets what lies in one leaf, and what @old has room for. It fails only when the entry
+ * at &tce_range.index cannot be set. It may get nowhere once, after the backing has
+ * refused a list.
  *
  * Context: Any but an interrupt handler.
+ * Return: 0, or what the backing says of the entry at &tce_range.index.
  */
-void tce_table_unreserve(struct tce_table *table, struct tce_level *leaf);
+int tce_table_store(struct tce_range *range, struct tce_batch *new,
+		    struct tce_batch *old);
 
 /**
- * tce_table_change_owner() - give an entry another owner, if it still has the first
- * @table: the table
- * @leaf: from tce_table_reserve() for @index
- * @index: the entry, which was set after tce_table_reserve()
+ * tce_table_finish() - let go of what tce_table_prepare() holds
+ * @range: the range
+ *
+ * Context: Process, may sleep, if tce_table_prepare() might; else any but an interrupt
+ * handler.
+ */
+void tce_table_finish(struct tce_range *range);
+
+/**
+ * tce_table_set_owner() - give an entry another owner, if it still has the first, and
+ *	let go of it
+ * @range: a range of this one entry, prepared for TCE_OWNER_EACH, which was set by
+ *         tce_table_exchange() since
  * @from: the owner that it was set with
  * @to: the owner that it is to have; not 0
+ *
+ * tce_table_finish() is not called any more.
  *
  * Context: Any but an interrupt handler.
  * Return: whether the entry was still @from's.
  */
-bool tce_table_change_owner(struct tce_table *table, struct tce_level *leaf,
-			    unsigned long index, u64 from, u64 to);
-
-/**
- * tce_table_prepare() - allocate and hold everything a range needs
- * @table: the table
- * @index: first entry
- * @count: number of entries
- * @owner: whose the entries will be, or TCE_OWNER_EACH
- *
- * Allocates the missing levels, and views where a leaf gets more than one owner,
- * charged to the caller's memory cgroup, and holds the leaves until
- * tce_table_finish(). All or nothing is held; levels that were allocated before a
- * failure stay, empty.
- *
- * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL if the range does not lie in the table; -ENOMEM; -EINTR if
- * a fatal signal is pending.
- */
-int tce_table_prepare(struct tce_table *table, unsigned long index,
-		      unsigned long count, u64 owner);
-
-/**
- * tce_table_finish() - let go of what tce_table_prepare() held
- * @table: the table
- * @index: first entry, as for tce_table_prepare()
- * @count: number of entries, as for tce_table_prepare()
- *
- * Context: Process, may sleep; reschedules.
- */
-void tce_table_finish(struct tce_table *table, unsigned long index,
-		      unsigned long count);
-
-/**
- * tce_table_store() - set entries of a range that has been prepared
- * @cursor: the place; moved past what was set. Its range is prepared, for the
- *          owners in @new
- * @new: entries to set, one after the other; permission bits as given, write
- *       permission implies read
- * @count: number of entries in @new, at most what is left of the range
- * @old: the entries that were set before, if any, room for @count; may be @new
- *
- * May stop before @count; what is left is for the next call. It fails only when
- * the first entry cannot be set.
- *
- * Context: Any but an interrupt handler.
- * Return: number of entries in @old; what the backing says of the entry at @cursor.
- */
-int tce_table_store(struct tce_cursor *cursor,
-		    const struct tce_entry *new, unsigned int count,
-		    struct tce_entry *old);
-
-/**
- * tce_table_store_few() - set a few entries of a range that was not prepared
- * @cursor: the place; moved past what was set
- * @first: the first entry; the pages of the others follow its page
- * @count: number of entries
- * @old: the entries that were set before, if any, room for @count
- *
- * All or nothing, and only if all of it lies in a leaf that is there, takes the
- * owner and has no view. Not for a table with a backing.
- *
- * Context: Any.
- * Return: number of entries in @old; -EAGAIN if it cannot be done like this:
- * nothing is changed then.
- */
-int tce_table_store_few(struct tce_cursor *cursor,
-			const struct tce_entry *first, unsigned int count,
-			struct tce_entry *old);
+bool tce_table_set_owner(struct tce_range *range, u64 from, u64 to);
 
 /**
  * tce_table_clear() - clear entries of a range
  * @cursor: the place; moved past what was cleared
- * @old: the entries that were set, room for @max
- * @first: the index of the first entry in @old, if there is one
- * @last: the index of the last entry in @old, if there is one
- * @max: how many to clear at most, one or more
+ * @old: what was set
  *
- * Steps over holes at any depth and over entries that are not set, and over
- * entries that the backing does not let go of: those stay set. Entries in @old
- * all come from one leaf. At most TCE_TABLE_SCAN entries of each level are looked at: the
- * caller goes on until @cursor is at the end of the range.
+ * Steps over holes at any depth and over entries that are not set, and over entries
+ * that the backing does not let go of: those stay set. What is in @old comes from one
+ * leaf. At most TCE_TABLE_SCAN entries of each level are looked at: the caller goes on
+ * until @cursor is at the end of the range.
  *
  * Context: Any but an interrupt handler. Never allocates.
- * Return: number of entries in @old, which may be 0 before the end of the range.
  */
-unsigned int tce_table_clear(struct tce_cursor *cursor, struct tce_entry *old,
-			     unsigned long *first, unsigned long *last,
-			     unsigned int max);
-
-/**
- * struct tce_extent - entries in a row that lead to memory in a row
- * @index: the first entry
- * @count: number of entries
- * @tce: the first entry's physical address and permission bits; all have the same
- *       permissions
- */
-struct tce_extent {
-	unsigned long index;
-	unsigned long count;
-	u64 tce;
-};
+void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
 
 /**
  * tce_table_extent() - find what is set
  * @cursor: where to look from; moved past what was found
  * @extent: the result
  *
- * For people and tests. Takes no lock, so what others change meanwhile may be seen
- * before or after.
+ * For people and tests. What others change meanwhile may be seen before or after.
  *
  * Context: Process, may sleep; reschedules. Never allocates.
  * Return: whether there is anything more.
@@ -441,54 +441,34 @@ struct tce_extent {
 bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
 
 /**
- * tce_table_idle() - levels that tce_table_trim() could take out
+ * tce_table_trim() - unlink unused levels and free them
  * @table: the table
+ * @age: only those that have not been used for so long, in jiffies
  *
- * Context: Any.
- * Return: their number, as of now.
- */
-unsigned int tce_table_idle(const struct tce_table *table);
-
-/**
- * tce_table_trim() - take unused levels out and free them
- * @table: the table
- * @keep: how many of those that became unused last may stay
- * @kill: kills the TCEs of @count entries from @index on
- * @data: for @kill
+ * In this order: levels are unlinked, &tce_table_ops.kill is called for the ranges of
+ * entries that they covered, a grace period of RCU passes, the levels are freed. An
+ * upper level goes with the last one below it.
  *
- * In this order: the levels are taken out of the tree, @kill is called for the
- * ranges of entries that they covered, a grace period of RCU passes, the levels are
- * freed. An upper level goes with the last one below it.
- *
- * What @kill has to drop is a pointer to a freed level that the hardware still has
- * cached; each entry of the level was killed when it was cleared. For a leaf, @kill
+ * What a kill has to drop is a pointer to a freed level that the hardware still has
+ * cached; each entry of the level was killed when it was cleared. For a leaf, the kill
  * gets the whole range, and one call for leaves that are neighbours. The range of an
- * upper level may be millions of entries, which some PHBs are told one by one, so
- * @kill gets its first entry: a kill that drops the pointer to a leaf drops those
- * above it.
- *
- * So many levels are taken out that @kill gets a bounded number of entries.
+ * upper level may be millions of entries, which some PHBs are told one by one, so it
+ * gets the first entry: a kill that drops the pointer to a leaf drops those above it.
  *
  * Context: Process, may sleep; reschedules.
- * Return: whether there are more.
+ * Return: whether there are any that are too young.
  */
-bool tce_table_trim(struct tce_table *table, unsigned int keep,
-		    void (*kill)(void *data, unsigned long index,
-				 unsigned long count),
-		    void *data);
+bool tce_table_trim(struct tce_table *table, unsigned long age);
 
 /**
  * tce_table_stats() - the table's memory figures
  * @table: the table
  * @stats: the result
  *
- * Context: Any.
+ * Visits each leaf.
+ *
+ * Context: Process, may sleep; reschedules.
  */
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats);
-
-#if IS_ENABLED(CONFIG_KUNIT)
-struct page *tce_pages_alloc(int nid, gfp_t gfp, unsigned int order);
-void tce_pages_free(struct page *page, unsigned int order);
-#endif
 
 #endif /* TCE_TABLE_H */

@@ -26,43 +26,37 @@
 #include "tce_window_private.h"
 #include "tce_work.h"
 
-/* Entries that are exchanged between two calls to cond_resched(). */
-#define TCE_WINDOW_BATCH	64
-
-/* So few entries are exchanged at once, if they can be: those of a kernel page. */
-#define TCE_WINDOW_FEW		(PAGE_SIZE >> IOMMU_PAGE_SHIFT_4K)
-
 /* Taking entries out */
 
 static void tce_window_clear(struct tce_window *window, unsigned long index,
 			     unsigned long count)
 {
-	struct tce_entry old[TCE_WINDOW_BATCH] __uninitialized;
+	struct tce_gather gather __uninitialized;
+	struct tce_batch old __uninitialized;
 	struct tce_cursor cursor = {
 		.table = window->table,
 		.index = index,
 		.end = index + count,
 	};
-	unsigned long first, last;
-	struct tce_gather gather __uninitialized;
-	unsigned int n;
 
-	tce_gather_init(&gather, window);
+	tce_gather_init(&gather, window, count);
+	cursor.most = tce_gather_most(&gather);
 	while (cursor.index < cursor.end) {
-		n = tce_table_clear(&cursor, old, &first, &last, ARRAY_SIZE(old));
-		if (n) {
-			tce_gather_range(&gather, first, last + 1);
-			tce_gather_old(&gather, old, n);
+		tce_table_clear(&cursor, &old);
+		if (old.count) {
+			const struct tce_extent *last = &old.extent[old.count - 1];
+
+			tce_gather_batch(&gather, old.extent[0].index,
+					 last->index + last->count, &old);
 		}
 		tce_gather_resched(&gather);
 	}
-	tce_gather_flush(&gather);
+	tce_gather_end(&gather);
 }
 
 void tce_window_clear_all(struct tce_window *window)
 {
 	tce_window_clear(window, 0, window->platform.geo.entries);
-	tce_trim(window);
 }
 
 void tce_window_settle(struct tce_window *window)
@@ -71,6 +65,44 @@ void tce_window_settle(struct tce_window *window)
 }
 
 /* Windows */
+
+static int tce_window_back(void *data, unsigned long index, const __be64 *tces,
+			   unsigned long count)
+{
+	struct tce_window *window = data;
+
+	return tce_platform_set_entries(&window->platform, index, tces, count);
+}
+
+static int tce_window_unback(void *data, unsigned long index, unsigned long count)
+{
+	struct tce_window *window = data;
+
+	return tce_platform_clear_entries(&window->platform, index, count);
+}
+
+static void tce_window_idle(void *data)
+{
+	tce_trim(data);
+}
+
+static const struct tce_table_ops tce_window_own_ops = {
+	.kill = tce_trim_kill,
+	.idle = tce_window_idle,
+};
+
+static const struct tce_table_ops tce_window_backed_ops = {
+	.set = tce_window_back,
+	.clear = tce_window_unback,
+	.kill = tce_trim_kill,
+	.idle = tce_window_idle,
+};
+
+static const struct tce_table_ops *
+tce_window_table_ops(const struct tce_window *window)
+{
+	return window->platform.backed ? &tce_window_backed_ops : &tce_window_own_ops;
+}
 
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,
@@ -85,6 +117,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 
+	spin_lock_init(&window->deferred_lock);
+	tce_trim_init(window);
 	platform = &window->platform;
 	ret = tce_platform_check(platform, table_group, num, request->page_shift,
 				 request->size, request->levels);
@@ -105,16 +139,14 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 
 	window->table = tce_table_create(&platform->geo, platform->tbl->it_nid,
-					 request->charge ? charge : NULL);
+					 request->charge ? charge : NULL,
+					 tce_window_table_ops(window), window);
 	if (IS_ERR(window->table)) {
 		ret = PTR_ERR(window->table);
 		goto abort;
 	}
 
-	spin_lock_init(&window->deferred_lock);
-	tce_trim_init(window);
 	window->pages = tce_pages_get(request->pages);
-	tce_table_set_backing(window->table, &platform->backing);
 	tce_platform_finish(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << platform->geo.page_shift;
 	window->kvm = tce_kvm_create(window, platform, request->pinned);
@@ -179,7 +211,7 @@ void tce_window_detach(struct tce_window *window,
 	 * A hypervisor's entries go with the window, or else they stay; one that KVM sets
 	 * meanwhile would be refused, or keep the window from going.
 	 */
-	if (window->platform.backing.write) {
+	if (window->platform.backed) {
 		tce_kvm_close(window->kvm);
 		tce_window_clear_all(window);
 	}
@@ -192,7 +224,7 @@ void tce_window_detach(struct tce_window *window,
 	 * nothing must be set again. On PowerNV they walk our levels.
 	 */
 	tce_window_lose(window);
-	window->kept = !window->platform.backing.write;
+	window->kept = !window->platform.backed;
 	tce_kvm_close(window->kvm);
 	tce_window_clear_all(window);
 	pr_warn("window at %#llx: the firmware does not take it out of a group\n",
@@ -242,99 +274,89 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 }
 
 /*
- * Puts a used run into the table, which has been prepared. Returns 0, or what
- * the backing says: then @cursor stands at the entry that it refused.
+ * Puts a used run into the table, which has been prepared; @new has its first pages.
+ * Returns 0, or what the backing says: then @range stands at the entry that it refused.
  */
 static int tce_window_store(struct tce_gather *gather, struct tce_run *run,
-			    struct tce_cursor *cursor)
+			    struct tce_range *range, struct tce_batch *new)
 {
-	const struct tce_pages_ops *ops = run->pages->ops;
-	struct tce_entry entries[TCE_WINDOW_BATCH] __uninitialized;
-	unsigned long index = cursor->index;
-	unsigned int n;
-	int replaced;
-
-	while (cursor->index < cursor->end) {
-		unsigned long first = cursor->index;
-
-		n = min_t(unsigned long, ARRAY_SIZE(entries),
-			  cursor->end - first);
-		ops->translate(run, first - index, n, entries);
-		replaced = tce_table_store(cursor, entries, n, entries);
-		if (replaced < 0)
-			return replaced;
-
-		/* The hardware may know a page as not mapped: kill new ones too. */
-		tce_gather_range(gather, first, cursor->index);
-		if (replaced)
-			tce_gather_old(gather, entries, replaced);
-		tce_gather_resched(gather);
-	}
-
-	return 0;
-}
-
-/* Maps a used run; what is not mapped is not used any more. */
-static int tce_window_map_run(struct tce_window *window, struct tce_run *run,
-			      struct tce_cursor *cursor)
-{
-	unsigned long index = cursor->index, stored;
-	struct tce_gather gather __uninitialized;
+	struct tce_batch old __uninitialized;
+	unsigned long first;
 	int ret;
 
+	for (;;) {
+		first = range->index;
+		ret = tce_table_store(range, new, &old);
+		if (ret)
+			return ret;
+
+		/* The hardware may know a page as not mapped: kill new ones too. */
+		tce_gather_batch(gather, first, range->index, &old);
+		if (range->index == range->end)
+			return 0;
+
+		tce_gather_resched(gather);
+		if (new->first == new->count)
+			run->pages->ops->translate(run, new);
+	}
+}
+
+/*
+ * Maps a used run, of which @first are the first pages; what is not mapped is not used any
+ * more.
+ */
+static noinline int tce_window_map_run(struct tce_window *window, struct tce_run *run,
+				       unsigned long index,
+				       const struct tce_extent *first)
+{
+	struct tce_range range __uninitialized;
+	struct tce_gather gather __uninitialized;
+	struct tce_batch new __uninitialized;
+	int ret;
+
+	new.first = 0;
+	new.count = 1;
+	new.entries = first->count;
+	new.extent[0] = *first;
+
+	range.index = index;
+	range.end = index + run->count;
 	if (run->trim)
 		tce_trim_now(window);
-	ret = tce_table_prepare(window->table, index, run->count, run->owner);
+	ret = tce_table_prepare(window->table, &range, run->owner, GFP_KERNEL);
 	if (ret) {
 		run->pages->ops->unuse(run, 0);
-		tce_trim(window);
 		return ret;
 	}
 
-	tce_gather_init(&gather, window);
-	ret = tce_window_store(&gather, run, cursor);
-	tce_gather_flush(&gather);
-	tce_table_finish(window->table, index, run->count);
+	tce_gather_init(&gather, window, run->count);
+	ret = tce_window_store(&gather, run, &range, &new);
+	tce_gather_end(&gather);
+	tce_table_finish(&range);
 	if (ret) {
-		stored = cursor->index - index;
-		run->pages->ops->unuse(run, stored);
-		tce_window_clear(window, index, stored);
+		run->pages->ops->unuse(run, range.index - index);
+		tce_window_clear(window, index, range.index - index);
 	}
-	/* What others have cleared meanwhile was not idle as long as it was held. */
-	tce_trim(window);
 
 	return ret;
 }
 
 /*
- * The same in one go, if it is a kernel page's worth, all in one leaf that needs
- * nothing but to be there. Returns false if it is not, with nothing done.
+ * The same for one entry, and for nothing: a @tce of 0. Returns false if the table lacks
+ * anything for it, with nothing done.
  */
-static bool tce_window_map_few(struct tce_window *window, struct tce_run *run,
-			       struct tce_cursor *cursor)
+static __always_inline bool
+tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce, u64 owner)
 {
-	const struct tce_entry first = { .tce = run->tce, .owner = run->owner };
-	struct tce_entry old[TCE_WINDOW_FEW] __uninitialized;
-	struct tce_gather gather __uninitialized;
-	unsigned long index = cursor->index;
-	int replaced;
+	struct tce_entry entry = { .tce = tce, .owner = owner };
 
-	replaced = tce_table_store_few(cursor, &first, run->count, old);
-	if (replaced < 0)
+	if (tce_table_exchange(window->table, index, &entry, false))
 		return false;
 
-	/* The hardware may know a page as not mapped: kill new ones too. */
-	if (!replaced) {
-		tce_kill(window, index, run->count);
-		return true;
-	}
-
-	tce_gather_init(&gather, window);
-	tce_gather_range(&gather, index, cursor->index);
-	tce_gather_old(&gather, old, replaced);
-	tce_gather_flush(&gather);
-	/* As in tce_window_map_run(), of a leaf in which all was replaced. */
-	tce_trim(window);
+	if (tce || entry.tce)
+		tce_kill(window, index, 1);
+	if (entry.tce)
+		tce_kill_give_back(window, &entry);
 
 	return true;
 }
@@ -344,12 +366,12 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 {
 	unsigned int page_shift = tce_window_page_shift(window);
 	const struct tce_pages_ops *ops = run->pages->ops;
-	struct tce_cursor cursor = { .table = window->table };
-	unsigned long count;
+	struct tce_extent first __uninitialized;
+	unsigned long index, count;
 	u64 last;
 	int ret;
 
-	ret = tce_window_range(window, iova, size, &cursor.index, &count);
+	ret = tce_window_range(window, iova, size, &index, &count);
 	if (ret)
 		return ret;
 
@@ -357,28 +379,27 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	    check_add_overflow((u64)run->ua, size - 1, &last))
 		return -EINVAL;
 
-	if (ops->pin && !run->hpas) {
-		run->count = count;
-		run->page_shift = page_shift;
-		return -EAGAIN;
-	}
 	/* Pinned for another window, which was here before. */
-	if (run->hpas && (run->count != count || run->page_shift != page_shift))
+	if (run->page && (run->count != count || run->page_shift != page_shift))
 		return -EINVAL;
 
 	run->count = count;
 	run->page_shift = page_shift;
-	ret = ops->use(run);
+	if (ops->pin && !run->page)
+		return -EAGAIN;
+
+	ret = ops->use(run, &first);
 	if (ret)
 		return ret;
 
-	cursor.end = cursor.index + count;
-	if (run->owner == TCE_OWNER_EACH || count > run->together ||
-	    !tce_window_map_few(window, run, &cursor))
-		ret = tce_window_map_run(window, run, &cursor);
+	if (count != 1 ||
+	    !tce_window_exchange(window, index, first.tce, first.owner))
+		ret = tce_window_map_run(window, run, index, &first);
 	/* What was pinned is the table's, or has been unpinned. */
-	kvfree(run->hpas);
-	run->hpas = NULL;
+	if (run->page) {
+		kvfree(run->page);
+		run->page = NULL;
+	}
 
 	return ret;
 }
@@ -392,8 +413,8 @@ int tce_window_unmap(struct tce_window *window, u64 iova, u64 size)
 	if (ret)
 		return ret;
 
-	tce_window_clear(window, index, count);
-	tce_trim(window);
+	if (count != 1 || !tce_window_exchange(window, index, 0, 0))
+		tce_window_clear(window, index, count);
 
 	return 0;
 }

@@ -75,10 +75,12 @@ MODULE_PARM_DESC(charge_allocated,
  * struct tce_group - a group in a container
  * @node: in tce_container::groups
  * @iommu_group: the group
+ * @table_group: what the platform knows of it
  */
 struct tce_group {
 	struct list_head node;
 	struct iommu_group *iommu_group;
+	struct iommu_table_group *table_group;
 };
 
 /**
@@ -287,11 +289,6 @@ static int tce_call_charge(struct tce_call *call, unsigned long missing)
 
 /* Groups and windows */
 
-static struct iommu_table_group *tce_table_group(const struct tce_group *group)
-{
-	return iommu_group_get_iommudata(group->iommu_group);
-}
-
 /* The first group speaks for all: they were compared when they were attached. */
 static struct iommu_table_group *
 tce_first_table_group(struct tce_container *container)
@@ -303,7 +300,7 @@ tce_first_table_group(struct tce_container *container)
 	group = list_first_entry_or_null(&container->groups, struct tce_group,
 					 node);
 
-	return group ? tce_table_group(group) : NULL;
+	return group ? group->table_group : NULL;
 }
 
 static struct tce_window *
@@ -332,7 +329,7 @@ static void tce_detach_window(struct tce_container *container,
 	list_for_each_entry(group, &container->groups, node) {
 		if (&group->node == end)
 			break;
-		tce_window_detach(window, tce_table_group(group));
+		tce_window_detach(window, group->table_group);
 	}
 }
 
@@ -343,7 +340,7 @@ static int tce_attach_window(struct tce_container *container,
 	int ret;
 
 	list_for_each_entry(group, &container->groups, node) {
-		ret = tce_window_attach(window, tce_table_group(group));
+		ret = tce_window_attach(window, group->table_group);
 		if (ret) {
 			tce_detach_window(container, window, &group->node);
 			return ret;
@@ -360,7 +357,7 @@ static bool tce_groups_have(struct tce_container *container,
 	struct tce_group *group;
 
 	list_for_each_entry(group, &container->groups, node)
-		if (!tce_window_attached(window, tce_table_group(group)))
+		if (!tce_window_attached(window, group->table_group))
 			return false;
 
 	return true;
@@ -378,14 +375,14 @@ static void tce_check_windows(struct tce_container *container)
 
 	lockdep_assert_held(&container->lock);
 
-	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
-		struct tce_window *window = container->windows[num];
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num] &&
+		    !tce_groups_have(container, container->windows[num]))
+			lost = true;
+	if (likely(!lost))
+		return;
 
-		if (window && !tce_window_lost(window))
-			lost |= !tce_groups_have(container, window);
-	}
-
-	for (num = 0; lost && num < ARRAY_SIZE(container->windows); num++)
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_window_lose(container->windows[num]);
 }
@@ -971,15 +968,16 @@ static void tce_call_init(struct tce_call *call)
 	call->misses = 0;
 	call->refill = 0;
 	call->run.pages = NULL;
-	call->run.hpas = NULL;
+	call->run.page = NULL;
 	call->run.pinned = false;
 	call->run.trim = false;
 	call->region = NULL;
 }
 
 /* One attempt. Returns -EAGAIN if something is lacking. */
-static long tce_call_try(struct tce_container *container,
-			 const struct tce_ioctl *ioctl, struct tce_call *call)
+static __always_inline long
+tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
+	     struct tce_call *call)
 {
 	long ret;
 
@@ -1065,39 +1063,50 @@ static long tce_call_make_room(struct tce_call *call)
 	return ret;
 }
 
-static long tce_call_run(struct tce_container *container,
-			 const struct tce_ioctl *ioctl, struct tce_call *call)
+/* Gets what a command lacked, tries again, and settles. */
+static noinline long tce_call_end(struct tce_container *container,
+				  const struct tce_ioctl *ioctl,
+				  struct tce_call *call, long ret)
 {
-	/* Version 2's MAP and UNMAP leave it to the next that needs levels. */
-	bool settle = ioctl->write || container->version == 1;
-	long ret;
-
-	call->write = ioctl->write;
-	do {
-		ret = tce_call_try(container, ioctl, call);
+	for (;;) {
 		if (ret == -EAGAIN && call->need == TCE_NEED_PUT)
 			return tce_call_left(container, call);
-		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING) {
+
+		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING)
 			ret = tce_call_get(container, call);
-		} else if (ret == -ENOMEM) {
+		else if (ret == -ENOMEM)
 			ret = tce_call_make_room(call);
-			settle = true;
-		} else {
+		else
 			break;
-		}
-	} while (!ret);
+		if (ret)
+			break;
+
+		ret = tce_call_try(container, ioctl, call);
+	}
 
 	if (call->refill)
 		tce_charge_release(call->charge);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* What was charged and not used, and what was given back. */
-	if (call->charged) {
+	if (call->charged)
 		tce_charge_return(call->charge, call->charged);
-		settle = true;
-	}
-	if (settle && call->charge)
+	if (call->charge)
 		tce_charge_settle(call->charge);
+
+	return ret;
+}
+
+static long tce_call_run(struct tce_container *container,
+			 const struct tce_ioctl *ioctl, struct tce_call *call)
+{
+	long ret;
+
+	call->write = ioctl->write;
+	ret = tce_call_try(container, ioctl, call);
+	/* Version 2's MAP and UNMAP leave it to the next that needs levels to settle. */
+	if (ret || ioctl->write || container->version == 1)
+		ret = tce_call_end(container, ioctl, call, ret);
 	if (call->charge && tce_charge_wanted(call->charge))
 		tce_charge_top_up(call->charge);
 
@@ -1200,12 +1209,11 @@ static void tce_iommu_release(void *iommu_data)
 
 /* Whether a group can share windows with those that are in the container. */
 static int tce_check_group(struct tce_container *container,
-			   struct iommu_group *iommu_group)
+			   const struct tce_group *new)
 {
-	struct iommu_table_group *table_group, *first;
+	const struct iommu_table_group *table_group = new->table_group, *first;
 	struct tce_group *group;
 
-	table_group = iommu_group_get_iommudata(iommu_group);
 	if (!table_group || !table_group->ops)
 		return -ENODEV;
 
@@ -1219,7 +1227,7 @@ static int tce_check_group(struct tce_container *container,
 		return -EBUSY;
 
 	list_for_each_entry(group, &container->groups, node)
-		if (group->iommu_group == iommu_group)
+		if (group->iommu_group == new->iommu_group)
 			return -EBUSY;
 
 	first = tce_first_table_group(container);
@@ -1233,7 +1241,6 @@ static int tce_iommu_attach_group(void *iommu_data,
 				  struct iommu_group *iommu_group,
 				  enum vfio_group_type type)
 {
-	struct iommu_table_group *table_group;
 	struct tce_container *container;
 	struct tce_group *group;
 	unsigned int num;
@@ -1247,18 +1254,19 @@ static int tce_iommu_attach_group(void *iommu_data,
 		return -ENOMEM;
 
 	group->iommu_group = iommu_group;
+	group->table_group = iommu_group_get_iommudata(iommu_group);
 
 	container = tce_container_get(iommu_data);
 	down_write(&container->lock);
-	ret = tce_check_group(container, iommu_group);
+	ret = tce_check_group(container, group);
 	if (ret)
 		goto unlock;
 
-	table_group = tce_table_group(group);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
 		if (!container->windows[num])
 			continue;
-		ret = tce_window_attach(container->windows[num], table_group);
+		ret = tce_window_attach(container->windows[num],
+					group->table_group);
 		if (ret)
 			goto detach;
 	}
@@ -1271,7 +1279,8 @@ static int tce_iommu_attach_group(void *iommu_data,
 detach:
 	while (num--)
 		if (container->windows[num])
-			tce_window_detach(container->windows[num], table_group);
+			tce_window_detach(container->windows[num],
+					  group->table_group);
 unlock:
 	up_write(&container->lock);
 	tce_container_put(container);
@@ -1296,7 +1305,7 @@ static void tce_iommu_detach_group(void *iommu_data,
 		for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 			if (container->windows[num])
 				tce_window_detach(container->windows[num],
-						  tce_table_group(group));
+						  group->table_group);
 		list_del(&group->node);
 		kfree(group);
 		break;

@@ -8,6 +8,7 @@
 #include <kunit/test.h>
 #include <kunit/test-bug.h>
 
+#include <linux/align.h>
 #include <linux/bits.h>
 #include <linux/debug_locks.h>
 #include <linux/err.h>
@@ -17,12 +18,12 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/preempt.h>
+#include <linux/sizes.h>
 
 #include "fixture.h"
 #include "hardware.h"
 #include "kills.h"
-#include "tce_level.h"
-#include "tce_table.h"
+#include "tce_table_private.h"
 
 /* Long enough for another CPU to come, short enough to go on without it. */
 #define MEETING_SPINS	20000
@@ -238,6 +239,64 @@ u64 ua_of(unsigned long index)
 	return (index * 7 + 1) << PAGE_SHIFT;
 }
 
+static void fixture_kill(void *data, unsigned long index, unsigned long count)
+{
+	struct fixture *fixture = fixture_of(data);
+
+	if (fixture->kill)
+		fixture->kill(fixture->kill_data, index, count);
+}
+
+static void fixture_idle(void *data)
+{
+	atomic_inc(&fixture_of(data)->idle);
+}
+
+static int fixture_set(void *data, unsigned long index, const __be64 *tces,
+		       unsigned long count)
+{
+	struct kunit *test = data;
+	struct backing *backing = &fixture_of(test)->backing;
+
+	/* PAPR, H_PUT_TCE_INDIRECT: a list is in 4 KiB that are aligned. */
+	KUNIT_EXPECT_GT(test, count, 0);
+	if (count > 1) {
+		KUNIT_EXPECT_LE(test, count, 512);
+		KUNIT_EXPECT_TRUE(test,
+				  IS_ALIGNED((unsigned long)tces, SZ_4K));
+	}
+
+	return backing->set(backing->data, index, tces, count);
+}
+
+static int fixture_clear(void *data, unsigned long index, unsigned long count)
+{
+	struct kunit *test = data;
+	struct backing *backing = &fixture_of(test)->backing;
+
+	KUNIT_EXPECT_GT(test, count, 0);
+
+	return backing->clear(backing->data, index, count);
+}
+
+static const struct tce_table_ops fixture_ops = {
+	.kill = fixture_kill,
+	.idle = fixture_idle,
+};
+
+static const struct tce_table_ops fixture_backed_ops = {
+	.set = fixture_set,
+	.clear = fixture_clear,
+	.kill = fixture_kill,
+	.idle = fixture_idle,
+};
+
+struct tce_table *table_create(struct kunit *test, const struct tce_geometry *geo,
+			       struct tce_charge *charge)
+{
+	return tce_table_create(geo, NUMA_NO_NODE, charge, &fixture_ops, test);
+}
+
 struct tce_table *table_of(struct kunit *test, const struct shape *shape)
 {
 	struct tce_geometry geo;
@@ -246,7 +305,24 @@ struct tce_table *table_of(struct kunit *test, const struct shape *shape)
 	KUNIT_ASSERT_EQ(test, 0,
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
-	table = tce_table_create(&geo, NUMA_NO_NODE, NULL);
+	table = table_create(test, &geo, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
+
+	return table;
+}
+
+struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
+			       const struct backing *backing)
+{
+	struct tce_geometry geo;
+	struct tce_table *table;
+
+	fixture_of(test)->backing = *backing;
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_geometry_init(&geo, shape->page_shift,
+					  shape->entries, shape->levels));
+	table = tce_table_create(&geo, NUMA_NO_NODE, NULL, &fixture_backed_ops,
+				 test);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
 
 	return table;
@@ -298,41 +374,143 @@ void expect_exchange(struct kunit *test, struct tce_table *table,
 			    index);
 }
 
+unsigned int batch_fill(struct tce_batch *batch, unsigned int page_shift,
+			const struct tce_entry *entries, unsigned int count)
+{
+	struct tce_extent *last = NULL;
+	unsigned int i;
+
+	batch->first = 0;
+	batch->count = 0;
+	for (i = 0; i < count; i++) {
+		if (last && entries[i].owner == last->owner &&
+		    entries[i].tce == last->tce + (last->count << page_shift)) {
+			last->count++;
+			continue;
+		}
+		if (batch->count == TCE_BATCH)
+			break;
+		last = &batch->extent[batch->count++];
+		/* The table is told where by the range alone. */
+		last->index = ULONG_MAX;
+		last->count = 1;
+		last->tce = entries[i].tce;
+		last->owner = entries[i].owner;
+	}
+	batch->entries = i;
+
+	return i;
+}
+
+bool batch_take(struct tce_batch *batch, unsigned int page_shift,
+		struct found *found)
+{
+	struct tce_extent *extent = &batch->extent[batch->first];
+
+	if (batch->first >= batch->count)
+		return false;
+
+	found->index = extent->index++;
+	found->tce = extent->tce;
+	found->owner = extent->owner;
+	extent->tce += BIT_ULL(page_shift);
+	if (!--extent->count)
+		batch->first++;
+
+	return true;
+}
+
+unsigned long batch_count(struct kunit *test, struct tce_table *table,
+			  const struct tce_batch *batch)
+{
+	const struct tce_geometry *geo = tce_table_geometry(table);
+	unsigned long count = 0, end = 0;
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, batch->first, 0);
+	KUNIT_EXPECT_LE(test, batch->count, TCE_BATCH);
+	for (i = 0; i < batch->count; i++) {
+		const struct tce_extent *extent = &batch->extent[i];
+
+		KUNIT_EXPECT_GT(test, extent->count, 0);
+		KUNIT_EXPECT_NE(test, extent->tce, 0);
+		KUNIT_EXPECT_NE(test, extent->owner, 0);
+		KUNIT_EXPECT_GE(test, extent->index, end);
+		end = extent->index + extent->count;
+		KUNIT_EXPECT_EQ(test, (end - 1) >> geo->level_shift,
+				batch->extent[0].index >> geo->level_shift);
+		count += extent->count;
+	}
+	KUNIT_EXPECT_LE(test, count, TCE_TABLE_SCAN);
+
+	return count;
+}
+
+void table_prepare(struct kunit *test, struct tce_table *table,
+		   struct tce_range *range, unsigned long index,
+		   unsigned long count, u64 owner)
+{
+	range->index = index;
+	range->end = index + count;
+	KUNIT_ASSERT_EQ(test, 0,
+			tce_table_prepare(table, range, owner, GFP_KERNEL));
+}
+
+int table_hold(struct tce_table *table, struct tce_range *range,
+	       unsigned long index, gfp_t gfp)
+{
+	range->index = index;
+	range->end = index + 1;
+
+	return tce_table_prepare(table, range, TCE_OWNER_EACH, gfp);
+}
+
 void table_store(struct kunit *test, const struct shape *shape,
 		 struct tce_table *table, unsigned long index,
 		 unsigned int count, u64 owner)
 {
-	struct tce_cursor cursor = {
-		.table = table, .index = index, .end = index + count,
-	};
-	struct tce_entry new[STORE_MOST];
+	struct tce_entry new[8];
+	struct tce_batch batch, old;
+	struct tce_range range;
+	unsigned long at;
 	unsigned int i;
 
-	KUNIT_ASSERT_LE(test, count, STORE_MOST);
-	for (i = 0; i < count; i++) {
-		new[i].tce = hpa_of(shape, index + i) | READ_WRITE;
-		new[i].owner = owner ?: ua_of(index + i);
+	table_prepare(test, table, &range, index, count, owner);
+	for (at = index; at < index + count; at += i) {
+		for (i = 0; i < min(ARRAY_SIZE(new), index + count - at); i++) {
+			new[i].tce = hpa_of(shape, at + i) | READ_WRITE;
+			new[i].owner = owner ?: ua_of(at + i);
+		}
+		batch_fill(&batch, shape->page_shift, new, i);
+		while (batch.first < batch.count) {
+			unsigned long before = range.index;
+
+			KUNIT_ASSERT_EQ(test, 0,
+					tce_table_store(&range, &batch, &old));
+			KUNIT_ASSERT_GT(test, range.index, before);
+			batch_count(test, table, &old);
+		}
+		KUNIT_ASSERT_EQ(test, range.index, at + i);
 	}
-	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, index, count, owner));
-	KUNIT_ASSERT_GE(test, tce_table_store(&cursor, new, count, new), 0);
-	KUNIT_ASSERT_EQ(test, cursor.index, cursor.end);
-	tce_table_finish(table, index, count);
+	tce_table_finish(&range);
 }
 
-unsigned int table_clear_next(struct kunit *test, struct tce_cursor *cursor,
-			      struct tce_entry *old, unsigned long *first,
-			      unsigned long *last, unsigned int max)
+unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
+			       struct tce_batch *old)
 {
-	unsigned int cleared = 0;
+	unsigned long cleared = 0;
 
 	while (!cleared && cursor->index < cursor->end) {
-		unsigned long before = cursor->index;
+		struct tce_cursor before = *cursor;
 
-		cleared = tce_table_clear(cursor, old, first, last, max);
-		if (cursor->index > before && cleared <= max)
+		tce_table_clear(cursor, old);
+		cleared = batch_count(test, cursor->table, old);
+		/* It may get nowhere once, when the backing begins to refuse. */
+		if (cursor->index > before.index ||
+		    (cursor->single && !before.single))
 			continue;
-		KUNIT_FAIL(test, "%u of %u cleared from %#lx to %#lx", cleared,
-			   max, before, cursor->index);
+		KUNIT_FAIL(test, "%lu cleared from %#lx to %#lx", cleared,
+			   before.index, cursor->index);
 		break;
 	}
 
@@ -345,16 +523,23 @@ unsigned long table_clear(struct kunit *test, struct tce_table *table,
 	struct tce_cursor cursor = {
 		.table = table, .index = index, .end = end,
 	};
-	struct tce_entry old[STORE_MOST];
-	unsigned long first, last, all = 0;
-	unsigned int cleared;
+	unsigned long cleared, all = 0;
+	struct tce_batch old;
 
-	while ((cleared = table_clear_next(test, &cursor, old, &first, &last,
-					   STORE_MOST)))
+	while ((cleared = table_clear_next(test, &cursor, &old)))
 		all += cleared;
 	KUNIT_EXPECT_GE(test, cursor.index, end);
 
 	return all;
+}
+
+unsigned int table_queued(struct tce_table *table)
+{
+	struct tce_table_stats stats;
+
+	tce_table_stats(table, &stats);
+
+	return stats.idle;
 }
 
 struct tce_level *leaf_at(struct kunit *test, struct tce_table *table,
@@ -402,11 +587,11 @@ unsigned long table_trimmed(struct kunit *test, struct tce_table *table)
 	unsigned int i;
 
 	tce_table_stats(table, &before);
-	killed = table_trim(test, table, 0);
+	killed = table_trim(test, table);
 	tce_table_stats(table, &after);
 
 	KUNIT_EXPECT_EQ(test, killed, before.hw_bytes / level_bytes - 1);
-	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 0);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
 	for (i = 0; i < TCE_TABLE_MAX_LEVELS; i++)
 		KUNIT_EXPECT_EQ(test, after.depth[i].levels, !i);
 	KUNIT_EXPECT_EQ(test, after.user_levels, 0);

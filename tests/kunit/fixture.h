@@ -9,19 +9,14 @@
 #include <linux/atomic.h>
 #include <linux/types.h>
 
+#include "tce_table.h"
+
 struct kunit;
-struct tce_cursor;
-struct tce_entry;
-struct tce_level;
-struct tce_table;
 
 /* Permissions, not by the driver's names. */
 #define READ_ONLY	1ULL
 #define WRITE_ONLY	2ULL
 #define READ_WRITE	3ULL
-
-/* The most entries of a table_store(). */
-#define STORE_MOST	64
 
 /**
  * struct shape - what a table is asked to be
@@ -36,7 +31,33 @@ struct shape {
 };
 
 /**
- * struct fixture - the page allocator of a test, in kunit::priv
+ * struct backing - what a hypervisor does with entries
+ * @set: &tce_table_ops.set
+ * @clear: &tce_table_ops.clear
+ * @data: for both
+ */
+struct backing {
+	int (*set)(void *data, unsigned long index, const __be64 *tces,
+		   unsigned long count);
+	int (*clear)(void *data, unsigned long index, unsigned long count);
+	void *data;
+};
+
+/**
+ * struct found - an entry that has come out of a table
+ * @index: where it was
+ * @tce: what it was
+ * @owner: whose it was
+ */
+struct found {
+	unsigned long index;
+	u64 tce;
+	u64 owner;
+};
+
+/**
+ * struct fixture - the page allocator of a test, and the user of its tables, in
+ *	kunit::priv
  * @taken: blocks of pages that the table has taken so far
  * @given_back: blocks of pages that it has given back so far
  * @bytes: bytes that it has now
@@ -48,6 +69,10 @@ struct shape {
  * @met: threads that came so far
  * @meanwhile: runs once, in the next request
  * @data: for @meanwhile
+ * @kill: what kills, for all tables, or NULL
+ * @kill_data: for @kill
+ * @backing: the backing of table_backed()
+ * @idle: how often there was something to trim where nothing was
  * @shape: what shape_of() returns
  */
 struct fixture {
@@ -61,6 +86,10 @@ struct fixture {
 	atomic_t met;
 	void (*meanwhile)(struct kunit *test, void *data);
 	void *data;
+	void (*kill)(void *data, unsigned long index, unsigned long count);
+	void *kill_data;
+	struct backing backing;
+	atomic_t idle;
 	struct shape shape;
 };
 
@@ -101,8 +130,16 @@ unsigned long hpa_of(const struct shape *shape, unsigned long index);
 /* Some user-space address, another one for each entry. */
 u64 ua_of(unsigned long index);
 
+/* What tce_table_create() says, with the fixture as the table's user. */
+struct tce_table *table_create(struct kunit *test, const struct tce_geometry *geo,
+			       struct tce_charge *charge);
+
 /* A new table, or the end of the test. */
 struct tce_table *table_of(struct kunit *test, const struct shape *shape);
+
+/* The same with a backing, which is copied; one a test. */
+struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
+			       const struct backing *backing);
 
 /* Destroys the table and expects that nothing of it is left. */
 void table_gone(struct kunit *test, struct tce_table *table);
@@ -121,6 +158,33 @@ void expect_exchange(struct kunit *test, struct tce_table *table,
 		     unsigned long index, u64 tce, u64 owner, bool alloc,
 		     u64 tce_before, u64 owner_before);
 
+/*
+ * Puts entries into an empty batch, as many as there is room for; those in a row that
+ * lead to memory in a row are one extent. Returns how many.
+ */
+unsigned int batch_fill(struct tce_batch *batch, unsigned int page_shift,
+			const struct tce_entry *entries, unsigned int count);
+
+/* Takes the first entry out of a batch; false if there is none. */
+bool batch_take(struct tce_batch *batch, unsigned int page_shift,
+		struct found *found);
+
+/*
+ * Expects that what has come out of a table is in order, and from one leaf. Returns
+ * the number of entries.
+ */
+unsigned long batch_count(struct kunit *test, struct tce_table *table,
+			  const struct tce_batch *batch);
+
+/* Prepares a range, or the test ends. */
+void table_prepare(struct kunit *test, struct tce_table *table,
+		   struct tce_range *range, unsigned long index,
+		   unsigned long count, u64 owner);
+
+/* The same for one entry and any owner, as KVM does it; what tce_table_prepare() says. */
+int table_hold(struct tce_table *table, struct tce_range *range,
+	       unsigned long index, gfp_t gfp);
+
 /* Sets entries of a range, for @owner or each for its own, or the test ends. */
 void table_store(struct kunit *test, const struct shape *shape,
 		 struct tce_table *table, unsigned long index,
@@ -130,13 +194,15 @@ void table_store(struct kunit *test, const struct shape *shape,
  * Clears until something was cleared, or until the end of the range. Expects that
  * each call gets on. Returns how many entries were cleared, 0 at the end.
  */
-unsigned int table_clear_next(struct kunit *test, struct tce_cursor *cursor,
-			      struct tce_entry *old, unsigned long *first,
-			      unsigned long *last, unsigned int max);
+unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
+			       struct tce_batch *old);
 
 /* Clears a range and returns how many entries were set. */
 unsigned long table_clear(struct kunit *test, struct tce_table *table,
 			  unsigned long index, unsigned long end);
+
+/* Levels that are queued to be trimmed. */
+unsigned int table_queued(struct tce_table *table);
 
 /* What software knows of the leaf of an entry; it is there, or the test ends. */
 struct tce_level *leaf_at(struct kunit *test, struct tce_table *table,

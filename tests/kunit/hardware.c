@@ -13,7 +13,7 @@
 #include <linux/string.h>
 
 #include "hardware.h"
-#include "tce_level.h"
+#include "tce_table_private.h"
 
 /* The format once more, so that a slip in the driver's cannot hide. */
 #define HARDWARE_READ		BIT_ULL(0)

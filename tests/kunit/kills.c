@@ -8,6 +8,7 @@
 #include <linux/bits.h>
 #include <linux/minmax.h>
 
+#include "fixture.h"
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table.h"
@@ -119,13 +120,30 @@ unsigned long kills_end(struct kills *kills)
 	return gone;
 }
 
-unsigned long table_trim(struct kunit *test, struct tce_table *table,
-			 unsigned int keep)
+unsigned long table_trim_old(struct kunit *test, struct tce_table *table,
+			     unsigned long age, bool *more)
 {
+	struct fixture *fixture = test->priv;
 	struct kills kills;
 
 	kills_begin(&kills, test, table);
-	tce_table_trim(table, keep, kills_kill, &kills);
+	fixture->kill_data = &kills;
+	fixture->kill = kills_kill;
+	*more = tce_table_trim(table, age);
+	fixture->kill = NULL;
 
 	return kills_end(&kills);
+}
+
+unsigned long table_trim(struct kunit *test, struct tce_table *table)
+{
+	unsigned long gone;
+	bool more;
+
+	gone = table_trim_old(test, table, 0, &more);
+	/* Nothing is too young, and nothing in use is left in the queue. */
+	KUNIT_EXPECT_FALSE(test, more);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
+
+	return gone;
 }

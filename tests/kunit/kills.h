@@ -35,7 +35,7 @@ struct kills {
 void kills_begin(struct kills *kills, struct kunit *test,
 		 struct tce_table *table);
 
-/* For the trim to call, with the struct kills as data. */
+/* What &fixture.kill is meanwhile, with the struct kills as data. */
 void kills_kill(void *data, unsigned long index, unsigned long count);
 
 /*
@@ -45,8 +45,11 @@ void kills_kill(void *data, unsigned long index, unsigned long count);
  */
 unsigned long kills_end(struct kills *kills);
 
-/* A trim with all that; what tce_table_trim() keeps idle is @keep. */
-unsigned long table_trim(struct kunit *test, struct tce_table *table,
-			 unsigned int keep);
+/* A trim of all that is unused, with all that; returns how many levels have gone. */
+unsigned long table_trim(struct kunit *test, struct tce_table *table);
+
+/* The same for levels that are @age old. @more is whether there are younger ones. */
+unsigned long table_trim_old(struct kunit *test, struct tce_table *table,
+			     unsigned long age, bool *more);
 
 #endif /* KILLS_H */

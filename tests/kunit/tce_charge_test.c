@@ -224,12 +224,12 @@ static struct tce_table *charged_table(struct kunit *test,
 	KUNIT_ASSERT_EQ(test, 0,
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
-	table = tce_table_create(&geo, NUMA_NO_NODE, charge);
+	table = table_create(test, &geo, charge);
 	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
 	charge_steady(test, charge);
 	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
-	table = tce_table_create(&geo, NUMA_NO_NODE, charge);
+	table = table_create(test, &geo, charge);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
 
 	return table;
@@ -241,6 +241,7 @@ static void table_is_charged(struct kunit *test)
 	struct tce_charge *charge = charge_of(test);
 	struct tce_table *table = charged_table(test, shape, charge);
 	unsigned long leaf = span_of(shape, 1), index;
+	struct tce_range range;
 	unsigned int starts = 0;
 
 	expect_table_charged(test, charge);
@@ -250,19 +251,21 @@ static void table_is_charged(struct kunit *test)
 	/* Without a credit nothing grows, and nothing is changed. */
 	exchange_is_refused(test, table, 0, READ_ONLY, TCE_OWNER_NONE, true,
 			    -ENOMEM);
-	KUNIT_EXPECT_NULL(test, tce_table_reserve(table, 0, true));
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_table_prepare(table, 0, 1, ua_of(1)));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, 0, GFP_NOWAIT));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, 0, GFP_KERNEL));
 	expect_figures(test, table, 0);
 	expect_table_charged(test, charge);
 
 	/* A range starts over as often as it takes. */
-	while (tce_table_prepare(table, leaf / 2, 4 * leaf, TCE_OWNER_EACH)) {
+	range.index = leaf / 2;
+	range.end = range.index + 4 * leaf;
+	while (tce_table_prepare(table, &range, TCE_OWNER_EACH, GFP_KERNEL)) {
 		expect_table_charged(test, charge);
 		KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 		starts++;
 	}
 	KUNIT_EXPECT_GT(test, starts, 0);
-	tce_table_finish(table, leaf / 2, 4 * leaf);
+	tce_table_finish(&range);
 	expect_table_charged(test, charge);
 	tce_charge_settle(charge);
 	expect_table_charged(test, charge);

@@ -23,11 +23,10 @@
 #define OPERATIONS	6000
 #define CENSUS_EVERY	500
 #define TRIM_EVERY	40
-#define BATCH		64
 #define PLACES		16
 
-/* Reservations at a time. */
-#define RESERVED	4
+/* Leaves that are held for one entry at a time. */
+#define HELD		4
 
 static ulong seed = 0x244000000000;
 module_param(seed, ulong, 0444);
@@ -72,12 +71,11 @@ KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
  * @random: the random numbers
  * @place: indices that the operations are near to
  * @holds: whether a range is prepared
- * @prepared: what of it is still to store
- * @start: where it began
+ * @prepared: that range
  * @owner: whose its entries will be, or TCE_OWNER_EACH
- * @reserved: what is reserved, if @leaf is not NULL
- * @new: room for entries to set
- * @old: room for entries that were set
+ * @held: leaves that are held for one entry each
+ * @new: entries to set
+ * @old: entries that were set
  */
 struct oracle {
 	struct kunit *test;
@@ -94,15 +92,15 @@ struct oracle {
 	struct rnd_state random;
 	unsigned long place[PLACES];
 	bool holds;
-	struct tce_cursor prepared;
-	unsigned long start;
+	struct tce_range prepared;
 	u64 owner;
-	struct oracle_reservation {
+	struct oracle_hold {
 		unsigned long index;
-		struct tce_level *leaf;
-	} reserved[RESERVED];
-	struct tce_entry new[BATCH];
-	struct tce_entry old[BATCH];
+		struct tce_range range;
+		bool held;
+	} held[HELD];
+	struct tce_batch new;
+	struct tce_batch old;
 };
 
 #define ORACLE_EQ(oracle, left, right)					\
@@ -224,19 +222,21 @@ static bool anything_in_leaf(struct oracle *oracle, unsigned long leaf)
 	return xa_find(&oracle->tces, &index, last, XA_PRESENT);
 }
 
+/* Leaves that have been stored to their end are not held any more. */
 static bool leaf_is_held(struct oracle *oracle, unsigned long leaf)
 {
-	return oracle->holds && leaf >= leaf_of(oracle, oracle->start) &&
+	return oracle->holds && oracle->prepared.index < oracle->prepared.end &&
+	       leaf >= leaf_of(oracle, oracle->prepared.index) &&
 	       leaf <= leaf_of(oracle, oracle->prepared.end - 1);
 }
 
-static bool leaf_is_reserved(struct oracle *oracle, unsigned long leaf)
+static bool leaf_is_held_for_one(struct oracle *oracle, unsigned long leaf)
 {
 	unsigned int i;
 
-	for (i = 0; i < RESERVED; i++)
-		if (oracle->reserved[i].leaf &&
-		    leaf_of(oracle, oracle->reserved[i].index) == leaf)
+	for (i = 0; i < HELD; i++)
+		if (oracle->held[i].held &&
+		    leaf_of(oracle, oracle->held[i].index) == leaf)
 			return true;
 
 	return false;
@@ -340,56 +340,58 @@ static void random_get(struct oracle *oracle)
 		  tce & 2 ? (tce & ~3ULL) + offset : HARDWARE_FAULT);
 }
 
-/* Begins a reservation or ends one. */
-static void random_reserve(struct oracle *oracle)
+/* Holds the leaf of an entry for any owner, or lets go of it. */
+static void random_hold(struct oracle *oracle)
 {
-	struct oracle_reservation *reserved =
-		&oracle->reserved[below(oracle, RESERVED)];
+	struct oracle_hold *hold = &oracle->held[below(oracle, HELD)];
 	unsigned long leaf;
 	bool alloc, want;
 
-	if (reserved->leaf) {
-		tce_table_unreserve(oracle->table, reserved->leaf);
-		reserved->leaf = NULL;
+	if (hold->held) {
+		tce_table_finish(&hold->range);
+		hold->held = false;
 		return;
 	}
 
-	reserved->index = any_index(oracle);
-	leaf = leaf_of(oracle, reserved->index);
+	hold->index = any_index(oracle);
+	leaf = leaf_of(oracle, hold->index);
 	alloc = one_in(oracle, 4);
 	want = alloc || load(&oracle->views, leaf);
-	reserved->leaf = tce_table_reserve(oracle->table, reserved->index, alloc);
-	ORACLE_EQ(oracle, !!reserved->leaf, want);
+	ORACLE_EQ(oracle, want ? 0 : -ENOMEM,
+		  table_hold(oracle->table, &hold->range, hold->index,
+			     alloc ? GFP_NOWAIT : 0));
 	if (!want)
 		return;
 
+	hold->held = true;
 	save(oracle, &oracle->leaves, leaf, 1);
 	save(oracle, &oracle->views, leaf, 1);
 }
 
-/* Sets an entry that is reserved, without memory, or gives it another owner. */
-static void random_reserved(struct oracle *oracle)
+/* Sets an entry whose leaf is held, without memory, and may give it another owner. */
+static void random_held(struct oracle *oracle)
 {
-	struct oracle_reservation *reserved =
-		&oracle->reserved[below(oracle, RESERVED)];
-	unsigned long index = reserved->index;
+	struct oracle_hold *hold = &oracle->held[below(oracle, HELD)];
+	unsigned long index = hold->index;
 	u64 owner, from, to;
 	bool changed;
 
-	if (!reserved->leaf)
+	if (!hold->held)
 		return;
 
 	ORACLE_EQ(oracle, leaf_needs_view(oracle, leaf_of(oracle, index), 42),
 		  false);
 	exchange(oracle, index, false);
-	if (one_in(oracle, 2))
+	/* What was not set since it is held has its owner elsewhere. */
+	owner = load(&oracle->owners, index);
+	if (one_in(oracle, 2) || owner == load(&oracle->leaf_owners,
+					       leaf_of(oracle, index)))
 		return;
 
-	owner = load(&oracle->owners, index);
 	from = owner && !one_in(oracle, 4) ? owner : any_owner(oracle) | 1;
 	to = any_owner(oracle) | 2;
-	changed = tce_table_change_owner(oracle->table, reserved->leaf, index,
-					 from, to);
+	changed = tce_table_set_owner(&hold->range, from, to);
+	hold->held = false;
 	ORACLE_EQ(oracle, changed, from == owner);
 	if (changed)
 		save(oracle, &oracle->owners, index, to);
@@ -397,87 +399,117 @@ static void random_reserved(struct oracle *oracle)
 
 static void finish(struct oracle *oracle)
 {
-	tce_table_finish(oracle->table, oracle->start,
-			 oracle->prepared.end - oracle->start);
+	tce_table_finish(&oracle->prepared);
 	oracle->holds = false;
 }
 
-/* What was stored is in, and what came out is what was in. */
-static void take_stored(struct oracle *oracle, unsigned long first,
-			unsigned int count, int replaced)
+/* What came out is what was in, in as few extents as can be. */
+static void expect_extents(struct oracle *oracle)
 {
+	const struct tce_batch *old = &oracle->old;
 	unsigned int i;
-	int old = 0;
 
-	for (i = 0; i < count; i++) {
-		u64 tce = load(&oracle->tces, first + i);
+	batch_count(oracle->test, oracle->table, old);
+	for (i = 1; i < old->count; i++) {
+		const struct tce_extent *last = &old->extent[i - 1];
+		const struct tce_extent *next = &old->extent[i];
+		unsigned long leaf = leaf_of(oracle, next->index);
 
-		if (tce) {
-			ORACLE_EQ(oracle, old < replaced, true);
-			ORACLE_EQ(oracle, oracle->old[old].tce, tce);
-			ORACLE_EQ(oracle, oracle->old[old].owner,
-				  load(&oracle->owners, first + i));
-			old++;
+		/* The leaf's owner may be in the view as well. */
+		if (next->index > last->index + last->count ||
+		    next->owner != last->owner ||
+		    (load(&oracle->views, leaf) &&
+		     load(&oracle->leaf_owners, leaf) == next->owner))
+			continue;
+		ORACLE_EQ(oracle, next->tce == last->tce +
+			  (last->count << oracle->shape->page_shift), false);
+	}
+}
+
+/* What was set from @first to @end has come out, and nothing else. */
+static void expect_old(struct oracle *oracle, unsigned long first,
+		       unsigned long end)
+{
+	struct found found;
+	unsigned long index;
+	void *value;
+
+	expect_extents(oracle);
+	xa_for_each_range(&oracle->tces, index, value, first, end - 1) {
+		ORACLE_EQ(oracle, batch_take(&oracle->old,
+					     oracle->shape->page_shift, &found),
+			  true);
+		ORACLE_EQ(oracle, found.index, index);
+		ORACLE_EQ(oracle, found.tce, xa_to_value(value));
+		ORACLE_EQ(oracle, found.owner, load(&oracle->owners, index));
+	}
+	ORACLE_EQ(oracle, batch_take(&oracle->old, oracle->shape->page_shift,
+				     &found), false);
+}
+
+/* Runs of memory, for few owners or many. */
+static void any_batch(struct oracle *oracle, unsigned long most)
+{
+	unsigned int extents = 1 + below(oracle, one_in(oracle, 4) ? TCE_BATCH : 4);
+	struct tce_batch *new = &oracle->new;
+
+	new->first = 0;
+	new->count = 0;
+	new->entries = 0;
+	while (most && new->count < extents) {
+		struct tce_extent *extent = &new->extent[new->count++];
+
+		extent->index = any(oracle);
+		extent->count = one_in(oracle, 2) ? 1 :
+				1 + below(oracle, one_in(oracle, 8) ? 1500 : 40);
+		extent->count = min(extent->count, most);
+		extent->tce = any_address(oracle) | (1 + below(oracle, 3));
+		extent->owner = oracle->owner ?: one_in(oracle, 2) ?
+				any_owner(oracle) | 1 : any_of_few_owners(oracle);
+		most -= extent->count;
+		new->entries += extent->count;
+		if (new->count > 1 && one_in(oracle, 4)) {
+			/* Goes on where the one before ends. */
+			extent->tce = extent[-1].tce +
+				(extent[-1].count << oracle->shape->page_shift);
+			extent->owner = extent[-1].owner;
 		}
-		save_entry(oracle, first + i, readable(oracle, oracle->new[i].tce),
-			   oracle->new[i].owner);
 	}
-	ORACLE_EQ(oracle, old, replaced);
 }
 
-static void store(struct oracle *oracle)
+/* One call; whether there is more. */
+static bool store(struct oracle *oracle)
 {
-	unsigned long first = oracle->prepared.index;
-	unsigned int count = 1 + below(oracle, one_in(oracle, 4) ? BATCH : 16);
-	unsigned int i;
-	int replaced;
+	struct tce_batch before = oracle->new, *new = &oracle->new;
+	unsigned int page_shift = oracle->shape->page_shift;
+	unsigned long first = oracle->prepared.index, index, used = 0;
+	struct found found;
 
-	count = min_t(unsigned long, count, oracle->prepared.end - first);
-	for (i = 0; i < count; i++) {
-		oracle->new[i].tce = any_address(oracle) |
-				     (1 + below(oracle, 3));
-		oracle->new[i].owner = oracle->owner ?: any_owner(oracle);
+	ORACLE_EQ(oracle, 0, tce_table_store(&oracle->prepared, new,
+					     &oracle->old));
+	ORACLE_EQ(oracle, oracle->prepared.index > first, true);
+	ORACLE_EQ(oracle, leaf_of(oracle, oracle->prepared.index - 1),
+		  leaf_of(oracle, first));
+	expect_old(oracle, first, oracle->prepared.index);
+	for (index = first; index < oracle->prepared.index; index++) {
+		ORACLE_EQ(oracle, batch_take(&before, page_shift, &found), true);
+		save_entry(oracle, index, readable(oracle, found.tce),
+			   found.owner);
 	}
-	replaced = tce_table_store(&oracle->prepared, oracle->new, count,
-				   oracle->old);
 
-	ORACLE_EQ(oracle, oracle->prepared.index, first + count);
-	ORACLE_EQ(oracle, replaced >= 0, true);
-	take_stored(oracle, first, count, replaced);
-}
-
-/* A few entries of a leaf that is there and needs nothing. */
-static void random_store_few(struct oracle *oracle)
-{
-	unsigned long index = any_index(oracle);
-	unsigned long leaf = leaf_of(oracle, index);
-	unsigned int count = 1 + below(oracle, 16);
-	struct tce_cursor cursor = { .table = oracle->table, .index = index };
-	u64 owner = any_of_few_owners(oracle);
-	u64 tce = any_address(oracle) | (1 + below(oracle, 3));
-	int replaced, want = 0;
-	unsigned int i;
-
-	count = min_t(unsigned long, count, oracle->shape->entries - index);
-	cursor.end = index + count;
-	for (i = 0; i < count; i++) {
-		oracle->new[i].tce = tce + i * BIT_ULL(oracle->shape->page_shift);
-		oracle->new[i].owner = owner;
-		want += !!load(&oracle->tces, index + i);
+	/* The batch is where the range is. */
+	ORACLE_EQ(oracle, new->first, before.first);
+	ORACLE_EQ(oracle, new->count, before.count);
+	for (used = new->first; used < new->count; used++) {
+		ORACLE_EQ(oracle, new->extent[used].count,
+			  before.extent[used].count);
+		ORACLE_EQ(oracle, new->extent[used].tce,
+			  before.extent[used].tce);
+		ORACLE_EQ(oracle, new->extent[used].owner,
+			  before.extent[used].owner);
 	}
-	if (oracle->backed || leaf_of(oracle, index + count - 1) != leaf ||
-	    !load(&oracle->leaves, leaf) || load(&oracle->views, leaf) ||
-	    leaf_needs_view(oracle, leaf, owner))
-		want = -EAGAIN;
 
-	replaced = tce_table_store_few(&cursor, oracle->new, count, oracle->old);
-	ORACLE_EQ(oracle, replaced, want);
-	ORACLE_EQ(oracle, cursor.index, want < 0 ? index : cursor.end);
-	if (want < 0)
-		return;
-
-	claim_leaf(oracle, leaf, owner);
-	take_stored(oracle, index, count, replaced);
+	return new->first < new->count;
 }
 
 static void prepare(struct oracle *oracle)
@@ -489,12 +521,12 @@ static void prepare(struct oracle *oracle)
 	count = min(count, oracle->shape->entries - index);
 	oracle->owner = one_in(oracle, 4) ? TCE_OWNER_EACH :
 					    any_of_few_owners(oracle);
-	ORACLE_EQ(oracle, 0, tce_table_prepare(oracle->table, index, count,
-					       oracle->owner));
-	oracle->prepared.table = oracle->table;
 	oracle->prepared.index = index;
 	oracle->prepared.end = index + count;
-	oracle->start = index;
+	ORACLE_EQ(oracle, 0, tce_table_prepare(oracle->table, &oracle->prepared,
+					       oracle->owner, GFP_KERNEL));
+	oracle->new.first = 0;
+	oracle->new.count = 0;
 
 	for (leaf = leaf_of(oracle, index);
 	     leaf <= leaf_of(oracle, index + count - 1); leaf++)
@@ -505,49 +537,46 @@ static void prepare(struct oracle *oracle)
 /* One of the steps from prepare to finish; other operations come between. */
 static void random_store(struct oracle *oracle)
 {
-	if (!oracle->holds)
+	struct tce_range *range = &oracle->prepared;
+
+	if (!oracle->holds) {
 		prepare(oracle);
-	else if (oracle->prepared.index == oracle->prepared.end ||
-		 one_in(oracle, 10))
+	} else if (range->index == range->end || one_in(oracle, 10)) {
 		finish(oracle);
-	else
-		store(oracle);
+	} else {
+		/* What is left of a batch may as well be thrown away. */
+		if (oracle->new.first == oracle->new.count || one_in(oracle, 4))
+			any_batch(oracle, range->end - range->index);
+		while (store(oracle) && !one_in(oracle, 3))
+			;
+	}
 }
 
 /* One call; whether it ended the range. */
-static bool clear(struct oracle *oracle, struct tce_cursor *cursor,
-		  unsigned int max)
+static bool clear(struct oracle *oracle, struct tce_cursor *cursor)
 {
-	unsigned long start = cursor->index, first = 0, last = 0, stop, index;
 	unsigned long leaf_size = BIT(level_bits(oracle));
-	unsigned int cleared, want = 0;
+	unsigned long start = cursor->index, stop, index, first;
+	bool full;
 	void *value;
 
 	if (start >= cursor->end)
 		return true;
 
-	cleared = tce_table_clear(cursor, oracle->old, &first, &last, max);
-	ORACLE_EQ(oracle, cleared <= max, true);
+	tce_table_clear(cursor, &oracle->old);
 	ORACLE_EQ(oracle, cursor->index > start, true);
+	ORACLE_EQ(oracle, cursor->single, false);
+	full = oracle->old.count == TCE_BATCH;
+	first = oracle->old.count ? oracle->old.extent[0].index : ULONG_MAX;
 
 	/* What the cursor has passed is what came out, and it left nothing behind. */
 	stop = min(cursor->index, cursor->end);
-	xa_for_each_range(&oracle->tces, index, value, start, stop - 1) {
-		ORACLE_EQ(oracle, want < cleared, true);
-		ORACLE_EQ(oracle, want || index == first, true);
-		ORACLE_EQ(oracle, leaf_of(oracle, index),
-			  leaf_of(oracle, first));
-		ORACLE_EQ(oracle, oracle->old[want].tce, xa_to_value(value));
-		ORACLE_EQ(oracle, oracle->old[want].owner,
-			  load(&oracle->owners, index));
+	expect_old(oracle, start, stop);
+	xa_for_each_range(&oracle->tces, index, value, start, stop - 1)
 		save_entry(oracle, index, 0, 0);
-		want++;
-		ORACLE_EQ(oracle, want < cleared || index == last, true);
-	}
-	ORACLE_EQ(oracle, cleared, want);
 
 	/* In a leaf it goes on as far as it may. */
-	if (cleared && cleared < max && cursor->index < cursor->end &&
+	if (first != ULONG_MAX && !full && cursor->index < cursor->end &&
 	    cursor->index % leaf_size)
 		ORACLE_EQ(oracle, cursor->index,
 			  max(start, first - first % leaf_size) +
@@ -566,7 +595,6 @@ static void random_clear(struct oracle *oracle)
 		.index = min(index, end),
 		.end = min(max(index, end), oracle->shape->entries),
 	};
-	unsigned int most = one_in(oracle, 3) ? BATCH : 8;
 	/* Large ranges are not always cleared to the end. */
 	unsigned int calls = 1 + below(oracle, 4);
 
@@ -577,7 +605,7 @@ static void random_clear(struct oracle *oracle)
 	}
 
 	while (calls--)
-		if (clear(oracle, &cursor, 1 + below(oracle, most)))
+		if (clear(oracle, &cursor))
 			break;
 }
 
@@ -597,15 +625,14 @@ static void random_trim(struct oracle *oracle)
 	unsigned long leaf, gone;
 	void *value;
 
-	gone = table_trim(oracle->test, oracle->table, 0);
+	gone = table_trim(oracle->test, oracle->table);
 	ORACLE_EQ(oracle, before - levels_of(oracle), gone);
-	ORACLE_EQ(oracle, tce_table_idle(oracle->table), 0);
 	if (oracle->shape->levels == 1)
 		return;
 
 	xa_for_each(&oracle->leaves, leaf, value) {
 		if (anything_in_leaf(oracle, leaf) ||
-		    leaf_is_held(oracle, leaf) || leaf_is_reserved(oracle, leaf))
+		    leaf_is_held(oracle, leaf) || leaf_is_held_for_one(oracle, leaf))
 			continue;
 		save(oracle, &oracle->leaves, leaf, 0);
 		save(oracle, &oracle->views, leaf, 0);
@@ -623,12 +650,33 @@ static void expect_tce(struct kunit *test, unsigned long index, u64 tce,
 	ORACLE_EQ(oracle, tce, load(&oracle->tces, index));
 }
 
-static int backing_write(void *data, unsigned long index, u64 tce)
+static int oracle_back(struct oracle *oracle, unsigned long index, u64 tce)
 {
-	struct oracle *oracle = data;
 	void *value = tce ? xa_mk_value(tce) : NULL;
 
 	return xa_err(xa_store(&oracle->backing, index, value, GFP_ATOMIC));
+}
+
+static int oracle_back_set(void *data, unsigned long index, const __be64 *tces,
+			   unsigned long count)
+{
+	int ret = 0;
+
+	while (!ret && count--)
+		ret = oracle_back(data, index++, be64_to_cpu(*tces++));
+
+	return ret;
+}
+
+static int oracle_back_clear(void *data, unsigned long index,
+			     unsigned long count)
+{
+	int ret = 0;
+
+	while (!ret && count--)
+		ret = oracle_back(data, index++, 0);
+
+	return ret;
 }
 
 static void expect_backing(struct oracle *oracle)
@@ -682,7 +730,9 @@ static void operate(struct kunit *test, bool backed)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_cursor all = { .end = shape->entries };
-	struct tce_backing backing = { .write = backing_write };
+	struct backing backing = {
+		.set = oracle_back_set, .clear = oracle_back_clear,
+	};
 	struct oracle *oracle;
 	unsigned int i;
 
@@ -690,7 +740,6 @@ static void operate(struct kunit *test, bool backed)
 	KUNIT_ASSERT_NOT_NULL(test, oracle);
 	oracle->test = test;
 	oracle->shape = shape;
-	oracle->table = table_of(test, shape);
 	xa_init(&oracle->tces);
 	xa_init(&oracle->owners);
 	xa_init(&oracle->backing);
@@ -701,8 +750,8 @@ static void operate(struct kunit *test, bool backed)
 		save(oracle, &oracle->leaves, 0, 1);
 	oracle->backed = backed;
 	backing.data = oracle;
-	if (backed)
-		tce_table_set_backing(oracle->table, &backing);
+	oracle->table = backed ? table_backed(test, shape, &backing) :
+				 table_of(test, shape);
 	prandom_seed_state(&oracle->random, seed + shape->entries);
 	oracle->place[1] = shape->entries - 1;
 	for (i = 2; i < PLACES; i++)
@@ -722,16 +771,13 @@ static void operate(struct kunit *test, bool backed)
 			random_get(oracle);
 			break;
 		case 8:
-			random_reserved(oracle);
+			random_held(oracle);
 			break;
 		case 9:
-			random_reserve(oracle);
+			random_hold(oracle);
 			break;
-		case 10 ... 11:
+		case 10 ... 12:
 			random_store(oracle);
-			break;
-		case 12:
-			random_store_few(oracle);
 			break;
 		default:
 			random_clear(oracle);
@@ -743,16 +789,15 @@ static void operate(struct kunit *test, bool backed)
 	}
 	if (oracle->holds)
 		finish(oracle);
-	for (i = 0; i < RESERVED; i++) {
-		if (oracle->reserved[i].leaf)
-			tce_table_unreserve(oracle->table,
-					    oracle->reserved[i].leaf);
-		oracle->reserved[i].leaf = NULL;
+	for (i = 0; i < HELD; i++) {
+		if (oracle->held[i].held)
+			tce_table_finish(&oracle->held[i].range);
+		oracle->held[i].held = false;
 	}
 	expect_everything(oracle);
 
 	all.table = oracle->table;
-	while (!clear(oracle, &all, BATCH))
+	while (!clear(oracle, &all))
 		;
 	ORACLE_EQ(oracle, oracle->used, 0);
 	expect_everything(oracle);

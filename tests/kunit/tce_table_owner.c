@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests of whose an entry is: exchanges with an owner, as KVM makes them in a leaf
- * that it has reserved, and leaves that keep one owner as long as that is enough.
+ * that it holds, and leaves that keep one owner as long as that is enough.
  */
 
 #include <kunit/test.h>
@@ -15,8 +15,6 @@
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table.h"
-
-#define RANGE	8
 
 static const struct shape owner_shapes[] = {
 	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
@@ -97,8 +95,7 @@ static void no_permission_but_taken(struct kunit *test)
 	struct tce_cursor cursor = {
 		.table = table, .end = shape->entries,
 	};
-	struct tce_entry old[RANGE];
-	unsigned long first, last;
+	struct tce_batch old;
 
 	exchange_is_refused(test, table, index, hpa, ua_of(1), false, H_TOO_HARD);
 	expect_exchange(test, table, index, hpa, ua_of(1), true, 0, 0);
@@ -109,38 +106,37 @@ static void no_permission_but_taken(struct kunit *test)
 			HARDWARE_FAULT);
 	expect_figures_with(test, table, 1, 1);
 	/* It keeps the leaf like any other. */
-	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table, 0));
+	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
 
 	/* What takes it out gets address and owner, the device nothing. */
 	expect_exchange(test, table, index, hpa_of(shape, 1), ua_of(2), true,
 			hpa, ua_of(1));
-	KUNIT_EXPECT_EQ(test, 1, table_clear_next(test, &cursor, old, &first,
-						  &last, RANGE));
-	KUNIT_EXPECT_EQ(test, old[0].tce, hpa_of(shape, 1));
-	KUNIT_EXPECT_EQ(test, old[0].owner, ua_of(2));
-	KUNIT_EXPECT_EQ(test, first, index);
-	KUNIT_EXPECT_EQ(test, last, index);
+	KUNIT_EXPECT_EQ(test, 1, table_clear_next(test, &cursor, &old));
+	KUNIT_EXPECT_EQ(test, old.extent[0].tce, hpa_of(shape, 1));
+	KUNIT_EXPECT_EQ(test, old.extent[0].owner, ua_of(2));
+	KUNIT_EXPECT_EQ(test, old.extent[0].index, index);
 	expect_entry(test, table, index, 0);
 	expect_figures(test, table, 0);
 
 	table_gone(test, table);
 }
 
-/* Reservations */
+/* Leaves that are held for one entry, whoever its owner will be */
 
-static void reserved_leaf_takes_any_owner(struct kunit *test)
+static void held_leaf_takes_any_owner(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long slots = span_of(shape, 1), start = slots, index;
 	struct tce_table *table = table_of(test, shape);
-	struct tce_level *leaf = tce_table_reserve(table, start + 5, true);
+	struct tce_range range, other;
 
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
-	KUNIT_EXPECT_PTR_EQ(test, leaf, leaf_at(test, table, start));
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, start + 5, GFP_NOWAIT));
+	KUNIT_EXPECT_PTR_EQ(test, range.all[0], leaf_at(test, table, start));
 
-	/* Neither the leaf before nor the next one is reserved. */
-	KUNIT_EXPECT_NULL(test, tce_table_reserve(table, start - 1, false));
-	KUNIT_EXPECT_NULL(test, tce_table_reserve(table, start + slots, false));
+	/* Neither the leaf before nor the next one is held. */
+	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &other, start - 1, 0));
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			table_hold(table, &other, start + slots, 0));
 
 	fixture_refuse(test, 1);
 	for (index = start; index < start + slots; index++) {
@@ -171,104 +167,114 @@ static void reserved_leaf_takes_any_owner(struct kunit *test)
 	fixture_refuse(test, 0);
 	expect_figures(test, table, 0);
 	expect_views(test, table, 1);
-	tce_table_unreserve(table, leaf);
+	tce_table_finish(&range);
 
 	table_gone(test, table);
 }
 
-/* The leaf stays as long as any of its reservations does. */
-static void reserved_leaf_stays(struct kunit *test)
+/* The leaf stays as long as anything holds it. */
+static void held_leaf_stays(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long index = place_of(shape);
 	u64 tce = hpa_of(shape, index) | READ_ONLY;
+	struct tce_range range[2], again;
 	struct tce_level *leaf;
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
 		table_store(test, shape, table, (2 * i + 1) * span_of(shape, 1),
 			    2, TCE_OWNER_EACH);
-	leaf = tce_table_reserve(table, index, true);
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
-	KUNIT_EXPECT_PTR_EQ(test, leaf, tce_table_reserve(table, index + 3,
-							  false));
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range[0], index, GFP_NOWAIT));
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range[1], index + 3, 0));
+	leaf = range[0].all[0];
+	KUNIT_EXPECT_PTR_EQ(test, leaf, range[1].all[0]);
 	KUNIT_EXPECT_EQ(test, 8, table_clear(test, table, 0, shape->entries));
-	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 3);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 3);
 
 	for (i = 0; i < 2; i++) {
-		KUNIT_EXPECT_EQ(test, table_trim(test, table, 0) >= 3, !i);
-		KUNIT_EXPECT_EQ(test, tce_table_idle(table), 0);
+		KUNIT_EXPECT_EQ(test, table_trim(test, table) >= 3, !i);
 		KUNIT_EXPECT_PTR_EQ(test, leaf_at(test, table, index), leaf);
 		expect_views(test, table, 1);
 		expect_figures(test, table, 0);
 
 		/* As good as ever. */
 		fixture_refuse(test, 1);
+		KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 		expect_exchange(test, table, index, tce, ua_of(i), false, 0, 0);
-		KUNIT_EXPECT_TRUE(test, tce_table_change_owner(table, leaf, index,
-							       ua_of(i),
-							       ua_of(9)));
+		KUNIT_EXPECT_TRUE(test, tce_table_set_owner(&again, ua_of(i),
+							    ua_of(9)));
 		expect_exchange(test, table, index, 0, 0, false, tce, ua_of(9));
 		KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 		fixture_refuse(test, 0);
-		tce_table_unreserve(table, leaf);
+		KUNIT_EXPECT_EQ(test, table_queued(table), 0);
+		tce_table_finish(&range[i]);
 	}
 
-	/* After the last one it may be taken out like any other. */
-	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 1);
+	/* After the last one it may go like any other. */
+	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	table_trimmed(test, table);
 	exchange_is_refused(test, table, index, tce, ua_of(1), false, H_TOO_HARD);
-	KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, false));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &again, index, 0));
 
-	/* What is set keeps it without a reservation. */
-	leaf = tce_table_reserve(table, index, true);
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	/* What is set keeps it without being held. */
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, GFP_NOWAIT));
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	tce_table_unreserve(table, leaf);
-	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 0);
-	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table, 0));
+	tce_table_finish(&again);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
+	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
+	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
+
+	/* So does tce_table_set_owner() if the entry has gone by then. */
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
+	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
+	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
+	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
+	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
+	KUNIT_EXPECT_FALSE(test, tce_table_set_owner(&again, ua_of(1), ua_of(2)));
+	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	table_trimmed(test, table);
 
 	table_gone(test, table);
 }
 
-/* A reservation that cannot be had changes nothing that is there. */
-static void reserve_without_a_view(struct kunit *test)
+/* What cannot be held changes nothing that is there. */
+static void hold_without_a_view(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long index = place_of(shape);
-	struct tce_level *leaf;
+	struct tce_range range;
 
 	table_store(test, shape, table, index, 2, ua_of(1));
-	KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, false));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, index, 0));
 	expect_views(test, table, 0);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, 0, shape->entries));
 	/* Not held either. */
-	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 1);
-	KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, false));
-	KUNIT_EXPECT_EQ(test, tce_table_idle(table), 1);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, index, 0));
+	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 
-	leaf = tce_table_reserve(table, index, true);
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, GFP_NOWAIT));
 	expect_views(test, table, 1);
-	tce_table_unreserve(table, leaf);
+	tce_table_finish(&range);
 	table_trimmed(test, table);
 
 	table_gone(test, table);
 }
 
+/* Holds the leaf for the change; what was set is what the caller did in between. */
 static void expect_change(struct kunit *test, struct tce_table *table,
-			  struct tce_level *leaf, unsigned long index, u64 from,
-			  u64 to, bool changed)
+			  unsigned long index, u64 from, u64 to, bool changed)
 {
-	u64 tce = tce_table_get(table, index);
-	u64 owner = owner_at(test, table, index);
+	u64 tce = tce_table_get(table, index), owner;
+	struct tce_range range;
 
-	KUNIT_EXPECT_EQ(test, changed, tce_table_change_owner(table, leaf, index,
-							      from, to));
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, 0));
+	owner = owner_at(test, table, index);
+	KUNIT_EXPECT_EQ(test, changed, tce_table_set_owner(&range, from, to));
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index),
 			changed ? to : owner);
 	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), tce);
@@ -281,33 +287,33 @@ static void owner_changes_once(struct kunit *test)
 	struct tce_table *table = table_of(test, shape);
 	unsigned long index = place_of(shape);
 	u64 tce = hpa_of(shape, index) | READ_WRITE;
-	struct tce_level *leaf = tce_table_reserve(table, index, true);
+	struct tce_range range;
 
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, GFP_NOWAIT));
 	/* An entry that is not set has no owner. */
-	expect_change(test, table, leaf, index, ua_of(1), ua_of(2), false);
+	expect_change(test, table, index, ua_of(1), ua_of(2), false);
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	expect_change(test, table, leaf, index, ua_of(3), ua_of(2), false);
-	expect_change(test, table, leaf, index, ua_of(1), ua_of(2), true);
-	expect_change(test, table, leaf, index, ua_of(1), ua_of(2), false);
-	expect_change(test, table, leaf, index, ua_of(2), ua_of(1), true);
+	expect_change(test, table, index, ua_of(3), ua_of(2), false);
+	expect_change(test, table, index, ua_of(1), ua_of(2), true);
+	expect_change(test, table, index, ua_of(1), ua_of(2), false);
+	expect_change(test, table, index, ua_of(2), ua_of(1), true);
 	/* The neighbours have nothing to do with it. */
 	expect_exchange(test, table, index + 1, tce, ua_of(1), false, 0, 0);
-	expect_change(test, table, leaf, index, ua_of(1), ua_of(4), true);
+	expect_change(test, table, index, ua_of(1), ua_of(4), true);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index + 1), ua_of(1));
 
 	/* An exchange comes first, a store, a clear, and another clear. */
 	expect_exchange(test, table, index, tce, ua_of(5), false, tce, ua_of(4));
-	expect_change(test, table, leaf, index, ua_of(4), ua_of(6), false);
+	expect_change(test, table, index, ua_of(4), ua_of(6), false);
 	table_store(test, shape, table, index, 1, ua_of(6));
-	expect_change(test, table, leaf, index, ua_of(5), ua_of(7), false);
+	expect_change(test, table, index, ua_of(5), ua_of(7), false);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, index, index + 2));
-	expect_change(test, table, leaf, index, ua_of(6), ua_of(7), false);
+	expect_change(test, table, index, ua_of(6), ua_of(7), false);
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
-	expect_change(test, table, leaf, index, ua_of(1), ua_of(7), false);
+	expect_change(test, table, index, ua_of(1), ua_of(7), false);
 	expect_figures(test, table, 0);
-	tce_table_unreserve(table, leaf);
+	tce_table_finish(&range);
 
 	table_gone(test, table);
 }
@@ -321,13 +327,12 @@ static void expect_owner(struct kunit *test, const struct shape *shape,
 	struct tce_cursor cursor = {
 		.table = table, .index = index, .end = index + 1,
 	};
-	unsigned long first, last;
-	struct tce_entry old;
+	struct tce_batch old;
 
-	KUNIT_ASSERT_EQ(test, 1, table_clear_next(test, &cursor, &old, &first,
-						  &last, 1));
-	KUNIT_EXPECT_EQ_MSG(test, old.owner, owner, "index %#lx", index);
-	KUNIT_EXPECT_EQ(test, old.tce, hpa_of(shape, index) | READ_WRITE);
+	KUNIT_ASSERT_EQ(test, 1, table_clear_next(test, &cursor, &old));
+	KUNIT_EXPECT_EQ_MSG(test, old.extent[0].owner, owner, "index %#lx", index);
+	KUNIT_EXPECT_EQ(test, old.extent[0].tce,
+			hpa_of(shape, index) | READ_WRITE);
 }
 
 /* Stores over what is there and expects whose it was. */
@@ -335,19 +340,18 @@ static void expect_owner_before(struct kunit *test, const struct shape *shape,
 				struct tce_table *table, unsigned long index,
 				u64 owner, u64 new_owner)
 {
-	struct tce_cursor cursor = {
-		.table = table, .index = index, .end = index + 1,
-	};
 	struct tce_entry new = {
 		.tce = hpa_of(shape, index) | READ_WRITE, .owner = new_owner,
 	};
-	struct tce_entry old;
+	struct tce_batch batch, old;
+	struct tce_range range;
 
-	KUNIT_ASSERT_EQ(test, 0,
-			tce_table_prepare(table, index, 1, new_owner));
-	KUNIT_ASSERT_EQ(test, 1, tce_table_store(&cursor, &new, 1, &old));
-	KUNIT_EXPECT_EQ_MSG(test, old.owner, owner, "index %#lx", index);
-	tce_table_finish(table, index, 1);
+	batch_fill(&batch, shape->page_shift, &new, 1);
+	table_prepare(test, table, &range, index, 1, new_owner);
+	KUNIT_ASSERT_EQ(test, 0, tce_table_store(&range, &batch, &old));
+	KUNIT_ASSERT_EQ(test, 1, batch_count(test, table, &old));
+	KUNIT_EXPECT_EQ_MSG(test, old.extent[0].owner, owner, "index %#lx", index);
+	tce_table_finish(&range);
 }
 
 static void owners_share_a_leaf(struct kunit *test)
@@ -424,20 +428,19 @@ static void exchange_finds_the_leafs_owner(struct kunit *test)
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long index = place_of(shape);
-	struct tce_level *leaf;
+	struct tce_range range;
 
 	table_store(test, shape, table, index, 3, ua_of(1));
 	expect_exchange(test, table, index, 0, 0, false,
 			hpa_of(shape, index) | READ_WRITE, ua_of(1));
 	expect_views(test, table, 0);
 
-	leaf = tce_table_reserve(table, index + 1, true);
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index + 1, GFP_NOWAIT));
 	expect_views(test, table, 1);
 	expect_exchange(test, table, index + 1, hpa_of(shape, 1) | READ_ONLY,
 			ua_of(2), false, hpa_of(shape, index + 1) | READ_WRITE,
 			ua_of(1));
-	tce_table_unreserve(table, leaf);
+	tce_table_finish(&range);
 	expect_exchange(test, table, index + 1, 0, 0, false,
 			hpa_of(shape, 1) | READ_ONLY, ua_of(2));
 	expect_owner(test, shape, table, index + 2, ua_of(1));
@@ -446,85 +449,23 @@ static void exchange_finds_the_leafs_owner(struct kunit *test)
 	table_gone(test, table);
 }
 
-/* What tce_table_store_few() says, and that nothing is changed if it fails. */
-static void expect_few(struct kunit *test, const struct shape *shape,
-		       struct tce_table *table, unsigned long index,
-		       unsigned int count, u64 owner, int expected)
+/* Stores the next entries of a range. */
+static void store_for(struct kunit *test, const struct shape *shape,
+		      struct tce_range *range, unsigned int count, u64 owner)
 {
-	struct tce_cursor cursor = {
-		.table = table, .index = index, .end = index + count,
-	};
-	/* Other addresses than there are, one after the other. */
-	struct tce_entry first = {
-		.tce = (hpa_of(shape, 3 * index) ^ BIT_ULL(40)) | WRITE_ONLY,
-		.owner = owner,
-	};
-	struct tce_entry old[8];
-	u64 after[8];
+	struct tce_batch batch, old;
+	struct tce_entry new[4];
 	unsigned int i;
 
-	for (i = 0; i < count; i++)
-		after[i] = expected < 0 ? tce_table_get(table, index + i) :
-			   (first.tce | READ_ONLY) +
-			   i * BIT_ULL(shape->page_shift);
-	fixture_refuse(test, 1);
-	KUNIT_EXPECT_EQ(test, expected,
-			tce_table_store_few(&cursor, &first, count, old));
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
-	KUNIT_EXPECT_EQ(test, cursor.index, index + (expected < 0 ? 0 : count));
-	for (i = 0; i < count; i++)
-		KUNIT_EXPECT_EQ(test, tce_table_get(table, index + i),
-				after[i]);
-}
-
-static void few_at_once(struct kunit *test)
-{
-	const struct shape *shape = shape_of(test);
-	struct tce_table *table = table_of(test, shape);
-	unsigned long leaf = span_of(shape, 1), first, last;
-	struct tce_cursor cursor = {
-		.table = table, .index = 2 * leaf + 1, .end = 3 * leaf,
-	};
-	struct tce_level *reserved;
-	struct tce_entry old;
-
-	/* The leaf is missing; then it is there, but the next one is not. */
-	expect_few(test, shape, table, leaf, 8, ua_of(1), -EAGAIN);
-	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, leaf, 1, ua_of(1)));
-	expect_few(test, shape, table, leaf, 8, ua_of(2), -EAGAIN);
-	expect_few(test, shape, table, leaf, 2, ua_of(1), 0);
-	tce_table_finish(table, leaf, 1);
-	expect_few(test, shape, table, 2 * leaf - 4, 8, ua_of(1), -EAGAIN);
-	KUNIT_ASSERT_EQ(test, 0,
-			tce_table_prepare(table, 2 * leaf, 1, ua_of(1)));
-	expect_few(test, shape, table, 2 * leaf - 4, 8, ua_of(1), -EAGAIN);
-	tce_table_finish(table, 2 * leaf, 1);
-	expect_few(test, shape, table, 2 * leaf - 4, 4, ua_of(1), 0);
-	expect_few(test, shape, table, 2 * leaf - 6, 4, ua_of(1), 2);
-	expect_figures(test, table, 8);
-	expect_few(test, shape, table, leaf, 8, ua_of(2), -EAGAIN);
-	expect_views(test, table, 0);
-
-	/* Not with a view. */
-	reserved = tce_table_reserve(table, leaf + 3, true);
-	KUNIT_ASSERT_NOT_NULL(test, reserved);
-	tce_table_unreserve(table, reserved);
-	expect_few(test, shape, table, leaf, 8, ua_of(1), -EAGAIN);
-	expect_few(test, shape, table, leaf + 4, 4, ua_of(1), -EAGAIN);
-
-	/* An empty leaf takes another owner. */
-	KUNIT_EXPECT_EQ(test, 8,
-			table_clear(test, table, 0, shape->entries));
-	KUNIT_ASSERT_EQ(test, 0,
-			tce_table_prepare(table, 2 * leaf, 1, ua_of(1)));
-	tce_table_finish(table, 2 * leaf, 1);
-	expect_few(test, shape, table, 2 * leaf + 1, 3, ua_of(2), 0);
-	KUNIT_EXPECT_EQ(test, 1, table_clear_next(test, &cursor, &old, &first,
-						  &last, 1));
-	KUNIT_EXPECT_EQ(test, old.owner, ua_of(2));
-
-	table_gone(test, table);
+	for (i = 0; i < count; i++) {
+		new[i].tce = hpa_of(shape, range->index + i) | READ_WRITE;
+		new[i].owner = owner;
+	}
+	KUNIT_ASSERT_EQ(test, count, batch_fill(&batch, shape->page_shift, new,
+						count));
+	KUNIT_ASSERT_EQ(test, 0, tce_table_store(range, &batch, &old));
+	KUNIT_ASSERT_EQ(test, batch.first, batch.count);
+	KUNIT_EXPECT_EQ(test, old.count, 0);
 }
 
 /* A prepared range can be stored, whatever was prepared since. */
@@ -534,39 +475,23 @@ static void claims_of_owners(struct kunit *test)
 	struct tce_table *table = table_of(test, shape);
 	unsigned long index = place_of(shape);
 	u64 tce = hpa_of(shape, 1) | READ_ONLY;
-	struct tce_entry new[2][4], old[4];
-	struct tce_cursor cursor[2];
-	unsigned int i, j;
-
-	for (j = 0; j < 2; j++) {
-		cursor[j] = (struct tce_cursor) {
-			.table = table,
-			.index = index + 4 * j,
-			.end = index + 4 * j + 4,
-		};
-		for (i = 0; i < 4; i++) {
-			new[j][i].tce = hpa_of(shape, index + 4 * j + i) | READ_WRITE;
-			new[j][i].owner = ua_of(j);
-		}
-	}
+	struct tce_range range[2];
+	unsigned int i;
 
 	/* An empty leaf, but its owner is claimed. */
-	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, index, 4, ua_of(0)));
+	table_prepare(test, table, &range[0], index, 4, ua_of(0));
 	exchange_is_refused(test, table, index + 20, tce, TCE_OWNER_NONE, false,
 			    H_TOO_HARD);
-	KUNIT_EXPECT_EQ(test, 0, tce_table_store(&cursor[0], new[0], 2, old));
+	store_for(test, shape, &range[0], 2, ua_of(0));
 	expect_views(test, table, 0);
 
-	KUNIT_ASSERT_EQ(test, 0,
-			tce_table_prepare(table, index + 4, 4, ua_of(1)));
+	table_prepare(test, table, &range[1], index + 4, 4, ua_of(1));
 	expect_views(test, table, 1);
-	KUNIT_EXPECT_EQ(test, 0, tce_table_store(&cursor[1], new[1], 1, old));
-	KUNIT_EXPECT_EQ(test, 0,
-			tce_table_store(&cursor[0], new[0] + 2, 2, old));
-	KUNIT_EXPECT_EQ(test, 0,
-			tce_table_store(&cursor[1], new[1] + 1, 3, old));
-	tce_table_finish(table, index, 4);
-	tce_table_finish(table, index + 4, 4);
+	store_for(test, shape, &range[1], 1, ua_of(1));
+	store_for(test, shape, &range[0], 2, ua_of(0));
+	store_for(test, shape, &range[1], 3, ua_of(1));
+	tce_table_finish(&range[0]);
+	tce_table_finish(&range[1]);
 
 	for (i = 0; i < 8; i++)
 		expect_owner(test, shape, table, index + i, ua_of(i / 4));
@@ -574,8 +499,8 @@ static void claims_of_owners(struct kunit *test)
 
 	/* With the leaf, the view goes, and the next owner needs none. */
 	table_trimmed(test, table);
-	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, index, 4, ua_of(0)));
-	tce_table_finish(table, index, 4);
+	table_prepare(test, table, &range[0], index, 4, ua_of(0));
+	tce_table_finish(&range[0]);
 	expect_exchange(test, table, index, tce, TCE_OWNER_NONE, false, 0, 0);
 	expect_views(test, table, 0);
 
@@ -585,13 +510,12 @@ static void claims_of_owners(struct kunit *test)
 static struct kunit_case tce_table_owner_cases[] = {
 	KUNIT_CASE_PARAM(exchange_changes_the_owner, owner_gen_params),
 	KUNIT_CASE_PARAM(no_permission_but_taken, owner_gen_params),
-	KUNIT_CASE_PARAM(reserved_leaf_takes_any_owner, owner_gen_params),
-	KUNIT_CASE_PARAM(reserved_leaf_stays, owner_gen_params),
-	KUNIT_CASE_PARAM(reserve_without_a_view, owner_gen_params),
+	KUNIT_CASE_PARAM(held_leaf_takes_any_owner, owner_gen_params),
+	KUNIT_CASE_PARAM(held_leaf_stays, owner_gen_params),
+	KUNIT_CASE_PARAM(hold_without_a_view, owner_gen_params),
 	KUNIT_CASE_PARAM(owner_changes_once, owner_gen_params),
 	KUNIT_CASE_PARAM(owners_share_a_leaf, owner_gen_params),
 	KUNIT_CASE_PARAM(exchange_finds_the_leafs_owner, owner_gen_params),
-	KUNIT_CASE_PARAM(few_at_once, owner_gen_params),
 	KUNIT_CASE_PARAM(claims_of_owners, owner_gen_params),
 	{}
 };

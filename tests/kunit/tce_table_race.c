@@ -173,7 +173,7 @@ static void tables_begin(struct race *race)
 
 	for (i = 0; !race->stop && i < TABLES; i++) {
 		atomic_set(&race->here[i], 0);
-		race->table[i] = tce_table_create(&race->geo, NUMA_NO_NODE, NULL);
+		race->table[i] = table_create(race->test, &race->geo, NULL);
 		if (!IS_ERR(race->table[i]))
 			continue;
 		KUNIT_FAIL(race->test, "no table");
@@ -226,22 +226,23 @@ static void insert_by_exchange(struct race *race, struct tce_table *table,
 static void insert_by_store_for(struct race *race, struct tce_table *table,
 				unsigned int me, u64 owner)
 {
-	unsigned long index = race->base + me;
-	struct tce_cursor cursor = {
-		.table = table, .index = index, .end = index + 1,
+	struct tce_range range = {
+		.index = race->base + me, .end = race->base + me + 1,
 	};
 	struct tce_entry new = {
 		.tce = race_hpa(race, me) | WRITE_ONLY, .owner = race_owner(me),
 	};
-	struct tce_entry old;
+	struct tce_batch batch, old;
 
-	if (tce_table_prepare(table, index, 1, owner)) {
+	if (tce_table_prepare(table, &range, owner, GFP_KERNEL)) {
 		KUNIT_FAIL(race->test, "thread %u", me);
 		return;
 	}
-	if (tce_table_store(&cursor, &new, 1, &old))
+	batch_fill(&batch, race->shape->page_shift, &new, 1);
+	if (tce_table_store(&range, &batch, &old) || old.count ||
+	    range.index != range.end)
 		KUNIT_FAIL(race->test, "thread %u", me);
-	tce_table_finish(table, index, 1);
+	tce_table_finish(&range);
 }
 
 /* With a view from the start. */
@@ -258,27 +259,43 @@ static void insert_for_owner(struct race *race, struct tce_table *table,
 	insert_by_store_for(race, table, me, race_owner(me));
 }
 
-static void insert_reserved(struct race *race, struct tce_table *table,
-			    unsigned int me)
+static void insert_held(struct race *race, struct tce_table *table,
+			unsigned int me)
 {
-	struct tce_level *leaf = tce_table_reserve(table, race->base + me, true);
 	struct tce_entry entry = {
 		.tce = race_hpa(race, me) | READ_WRITE,
 		.owner = race_first_owner(me),
 	};
+	struct tce_range range;
 	int ret;
 
-	if (!leaf) {
+	if (table_hold(table, &range, race->base + me, GFP_NOWAIT)) {
 		KUNIT_FAIL(race->test, "thread %u", me);
 		return;
 	}
 	ret = tce_table_exchange(table, race->base + me, &entry, false);
 	if (ret || entry.tce || entry.owner)
 		KUNIT_FAIL(race->test, "thread %u: %d", me, ret);
-	if (!tce_table_change_owner(table, leaf, race->base + me,
-				    race_first_owner(me), race_owner(me)))
+	if (!tce_table_set_owner(&range, race_first_owner(me), race_owner(me)))
 		KUNIT_FAIL(race->test, "thread %u", me);
-	tce_table_unreserve(table, leaf);
+}
+
+/*
+ * What a thread has set it finds from far before, although another one may be about to
+ * link the level that it is in.
+ */
+static void insert_and_find(struct race *race, struct tce_table *table,
+			    unsigned int me)
+{
+	unsigned long index = race->base + me;
+	struct tce_cursor cursor = { .table = table, .end = index + 1 };
+	struct tce_extent extent;
+
+	insert_by_exchange(race, table, me);
+	while (tce_table_extent(&cursor, &extent))
+		if (index >= extent.index && index - extent.index < extent.count)
+			return;
+	KUNIT_FAIL(race->test, "thread %u", me);
 }
 
 static void insert_rounds(struct race *race, unsigned int me,
@@ -320,9 +337,14 @@ static void stores(struct race *race, unsigned int me)
 	insert_rounds(race, me, insert_by_store);
 }
 
-static void reservations(struct race *race, unsigned int me)
+static void holds(struct race *race, unsigned int me)
 {
-	insert_rounds(race, me, insert_reserved);
+	insert_rounds(race, me, insert_held);
+}
+
+static void finds(struct race *race, unsigned int me)
+{
+	insert_rounds(race, me, insert_and_find);
 }
 
 static void owners(struct race *race, unsigned int me)
@@ -333,7 +355,7 @@ static void owners(struct race *race, unsigned int me)
 /* What the host and the guest do at once. */
 static void mixture(struct race *race, unsigned int me)
 {
-	insert_rounds(race, me, me & 1 ? insert_by_store : insert_reserved);
+	insert_rounds(race, me, me & 1 ? insert_by_store : insert_held);
 }
 
 static void race_to_insert(struct kunit *test, unsigned int rounds, bool nobody,
@@ -385,14 +407,19 @@ static void neighbours_store(struct kunit *test)
 	race_to_insert(test, 1000, false, stores);
 }
 
-static void neighbours_reserve(struct kunit *test)
+static void neighbours_hold(struct kunit *test)
 {
-	race_to_insert(test, 1000, false, reservations);
+	race_to_insert(test, 1000, false, holds);
 }
 
 static void neighbours_owners(struct kunit *test)
 {
 	race_to_insert(test, 1000, false, owners);
+}
+
+static void neighbours_are_found(struct kunit *test)
+{
+	race_to_insert(test, 1000, true, finds);
 }
 
 static void neighbours_mixed(struct kunit *test)
@@ -418,15 +445,15 @@ static void conserve_put(struct race *race, unsigned long number)
 }
 
 /* A value comes out, and whose it is: its owner's, or not yet. */
-static void conserve_seen(struct race *race, const struct tce_entry *old)
+static void conserve_seen(struct race *race, u64 tce, u64 owner)
 {
-	unsigned long number = (old->tce >> race->shape->page_shift) - 1;
+	unsigned long number = (tce >> race->shape->page_shift) - 1;
 
 	if (test_and_set_bit(number, race->seen))
 		atomic_inc(&race->wrong);
-	if (old->owner == race_owner(number))
+	if (owner == race_owner(number))
 		set_bit(number, race->owned);
-	else if (old->owner != race_first_owner(number))
+	else if (owner != race_first_owner(number))
 		atomic_inc(&race->wrong);
 }
 
@@ -448,82 +475,75 @@ static void conserve_exchange(struct race *race, unsigned long index,
 	if (tce_table_exchange(race->table[0], index, &entry, true))
 		atomic_inc(&race->wrong);
 	if (entry.tce)
-		conserve_seen(race, &entry);
+		conserve_seen(race, entry.tce, entry.owner);
 	else if (entry.owner)
 		atomic_inc(&race->wrong);
 }
 
-static void conserve_old(struct race *race, const struct tce_entry *old,
-			 int count)
+static void conserve_old(struct race *race, struct tce_batch *old)
 {
-	int i;
+	struct found found;
 
-	if (count < 0)
-		atomic_inc(&race->wrong);
-
-	for (i = 0; i < count; i++)
-		conserve_seen(race, &old[i]);
+	while (batch_take(old, race->shape->page_shift, &found)) {
+		if (found.index < race->base ||
+		    found.index >= race->base + CONSERVED)
+			atomic_inc(&race->wrong);
+		conserve_seen(race, found.tce, found.owner);
+	}
 }
 
 static void conserve_store(struct race *race, unsigned long number)
 {
-	struct tce_entry new[CONSERVED], old[CONSERVED];
-	struct tce_cursor cursor = {
-		.table = race->table[0],
-		.index = race->base,
-		.end = race->base + CONSERVED,
+	struct tce_range range = {
+		.index = race->base, .end = race->base + CONSERVED,
 	};
-	unsigned long stored = 0;
-	int i, replaced;
+	struct tce_entry new[CONSERVED];
+	struct tce_batch batch, old;
+	int i;
 
 	for (i = 0; i < CONSERVED; i++) {
 		new[i].tce = race_hpa(race, number + i) | READ_WRITE;
 		new[i].owner = race_owner(number + i);
 		conserve_put(race, number + i);
 	}
-	if (tce_table_prepare(race->table[0], race->base, CONSERVED,
-			      TCE_OWNER_EACH)) {
+	if (tce_table_prepare(race->table[0], &range, TCE_OWNER_EACH,
+			      GFP_KERNEL)) {
 		atomic_inc(&race->wrong);
 		return;
 	}
-	while (cursor.index < cursor.end) {
-		replaced = tce_table_store(&cursor, new + stored,
-					   CONSERVED - stored, old);
-		conserve_old(race, old, replaced);
-		stored = cursor.index - race->base;
+	batch_fill(&batch, race->shape->page_shift, new, CONSERVED);
+	while (range.index < range.end) {
+		if (tce_table_store(&range, &batch, &old)) {
+			atomic_inc(&race->wrong);
+			break;
+		}
+		conserve_old(race, &old);
 	}
-	tce_table_finish(race->table[0], race->base, CONSERVED);
+	tce_table_finish(&range);
 }
 
-static void conserve_clear(struct race *race, unsigned int max)
+static void conserve_clear(struct race *race)
 {
-	struct tce_entry old[CONSERVED];
 	struct tce_cursor cursor = {
 		.table = race->table[0], .end = race->shape->entries,
 	};
-	unsigned long first, last;
-	unsigned int cleared;
+	struct tce_batch old;
 
-	while ((cleared = table_clear_next(race->test, &cursor, old, &first,
-					   &last, max))) {
-		if (first < race->base || last < first ||
-		    last >= race->base + CONSERVED)
-			atomic_inc(&race->wrong);
-		conserve_old(race, old, cleared);
-	}
+	while (table_clear_next(race->test, &cursor, &old))
+		conserve_old(race, &old);
 }
 
 /*
  * As KVM does it: the entry first, its owner after it, unless another one has the
  * entry by then.
  */
-static void conserve_reserved(struct race *race, unsigned long index,
-			      unsigned long number, bool set)
+static void conserve_held(struct race *race, unsigned long index,
+			  unsigned long number, bool set)
 {
-	struct tce_level *leaf = tce_table_reserve(race->table[0], index, true);
 	struct tce_entry entry = { .tce = 0 };
+	struct tce_range range;
 
-	if (!leaf) {
+	if (table_hold(race->table[0], &range, index, GFP_NOWAIT)) {
 		atomic_inc(&race->wrong);
 		return;
 	}
@@ -536,23 +556,23 @@ static void conserve_reserved(struct race *race, unsigned long index,
 	if (tce_table_exchange(race->table[0], index, &entry, false))
 		atomic_inc(&race->wrong);
 	else if (entry.tce)
-		conserve_seen(race, &entry);
+		conserve_seen(race, entry.tce, entry.owner);
 
-	if (set && tce_table_change_owner(race->table[0], leaf, index,
-					  race_first_owner(number),
-					  race_owner(number)))
+	if (!set)
+		tce_table_finish(&range);
+	else if (tce_table_set_owner(&range, race_first_owner(number),
+				     race_owner(number)))
 		set_bit(number, race->changed);
-	tce_table_unreserve(race->table[0], leaf);
 }
 
 /* All set one entry, as KVM does it, and now and then clear it. */
-static void one_reserved_entry(struct race *race, unsigned int me)
+static void one_held_entry(struct race *race, unsigned int me)
 {
 	unsigned int i, count = race->rounds * CONSERVED;
 
 	race_barrier(race);
 	for (i = 0; i < count; i++)
-		conserve_reserved(race, race->base, me * count + i, i % 5);
+		conserve_held(race, race->base, me * count + i, i % 5);
 }
 
 /* All exchange one entry; now and then it is cleared. */
@@ -573,7 +593,7 @@ static void stores_and_clears(struct race *race, unsigned int me)
 	race_barrier(race);
 	for (round = 0; round < race->rounds; round++) {
 		if (!me)
-			conserve_clear(race, 1 + round % CONSERVED);
+			conserve_clear(race);
 		else
 			conserve_store(race, (me * race->rounds + round) *
 				       CONSERVED);
@@ -590,11 +610,11 @@ static void everything(struct race *race, unsigned int me)
 		unsigned long number = (me * race->rounds + round) * CONSERVED;
 
 		if (!me) {
-			conserve_clear(race, 1 + round % CONSERVED);
+			conserve_clear(race);
 		} else if (me == 1) {
 			for (i = 0; i < CONSERVED; i++)
-				conserve_reserved(race, race->base + i,
-						  number + i, (round + i) % 3);
+				conserve_held(race, race->base + i,
+					      number + i, (round + i) % 3);
 		} else {
 			conserve_store(race, number);
 		}
@@ -611,7 +631,7 @@ static void everything_exchanged(struct race *race, unsigned int me)
 		unsigned long number = (me * race->rounds + round) * CONSERVED;
 
 		if (!me) {
-			conserve_clear(race, 1 + round % CONSERVED);
+			conserve_clear(race);
 		} else if (me == 1) {
 			for (i = 0; i < CONSERVED; i++)
 				conserve_exchange(race, race->base + i,
@@ -623,19 +643,36 @@ static void everything_exchanged(struct race *race, unsigned int me)
 	}
 }
 
-static int conserve_write(void *data, unsigned long index, u64 tce)
+/* Nobody else may be here with the same entry. */
+static void conserve_write(struct race *race, unsigned long index, u64 tce)
 {
-	struct race *race = data;
 	unsigned int i = index - race->base;
 	int spins;
 
-	/* Nobody else may be here with the same entry. */
-	if (atomic_inc_return(&race->writers[i]) != 1)
+	if (i >= CONSERVED || atomic_inc_return(&race->writers[i]) != 1) {
 		atomic_inc(&race->wrong);
+		return;
+	}
 	WRITE_ONCE(race->backing[i], tce);
 	for (spins = 0; spins < PARTING_SPINS; spins++)
 		barrier();
 	atomic_dec(&race->writers[i]);
+}
+
+static int conserve_back_set(void *data, unsigned long index, const __be64 *tces,
+			     unsigned long count)
+{
+	for (; count; count--)
+		conserve_write(data, index++, be64_to_cpu(*tces++));
+
+	return 0;
+}
+
+static int conserve_back_clear(void *data, unsigned long index,
+			       unsigned long count)
+{
+	for (; count; count--)
+		conserve_write(data, index++, 0);
 
 	return 0;
 }
@@ -656,17 +693,19 @@ static void conserve(struct kunit *test, unsigned int threads,
 {
 	const struct shape *shape = shape_of(test);
 	struct race *race = race_new(test, shape, threads);
+	struct backing backing = {
+		.set = conserve_back_set,
+		.clear = conserve_back_clear,
+		.data = race,
+	};
 	unsigned int i, left = 0;
 	unsigned long numbers;
 
 	race->rounds = threads_rounds(threads, rounds);
 	/* Over the edge of a leaf. */
 	race->base = BIT(shape_level_bits(shape)) - CONSERVED / 2;
-	race->table[0] = table_of(test, shape);
-	if (backed)
-		tce_table_set_backing(race->table[0], &(struct tce_backing) {
-			.write = conserve_write, .data = race,
-		});
+	race->table[0] = backed ? table_backed(test, shape, &backing) :
+				  table_of(test, shape);
 	numbers = conserve_numbers(race);
 	race->put = bits_of(test, numbers);
 	race->seen = bits_of(test, numbers);
@@ -684,7 +723,7 @@ static void conserve(struct kunit *test, unsigned int threads,
 	}
 	expect_figures(test, race->table[0], left);
 
-	conserve_clear(race, CONSERVED);
+	conserve_clear(race);
 	KUNIT_EXPECT_EQ(test, atomic_read(&race->wrong), 0);
 	KUNIT_EXPECT_TRUE_MSG(test, bitmap_equal(race->put, race->seen,
 						 numbers),
@@ -712,8 +751,8 @@ static void exchange_of_one_entry(struct kunit *test)
 /* A change of the owner that comes too late is reported as such. */
 static void owners_of_one_entry(struct kunit *test)
 {
-	conserve(test, 2, 2000, false, one_reserved_entry);
-	conserve(test, 4, 500, false, one_reserved_entry);
+	conserve(test, 2, 2000, false, one_held_entry);
+	conserve(test, 4, 500, false, one_held_entry);
 }
 
 static void clear_against_store(struct kunit *test)
@@ -752,8 +791,9 @@ static struct kunit_case tce_table_race_cases[] = {
 	KUNIT_CASE_PARAM(neighbours_exchange, insert_gen_params),
 	KUNIT_CASE_PARAM(neighbours_store, insert_gen_params),
 	KUNIT_CASE_PARAM(owners_exchange, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_reserve, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_hold, insert_gen_params),
 	KUNIT_CASE_PARAM(neighbours_owners, insert_gen_params),
+	KUNIT_CASE_PARAM(neighbours_are_found, insert_gen_params),
 	KUNIT_CASE_PARAM(neighbours_mixed, insert_gen_params),
 	KUNIT_CASE_PARAM(exchange_of_one_entry, conserve_gen_params),
 	KUNIT_CASE_PARAM(owners_of_one_entry, conserve_gen_params),

@@ -23,8 +23,6 @@
 #include "hardware.h"
 #include "tce_table.h"
 
-#define BATCH		512
-
 /* Page sizes, numbers of levels and windows; the suite fills them in. */
 static struct shape all_shapes[6 * 5 * 10];
 
@@ -348,6 +346,18 @@ static void misaligned_address(struct kunit *test)
 	table_gone(test, table);
 }
 
+static void range_is_refused(struct kunit *test, struct tce_table *table,
+			     unsigned long index, unsigned long end)
+{
+	struct tce_range range = { .index = index, .end = end };
+
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			tce_table_prepare(table, &range, TCE_OWNER_EACH,
+					  GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			tce_table_prepare(table, &range, ua_of(1), 0));
+}
+
 static void index_beyond_the_table(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
@@ -369,17 +379,10 @@ static void index_beyond_the_table(struct kunit *test)
 				    TCE_OWNER_NONE, false, -EINVAL);
 		exchange_is_refused(test, table, index, 0, 0, true, -EINVAL);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
-		KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, true));
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				tce_table_prepare(table, index, 1,
-						  TCE_OWNER_NONE));
-		/* From inside, with a sum that may overflow. */
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				tce_table_prepare(table, 0, index + !i,
-						  TCE_OWNER_EACH));
-		KUNIT_EXPECT_EQ(test, -EINVAL,
-				tce_table_prepare(table, shape->entries - 1,
-						  index, ua_of(1)));
+		range_is_refused(test, table, index, index + 1);
+		/* From inside, over the end. */
+		range_is_refused(test, table, 0, index + !i);
+		range_is_refused(test, table, shape->entries - 1, index + !i);
 	}
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 	expect_figures(test, table, 0);
@@ -401,11 +404,11 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 	u64 tce = hpa_of(shape, last) | READ_WRITE;
 	struct tce_entry set = { .tce = tce, .owner = TCE_OWNER_NONE };
 	struct tce_entry clear = { .owner = ua_of(1) };
-	struct tce_entry old[4];
-	unsigned long first_cleared, last_cleared, flags;
 	unsigned int cleared = 0;
-	int set_ret, clear_ret;
-	struct tce_level *leaf;
+	int set_ret, clear_ret, hold_ret;
+	struct tce_range range;
+	struct tce_batch old;
+	unsigned long flags;
 	u64 got;
 
 	/* Any request fails, and would be seen. */
@@ -414,10 +417,11 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 	set_ret = tce_table_exchange(table, last, &set, false);
 	clear_ret = tce_table_exchange(table, 0, &clear, true);
 	got = tce_table_get(table, last / 2);
-	leaf = tce_table_reserve(table, last, false);
-	while (!cleared && cursor.index < cursor.end)
-		cleared = tce_table_clear(&cursor, old, &first_cleared,
-					  &last_cleared, ARRAY_SIZE(old));
+	hold_ret = table_hold(table, &range, last, 0);
+	while (!cleared && cursor.index < cursor.end) {
+		tce_table_clear(&cursor, &old);
+		cleared = old.count;
+	}
 	local_irq_restore(flags);
 	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
@@ -438,7 +442,7 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, clear.tce, 0);
 	KUNIT_EXPECT_EQ(test, clear.owner, 0);
 	KUNIT_EXPECT_EQ(test, got, 0);
-	KUNIT_EXPECT_NULL(test, leaf);
+	KUNIT_EXPECT_EQ(test, hold_ret, -ENOMEM);
 	expect_figures(test, table, 0);
 
 	fixture_refuse(test, 0);
@@ -450,6 +454,7 @@ static void forbidden_at_every_depth(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
+	struct tce_range range;
 	unsigned int below;
 
 	table_set(test, table, 0, hpa_of(shape, 0) | READ_WRITE);
@@ -461,7 +466,8 @@ static void forbidden_at_every_depth(struct kunit *test)
 				    hpa_of(shape, index) | READ_WRITE,
 				    TCE_OWNER_NONE, false, H_TOO_HARD);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
-		KUNIT_EXPECT_NULL(test, tce_table_reserve(table, index, false));
+		KUNIT_EXPECT_EQ(test, -ENOMEM,
+				table_hold(table, &range, index, 0));
 	}
 	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 	fixture_refuse(test, 0);
@@ -477,37 +483,38 @@ static void existing_leaf_needs_no_memory(struct kunit *test)
 	u64 tce = hpa_of(shape, first + 1) | READ_ONLY;
 	struct tce_entry entry = { .tce = tce, .owner = ua_of(1) };
 	struct tce_table *table = table_of(test, shape);
-	struct tce_level *leaf, *again;
+	struct tce_range range[3];
 	unsigned long flags;
-	int set;
+	int set, hold[3];
 
 	/* Interrupts are off and memory is allowed: no request may sleep. */
 	local_irq_save(flags);
 	table_set(test, table, first, hpa_of(shape, first) | READ_WRITE);
-	leaf = tce_table_reserve(table, first, true);
+	hold[0] = table_hold(table, &range[0], first, GFP_NOWAIT);
 	local_irq_restore(flags);
-	KUNIT_ASSERT_NOT_NULL(test, leaf);
+	KUNIT_ASSERT_EQ(test, hold[0], 0);
 
 	fixture_refuse(test, 1);
 	local_irq_save(flags);
 	set = tce_table_exchange(table, first + 1, &entry, false);
-	again = tce_table_reserve(table, first + 1, false);
+	hold[1] = table_hold(table, &range[1], first + 1, 0);
 	local_irq_restore(flags);
 	KUNIT_EXPECT_EQ(test, set, 0);
 	KUNIT_EXPECT_EQ(test, entry.tce, 0);
 	KUNIT_EXPECT_EQ(test, entry.owner, 0);
-	KUNIT_EXPECT_PTR_EQ(test, again, leaf);
+	KUNIT_ASSERT_EQ(test, hold[1], 0);
 	table_set(test, table, first, hpa_of(shape, 5) | READ_ONLY);
-	KUNIT_EXPECT_PTR_EQ(test, tce_table_reserve(table, first, true), leaf);
+	hold[2] = table_hold(table, &range[2], first, GFP_NOWAIT);
+	KUNIT_ASSERT_EQ(test, hold[2], 0);
 	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 	fixture_refuse(test, 0);
 
 	expect_entry(test, table, first, hpa_of(shape, 5) | READ_ONLY);
 	expect_entry(test, table, first + 1, tce);
 	expect_figures(test, table, 2);
-	tce_table_unreserve(table, leaf);
-	tce_table_unreserve(table, leaf);
-	tce_table_unreserve(table, leaf);
+	tce_table_finish(&range[1]);
+	tce_table_finish(&range[0]);
+	tce_table_finish(&range[2]);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, 0, shape->entries));
 	if (shape->levels > 1)
 		table_trimmed(test, table);
@@ -517,51 +524,40 @@ static void existing_leaf_needs_no_memory(struct kunit *test)
 
 /* Ranges */
 
-static struct tce_entry *entries_of(struct kunit *test, unsigned int count)
-{
-	struct tce_entry *entries = kunit_kcalloc(test, count, sizeof(*entries),
-						  GFP_KERNEL);
-
-	KUNIT_ASSERT_NOT_NULL(test, entries);
-
-	return entries;
-}
-
 /* Whose an entry is: @owner's, or its own. */
 static u64 owner_of(u64 owner, unsigned long index)
 {
 	return owner == TCE_OWNER_EACH ? ua_of(index) : owner;
 }
 
-/* Maps a range in batches, as entries that know their index. */
+/* Maps a range as entries that know their index; expects that nothing was set there. */
 static void map_range(struct kunit *test, const struct shape *shape,
 		      struct tce_table *table, unsigned long index,
 		      unsigned long count, u64 permissions, u64 owner)
 {
-	struct tce_cursor cursor = {
-		.table = table, .index = index, .end = index + count,
-	};
-	struct tce_entry *new = entries_of(test, BATCH);
-	struct tce_entry *old = entries_of(test, BATCH);
+	struct tce_entry new[16];
+	struct tce_batch batch, old;
+	struct tce_range range;
+	unsigned int i, now;
 
-	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, index, count, owner));
-	while (cursor.index < cursor.end) {
-		unsigned long before = cursor.index;
-		unsigned int i, now;
+	table_prepare(test, table, &range, index, count, owner);
+	while (range.index < range.end) {
+		unsigned long before = range.index;
 
-		now = min_t(unsigned long, BATCH, cursor.end - before);
+		now = min(ARRAY_SIZE(new), range.end - before);
 		for (i = 0; i < now; i++) {
 			new[i].tce = hpa_of(shape, before + i) | permissions;
 			new[i].owner = owner_of(owner, before + i);
 		}
-		KUNIT_EXPECT_EQ(test, 0,
-				tce_table_store(&cursor, new, now, old));
-		KUNIT_ASSERT_EQ(test, cursor.index, before + now);
+		batch_fill(&batch, shape->page_shift, new, now);
+		KUNIT_EXPECT_EQ(test, 0, tce_table_store(&range, &batch, &old));
+		KUNIT_EXPECT_EQ(test, old.count, 0);
+		/* A leaf at a time; what is left of the batch is for the next one. */
+		KUNIT_ASSERT_EQ(test, range.index,
+				min(before + now,
+				    ALIGN(before + 1, span_of(shape, 1))));
 	}
-	tce_table_finish(table, index, count);
-
-	kunit_kfree(test, new);
-	kunit_kfree(test, old);
+	tce_table_finish(&range);
 }
 
 /* Clears a range and expects just the entries of map_range(); how many? */
@@ -572,27 +568,59 @@ static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
 	struct tce_cursor cursor = {
 		.table = table, .index = index, .end = end,
 	};
-	struct tce_entry *old = entries_of(test, BATCH);
-	unsigned long first, last, all = 0;
-	unsigned int cleared, i;
+	unsigned long all = 0, cleared;
+	struct tce_batch old;
+	struct found found;
 
-	while ((cleared = table_clear_next(test, &cursor, old, &first, &last,
-					   BATCH))) {
-		KUNIT_EXPECT_EQ(test, last - first, cleared - 1);
-		for (i = 0; i < cleared; i++) {
-			if ((old[i].tce & ~READ_WRITE) ==
-			    hpa_of(shape, first + i) &&
-			    old[i].owner == owner_of(owner, first + i))
+	while ((cleared = table_clear_next(test, &cursor, &old))) {
+		unsigned long next = old.extent[0].index;
+
+		all += cleared;
+		while (batch_take(&old, shape->page_shift, &found)) {
+			if (found.index == next++ &&
+			    (found.tce & ~READ_WRITE) ==
+			    hpa_of(shape, found.index) &&
+			    found.owner == owner_of(owner, found.index))
 				continue;
-			KUNIT_FAIL(test, "index %#lx", first + i);
+			KUNIT_FAIL(test, "index %#lx", found.index);
 			break;
 		}
-		all += cleared;
 	}
 	KUNIT_EXPECT_GE(test, cursor.index, end);
-	kunit_kfree(test, old);
 
 	return all;
+}
+
+/* Over an entry before @start, and three from there on, of which two are set. */
+static noinline void
+store_over(struct kunit *test, const struct shape *shape, struct tce_table *table,
+	   unsigned long start)
+{
+	struct tce_batch batch, old;
+	struct tce_entry new[4];
+	struct tce_range range;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(new); i++) {
+		new[i].tce = hpa_of(shape, i) | READ_ONLY;
+		new[i].owner = ua_of(i);
+	}
+	table_prepare(test, table, &range, start - 1, 4, TCE_OWNER_EACH);
+	KUNIT_EXPECT_EQ(test, 4, batch_fill(&batch, shape->page_shift, new, 4));
+	KUNIT_EXPECT_EQ(test, 0, tce_table_store(&range, &batch, &old));
+	tce_table_finish(&range);
+	KUNIT_EXPECT_EQ(test, range.index, range.end);
+	KUNIT_EXPECT_EQ(test, batch.first, batch.count);
+	KUNIT_EXPECT_EQ(test, batch_count(test, table, &old), 2);
+	KUNIT_ASSERT_EQ(test, old.count, 2);
+	for (i = 0; i < 2; i++) {
+		unsigned long was = start + 2 * i;
+
+		KUNIT_EXPECT_EQ(test, old.extent[i].index, was);
+		KUNIT_EXPECT_EQ(test, old.extent[i].tce,
+				hpa_of(shape, was) | READ_WRITE);
+		KUNIT_EXPECT_EQ(test, old.extent[i].owner, ua_of(was));
+	}
 }
 
 static void store_and_clear(struct kunit *test)
@@ -603,9 +631,6 @@ static void store_and_clear(struct kunit *test)
 	unsigned long count = min(slots + 10, shape->entries - start);
 	struct tce_table *table = table_of(test, shape);
 	struct tce_table_stats stats;
-	struct tce_cursor cursor;
-	struct tce_entry old[10];
-	struct tce_entry new[10];
 	unsigned int i;
 
 	/* From the end of one leaf over the next one into the third. */
@@ -623,23 +648,7 @@ static void store_and_clear(struct kunit *test)
 
 	/* What is stored over it comes out of it, but for what was cleared. */
 	table_set(test, table, start + 1, 0);
-	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(table, start - 1, 4,
-						   TCE_OWNER_EACH));
-	cursor = (struct tce_cursor) {
-		.table = table, .index = start - 1, .end = start + 3,
-	};
-	for (i = 0; i < ARRAY_SIZE(new); i++) {
-		new[i].tce = hpa_of(shape, i) | READ_ONLY;
-		new[i].owner = ua_of(i);
-	}
-	KUNIT_EXPECT_EQ(test, 2, tce_table_store(&cursor, new, 4, old));
-	tce_table_finish(table, start - 1, 4);
-	KUNIT_EXPECT_EQ(test, cursor.index, cursor.end);
-	KUNIT_EXPECT_EQ(test, old[0].tce, hpa_of(shape, start) | READ_WRITE);
-	KUNIT_EXPECT_EQ(test, old[0].owner, ua_of(start));
-	KUNIT_EXPECT_EQ(test, old[1].tce,
-			hpa_of(shape, start + 2) | READ_WRITE);
-	KUNIT_EXPECT_EQ(test, old[1].owner, ua_of(start + 2));
+	store_over(test, shape, table, start);
 	for (i = 0; i < 4; i++) {
 		expect_entry(test, table, start - 1 + i,
 			     hpa_of(shape, i) | READ_ONLY);
@@ -663,20 +672,28 @@ static void store_and_clear(struct kunit *test)
 	table_gone(test, table);
 }
 
-static void prepare_nothing(struct kunit *test)
+static void nothing_is_not_a_range(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	struct tce_cursor cursor = { .table = table, .index = 7, .end = 7 };
-	unsigned long first, last;
-	struct tce_entry old;
+	struct tce_batch old;
 
-	KUNIT_EXPECT_EQ(test, 0, tce_table_prepare(table, 0, 0, TCE_OWNER_EACH));
-	tce_table_finish(table, 0, 0);
-	KUNIT_EXPECT_EQ(test, 0,
-			tce_table_clear(&cursor, &old, &first, &last, 1));
+	range_is_refused(test, table, 0, 0);
+	range_is_refused(test, table, 7, 7);
+	range_is_refused(test, table, 8, 7);
+	range_is_refused(test, table, shape->entries, shape->entries);
+	tce_table_clear(&cursor, &old);
+	KUNIT_EXPECT_EQ(test, old.count, 0);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 	expect_figures(test, table, 0);
+
+	/* Nor is it cleared where something is. */
+	table_set(test, table, 7, hpa_of(shape, 7) | READ_ONLY);
+	cursor.index = 7;
+	tce_table_clear(&cursor, &old);
+	KUNIT_EXPECT_EQ(test, old.count, 0);
+	expect_entry(test, table, 7, hpa_of(shape, 7) | READ_ONLY);
 
 	table_gone(test, table);
 }
@@ -726,50 +743,49 @@ static unsigned int mark(const struct shape *shape, unsigned long *marks)
 	return kept;
 }
 
-/* One clear of [@index, @end) in steps of @max; @marks are all that is set. */
+/* One clear of [@index, @end); @marks are all that is set. */
 static void clear_marks(struct kunit *test, struct tce_table *table,
 			const struct shape *shape, const unsigned long *marks,
 			unsigned int count, unsigned long index,
-			unsigned long end, unsigned int max)
+			unsigned long end)
 {
 	struct tce_cursor cursor = {
 		.table = table, .index = index, .end = end,
 	};
-	unsigned long first, last, leaf;
-	struct tce_entry old[MARKS];
 	unsigned int next = 0;
-	unsigned int cleared, i;
+	struct tce_batch old;
+	struct found found;
+	unsigned long leaf;
 
 	while (next < count && marks[next] < index)
 		next++;
 
 	while (cursor.index < end) {
 		unsigned long start = cursor.index;
+		bool full;
 
-		cleared = tce_table_clear(&cursor, old, &first, &last, max);
+		tce_table_clear(&cursor, &old);
+		full = old.count == TCE_BATCH;
 		KUNIT_ASSERT_GT(test, cursor.index, start);
-		KUNIT_ASSERT_LE(test, cleared, max);
-		if (!cleared) {
+		KUNIT_ASSERT_LE(test, batch_count(test, table, &old),
+				count - next);
+		if (!old.count) {
 			KUNIT_ASSERT_TRUE(test, next == count ||
 					  marks[next] >= min(cursor.index, end));
 			continue;
 		}
-		KUNIT_ASSERT_LE(test, next + cleared, count);
-		KUNIT_ASSERT_EQ(test, first, marks[next]);
-		leaf = first / span_of(shape, 1);
-		for (i = 0; i < cleared; i++, next++) {
-			KUNIT_ASSERT_LT(test, marks[next], end);
-			KUNIT_ASSERT_EQ(test, marks[next] / span_of(shape, 1),
-					leaf);
-			KUNIT_ASSERT_EQ(test, old[i].tce & ~READ_WRITE,
-					hpa_of(shape, marks[next]));
-			KUNIT_ASSERT_EQ(test, tce_table_get(table, marks[next]),
-					0);
+		leaf = marks[next] / span_of(shape, 1);
+		while (batch_take(&old, shape->page_shift, &found)) {
+			KUNIT_ASSERT_LT(test, found.index, end);
+			KUNIT_ASSERT_EQ(test, found.index, marks[next++]);
+			KUNIT_ASSERT_EQ(test, found.tce & ~READ_WRITE,
+					hpa_of(shape, found.index));
+			KUNIT_ASSERT_EQ(test,
+					tce_table_get(table, found.index), 0);
 		}
-		KUNIT_ASSERT_EQ(test, last, marks[next - 1]);
-		KUNIT_ASSERT_GT(test, cursor.index, last);
+		KUNIT_ASSERT_GT(test, cursor.index, marks[next - 1]);
 		/* Full, or far enough, or nothing more of this leaf is in the range. */
-		if (cleared < max && next < count && marks[next] < end &&
+		if (!full && next < count && marks[next] < end &&
 		    marks[next] / span_of(shape, 1) == leaf)
 			KUNIT_ASSERT_EQ(test, cursor.index, TCE_TABLE_SCAN +
 					max(start, leaf * span_of(shape, 1)));
@@ -780,7 +796,6 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 
 static void clear_over_holes(struct kunit *test)
 {
-	static const unsigned int steps[] = { 1, 2, MARKS };
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long marks[MARKS];
@@ -800,7 +815,7 @@ static void clear_over_holes(struct kunit *test)
 			if (index > end)
 				continue;
 			clear_marks(test, table, shape, marks, count, index,
-				    end, steps[(from + to) % 3]);
+				    end);
 
 			for (i = 0; i < count; i++)
 				KUNIT_ASSERT_EQ(test, marks[i] < index ||
@@ -809,11 +824,11 @@ static void clear_over_holes(struct kunit *test)
 								marks[i]));
 		}
 	}
-	clear_marks(test, table, shape, marks, 0, 0, 0, 1);
+	clear_marks(test, table, shape, marks, 0, 0, 0);
 	while (count--)
 		table_set(test, table, marks[count], 0);
 	/* Levels with nothing in them are stepped over like holes. */
-	clear_marks(test, table, shape, marks, 0, 0, shape->entries, 1);
+	clear_marks(test, table, shape, marks, 0, 0, shape->entries);
 	expect_figures(test, table, 0);
 
 	table_gone(test, table);
@@ -825,24 +840,22 @@ static void clear_in_small_steps(struct kunit *test, struct tce_table *table,
 				 unsigned long least)
 {
 	struct tce_cursor cursor = { .table = table, .end = index + 1 };
-	unsigned long before, first, last, calls = 0;
-	struct tce_entry old[4];
-	unsigned int cleared = 0;
+	unsigned long before, calls = 0;
+	struct tce_batch old;
 
+	old.count = 0;
 	while (cursor.index < cursor.end) {
-		KUNIT_ASSERT_EQ(test, cleared, 0);
+		KUNIT_ASSERT_EQ(test, old.count, 0);
 		before = cursor.index;
-		cleared = tce_table_clear(&cursor, old, &first, &last,
-					  ARRAY_SIZE(old));
+		tce_table_clear(&cursor, &old);
 		KUNIT_ASSERT_GT(test, cursor.index, before);
 		/* What is left of a leaf with nothing set needs no look. */
-		if (!cleared)
+		if (!old.count)
 			KUNIT_ASSERT_LE(test, cursor.index - before, step);
 		calls++;
 	}
-	KUNIT_EXPECT_EQ(test, cleared, 1);
-	KUNIT_EXPECT_EQ(test, first, index);
-	KUNIT_EXPECT_EQ(test, last, index);
+	KUNIT_EXPECT_EQ(test, batch_count(test, table, &old), 1);
+	KUNIT_EXPECT_EQ(test, old.extent[0].index, index);
 	KUNIT_EXPECT_GE(test, calls, least);
 }
 
@@ -852,8 +865,8 @@ static void clear_takes_breaks(struct kunit *test)
 	const struct shape *shape = shape_of(test);
 	unsigned long slots = span_of(shape, 1);
 	struct tce_table *table = table_of(test, shape);
-	struct tce_level *leaf = NULL;
 	unsigned int below, view;
+	struct tce_range range;
 
 	KUNIT_ASSERT_GT(test, slots, 1024);
 	for (view = 0; view < 2; view++) {
@@ -867,15 +880,14 @@ static void clear_takes_breaks(struct kunit *test)
 			clear_in_small_steps(test, table, index, 1024 * step,
 					     slots / 1024);
 			expect_figures(test, table, 0);
-			if (!leaf)
+			if (!view)
 				table_trimmed(test, table);
 		}
-		if (leaf)
-			continue;
-		leaf = tce_table_reserve(table, 0, true);
-		KUNIT_ASSERT_NOT_NULL(test, leaf);
+		if (!view)
+			KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, 0,
+							    GFP_KERNEL));
 	}
-	tce_table_unreserve(table, leaf);
+	tce_table_finish(&range);
 
 	table_gone(test, table);
 }
@@ -979,7 +991,7 @@ static void figures_while_the_table_grows(struct kunit *test)
 	struct tce_table *table = table_of(test, shape);
 	unsigned long meta_table, meta_block = 0, levels;
 	struct tce_table_stats stats;
-	struct tce_level *leaf;
+	struct tce_range range;
 	unsigned int i, steps;
 
 	tce_table_stats(table, &stats);
@@ -992,9 +1004,9 @@ static void figures_while_the_table_grows(struct kunit *test)
 		table_set(test, table, index,
 			  hpa_of(shape, index) | READ_WRITE);
 		if (i % 3 == 0) {
-			leaf = tce_table_reserve(table, index, true);
-			KUNIT_ASSERT_NOT_NULL(test, leaf);
-			tce_table_unreserve(table, leaf);
+			KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index,
+							    GFP_NOWAIT));
+			tce_table_finish(&range);
 		}
 
 		/* Nothing has been given back, so the pages are full. */
@@ -1095,7 +1107,7 @@ static void create_fails(struct kunit *test)
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
 	fixture_refuse(test, 1);
-	table = tce_table_create(&geo, NUMA_NO_NODE, NULL);
+	table = table_create(test, &geo, NULL);
 	KUNIT_EXPECT_TRUE(test, fixture_refused(test));
 	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
@@ -1164,18 +1176,21 @@ static bool try_exchange_owner(struct kunit *test, const struct shape *shape,
 	return true;
 }
 
-static bool try_reserve(struct kunit *test, const struct shape *shape,
-			struct tce_table *table)
+static bool try_hold(struct kunit *test, const struct shape *shape,
+		     struct tce_table *table)
 {
-	struct tce_level *leaf = tce_table_reserve(table, target(shape), true);
+	struct tce_range range, again;
+	int ret = table_hold(table, &range, target(shape), GFP_NOWAIT);
 
-	if (!leaf)
+	if (ret) {
+		KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
 		return false;
+	}
 
-	KUNIT_EXPECT_PTR_EQ(test, leaf,
-			    tce_table_reserve(table, target(shape), false));
-	tce_table_unreserve(table, leaf);
-	tce_table_unreserve(table, leaf);
+	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, target(shape), 0));
+	KUNIT_EXPECT_PTR_EQ(test, again.all[0], range.all[0]);
+	tce_table_finish(&again);
+	tce_table_finish(&range);
 
 	return true;
 }
@@ -1184,14 +1199,17 @@ static bool try_prepare_for(struct kunit *test, const struct shape *shape,
 			    struct tce_table *table, u64 owner)
 {
 	/* Two leaves, and two of the next level up where there is one. */
-	unsigned long count = span_of(shape, 1);
-	int ret = tce_table_prepare(table, target(shape), count, owner);
+	struct tce_range range = {
+		.index = target(shape),
+		.end = target(shape) + span_of(shape, 1),
+	};
+	int ret = tce_table_prepare(table, &range, owner, GFP_KERNEL);
 
 	if (ret) {
 		KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
 		return false;
 	}
-	tce_table_finish(table, target(shape), count);
+	tce_table_finish(&range);
 
 	return true;
 }
@@ -1265,9 +1283,9 @@ static void exchange_fails(struct kunit *test)
 	fail_every_request(test, try_exchange);
 }
 
-static void reserve_fails(struct kunit *test)
+static void hold_fails(struct kunit *test)
 {
-	fail_every_request(test, try_reserve);
+	fail_every_request(test, try_hold);
 }
 
 static void prepare_fails(struct kunit *test)
@@ -1299,13 +1317,13 @@ struct neighbour {
 static void neighbour_is_faster(struct kunit *test, void *data)
 {
 	struct neighbour *neighbour = data;
-	struct tce_level *leaf;
+	struct tce_range range;
 
 	if (neighbour->view) {
-		leaf = tce_table_reserve(neighbour->table, neighbour->index,
-					 true);
-		KUNIT_ASSERT_NOT_NULL(test, leaf);
-		tce_table_unreserve(neighbour->table, leaf);
+		KUNIT_ASSERT_EQ(test, 0, table_hold(neighbour->table, &range,
+						    neighbour->index,
+						    GFP_NOWAIT));
+		tce_table_finish(&range);
 		return;
 	}
 	table_set(test, neighbour->table, neighbour->index,
@@ -1354,10 +1372,10 @@ static void prepare_comes_late(struct kunit *test)
 	late_levels_are_given_back(test, try_prepare_each, true);
 }
 
-static void reserve_comes_late(struct kunit *test)
+static void hold_comes_late(struct kunit *test)
 {
-	late_levels_are_given_back(test, try_reserve, false);
-	late_levels_are_given_back(test, try_reserve, true);
+	late_levels_are_given_back(test, try_hold, false);
+	late_levels_are_given_back(test, try_hold, true);
 }
 
 /* Levels of at least a kernel page, so that each of them is a request. */
@@ -1409,7 +1427,7 @@ static struct kunit_case tce_table_cases[] = {
 	KUNIT_CASE_PARAM(forbidden_at_every_depth, some_gen_params),
 	KUNIT_CASE_PARAM(existing_leaf_needs_no_memory, some_gen_params),
 	KUNIT_CASE_PARAM(store_and_clear, some_gen_params),
-	KUNIT_CASE_PARAM(prepare_nothing, some_gen_params),
+	KUNIT_CASE_PARAM(nothing_is_not_a_range, some_gen_params),
 	KUNIT_CASE_PARAM(clear_over_holes, some_gen_params),
 	KUNIT_CASE_PARAM(clear_takes_breaks, long_levels_gen_params),
 	KUNIT_CASE_PARAM(extents_are_what_is_set, some_gen_params),
@@ -1418,11 +1436,11 @@ static struct kunit_case tce_table_cases[] = {
 	KUNIT_CASE_PARAM(origin_with_owners, origin_gen_params),
 	KUNIT_CASE_PARAM(create_fails, some_gen_params),
 	KUNIT_CASE_PARAM(exchange_fails, failing_gen_params),
-	KUNIT_CASE_PARAM(reserve_fails, failing_gen_params),
+	KUNIT_CASE_PARAM(hold_fails, failing_gen_params),
 	KUNIT_CASE_PARAM(prepare_fails, failing_gen_params),
 	KUNIT_CASE_PARAM(exchange_comes_late, large_levels_gen_params),
 	KUNIT_CASE_PARAM(prepare_comes_late, large_levels_gen_params),
-	KUNIT_CASE_PARAM(reserve_comes_late, large_levels_gen_params),
+	KUNIT_CASE_PARAM(hold_comes_late, large_levels_gen_params),
 	{}
 };
 

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Levels of a table: their memory, what software knows of each, and what an entry
- * looks like. For tce_table.c.
+ * A table from inside: what software knows of each level, and what an entry looks
+ * like. For tce_table.c and tce_level.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
-#ifndef TCE_LEVEL_H
-#define TCE_LEVEL_H
+#ifndef TCE_TABLE_PRIVATE_H
+#define TCE_TABLE_PRIVATE_H
 
 #include <linux/atomic.h>
-#include <linux/bits.h>
+#include <linux/cache.h>
 #include <linux/gfp.h>
 #include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/spinlock.h>
 
 #include <asm/tce.h>
@@ -27,12 +28,16 @@
  * its struct page, so the hardware's tree is the only tree. Levels that are smaller
  * than a kernel page share pages of their table.
  *
- * A level is alive while its use count is not negative. It counts entries that
- * are set (leaf) or children (upper level), and everybody who holds the level. A
- * level whose count falls to 0 becomes idle; it stays in the tree, because what
- * was just unmapped is often mapped again. tce_table_trim() marks idle levels
- * dead, by one compare-and-exchange from 0, after which nobody can get hold of
- * them, and takes them out.
+ * A level is in use while entries of it are set (&tce_level.set: in an upper level
+ * these are the levels below it) or an operation holds it (&tce_level.holds). A level
+ * that falls out of use stays linked, as what was just unmapped is often mapped again,
+ * and is queued for tce_table_trim(), which leaves those alone that are in use again.
+ * A level is dead from when it is unlinked; that happens under its own lock and that
+ * of the level above. So an operation that has found a level by a walk, and finds it
+ * dead once it has the lock, walks again and does not meet it any more.
+ *
+ * The lock of a level is taken inside that of the level above it, and the table's
+ * inside both.
  */
 
 #define TCE_PERM		((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
@@ -40,38 +45,40 @@
 /* A level is at least 4 KiB: TVE "TCE table size" (IODA2), skiboot too. */
 #define TCE_LEVEL_MIN_SHIFT	9
 
-/* Use count of a level that has been taken out of the tree. */
-#define TCE_LEVEL_DEAD		INT_MIN
-
 /**
  * struct tce_level - what software knows of one level
- * @used: see DOC: Levels
- * @set: in a leaf, entries that are taken; protected by @lock
- * @claims: in a leaf, how many count on @owner or @view to stay as they are;
- *          protected by @lock
- * @lock: in a leaf, makes entry, owner and backing change together
+ * @lock: protects all but @tces, @link, @index and @depth, and the entries
+ * @set: entries that are set
+ * @holds: operations that need the level to stay and, in a leaf, @owner as it is
+ * @dead: unlinked
+ * @queued: in tce_table::idle, or with tce_table_trim()
+ * @depth: upper levels above this one
+ * @since: when it was last used, in jiffies, while it is not in use
  * @owner: in a leaf, owner of the entries that have none in @view
  * @view: in a leaf, owners one by one, big-endian, 0 for @owner; NULL while one
  *        is enough for all. Stays once it is there
  * @tces: the level's entries
  * @link: the entry of the upper level that leads here; NULL for the first level
  * @index: the first entry of the table below this level
- * @depth: upper levels above this one
- * @idle: in tce_table::idle while nothing is in use, or on its way out
+ * @idle: in tce_table::idle, or in tce_table_trim()'s own list
+ *
+ * Each has cache lines of its own: neighbours are used by other CPUs.
  */
 struct tce_level {
-	atomic_t used;
+	spinlock_t lock; /* see above */
 	unsigned int set;
-	unsigned int claims;
-	spinlock_t lock; /* @set, @claims, @owner, entries and @view */
+	unsigned int holds;
+	bool dead;
+	bool queued;
+	u8 depth;
+	unsigned long since;
 	u64 owner;
 	__be64 *view;
-	unsigned int depth;
 	__be64 *tces;
 	__be64 *link;
 	unsigned long index;
 	struct list_head idle;
-};
+} ____cacheline_aligned_in_smp;
 
 /**
  * struct tce_block - memory of levels: a kernel page's worth, or one level
@@ -94,34 +101,36 @@ struct tce_block {
  * @geo: its shape
  * @nid: NUMA node of the levels
  * @charge: what their memory is charged to, or NULL
- * @backing: who else has the entries, if anybody
+ * @ops: its user
+ * @data: for @ops
  * @root: the first level
- * @lock: protects @partial, tce_block::busy and @idle; held from where a level is
- *        marked dead to where it is out of the tree. Inside a leaf's lock
+ * @lock: protects what follows; innermost
  * @partial: blocks with free places
- * @idle: levels with nothing in use, the one that became so last first
+ * @idle: levels that fell out of use, the first one first
  * @idle_levels: their number
  * @depth_levels: hardware levels by depth
  * @user_levels: leaves with a view
  * @page_bytes: bytes taken from the page allocator
  * @meta_bytes: bytes of tce_block
- * @used: entries that are set
+ * @trim_lock: held while levels are unlinked and freed; outermost
  */
 struct tce_table {
 	struct tce_geometry geo;
 	int nid;
 	struct tce_charge *charge;
-	struct tce_backing backing;
+	const struct tce_table_ops *ops;
+	void *data;
 	__be64 *root;
-	spinlock_t lock; /* @partial, busy, @idle */
+	/* What follows is written while other CPUs read what is above. */
+	spinlock_t lock ____cacheline_aligned_in_smp;
 	struct list_head partial;
 	struct list_head idle;
 	unsigned int idle_levels;
-	atomic_long_t depth_levels[TCE_TABLE_MAX_LEVELS];
-	atomic_long_t user_levels;
-	atomic_long_t page_bytes;
-	atomic_long_t meta_bytes;
-	atomic_long_t used;
+	unsigned long depth_levels[TCE_TABLE_MAX_LEVELS];
+	unsigned long user_levels;
+	unsigned long page_bytes;
+	unsigned long meta_bytes;
+	struct mutex trim_lock; /* see above */
 };
 
 /* Geometry */
@@ -162,12 +171,6 @@ static inline unsigned long tce_slot(const struct tce_geometry *geo,
 
 /* Entries */
 
-/* Whether an entry is taken; one without permissions translates nothing. */
-static inline bool tce_taken(__be64 tce)
-{
-	return tce;
-}
-
 static inline bool tce_present(__be64 tce)
 {
 	return tce & cpu_to_be64(TCE_PERM);
@@ -184,18 +187,12 @@ static inline __be64 tce_from_level(const __be64 *tces)
 }
 
 /*
- * The hardware reads before it writes, so write permission needs read too. Whoever is
- * behind a table that has a backing sees to that itself.
+ * The hardware reads before it writes, so write permission needs read too. A
+ * hypervisor sees to that itself.
  */
-static inline __be64 tce_encode(u64 tce, bool backed)
+static inline u64 tce_permitted(const struct tce_table *table, u64 tce)
 {
-	return cpu_to_be64(backed ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1));
-}
-
-static inline __be64 tce_cmpxchg(__be64 *ptce, __be64 old, __be64 new)
-{
-	return (__force __be64)cmpxchg((__force u64 *)ptce, (__force u64)old,
-				       (__force u64)new);
+	return table->ops->set ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1);
 }
 
 /* Levels */
@@ -212,18 +209,6 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 					  tce_level_bytes_shift(&table->geo)];
 }
 
-/* The number of idle levels changes with the table's lock, and is read without. */
-static inline void tce_idle_count(struct tce_table *table, int change)
-{
-	WRITE_ONCE(table->idle_levels, table->idle_levels + change);
-}
-
-/* Gets hold of a level that a walk has found, unless it is dead. */
-static inline bool tce_level_hold(struct tce_level *level)
-{
-	return atomic_inc_unless_negative(&level->used);
-}
-
 /**
  * tce_level_alloc() - a level with nothing in it
  * @table: the table
@@ -235,25 +220,17 @@ static inline bool tce_level_hold(struct tce_level *level)
 __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
 
 /**
- * tce_level_free() - give a level back that nobody can reach
+ * tce_level_free() - give a level back that nothing can reach
  * @table: the table
  * @tces: the level's entries
  *
- * Context: Any.
+ * Context: Any but an interrupt handler.
  */
 void tce_level_free(struct tce_table *table, __be64 *tces);
 
-/**
- * tce_level_put() - take back uses of a level
- * @table: the table
- * @level: the level
- * @uses: how many
- *
- * The level becomes idle with the last one.
- *
- * Context: Any; inside the level's lock or not.
- */
-void tce_level_put(struct tce_table *table, struct tce_level *level,
-		   unsigned int uses);
+#if IS_ENABLED(CONFIG_KUNIT)
+struct page *tce_pages_alloc(int nid, gfp_t gfp, unsigned int order);
+void tce_pages_free(struct page *page, unsigned int order);
+#endif
 
-#endif /* TCE_LEVEL_H */
+#endif /* TCE_TABLE_PRIVATE_H */
