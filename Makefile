@@ -35,6 +35,7 @@ help:
 	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
 	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
+	@echo '    ROWS=map-4k3-1   only these, in M=powernv9-64k; B=ours: this module alone'
 	@echo '  make deb        the Debian package, in build/deb'
 	@echo '  make dist       the source archive, in build/dist'
 	@echo '  make style      checkpatch, sparse, W=1 alone'

@@ -69,6 +69,7 @@
 #include <asm/mmu_context.h>
 #include <asm/tce.h>
 
+#include "tce_kvm_table.h"
 #include "tce_kvm_test.h"
 
 /* PAPR: the list of H_PUT_TCE_INDIRECT is one page of 4 KiB. */
@@ -277,8 +278,7 @@ static struct iommu_group *tce_kvm_group(const struct tce_kvm_attach *attach)
 	return group;
 }
 
-static struct iommu_table *
-tce_kvm_find_device(const struct tce_kvm_attach *attach)
+struct iommu_table *tce_kvm_find_device(const struct tce_kvm_attach *attach)
 {
 	struct iommu_table_group *table_group;
 	struct iommu_table *tbl = NULL;
@@ -295,6 +295,7 @@ tce_kvm_find_device(const struct tce_kvm_attach *attach)
 
 	return tbl ?: ERR_PTR(-EINVAL);
 }
+EXPORT_SYMBOL_GPL(tce_kvm_find_device);
 
 static struct tce_kvm_table *
 tce_kvm_table_create(const struct tce_kvm_attach *attach)

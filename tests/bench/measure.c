@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Measuring, and the window that rows use. Contract: bench.h.
+ *
+ * A row is a line of JSON, for scripts/lib/bench-table:
+ *	bench.json {"work": ..., "param": ..., "per": ..., "cost": ..., "kills": [n, pages]}
+ * where kills are those of one run, counted in a round of its own: a probe costs
+ * instructions.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+/* What takes longer is not repeated: a timer's interrupts are lost in it. */
+#define LONG		100000000ULL
+
+#define TRACING		"/sys/kernel/debug/tracing/"
+#define EVENT		TRACING "events/kprobes/bench_kill/"
+/* The platform's it_ops->tce_kill(tbl, index, pages). */
+#define PROBE		"p:bench_kill pnv_pci_ioda2_tce_invalidate pages=%gpr5:u64"
+#define COUNT		"hist:keys=common_pid:vals=pages"
+
+struct kills {
+	uint64_t kills;
+	uint64_t pages;
+};
+
+struct vfio bench_vfio;
+__u64 bench_window;
+
+static const struct geometry *opened;
+static const void *registered;
+
+uint64_t bench_now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+void bench_must(int ret, const char *what)
+{
+	if (ret)
+		tap_bail("%s: %s", what, strerror(-ret));
+}
+
+bool bench_wanted(const char *work, uint64_t param)
+{
+	const char *patterns = getenv("ROWS");
+	char name[128], list[1024], *next, *pattern;
+
+	if (!patterns || !*patterns)
+		return true;
+
+	snprintf(name, sizeof(name), "%s-%" PRIu64, work, param);
+	snprintf(list, sizeof(list), "%s", patterns);
+	for (pattern = strtok_r(list, ",", &next); pattern;
+	     pattern = strtok_r(NULL, ",", &next))
+		if (!fnmatch(pattern, name, 0) || !fnmatch(pattern, work, 0))
+			return true;
+
+	return false;
+}
+
+/* Kills */
+
+static void tell(const char *path, const char *what)
+{
+	int fd = open(path, O_WRONLY | O_APPEND);
+
+	if (fd < 0 || write(fd, what, strlen(what)) != (ssize_t)strlen(what))
+		tap_bail("%s: %s: %s", path, what, strerror(errno));
+	close(fd);
+}
+
+/* A hypervisor's tables need none. */
+static bool kills_counted(void)
+{
+	static int counted = -1;
+
+	if (counted < 0) {
+		counted = !vfio_hypervised() && !access(TRACING, F_OK);
+		if (counted)
+			tell(TRACING "kprobe_events", PROBE);
+	}
+
+	return counted;
+}
+
+/* The probe is there only as long as it counts. */
+static void kills_begin(void)
+{
+	if (kills_counted())
+		tell(EVENT "trigger", COUNT);
+}
+
+static struct kills kills_end(void)
+{
+	struct kills kills = {};
+	uint64_t hits, pages;
+	char line[256];
+	FILE *file;
+
+	if (!kills_counted())
+		return kills;
+
+	file = fopen(EVENT "hist", "r");
+	if (!file)
+		tap_bail(EVENT "hist: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "{%*[^}]} hitcount: %" SCNu64 " pages: %" SCNu64,
+			   &hits, &pages) != 2)
+			continue;
+		kills.kills += hits;
+		kills.pages += pages;
+	}
+	fclose(file);
+	tell(EVENT "trigger", "!" COUNT);
+
+	return kills;
+}
+
+/* Rows */
+
+static uint64_t run(const struct row *row)
+{
+	uint64_t start, cost;
+
+	if (row->timed)
+		return row->timed();
+
+	start = bench_now();
+	row->run();
+	cost = bench_now() - start;
+
+	return cost;
+}
+
+static uint64_t one_round(const struct row *row)
+{
+	uint64_t cost;
+
+	if (row->before)
+		row->before();
+	cost = run(row);
+	if (row->after)
+		row->after();
+
+	return cost;
+}
+
+static struct kills counted_round(const struct row *row)
+{
+	struct kills kills;
+
+	if (row->before)
+		row->before();
+	kills_begin();
+	run(row);
+	if (row->settle)
+		sleep(row->settle);
+	kills = kills_end();
+	if (row->after)
+		row->after();
+
+	return kills;
+}
+
+void bench_row(const struct row *row)
+{
+	unsigned int round, rounds = row->rounds ?: BENCH_ROUNDS;
+	uint64_t best = UINT64_MAX, cost = 0;
+	struct kills kills = {};
+
+	if (!bench_wanted(row->work, row->param))
+		return;
+
+	/* It also makes the levels and the caches that a first run would pay for. */
+	if (rounds > 1)
+		kills = counted_round(row);
+	for (round = 0; round < rounds && cost < LONG; round++) {
+		cost = one_round(row);
+		if (cost == BENCH_FAILED) {
+			printf("# %s-%" PRIu64 ": it fails\n", row->work,
+			       row->param);
+			return;
+		}
+		best = cost < best ? cost : best;
+	}
+
+	printf("bench.json {\"work\": \"%s\", \"param\": %" PRIu64
+	       ", \"per\": %" PRIu64 ", \"cost\": %" PRIu64, row->work,
+	       row->param, row->per ?: 1, best);
+	if (kills_counted() && rounds > 1)
+		printf(", \"kills\": [%" PRIu64 ", %" PRIu64 "]", kills.kills,
+		       kills.pages);
+	printf("}\n");
+}
+
+void bench_figure(const char *work, uint64_t param, uint64_t figure)
+{
+	printf("bench.json {\"work\": \"%s\", \"param\": %" PRIu64
+	       ", \"per\": 1, \"cost\": %" PRIu64 "}\n", work, param, figure);
+}
+
+/* The window */
+
+/* Entries of a leaf whose levels have @least entries, all as shifts. */
+static uint64_t leaf(const struct geometry *geometry, unsigned int least)
+{
+	unsigned int entries = geometry->window_shift - geometry->page_shift;
+	unsigned int shift = (entries + geometry->levels - 1) / geometry->levels;
+
+	return 1ULL << (shift > least ? shift : least);
+}
+
+/* Levels are 4 KiB or more here, kernel pages or more in-tree. */
+uint64_t bench_leaf_ours(const struct geometry *geometry)
+{
+	return leaf(geometry, 9);
+}
+
+uint64_t bench_leaf_both(const struct geometry *geometry)
+{
+	return leaf(geometry, vfio_page_shift() - 3);
+}
+
+/* The kernel's own module and the hypervisor take less than ours does. */
+bool bench_possible(const struct geometry *geometry)
+{
+	unsigned int shift = __builtin_ctzll(bench_leaf_both(geometry));
+
+	if (!(vfio_limits()->ddw.pgsizes & BIT_ULL(geometry->page_shift)))
+		return false;
+	if (vfio_hypervised())
+		return geometry->levels == 1 && geometry->window_shift <= 36;
+
+	return geometry->levels <= vfio_limits()->ddw.levels && shift <= 21 &&
+	       shift * geometry->levels + geometry->page_shift < 55;
+}
+
+void bench_close(void)
+{
+	if (opened)
+		vfio_close(&bench_vfio);
+	opened = NULL;
+}
+
+void bench_open(const struct geometry *geometry, const void *memory, uint64_t size)
+{
+	if (opened == geometry && registered == memory)
+		return;
+
+	bench_close();
+	vfio_open(&bench_vfio);
+	bench_must(vfio_remove(bench_vfio.container, 0), "TCE_REMOVE");
+	bench_must(vfio_create(bench_vfio.container, geometry->page_shift,
+			       1ULL << geometry->window_shift, geometry->levels,
+			       &bench_window), "TCE_CREATE");
+	if (memory)
+		bench_must(vfio_register(bench_vfio.container, memory, size),
+			   "REGISTER_MEMORY");
+	opened = geometry;
+	registered = memory;
+}
+
+void bench_map(uint64_t offset, const void *memory, uint64_t size)
+{
+	bench_must(vfio_map(bench_vfio.container, bench_window + offset, memory,
+			    size, MAP_BOTH), "MAP_DMA");
+}
+
+void bench_unmap(uint64_t offset, uint64_t size)
+{
+	bench_must(vfio_unmap(bench_vfio.container, bench_window + offset, size),
+		   "UNMAP_DMA");
+}

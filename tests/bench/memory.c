@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What tables and regions take, in bytes: a table's levels, and what the machine has less
+ * of.
+ */
+
+#define _GNU_SOURCE
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "state.h"
+
+#define WINDOW_SHIFT	46
+#define LEVELS		2
+/* Where the memory of a device may be, far above the machine's own. */
+#define FAR		0x244000000000ULL
+/* The levels of a table, and of its user-space view, share the entries' bits. */
+#define LEVEL_BYTES	((1ULL << (WINDOW_SHIFT - 16) / LEVELS) * 8)
+
+#define PIECE		(64ULL << 20)
+#define MOST		(32ULL << 30)
+
+#define REGIONS		4096
+
+#define TRACING		"/sys/kernel/debug/tracing/"
+
+static void tell(const char *path, const char *what)
+{
+	int fd = open(path, O_WRONLY | O_APPEND);
+
+	if (fd < 0 || write(fd, what, strlen(what)) != (ssize_t)strlen(what))
+		tap_bail("%s: cannot say %s", path, what);
+	close(fd);
+}
+
+/* Levels that the platform makes. It gives none back before the end. */
+static void watch_levels(void)
+{
+	tell(TRACING "kprobe_events", "p:tce_level pnv_alloc_tce_level");
+	tell(TRACING "events/kprobes/tce_level/enable", "1");
+}
+
+static uint64_t levels_made(void)
+{
+	FILE *file = fopen(TRACING "kprobe_profile", "r");
+	uint64_t hits = 0;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, " tce_level %" SCNu64, &hits) == 1)
+			break;
+	if (!file)
+		tap_bail("kprobe_profile cannot be read");
+	fclose(file);
+
+	return hits;
+}
+
+static uint64_t table_bytes(void)
+{
+	struct figures figures;
+
+	if (tap_intree())
+		return levels_made() * LEVEL_BYTES;
+	if (!figures_read(bench_window, &figures))
+		tap_bail("no figures");
+
+	return figures.page_bytes;
+}
+
+/* With more and more mapped, one half of it at 0 and one far away. */
+static void measure_table(void)
+{
+	static const struct geometry geometry = { "64k2", 16, WINDOW_SHIFT, LEVELS };
+	uint64_t mapped = 0, total;
+	unsigned char *memory;
+
+	if (!bench_wanted("bytes-table", 0) || !bench_possible(&geometry) ||
+	    vfio_page_shift() < 16)
+		return;
+	memory = vfio_memory(PIECE);
+	if (tap_intree())
+		watch_levels();
+	bench_open(&geometry, memory, PIECE);
+	bench_figure("bytes-table", 0, table_bytes());
+	for (total = 2 * PIECE; total <= MOST; total *= 2) {
+		for (; mapped < total / 2; mapped += PIECE) {
+			bench_map(mapped, memory, PIECE);
+			bench_map(FAR + mapped, memory, PIECE);
+		}
+		bench_figure("bytes-table", total >> 20, table_bytes());
+	}
+	bench_unmap(0, 1ULL << WINDOW_SHIFT);
+	/* Empty levels go after a second. */
+	sleep(3);
+	bench_figure("bytes-table-unmapped", MOST >> 20, table_bytes());
+	bench_close();
+	if (tap_intree())
+		tell(TRACING "events/kprobes/tce_level/enable", "0");
+	munmap(memory, PIECE);
+}
+
+static uint64_t free_bytes(void)
+{
+	FILE *file;
+	uint64_t kib = 0;
+	char line[128];
+
+	/* What is freed after a grace period is free then. */
+	sleep(1);
+	file = fopen("/proc/meminfo", "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemFree: %" SCNu64, &kib) == 1)
+			break;
+	if (!kib)
+		tap_bail("/proc/meminfo cannot be read");
+	fclose(file);
+
+	return kib << 10;
+}
+
+/* All that the kernel takes for regions of a page. */
+static void measure_regions(void)
+{
+	uint64_t before, taken, size = vfio_page_size(), i;
+	unsigned char *memory;
+
+	if (!bench_wanted("bytes-region", REGIONS))
+		return;
+	memory = vfio_memory(REGIONS * size);
+	vfio_open(&bench_vfio);
+	before = free_bytes();
+	for (i = 0; i < REGIONS; i++)
+		bench_must(vfio_register(bench_vfio.container, memory + i * size,
+					 size), "REGISTER_MEMORY");
+	taken = before - free_bytes();
+	bench_figure("bytes-region", REGIONS, taken / REGIONS);
+	vfio_close(&bench_vfio);
+	munmap(memory, REGIONS * size);
+}
+
+void bench_memory(void)
+{
+	measure_table();
+	measure_regions();
+}
