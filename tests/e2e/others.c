@@ -498,62 +498,47 @@ static const struct scene scenes[] = {
 #define FREE		0x300000
 #define ELSEWHERE	0x500000
 
+/* The argument of an ioctl, all of it, with its size and these members. */
+#define FILL(args, type, ...)							\
+	(*(struct type *)(args) = (struct type) {				\
+		.argsz = sizeof(struct type), __VA_ARGS__			\
+	})
+
 static void register_args(void *args)
 {
-	*(struct vfio_iommu_spapr_register_memory *)args =
-		(struct vfio_iommu_spapr_register_memory) {
-			.argsz = sizeof(struct vfio_iommu_spapr_register_memory),
-			.vaddr = (uintptr_t)memory + 2 * page,
-			.size = page,
-		};
+	FILL(args, vfio_iommu_spapr_register_memory,
+	     .vaddr = (uintptr_t)memory + 2 * page, .size = page);
 }
 
 static void unregister_args(void *args)
 {
-	register_args(args);
-	((struct vfio_iommu_spapr_register_memory *)args)->vaddr -= page;
+	FILL(args, vfio_iommu_spapr_register_memory,
+	     .vaddr = (uintptr_t)memory + page, .size = page);
 }
 
 static void map_args(void *args)
 {
-	*(struct vfio_iommu_type1_dma_map *)args = (struct vfio_iommu_type1_dma_map) {
-		.argsz = sizeof(struct vfio_iommu_type1_dma_map),
-		.flags = MAP_BOTH,
-		.vaddr = (uintptr_t)memory,
-		.iova = FREE,
-		.size = page,
-	};
+	FILL(args, vfio_iommu_type1_dma_map, .flags = MAP_BOTH,
+	     .vaddr = (uintptr_t)memory, .iova = FREE, .size = page);
 }
 
 static void unmap_args(void *args)
 {
-	*(struct vfio_iommu_type1_dma_unmap *)args = (struct vfio_iommu_type1_dma_unmap) {
-		.argsz = sizeof(struct vfio_iommu_type1_dma_unmap),
-		.iova = MAPPED,
-		.size = page,
-	};
+	FILL(args, vfio_iommu_type1_dma_unmap, .iova = MAPPED, .size = page);
 }
 
 static void create_args(void *args)
 {
-	*(struct vfio_iommu_spapr_tce_create *)args =
-		(struct vfio_iommu_spapr_tce_create) {
-			.argsz = sizeof(struct vfio_iommu_spapr_tce_create),
-			.page_shift = 12,
-			.window_size = WINDOW_BYTES,
-			.levels = LEVELS,
-		};
+	FILL(args, vfio_iommu_spapr_tce_create, .page_shift = 12,
+	     .window_size = WINDOW_BYTES, .levels = LEVELS);
 }
 
 static void remove_args(void *args)
 {
-	*(struct vfio_iommu_spapr_tce_remove *)args =
-		(struct vfio_iommu_spapr_tce_remove) {
-			.argsz = sizeof(struct vfio_iommu_spapr_tce_remove),
-			.start_addr = 0,
-		};
+	FILL(args, vfio_iommu_spapr_tce_remove, .start_addr = 0);
 }
 
+/* Not all of it: the rest may be where there is no answer yet. */
 static void info_args(void *args)
 {
 	((struct vfio_iommu_spapr_tce_info *)args)->argsz =
@@ -562,10 +547,7 @@ static void info_args(void *args)
 
 static void eeh_args(void *args)
 {
-	*(struct vfio_eeh_pe_op *)args = (struct vfio_eeh_pe_op) {
-		.argsz = sizeof(struct vfio_eeh_pe_op),
-		.op = VFIO_EEH_PE_GET_STATE,
-	};
+	FILL(args, vfio_eeh_pe_op, .op = VFIO_EEH_PE_GET_STATE);
 }
 
 static const struct argument {

@@ -39,6 +39,41 @@ static void check_gone(int guest, __u64 iova, const struct state *want)
 	CHECK_STATE(want);
 }
 
+/* A window with a page that a guest has mapped. Returns the guest. */
+static int open_mapped(struct vfio *vfio)
+{
+	int guest;
+
+	open_windows(vfio);
+	guest = open_guest(SUBPAGES_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+
+	return guest;
+}
+
+/* A container of another group, in which the memory is registered, if there is one. */
+static bool open_second(struct vfio *second, struct state *registered)
+{
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return false;
+	}
+
+	vfio_open_device(second, 1);
+	register_regions(second);
+	*registered = state_now();
+
+	return true;
+}
+
+/* What is left when KVM still has a table. */
+static struct state with_table(struct state state)
+{
+	state.users++;
+
+	return state;
+}
+
 static void test_removed_window(void)
 {
 	struct state without, with, gone;
@@ -111,15 +146,12 @@ static void test_closed_container(void)
 	int guest;
 
 	before = state_now();
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	CHECK_EQ(h_put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER],
 		       MAP_READ), TCE_KVM_SUCCESS);
 	vfio_close(&vfio);
 
-	closed = before;
-	closed.users++;
+	closed = with_table(before);
 	CHECK_EQ(state_now().windows, closed.windows);
 	CHECK_EQ(state_locked(), closed.locked);
 	check_gone(guest, IOVA, &closed);
@@ -137,13 +169,10 @@ static void test_detached_group(void)
 	int guest;
 
 	before = state_now();
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	vfio_detach(&vfio);
 
-	detached = before;
-	detached.users++;
+	detached = with_table(before);
 	check_gone(guest, IOVA, &detached);
 	vfio_close(&vfio);
 	check_gone(guest, IOVA, &detached);
@@ -161,21 +190,12 @@ static void test_closed_registered(void)
 	struct vfio vfio, second;
 	int guest;
 
-	if (!vfio_have_device(1)) {
-		tap_skip("no second device");
+	if (!open_second(&second, &registered))
 		return;
-	}
-
-	vfio_open_device(&second, 1);
-	register_regions(&second);
-	registered = state_now();
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	vfio_close(&vfio);
 
-	closed = registered;
-	closed.users++;
+	closed = with_table(registered);
 	check_gone(guest, IOVA, &closed);
 	/* What it had mapped is not counted, nor is what it could not map. */
 	CHECK_EQ(vfio_unregister(second.container, region[MEMORY], REGION_BYTES), 0);
@@ -195,14 +215,11 @@ static void test_removed_closed(void)
 	int guest;
 
 	before = state_now();
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	vfio_close(&vfio);
 
-	closed = before;
-	closed.users++;
+	closed = with_table(before);
 	check_gone(guest, IOVA, &closed);
 	close(guest);
 	CHECK_STATE(&before);
@@ -268,14 +285,8 @@ static void test_v1(void)
 	int container, guest;
 	__u64 iova;
 
-	if (!vfio_have_device(1)) {
-		tap_skip("no second device");
+	if (!open_second(&v2, &before))
 		return;
-	}
-
-	vfio_open_device(&v2, 1);
-	register_regions(&v2);
-	before = state_now();
 
 	container = vfio_open_container();
 	CHECK_EQ(vfio_attach(&v1, container, 0), 0);
@@ -291,8 +302,7 @@ static void test_v1(void)
 	CHECK_EQ(h_unput(guest, iova), TCE_KVM_TOO_HARD);
 	vfio_close(&v1);
 
-	closed = before;
-	closed.users++;
+	closed = with_table(before);
 	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, iova, 16), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_put(guest, iova, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
@@ -311,9 +321,7 @@ static void forget_and_exit(void *data)
 	int guest;
 
 	(void)data;
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	CHECK_EQ(guest_forget(guest), 0);
 }
 
@@ -326,9 +334,7 @@ static void forget_and_stay(void *data)
 	int guest;
 
 	(void)data;
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	CHECK_EQ(guest_forget(guest), 0);
 	vfio_close(&vfio);
 	CHECK_EQ(guest_detach(guest), 0);
@@ -380,15 +386,12 @@ static void test_inherited(void)
 	int guest;
 
 	before = state_now();
-	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	guest = open_mapped(&vfio);
 	tap_child(use_inherited, &guest);
 	CHECK_MAPPED(0, SUBPAGES);
 	vfio_close(&vfio);
 	tap_child(use_inherited, &guest);
-	closed = before;
-	closed.users++;
+	closed = with_table(before);
 	CHECK_STATE(&closed);
 	close(guest);
 	CHECK_STATE(&before);
