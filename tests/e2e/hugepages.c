@@ -45,22 +45,6 @@ static unsigned char *memory;
 static unsigned char *ordinary;
 static __u64 window;
 
-static unsigned int default_huge_shift(void)
-{
-	unsigned long kilobytes = 0;
-	FILE *file = fopen("/proc/meminfo", "r");
-	char line[200];
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "Hugepagesize: %lu kB", &kilobytes) == 1)
-			break;
-	if (!kilobytes)
-		tap_bail("the kernel has no huge pages");
-	fclose(file);
-
-	return __builtin_ctzl(kilobytes) + 10;
-}
-
 static void *memory_at(unsigned long address, size_t size, int flags)
 {
 	void *at = mmap((void *)address, size, PROT_READ | PROT_WRITE,
@@ -334,7 +318,9 @@ int main(void)
 	};
 	size_t i, j;
 
-	huge_shift = default_huge_shift();
+	huge_shift = vfio_huge_shift();
+	if (!huge_shift)
+		tap_bail("the kernel has no huge pages");
 	huge = 1UL << huge_shift;
 	memory = memory_at(BORDER - HUGE_PAGES * huge, HUGE_PAGES * huge,
 			   MAP_HUGETLB);

@@ -423,3 +423,20 @@ unsigned int vfio_page_shift(void)
 {
 	return __builtin_ctzl(vfio_page_size());
 }
+
+unsigned int vfio_huge_shift(void)
+{
+	unsigned long kilobytes = 0, pages = 0;
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[200];
+
+	if (!file)
+		tap_bail("/proc/meminfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "HugePages_Total: %lu", &pages) != 1 &&
+		    sscanf(line, "Hugepagesize: %lu kB", &kilobytes) == 1)
+			break;
+	fclose(file);
+
+	return pages && kilobytes ? __builtin_ctzl(kilobytes) + 10 : 0;
+}

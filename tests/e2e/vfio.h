@@ -117,4 +117,7 @@ bool page_is_dirty(const unsigned char *address);
 size_t vfio_page_size(void);
 unsigned int vfio_page_shift(void);
 
+/* Of the kernel's huge pages, if there are any; or else 0. */
+unsigned int vfio_huge_shift(void);
+
 #endif /* E2E_VFIO_H */

@@ -57,7 +57,7 @@
 /* The last calls, to be shown. */
 #define LOG		40
 
-static const struct share whole_arena = { 0, ARENA_PAGES };
+static struct share whole_arena;
 
 /**
  * struct worker - a thread that makes calls
@@ -945,6 +945,9 @@ static void run_rounds(void (*run)(struct worker *worker, __u64 seed),
 	tap_diag("seed %#llx: %lu rounds, %lu ioctls, %lu of them refused",
 		 first_seed, round, performed() - before,
 		 total_refused() - refused);
+	if (machine.huge_pages)
+		tap_diag("large IOMMU pages: %lu mapped, %lu refused", large_mapped,
+			 large_refused);
 	if (round < max_rounds || (!max_rounds && now() < until))
 		tap_diag("the round that found something: FUZZ_SEED=%#llx",
 			 seed);
@@ -978,6 +981,21 @@ static void test_chaos(void)
 	run_rounds(round_chaos, 20);
 }
 
+/* The arena has room for one, if it is not of too many kernel pages. */
+static void know_huge_pages(void)
+{
+	__u64 larger = machine.page_sizes & -(machine.page << 1);
+	unsigned int shift = vfio_huge_shift();
+
+	if (shift <= machine.page_shift || !larger ||
+	    1U << (shift - machine.page_shift) > HUGE_PAGES_MAX)
+		return;
+	machine.huge_pages = 1U << (shift - machine.page_shift);
+	machine.large_shift = __builtin_ctzll(larger);
+	tap_diag("the arena begins with a huge page of %u kernel pages",
+		 machine.huge_pages);
+}
+
 static void know_machine(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
@@ -1002,6 +1020,8 @@ static void know_machine(void)
 	machine.eeh = vfio_ioctl(vfio.container, VFIO_CHECK_EXTENSION,
 				 (void *)VFIO_EEH) > 0;
 	vfio_close(&vfio);
+	know_huge_pages();
+	whole_arena.pages = ARENA_PAGES;
 
 	while (groups < GROUPS && vfio_have_device(groups)) {
 		group_fds[groups] = vfio_open_group(groups);
@@ -1018,6 +1038,14 @@ static bool wanted(const char *part)
 	return !parts || strstr(parts, part);
 }
 
+static void map_arena(__u64 address, size_t size, int flags)
+{
+	if (mmap((void *)address, size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE |
+		 MAP_POPULATE | flags, -1, 0) != (void *)address)
+		tap_bail("the arena: %s", strerror(errno));
+}
+
 static void setup(void)
 {
 	const char *text;
@@ -1025,10 +1053,9 @@ static void setup(void)
 	unsigned int i;
 
 	know_machine();
-	if (mmap((void *)ARENA, ARENA_PAGES * machine.page,
-		 PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS |
-		 MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0) != (void *)ARENA)
-		tap_bail("the arena: %s", strerror(errno));
+	if (machine.huge_pages)
+		map_arena(ARENA, machine.huge_pages * machine.page, MAP_HUGETLB);
+	map_arena(BORDER, ORDINARY_PAGES * machine.page, 0);
 	observe_init();
 	scratch_init(&alone.scratch, 0);
 	for (i = 0; i < THREADS; i++)

@@ -16,6 +16,12 @@
 /* One call of so many has an argument that comes late: these take long. */
 #define LATE	64
 
+/*
+ * Pages at the arena's end, where small regions mostly are and pages change if there are
+ * huge pages: a large region has them all.
+ */
+#define SMALL_PAGES	(ORDINARY_PAGES / 3)
+
 /* How often a call is wrong in some way: one in so many. */
 #define WRONG		7
 
@@ -252,6 +258,9 @@ static __u64 some_memory(struct random *random,
 		*size = bytes;
 	if (*size < bytes)
 		offset = random_next(random) % (bytes - *size + 1);
+	/* Where the region is aligned so, too. */
+	if (machine.huge_pages && !random_one_in(random, 6))
+		offset -= offset % BIT_ULL(page_shift);
 	offset -= offset % BIT_ULL(page_shift < machine.page_shift ?
 				   page_shift : machine.page_shift);
 
@@ -348,6 +357,27 @@ static void call_unmap(struct random *random, const struct container *container,
 	}
 }
 
+/*
+ * Memory of which large IOMMU pages can be mapped, half of the time all but its last one,
+ * which lies behind the huge page.
+ */
+static void large_region(struct random *random, unsigned int *first,
+			 unsigned int *pages)
+{
+	unsigned int unit = 1U << (machine.large_shift - machine.page_shift);
+	unsigned int units = 1 + random_below(random, 3);
+
+	if (random_one_in(random, 2)) {
+		if (!random_one_in(random, 4))
+			*first = ARENA_PAGES - 1 - *first % SMALL_PAGES;
+		return;
+	}
+	*first -= *first % unit;
+	*pages = units * unit;
+	if (random_one_in(random, 2))
+		*first = machine.huge_pages - (units - 1) * unit;
+}
+
 static void call_register(struct random *random,
 			  const struct container *container,
 			  enum grammar grammar, const struct share *share,
@@ -358,6 +388,8 @@ static void call_register(struct random *random,
 	unsigned int first = share->first + random_below(random, share->pages);
 	unsigned int pages = some_pages(random);
 
+	if (machine.huge_pages && grammar != GRAMMAR_OWN)
+		large_region(random, &first, &pages);
 	if (pages > share->first + share->pages - first)
 		pages = share->first + share->pages - first;
 	/* What others can guess. */
@@ -405,6 +437,8 @@ static void call_create(struct random *random, enum grammar grammar,
 	create->page_shift = random_one_in(random, 8) ?
 			     rare[random_below(random, ARRAY_SIZE(rare))] :
 			     often[random_below(random, ARRAY_SIZE(often))];
+	if (machine.huge_pages && random_one_in(random, 3))
+		create->page_shift = machine.large_shift;
 	create->window_size = BIT_ULL((create->page_shift +
 				       (random_one_in(random, 6) ?
 					random_below(random, 12) :
@@ -699,7 +733,9 @@ void grammar_call(struct random *random, const struct model *model,
 		pick_free(model, call);
 		break;
 	case OP_ARENA:
-		call->value = random_below(random, ARENA_PAGES);
+		call->value = machine.huge_pages ?
+			      ARENA_PAGES - 1 - random_below(random, SMALL_PAGES) :
+			      random_below(random, ARENA_PAGES);
 		call->kind = random_one_in(random, 3) ?
 			     random_below(random, 4) : PAGE_NORMAL;
 		break;

@@ -23,7 +23,8 @@
 			 BIT_ULL(24) | BIT_ULL(28) | BIT_ULL(30))
 
 struct machine machine;
-enum page_kind arena[ARENA_PAGES];
+enum page_kind arena[ARENA_MAX];
+unsigned long large_mapped, large_refused;
 
 /* Entries */
 
@@ -490,6 +491,16 @@ static bool arena_writable(unsigned int first, unsigned int pages)
 	return true;
 }
 
+/* The alignment of the whole, and no more than its first page has. */
+static unsigned int largest_page(unsigned int first, unsigned int pages)
+{
+	unsigned int most = first < machine.huge_pages ?
+			    log2_of(machine.huge_pages) : 0;
+	unsigned int aligned = __builtin_ctz(first | pages);
+
+	return machine.page_shift + (aligned < most ? aligned : most);
+}
+
 static int kregion_get(struct model *model, __u64 address, __u64 size)
 {
 	unsigned int first, pages, i;
@@ -523,6 +534,7 @@ static int kregion_get(struct model *model, __u64 address, __u64 size)
 	kregion->mapped = 0;
 	kregion->first = first;
 	kregion->pages = pages;
+	kregion->page_shift = largest_page(first, pages);
 	kregion->pfn[0] = 0;
 	for (i = 0; i < pages; i++)
 		model->kregion_of[first + i] = first + 1;
@@ -649,18 +661,47 @@ static int can_pin(__u64 address, __u64 size, bool write)
 	return 0;
 }
 
-/* Whether all pages are registered, by this container or another one. */
-static int can_map(const struct model *model, const struct container *container,
-		   __u64 address, __u64 size)
+/* Whether all of an IOMMU page is in the huge page, and in one region. */
+static bool contained(const struct model *model, unsigned int page,
+		      unsigned int page_shift)
 {
-	unsigned int first, pages, i;
+	unsigned int pages = 1U << (page_shift - machine.page_shift), i;
+	unsigned int number = model->kregion_of[page];
+
+	if (model->kregions[number - 1].page_shift < page_shift ||
+	    page + pages > machine.huge_pages)
+		return false;
+	for (i = 1; i < pages; i++)
+		if (model->kregion_of[page + i] != number)
+			return false;
+
+	return true;
+}
+
+/*
+ * Whether all pages are registered, by this container or another one, and no IOMMU page
+ * is larger than the page of memory behind it.
+ */
+static int can_map(const struct model *model, __u64 address, __u64 size,
+		   unsigned int page_shift)
+{
+	unsigned int first, pages, i, each = 1;
 
 	if (!arena_range(address, size, &first, &pages))
 		return -EINVAL;
-	for (i = 0; i < pages; i++)
-		if (!container->region_of[first + i] &&
-		    !model->kregion_of[first + i])
+	if (page_shift > machine.page_shift)
+		each <<= page_shift - machine.page_shift;
+	for (i = 0; i < pages; i += each) {
+		if (!model->kregion_of[first + i])
 			return -EINVAL;
+		if (each == 1)
+			continue;
+		if (!contained(model, first + i, page_shift)) {
+			large_refused++;
+			return -EINVAL;
+		}
+		large_mapped++;
+	}
 
 	return 0;
 }
@@ -691,10 +732,8 @@ static int do_map(struct model *model, struct container *container,
 	if (container->version == 1)
 		ret = can_pin(args->vaddr, args->size,
 			      args->flags & MAP_WRITE);
-	else if (window->page_shift > machine.page_shift)
-		ret = -EINVAL;
 	else
-		ret = can_map(model, container, args->vaddr, args->size);
+		ret = can_map(model, args->vaddr, args->size, window->page_shift);
 	if (ret || model->dry)
 		return ret;
 
@@ -953,7 +992,7 @@ static void locate_pinned(struct container *container, const struct call *call,
 	const struct vfio_iommu_type1_dma_map *args = &call->args.map;
 	struct window *window = window_at(container, args->iova);
 	__u64 first = (args->iova - window->start) >> window->page_shift;
-	__u64 pfn[ARENA_PAGES], i;
+	__u64 pfn[ARENA_MAX], i;
 	unsigned int page, pages;
 
 	if (!arena_range(args->vaddr, args->size, &page, &pages))

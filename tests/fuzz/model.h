@@ -15,8 +15,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ARENA		0x100000000000ULL
-#define ARENA_PAGES	48
+/*
+ * Up to the border, where the machine has huge pages, one of them; behind it ordinary
+ * pages. With the hash MMU, 1 TiB of addresses has pages of one size.
+ */
+#define BORDER		0x100000000000ULL
+#define ORDINARY_PAGES	48
+#define HUGE_PAGES_MAX	256
+
+#define ARENA		(BORDER - machine.huge_pages * machine.page)
+#define ARENA_PAGES	(machine.huge_pages + ORDINARY_PAGES)
+#define ARENA_MAX	(HUGE_PAGES_MAX + ORDINARY_PAGES)
 
 #define CONTAINERS	3
 #define GROUPS		2
@@ -94,6 +103,7 @@ struct window {
  * @mapped: entries counted here: of containers that did not register it
  * @first: first page
  * @pages: number of pages
+ * @page_shift: of the largest IOMMU pages that may be mapped of it
  * @pfn: where the pages were when they were pinned
  */
 struct kregion {
@@ -101,7 +111,8 @@ struct kregion {
 	unsigned long mapped;
 	unsigned int first;
 	unsigned int pages;
-	__u64 pfn[ARENA_PAGES];
+	unsigned int page_shift;
+	__u64 pfn[ARENA_MAX];
 };
 
 /**
@@ -140,8 +151,8 @@ struct container {
 	bool pending;
 	__u64 enable_charge;
 	struct window windows[WINDOWS];
-	struct region regions[ARENA_PAGES];
-	unsigned int region_of[ARENA_PAGES];
+	struct region regions[ARENA_MAX];
+	unsigned int region_of[ARENA_MAX];
 };
 
 /**
@@ -160,9 +171,9 @@ struct container {
  * @dry: MAP and UNMAP say their answer and do nothing
  */
 struct model {
-	struct kregion kregions[ARENA_PAGES];
-	unsigned int kregion_of[ARENA_PAGES];
-	unsigned int orphans[ARENA_PAGES];
+	struct kregion kregions[ARENA_MAX];
+	unsigned int kregion_of[ARENA_MAX];
+	unsigned int orphans[ARENA_MAX];
 	struct container containers[CONTAINERS];
 	int group_fds[GROUPS];
 	int group_in[GROUPS];
@@ -173,10 +184,25 @@ struct model {
 	bool dry;
 };
 
-/* The machine, found out once. */
+/**
+ * struct machine - the machine, found out once
+ * @page: size of kernel pages
+ * @page_shift: the same, as a shift
+ * @huge_pages: kernel pages of the arena that are one huge page, from its first on; or 0
+ * @large_shift: of the smallest IOMMU pages that are larger than a kernel page, if there
+ *               are huge pages
+ * @dma32_size: of the default window
+ * @page_sizes: of IOMMU pages
+ * @windows: so many can be
+ * @levels: so many can be asked for
+ * @memory_pages: kernel pages of memory
+ * @eeh: whether there is EEH
+ */
 struct machine {
 	__u64 page;
 	unsigned int page_shift;
+	unsigned int huge_pages;
+	unsigned int large_shift;
 	__u64 dma32_size;
 	__u64 page_sizes;
 	unsigned int windows;
@@ -186,7 +212,10 @@ struct machine {
 };
 
 extern struct machine machine;
-extern enum page_kind arena[ARENA_PAGES];
+extern enum page_kind arena[ARENA_MAX];
+
+/* IOMMU pages larger than the kernel's: that were mapped, and that must not be. */
+extern unsigned long large_mapped, large_refused;
 
 /**
  * enum operation - what is called
