@@ -98,7 +98,8 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 
 	/*
 	 * Pairs with the xchg() in tce_kvm_disconnect(): one of the two comes first, and
-	 * either @window is NULL here, or there is a callback to wait for there.
+	 * either @window is NULL here, or there is a callback to wait for there. The same
+	 * for @closed and the cmpxchg() in tce_kvm_close().
 	 */
 	if (!smp_load_acquire(&kvm->used))
 		xchg(&kvm->used, 1);
@@ -440,22 +441,21 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	return kvm;
 }
 
-/* Waits for callbacks that have not seen what was written before. */
-static void tce_kvm_wait(struct tce_kvm *kvm)
-{
-	/* Most windows are never used by KVM. */
-	if (xchg(&kvm->used, 1))
-		synchronize_rcu();
-}
-
 void tce_kvm_close(struct tce_kvm *kvm)
 {
 	WRITE_ONCE(kvm->closed, true);
-	tce_kvm_wait(kvm);
+	/*
+	 * Waits for callbacks that have not seen it. Most windows are never used by KVM.
+	 * Others will come that find the window, so it does not become @used here.
+	 */
+	if (cmpxchg(&kvm->used, 0, 0))
+		synchronize_rcu();
 }
 
 void tce_kvm_disconnect(struct tce_kvm *kvm)
 {
 	RCU_INIT_POINTER(kvm->window, NULL);
-	tce_kvm_wait(kvm);
+	/* The same, but none that comes will find the window. */
+	if (xchg(&kvm->used, 1))
+		synchronize_rcu();
 }
