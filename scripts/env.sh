@@ -6,6 +6,8 @@ TOP=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 TOP=${TOP%/scripts*}
 CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-iommu-spapr-tce}
 BUILD=$TOP/build
+# What a run leaves to read; below TOP, which is all that scripts/in-root has of it
+LOGS=${LOGS:-$BUILD/logs}
 JOBS=$(nproc)
 
 # key TEXT FILE...: a hash of all of it
@@ -115,8 +117,8 @@ run() (
 	job=$1
 	echo "$job: $2 ..."
 	shift 2
-	log=$BUILD/logs/$(echo "$job" | tr ' ' -).log
-	mkdir -p "$BUILD/logs"
+	log=$LOGS/$(echo "$job" | tr ' ' -).log
+	mkdir -p "$LOGS"
 	began=$(date +%s)
 	status=0
 	"$@" >"$log" 2>&1 </dev/null || status=$?
