@@ -56,16 +56,35 @@ for flavour in preempt preempt4k; do
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
 
+# The stock kernels' source for other compilers: clang, and the big-endian one. HEADERS is
+# what modules are compiled for and nothing else
+CLANG=$CACHE/clang-$(key "$rootkey" "$TOP/scripts/cache/mkclang")
+headerskey=$(key "$sourcekey" "$TOP/scripts/cache/mkheaders" "$TOP/scripts/cache/mkclang" \
+	"$TOP/scripts/cache/mkkunit" "$TOP/tests/qemu/kunit.config" \
+	"$TOP/tests/qemu/64k.config" "$TOP/tests/qemu/headers.config")
+HEADERS_clang=$CACHE/headers-clang-$headerskey
+HEADERS_be=$CACHE/headers-be-$headerskey
+KUNIT_clang=$CACHE/kunit-clang-$headerskey
+KUNIT_be=$CACHE/kunit-be-$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
+	"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/64k.config")
+
+# A QEMU newer than the root's own
+QEMU=$CACHE/qemu-$(key "$stockkey" "$TOP/scripts/cache/mkqemu")
+
 # Other suites of the mirror whose kernels are tested, some only in the long part; the
 # mirror may lack some. A suite comes after one that its name begins with
 ci_releases="bookworm forky"
 long_releases="bookworm-backports trixie-backports sid experimental"
 releases="$ci_releases $long_releases"
 
+# What make check-long can be asked for
+long_parts="ci stock machines releases clang big-endian kasan kcsan preempt preempt4k"
+
 # Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian; kunit
-# and debug are what mkkunit builds
+# and debug are what mkkunit builds; headers, and with clang also kunit, mkheaders
 kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
-kernels="$kernels debug-preempt debug-preempt4k"
+kernels="$kernels debug-preempt debug-preempt4k headers-clang headers-be"
+kernels="$kernels kunit-clang kunit-be"
 for suite in $releases; do
 	kernels="$kernels $suite-64k $suite-4k"
 done
@@ -81,7 +100,8 @@ one_of() {
 # stock KERNEL: the root that has it
 stock() {
 	case $1 in
-	stock-* | kunit-* | debug-* | packaging-*) echo "$STOCK" ;;
+	*-clang) echo "$CLANG" ;;
+	stock-* | kunit-* | headers-* | debug-* | packaging-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
