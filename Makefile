@@ -32,7 +32,8 @@ help:
 	@echo '    B=intree         with the kernel'\''s own module'
 	@echo '  make check      the quick tests; the last line is N passed, N failed'
 	@echo '  make check-ci   every test on stock kernels'
-	@echo '  make check-long  also on debug kernels, races for hours, and coverage'
+	@echo '  make check-long  also on debug kernels, races for hours, and coverage; goes on'
+	@echo '                  where it was cut off. PART= names a part of it'
 	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
 	@echo '    ROWS=map-4k3-1   only these, in M=powernv9-64k; B=ours: this module alone'
@@ -90,10 +91,10 @@ clean:
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
 		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
-demo check bench style deb dist test shell:
+demo check check-long bench style deb dist test shell:
 	@scripts/$@
 
-check-ci check-long check-clients:
+check-ci check-clients:
 	@scripts/check $(@:check-%=%)
 
 .PHONY: all help module install uninstall dkms dkms-remove status clean demo check check-ci \
