@@ -9,6 +9,7 @@
 #include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/numa.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
@@ -240,6 +241,8 @@ static int tce_hypervised_create(struct tce_platform *platform)
 	if (ret)
 		return tce_platform_error(ret);
 
+	/* Left at 0 by the kernel. Levels here are read by whoever maps, and nobody else. */
+	platform->tbl->it_nid = NUMA_NO_NODE;
 	platform->ops = platform->tbl->it_ops;
 	platform->backed = true;
 
