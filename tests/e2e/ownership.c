@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A disk goes back and forth between its ordinary driver and VFIO, and the tables
- * of its group with it. The ordinary driver must find it as it left it each time,
- * and nothing may be left of a round.
+ * of its group with it, however VFIO's user has ended. The ordinary driver must find
+ * it as it left it each time, and nothing may be left of a round. On a kernel whose
+ * drivers use tables themselves (iommu=nobypass; disable_ddw in a guest) its DMA goes
+ * through the group's default window again.
  *
  * Needs an NVMe disk of at least 1 MiB whose data are of no value, with its driver
  * loaded.
@@ -15,11 +17,13 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "machine.h"
@@ -30,7 +34,12 @@
 #define DEVICES		"/sys/bus/pci/devices"
 #define NVME_CLASS	0x010802
 
-#define ROUNDS		10
+#define TRACING		"/sys/kernel/debug/tracing"
+
+/* Above the default window. What goes past it, or through another one, has bit 59. */
+#define WINDOW_END	(1ULL << 40)
+
+#define ROUNDS		12
 
 /* What is written and read back. */
 #define DATA_BYTES	(1 << 20)
@@ -244,8 +253,23 @@ static long free_kib(void)
 	       (long)(vfio_page_size() / 1024);
 }
 
+/* The ends that a user of VFIO comes to. */
+struct end {
+	const char *how;
+	/* The default window is removed and a large one made, as DPDK does. */
+	bool no_default;
+	bool killed;
+};
+
+static const struct end ends[] = {
+	{ .how = "closes it" },
+	{ .how = "is killed", .killed = true },
+	{ .how = "removes the default window and is killed",
+	  .no_default = true, .killed = true },
+};
+
 /* What a user of VFIO does with the device, short of driving it. */
-static void use_vfio(void)
+static void use_vfio(const struct end *end)
 {
 	unsigned int shift = vfio_page_shift() < 16 ? 12 : 16;
 	uint64_t bytes = 1ULL << (ENTRIES_SHIFT + shift), start, offset;
@@ -254,15 +278,94 @@ static void use_vfio(void)
 	vfio_open(&vfio);
 	vfio_start_device(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, MAP_BYTES), 0);
-	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, MAP_BYTES, MAP_BOTH),
-		 0);
+	if (end->no_default)
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	else
+		CHECK_EQ(vfio_map(vfio.container, IOVA, memory, MAP_BYTES,
+				  MAP_BOTH), 0);
 	CHECK_EQ(vfio_create(vfio.container, shift, bytes,
 			     machine_is_pseries() ? 1 : 2, &start), 0);
 	for (offset = 0; offset < bytes; offset += bytes / LEAVES)
 		CHECK_EQ(vfio_map(vfio.container, start + offset, memory,
 				  1ULL << shift, MAP_BOTH), 0);
 	/* Everything is there yet when the device goes back. */
+	if (end->killed && !tap_failed())
+		raise(SIGKILL);
 	vfio_close(&vfio);
+}
+
+static void use_vfio_to_the_end(const struct end *end)
+{
+	int status;
+	pid_t pid;
+
+	if (!end->killed) {
+		use_vfio(end);
+		return;
+	}
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		tap_bail("fork: %s", strerror(errno));
+	if (!pid) {
+		use_vfio(end);
+		fflush(stdout);
+		_exit(1);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* The kernel was told that drivers have to use tables. */
+static bool drivers_use_tables(void)
+{
+	char line[4096];
+
+	return read_line("/proc/cmdline", line, sizeof(line)) &&
+		(strstr(line, "iommu=nobypass") || strstr(line, "disable_ddw"));
+}
+
+/* Whether the kernel traces what it maps for drivers; from here on, anew. */
+static bool trace_dma(void)
+{
+	int fd;
+
+	if (access(TRACING "/events/dma/enable", F_OK))
+		return false;
+	write_line(TRACING "/events/dma/enable", "1");
+	/* To truncate it is to clear it. */
+	fd = open(TRACING "/trace", O_WRONLY | O_TRUNC);
+	if (fd < 0)
+		return false;
+	close(fd);
+
+	return true;
+}
+
+/* What was mapped for the disk's driver lies in the default window. */
+static void check_dma_trace(void)
+{
+	FILE *file = fopen(TRACING "/trace", "r");
+	unsigned int inside = 0, outside = 0;
+	char line[1024];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		char *at = strstr(line, "dma_addr");
+
+		if (!at || !strstr(line, "dma_map") || !strstr(line, address))
+			continue;
+		/* The first one, in "dma_addr=f000" or "dma_addrs={0xf000,". */
+		at += strcspn(at, "=") + 1;
+		at += *at == '{';
+		if (strtoull(at, NULL, 16) < WINDOW_END)
+			inside++;
+		else
+			outside++;
+	}
+	if (file)
+		fclose(file);
+	CHECK(inside > 0);
+	CHECK_EQ(outside, 0);
 }
 
 static unsigned int written;
@@ -270,15 +373,32 @@ static long free_after_warm_up;
 
 static void one_round(unsigned int round)
 {
+	bool traced;
+
 	write_disk(round);
 	CHECK(disk_holds(round));
 	give_to("vfio-pci");
-	use_vfio();
+	use_vfio_to_the_end(&ends[round % ARRAY_SIZE(ends)]);
+	traced = drivers_use_tables() && trace_dma();
 	give_to("nvme");
 	CHECK(disk_holds(round));
 	write_disk(round + 1000);
 	CHECK(disk_holds(round + 1000));
 	written = round + 1000;
+	if (traced)
+		check_dma_trace();
+}
+
+/* Without this, the rounds say nothing about windows. */
+static void test_tables(void)
+{
+	if (!drivers_use_tables()) {
+		tap_skip("drivers do not use tables");
+		return;
+	}
+	CHECK(trace_dma());
+	CHECK(disk_holds(1));
+	check_dma_trace();
 }
 
 static void test_before(void)
@@ -325,10 +445,12 @@ int main(void)
 	state_watch();
 
 	tap_test("the ordinary driver writes and reads", test_before);
+	tap_test("its DMA goes through the group's default window", test_tables);
 	for (i = 0; i < ROUNDS; i++) {
 		rounds[i] = i + 1;
 		tap_test_case(false, test_round, &rounds[i],
-			      "round %u: disk, VFIO, disk", i + 1);
+			      "round %u: disk, VFIO, disk; VFIO's user %s",
+			      i + 1, ends[(i + 1) % ARRAY_SIZE(ends)].how);
 	}
 	tap_test("no memory is missing after all rounds", test_memory);
 
