@@ -33,6 +33,10 @@ PACKAGING=$CACHE/packaging-$(key "$stockkey" "$TOP/scripts/cache/mkpackaging")
 clientkey=$(key "$rootkey" "$TOP/scripts/cache/mkclient")
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
 CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
+libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients \
+	qemu-system-ppc iptables bash coreutils util-linux kmod driverctl busybox-static"
+CLIENT_libvirt=$CACHE/client-libvirt-$(key "$rootkey $libvirt_packages" \
+	"$TOP/scripts/cache/mkclient")
 for flavour in 64k 4k; do
 	kunitkey=$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")
