@@ -48,6 +48,8 @@ for flavour in kasan kcsan; do
 		"$TOP/tests/qemu/$flavour.config")
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
+SIGNED=$CACHE/signed-$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
+	"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/signed.config")
 
 # Debug kernels of the series after the stock kernels', from a source of its own
 series=7.2
@@ -105,7 +107,7 @@ one_of() {
 stock() {
 	case $1 in
 	*-clang) echo "$CLANG" ;;
-	stock-* | kunit-* | headers-* | debug-* | packaging-*) echo "$STOCK" ;;
+	stock-* | kunit-* | headers-* | debug-* | packaging-* | signed-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
