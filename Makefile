@@ -37,6 +37,8 @@ help:
 	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
 	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
 	@echo '    ROWS=map-4k3-1   only these, in M=powernv9-64k; B=ours: this module alone'
+	@echo '  make mutants    whether the tests notice random changes of the driver'
+	@echo '    N=100 SEED=1     how many, which; FILES="tce_charge.c ..." of these alone'
 	@echo '  make deb        the Debian package, in build/deb'
 	@echo '  make dist       the source archive, in build/dist'
 	@echo '  make style      checkpatch, sparse, W=1 alone'
@@ -91,11 +93,11 @@ clean:
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
 		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
-demo check check-long bench style deb dist test shell:
+demo check check-long bench style deb dist test shell mutants:
 	@scripts/$@
 
 check-ci check-clients:
 	@scripts/check $(@:check-%=%)
 
 .PHONY: all help module install uninstall dkms dkms-remove status clean demo check check-ci \
-	check-long check-clients bench style deb dist test shell
+	check-long check-clients bench style deb dist test shell mutants
