@@ -6,14 +6,19 @@
 #include <kunit/test.h>
 
 #include <linux/bits.h>
+#include <linux/capability.h>
 #include <linux/completion.h>
+#include <linux/cred.h>
 #include <linux/err.h>
 #include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
+#include <linux/resource.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/timer.h>
 #include <linux/workqueue.h>
 
 #include "fixture.h"
@@ -55,6 +60,8 @@ static void expect_charged(struct kunit *test, struct tce_charge *charge,
 {
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&charge->credit), credit);
 	KUNIT_EXPECT_EQ(test, charge->mm->locked_vm, charged);
+	/* Nobody is told to wait for what is over. */
+	KUNIT_EXPECT_EQ(test, atomic_read(&charge->settling), 0);
 }
 
 /* Until charge_later(), no work item changes the credit. */
@@ -136,6 +143,114 @@ static void credit_is_settled_later(struct kunit *test)
 	tce_charge_return(charge, 5);
 	tce_charge_settle_soon(charge);
 	expect_charged(test, charge, 0, 0);
+
+	charge_gone(test, charge);
+}
+
+/* What is given back in turn is settled all at once, not ever later. */
+static void settling_is_not_put_off(struct kunit *test)
+{
+	struct tce_charge *charge = charge_of(test);
+	unsigned long expires;
+
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 3));
+	charge_steady(test, charge);
+	expires = charge->settle.timer.expires;
+	tce_charge_return(charge, 1);
+	tce_charge_return(charge, 2);
+	KUNIT_EXPECT_EQ(test, charge->settle.timer.expires, expires);
+	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 2);
+	expect_charged(test, charge, 3, 3);
+	/* But what is to be settled soon is settled now. */
+	tce_charge_settle_soon(charge);
+	KUNIT_EXPECT_FALSE(test, timer_pending(&charge->settle.timer));
+
+	charge_gone(test, charge);
+}
+
+/* A command that starts over finds the credit that it got. */
+static void held_credit_stays(struct kunit *test)
+{
+	struct tce_charge *charge = charge_of(test);
+	unsigned int i;
+
+	tce_charge_hold(charge);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
+	tce_charge_settle(charge);
+	expect_charged(test, charge, REFILL, REFILL);
+	/* The work item puts it off. */
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_TRUE(test, flush_delayed_work(&charge->settle));
+		expect_charged(test, charge, REFILL, REFILL);
+	}
+	/* Another one holds it, too. */
+	tce_charge_hold(charge);
+	tce_charge_release(charge);
+	tce_charge_settle(charge);
+	expect_charged(test, charge, REFILL, REFILL);
+	tce_charge_release(charge);
+	tce_charge_settle(charge);
+	expect_charged(test, charge, 0, 0);
+
+	charge_gone(test, charge);
+}
+
+/* Who cannot wait leaves a note for who can. */
+static void wanted_credit_is_left(struct kunit *test)
+{
+	struct tce_charge *charge = charge_of(test);
+
+	charge_steady(test, charge);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, true));
+	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, false));
+	KUNIT_EXPECT_TRUE(test, tce_charge_wanted(charge));
+	tce_charge_top_up(charge);
+	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
+	expect_charged(test, charge, TCE_CHARGE_REFILL, TCE_CHARGE_REFILL);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, 1, false));
+	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
+	tce_charge_return(charge, 1);
+
+	charge_gone(test, charge);
+}
+
+/* From here on the thread, which ends with its test, may lock @pages more, like a user. */
+static void charge_limited(struct kunit *test, unsigned long pages)
+{
+	struct cred *cred = prepare_creds();
+
+	KUNIT_ASSERT_NOT_NULL(test, cred);
+	cap_lower(cred->cap_effective, CAP_IPC_LOCK);
+	KUNIT_ASSERT_EQ(test, commit_creds(cred), 0);
+	current->signal->rlim[RLIMIT_MEMLOCK].rlim_cur =
+		(current->mm->locked_vm + pages) << PAGE_SHIFT;
+}
+
+/* A refill takes what there is, and what is to be given back is in nobody's way. */
+static void limit_is_used_up(struct kunit *test)
+{
+	struct tce_charge *charge = charge_of(test);
+
+	charge_steady(test, charge);
+	charge_limited(test, 5);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 6));
+	expect_charged(test, charge, 0, 0);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
+	expect_charged(test, charge, 4, 4);
+	/* As it is, without settling. */
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 1));
+	expect_charged(test, charge, 4, 5);
+	/* Not even then. */
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 5));
+	expect_charged(test, charge, 0, 1);
+	tce_charge_return(charge, 1);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 5));
+	expect_charged(test, charge, 0, 5);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_refill(charge, REFILL));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 1));
+	expect_charged(test, charge, 0, 5);
+	tce_charge_return(charge, 5);
 
 	charge_gone(test, charge);
 }
@@ -301,6 +416,10 @@ static void table_is_charged(struct kunit *test)
 static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(charges_come_from_the_credit),
 	KUNIT_CASE(credit_is_settled_later),
+	KUNIT_CASE(settling_is_not_put_off),
+	KUNIT_CASE(held_credit_stays),
+	KUNIT_CASE(wanted_credit_is_left),
+	KUNIT_CASE(limit_is_used_up),
 	KUNIT_CASE(settling_waits_for_no_lock),
 	KUNIT_CASE_PARAM(table_is_charged, charge_gen_params),
 	{}
