@@ -1,45 +1,86 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tables, readable: /sys/kernel/debug/vfio_iommu_spapr_tce/N, one directory a
- * window, with
+ * The tables, readable: /sys/kernel/debug/vfio_iommu_spapr_tce, one directory a window,
+ * with
  *
- * figures: lines of a name and a decimal number;
+ * figures: lines of a name and decimal numbers, first the version of the format;
  * mappings: what is mapped now, a line for memory in a row: bus address, bytes,
  * what the device may do, physical address.
+ *
+ * docs/OBSERVE.md is the description of both. What changes the meaning of a line that is
+ * there changes TCE_DEBUGFS_FORMAT; a line that is new does not.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
 #include <linux/atomic.h>
 #include <linux/debugfs.h>
+#include <linux/iommu.h>
 #include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/math64.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/timekeeping.h>
 
+#include <asm/eeh.h>
+#include <asm/iommu.h>
 #include <asm/tce.h>
 
 #include "tce_debugfs.h"
+#include "tce_observe.h"
 #include "tce_table.h"
+#include "tce_trace.h"
+#include "tce_window_private.h"
 #include "tce_work.h"
+
+#define TCE_DEBUGFS_FORMAT	1
 
 static struct dentry *tce_debugfs_root;
 
 /**
- * struct tce_debugfs - a table that is shown
- * @ref: the table's, and that of each file that is open
+ * struct tce_debugfs_group - a group that has a window
+ * @node: in tce_debugfs::groups
+ * @id: the IOMMU group's number
+ * @domain: PCI domain of its first device, or -1
+ * @pe: number of that device's partitionable endpoint, or -1
+ */
+struct tce_debugfs_group {
+	struct list_head node;
+	int id;
+	int domain;
+	int pe;
+};
+
+/**
+ * struct tce_debugfs - a window that is shown
+ * @ref: the window's, and that of each file that is open
  * @dir: its directory
- * @lock: held while @table is read, but not while anything is copied to user space
- * @table: the table; NULL once it is shown no longer
- * @start: bus address where it begins, bytes
+ * @created: when, ns
+ * @pid: of the process that has made it
+ * @comm: that process's name then
+ * @interface: version of the interface, 1 or 2
+ * @lock: held while @window is read, but not while anything is copied to user space
+ * @window: the window; NULL once it is shown no longer
+ * @groups: those that have it, see struct tce_debugfs_group
  */
 struct tce_debugfs {
 	struct kref ref;
 	struct dentry *dir;
-	struct mutex lock; /* @table */
-	struct tce_table *table;
-	u64 start;
+	u64 created;
+	int pid;
+	char comm[TASK_COMM_LEN];
+	unsigned int interface;
+	struct mutex lock; /* @window, @groups */
+	struct tce_window *window;
+	struct list_head groups;
 };
 
 static void tce_debugfs_free(struct kref *ref)
@@ -47,25 +88,57 @@ static void tce_debugfs_free(struct kref *ref)
 	kfree(container_of(ref, struct tce_debugfs, ref));
 }
 
-static int figures_show(struct seq_file *seq, void *unused)
+/* A reader adds up what the CPUs count; each of them goes on meanwhile. */
+static struct tce_counts figures_counts(const struct tce_window *window)
 {
-	struct tce_debugfs *debugfs = seq->private;
-	struct tce_table *table;
-	const struct tce_geometry *geo;
+	struct tce_counts sum = {};
+	int cpu, event;
+
+	for_each_possible_cpu(cpu) {
+		const struct tce_counts *counts = per_cpu_ptr(window->counts, cpu);
+
+		for (event = 0; event < TCE_EVENTS; event++) {
+			sum.count[event].calls +=
+				READ_ONCE(counts->count[event].calls);
+			sum.count[event].pages +=
+				READ_ONCE(counts->count[event].pages);
+		}
+	}
+
+	return sum;
+}
+
+static void figures_show_owner(struct seq_file *seq,
+			       const struct tce_debugfs *debugfs)
+{
+	const struct tce_window *window = debugfs->window;
+	const struct tce_debugfs_group *group;
+
+	seq_printf(seq, "window %u\n", tce_table_id(window->table));
+	seq_printf(seq, "age_ms %llu\n",
+		   div_u64(ktime_get_ns() - debugfs->created, NSEC_PER_MSEC));
+	seq_printf(seq, "pid %d\n", debugfs->pid);
+	seq_printf(seq, "comm %*pE\n", (int)strlen(debugfs->comm), debugfs->comm);
+	seq_printf(seq, "interface %u\n", debugfs->interface);
+	seq_printf(seq, "number %d\n", window->platform.num);
+	list_for_each_entry(group, &debugfs->groups, node)
+		seq_printf(seq, "group %d %d %d\n", group->id, group->domain,
+			   group->pe);
+	seq_printf(seq, "lost %d\n", READ_ONCE(window->lost));
+}
+
+static void figures_show_memory(struct seq_file *seq,
+				const struct tce_window *window)
+{
+	const struct tce_geometry *geo = tce_table_geometry(window->table);
 	struct tce_table_stats stats;
 	unsigned int i;
 
-	mutex_lock(&debugfs->lock);
-	table = debugfs->table;
-	if (!table)
-		goto unlock;
-
-	geo = tce_table_geometry(table);
-	tce_table_stats(table, &stats);
+	tce_table_stats(window->table, &stats);
 	seq_printf(seq, "page_shift %u\n", geo->page_shift);
 	seq_printf(seq, "levels %u\n", geo->levels);
 	seq_printf(seq, "level_shift %u\n", geo->level_shift);
-	seq_printf(seq, "start %llu\n", debugfs->start);
+	seq_printf(seq, "start %llu\n", window->start);
 	seq_printf(seq, "window_bytes %llu\n",
 		   (u64)geo->entries << geo->page_shift);
 	seq_printf(seq, "mapped_pages %lu\n", stats.used);
@@ -80,7 +153,47 @@ static int figures_show(struct seq_file *seq, void *unused)
 		seq_printf(seq, "level%u_bytes %lu\n", i, stats.depth[i].bytes);
 	}
 	seq_printf(seq, "user_levels %lu\n", stats.user_levels);
-unlock:
+	seq_printf(seq, "levels_allocated %lu\n", stats.levels_added);
+	seq_printf(seq, "levels_freed %lu\n", stats.levels_removed);
+}
+
+static void figures_show_counts(struct seq_file *seq,
+				const struct tce_window *window)
+{
+	static const struct {
+		enum tce_event event;
+		const char *calls;
+		const char *pages;
+	} lines[] = {
+		{ TCE_EVENT_MAP, "map_calls", "map_pages" },
+		{ TCE_EVENT_UNMAP, "unmap_calls", "unmap_pages" },
+		{ TCE_EVENT_KILL, "kills", "kill_pages" },
+		{ TCE_EVENT_KVM, "kvm_answered", NULL },
+		{ TCE_EVENT_KVM_UP, "kvm_handed_up", NULL },
+	};
+	struct tce_counts counts = figures_counts(window);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(lines); i++) {
+		const struct tce_count *count = &counts.count[lines[i].event];
+
+		seq_printf(seq, "%s %llu\n", lines[i].calls, count->calls);
+		if (lines[i].pages)
+			seq_printf(seq, "%s %llu\n", lines[i].pages, count->pages);
+	}
+}
+
+static int figures_show(struct seq_file *seq, void *unused)
+{
+	struct tce_debugfs *debugfs = seq->private;
+
+	mutex_lock(&debugfs->lock);
+	if (debugfs->window) {
+		seq_printf(seq, "format %u\n", TCE_DEBUGFS_FORMAT);
+		figures_show_owner(seq, debugfs);
+		figures_show_memory(seq, debugfs->window);
+		figures_show_counts(seq, debugfs->window);
+	}
 	mutex_unlock(&debugfs->lock);
 
 	return 0;
@@ -127,20 +240,18 @@ struct tce_mappings {
 	struct tce_extent extent;
 };
 
-/* The next line, from an entry on. The table's lock is held. */
+/* The next line, from an entry on. tce_debugfs::lock is held. */
 static void *mappings_find(struct seq_file *seq, loff_t *pos)
 {
 	struct tce_mappings *mappings = seq->private;
-	struct tce_table *table = mappings->debugfs->table;
-	struct tce_cursor cursor = {
-		.table = table,
-		.index = *pos,
-	};
+	struct tce_window *window = mappings->debugfs->window;
+	struct tce_cursor cursor = { .index = *pos };
 
-	if (!table)
+	if (!window)
 		return NULL;
 
-	cursor.end = tce_table_geometry(table)->entries;
+	cursor.table = window->table;
+	cursor.end = tce_table_geometry(window->table)->entries;
 	if (!tce_table_extent(&cursor, &mappings->extent))
 		return NULL;
 
@@ -178,12 +289,12 @@ static void mappings_stop(struct seq_file *seq, void *v)
 static int mappings_show(struct seq_file *seq, void *v)
 {
 	struct tce_mappings *mappings = seq->private;
-	struct tce_debugfs *debugfs = mappings->debugfs;
-	unsigned int page_shift = tce_table_geometry(debugfs->table)->page_shift;
+	const struct tce_window *window = mappings->debugfs->window;
+	unsigned int page_shift = tce_window_page_shift(window);
 	struct tce_extent *extent = v;
 
-	seq_printf(seq, "%#llx %#llx %c%c %#llx\n",
-		   debugfs->start + ((u64)extent->index << page_shift),
+	seq_printf(seq, "%llu %llu %c%c %llu\n",
+		   window->start + ((u64)extent->index << page_shift),
 		   (u64)extent->count << page_shift,
 		   extent->tce & TCE_PCI_READ ? 'r' : '-',
 		   extent->tce & TCE_PCI_WRITE ? 'w' : '-',
@@ -242,11 +353,21 @@ void tce_debugfs_exit(void)
 	debugfs_remove(tce_debugfs_root);
 }
 
-struct tce_debugfs *tce_debugfs_add(struct tce_table *table, u64 start)
+static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name, size_t size)
 {
-	static atomic_t next = ATOMIC_INIT(0);
+	const struct tce_window *window = debugfs->window;
+
+	snprintf(name, size, "%u-pid%d-group%d-window%d",
+		 tce_table_id(window->table), debugfs->pid,
+		 iommu_group_id(window->platform.table_group->group),
+		 window->platform.num);
+}
+
+struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
+				    unsigned int interface)
+{
 	struct tce_debugfs *debugfs;
-	char name[16];
+	char name[64];
 
 	debugfs = kzalloc(sizeof(*debugfs), TCE_GFP);
 	if (!debugfs)
@@ -254,9 +375,16 @@ struct tce_debugfs *tce_debugfs_add(struct tce_table *table, u64 start)
 
 	kref_init(&debugfs->ref);
 	mutex_init(&debugfs->lock);
-	debugfs->table = table;
-	debugfs->start = start;
-	snprintf(name, sizeof(name), "%u", (u32)atomic_fetch_inc(&next));
+	INIT_LIST_HEAD(&debugfs->groups);
+	debugfs->window = window;
+	debugfs->created = ktime_get_ns();
+	debugfs->pid = task_tgid_nr(current);
+	debugfs->interface = interface;
+	/* A thread may be called anything; another one may be ending in exec. */
+	rcu_read_lock();
+	get_task_comm(debugfs->comm, current->group_leader);
+	rcu_read_unlock();
+	tce_debugfs_name(debugfs, name, sizeof(name));
 	debugfs->dir = debugfs_create_dir(name, tce_debugfs_root);
 	/* Unsafe: removing them waits for files that are being opened, not for readers. */
 	debugfs_create_file_unsafe("figures", 0444, debugfs->dir, debugfs,
@@ -267,14 +395,113 @@ struct tce_debugfs *tce_debugfs_add(struct tce_table *table, u64 start)
 	return debugfs;
 }
 
-void tce_debugfs_remove(struct tce_debugfs *debugfs)
+/* With the lock; NULL for none. */
+static struct tce_debugfs_group *tce_debugfs_find(struct tce_debugfs *debugfs,
+						  int id)
 {
+	struct tce_debugfs_group *group;
+
+	list_for_each_entry(group, &debugfs->groups, node)
+		if (group->id == id)
+			return group;
+
+	return NULL;
+}
+
+static void tce_debugfs_forget(struct tce_debugfs_group *group)
+{
+	list_del(&group->node);
+	kfree(group);
+}
+
+/* Called for the group's first device; ends the walk. */
+static int tce_debugfs_device(struct device *dev, void *data)
+{
+	struct tce_debugfs_group *group = data;
+	struct eeh_dev *edev;
+
+	if (!dev_is_pci(dev))
+		return 1;
+
+	group->domain = pci_domain_nr(to_pci_dev(dev)->bus);
+	edev = pci_dev_to_eeh_dev(to_pci_dev(dev));
+	if (edev && edev->pe)
+		group->pe = edev->pe->addr;
+
+	return 1;
+}
+
+void tce_debugfs_attach(struct tce_window *window,
+			struct iommu_table_group *table_group, int ret)
+{
+	struct tce_debugfs *debugfs = window->debugfs;
+	struct tce_debugfs_group *group;
+	int id = iommu_group_id(table_group->group);
+
+	trace_tce_window_attach(tce_table_id(window->table), id, ret);
+	if (ret || !debugfs)
+		return;
+
+	group = kmalloc(sizeof(*group), TCE_GFP);
+	if (!group)
+		return;
+
+	group->id = id;
+	group->domain = -1;
+	group->pe = -1;
+	iommu_group_for_each_dev(table_group->group, group, tce_debugfs_device);
+	mutex_lock(&debugfs->lock);
+	list_add_tail(&group->node, &debugfs->groups);
+	mutex_unlock(&debugfs->lock);
+}
+
+void tce_debugfs_detach(struct tce_window *window,
+			struct iommu_table_group *table_group, int ret)
+{
+	struct tce_debugfs *debugfs = window->debugfs;
+	struct tce_debugfs_group *group;
+	int id = iommu_group_id(table_group->group);
+
+	trace_tce_window_detach(tce_table_id(window->table), id, ret);
 	if (!debugfs)
 		return;
 
 	mutex_lock(&debugfs->lock);
-	debugfs->table = NULL;
+	group = tce_debugfs_find(debugfs, id);
+	if (group)
+		tce_debugfs_forget(group);
+	mutex_unlock(&debugfs->lock);
+}
+
+void tce_debugfs_remove(struct tce_debugfs *debugfs)
+{
+	struct tce_debugfs_group *group, *next;
+
+	if (!debugfs)
+		return;
+
+	mutex_lock(&debugfs->lock);
+	debugfs->window = NULL;
+	list_for_each_entry_safe(group, next, &debugfs->groups, node)
+		tce_debugfs_forget(group);
 	mutex_unlock(&debugfs->lock);
 	debugfs_remove(debugfs->dir);
 	kref_put(&debugfs->ref, tce_debugfs_free);
+}
+
+void tce_observe_extents(const struct tce_window *window, unsigned long index,
+			 unsigned long count)
+{
+	unsigned int page_shift = tce_window_page_shift(window);
+	struct tce_cursor cursor = {
+		.table = window->table,
+		.index = index,
+		.end = index + count,
+	};
+	struct tce_extent extent;
+
+	while (tce_table_extent(&cursor, &extent))
+		trace_map(window->start + ((u64)extent.index << page_shift),
+			  extent.tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE),
+			  (u64)extent.count << page_shift);
 }

@@ -15,6 +15,7 @@
 #include <asm/iommu.h>
 
 #include "tce_kill.h"
+#include "tce_observe.h"
 #include "tce_table.h"
 #include "tce_window_private.h"
 #include "tce_work.h"
@@ -114,6 +115,7 @@ static void tce_kill_range(struct tce_window *window, unsigned long index,
 	for (; count; index += n, count -= n) {
 		n = min(count, tce_kill_most());
 		tce_kill_some(window, index, n);
+		tce_observe_kill(window, n);
 	}
 }
 

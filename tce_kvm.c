@@ -26,6 +26,7 @@
 #include "tce_kill.h"
 #include "tce_kvm.h"
 #include "tce_memory.h"
+#include "tce_observe.h"
 #include "tce_platform.h"
 #include "tce_table.h"
 #include "tce_window_private.h"
@@ -229,6 +230,8 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 		tce_kvm_end_call(kvm, call);
 	}
 unlock:
+	if (window && !place)
+		tce_observe_kvm_up(window, index - tbl->it_offset);
 	rcu_read_unlock();
 
 	return place;
@@ -289,6 +292,8 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	/* The page of a call that comes too late is un-counted when it ends. */
 	if (window && !(call && READ_ONCE(kvm->closed)))
 		ret = tce_kvm_exchange(window, index, &entry);
+	if (window)
+		tce_observe_kvm(window, index, tce, ret);
 	if (!ret && call) {
 		call->tce = tce;
 		call->set = true;

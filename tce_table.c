@@ -20,6 +20,7 @@
 
 #include "tce_table.h"
 #include "tce_table_private.h"
+#include "tce_trace.h"
 #include "tce_work.h"
 
 /*
@@ -253,7 +254,9 @@ static void tce_level_link(struct tce_table *table, struct tce_level *parent,
 
 	spin_lock(&table->lock);
 	table->depth_levels[level->depth]++;
+	table->levels_added++;
 	spin_unlock(&table->lock);
+	trace_tce_level_alloc(table->id, level->depth, level->index);
 }
 
 static void tce_leaf_add_view(struct tce_table *table, struct tce_level *leaf,
@@ -587,12 +590,14 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 				   struct tce_charge *charge,
 				   const struct tce_table_ops *ops, void *data)
 {
+	static atomic_t last = ATOMIC_INIT(-1);
 	struct tce_table *table;
 
 	table = kzalloc_node(sizeof(*table), TCE_GFP, nid);
 	if (!table)
 		return ERR_PTR(-ENOMEM);
 
+	table->id = atomic_inc_return(&last);
 	table->geo = *geo;
 	table->nid = nid;
 	table->charge = charge;
@@ -609,6 +614,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 		return ERR_PTR(-ENOMEM);
 	}
 	table->depth_levels[0] = 1;
+	table->levels_added = 1;
 
 	return table;
 }
@@ -659,6 +665,11 @@ void tce_table_destroy(struct tce_table *table)
 	tce_level_drop(table, root);
 	WARN_ON_ONCE(table->page_bytes);
 	kfree(table);
+}
+
+unsigned int tce_table_id(const struct tce_table *table)
+{
+	return table->id;
 }
 
 const struct tce_geometry *tce_table_geometry(const struct tce_table *table)
@@ -1088,6 +1099,7 @@ static bool tce_level_unlink(struct tce_table *table, struct tce_level *level,
 			WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
 		list_move(&level->idle, trimmed);
 		table->depth_levels[level->depth]--;
+		table->levels_removed++;
 	} else if (level->queued && tce_level_idle(level) &&
 		   list_empty(&level->idle)) {
 		list_add_tail(&level->idle, &table->idle);
@@ -1098,6 +1110,8 @@ static bool tce_level_unlink(struct tce_table *table, struct tce_level *level,
 	spin_unlock(&table->lock);
 	spin_unlock(&level->lock);
 	spin_unlock(&parent->lock);
+	if (unlink)
+		trace_tce_level_free(table->id, level->depth, level->index);
 
 	return unlink;
 }
@@ -1201,6 +1215,8 @@ void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)
 	stats->page_bytes = table->page_bytes;
 	stats->meta_bytes = table->meta_bytes + sizeof(*table);
 	stats->idle = table->idle_levels;
+	stats->levels_added = table->levels_added;
+	stats->levels_removed = table->levels_removed;
 	spin_unlock(&table->lock);
 	stats->whole_bytes = tce_geometry_whole_bytes(&table->geo);
 

@@ -151,6 +151,8 @@ struct tce_depth_stats {
  * @whole_bytes: what the hardware levels of a whole table would take
  * @used: entries that are set, in IOMMU pages; right when nothing is in flight
  * @idle: levels that wait for tce_table_trim(), or did and are in use again, number
+ * @levels_added: hardware levels that have ever come into the tree
+ * @levels_removed: hardware levels that have been taken out of it
  */
 struct tce_table_stats {
 	struct tce_depth_stats depth[TCE_TABLE_MAX_LEVELS];
@@ -162,6 +164,8 @@ struct tce_table_stats {
 	u64 whole_bytes;
 	unsigned long used;
 	unsigned int idle;
+	unsigned long levels_added;
+	unsigned long levels_removed;
 };
 
 /* Owner of entries that belong to nobody. */
@@ -303,6 +307,14 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
  * the table any more.
  */
 void tce_table_destroy(struct tce_table *table);
+
+/**
+ * tce_table_id() - which table it is
+ * @table: the table
+ *
+ * Return: a number that no other table has had, unless 2^32 were made in between.
+ */
+unsigned int tce_table_id(const struct tce_table *table);
 
 /**
  * tce_table_geometry() - the shape of a table

@@ -98,6 +98,7 @@ struct tce_block {
 
 /**
  * struct tce_table - a table
+ * @id: tells it from all others
  * @geo: its shape
  * @nid: NUMA node of the levels
  * @charge: what their memory is charged to, or NULL
@@ -112,9 +113,12 @@ struct tce_block {
  * @user_levels: leaves with a view
  * @page_bytes: bytes taken from the page allocator
  * @meta_bytes: bytes of tce_block
+ * @levels_added: hardware levels that have ever come into the tree
+ * @levels_removed: hardware levels that have been taken out of it
  * @trim_lock: held while levels are unlinked and freed; outermost
  */
 struct tce_table {
+	unsigned int id;
 	struct tce_geometry geo;
 	int nid;
 	struct tce_charge *charge;
@@ -130,6 +134,8 @@ struct tce_table {
 	unsigned long user_levels;
 	unsigned long page_bytes;
 	unsigned long meta_bytes;
+	unsigned long levels_added;
+	unsigned long levels_removed;
 	struct mutex trim_lock; /* see above */
 };
 

@@ -19,6 +19,7 @@
 #include "tce_debugfs.h"
 #include "tce_kill.h"
 #include "tce_kvm.h"
+#include "tce_observe.h"
 #include "tce_pages.h"
 #include "tce_platform.h"
 #include "tce_table.h"
@@ -28,8 +29,9 @@
 
 /* Taking entries out */
 
-static void tce_window_clear(struct tce_window *window, unsigned long index,
-			     unsigned long count)
+/* Returns how many were set. */
+static unsigned long tce_window_clear(struct tce_window *window,
+				      unsigned long index, unsigned long count)
 {
 	struct tce_gather gather __uninitialized;
 	struct tce_batch old __uninitialized;
@@ -38,6 +40,8 @@ static void tce_window_clear(struct tce_window *window, unsigned long index,
 		.index = index,
 		.end = index + count,
 	};
+	unsigned long cleared = 0;
+	unsigned int i;
 
 	tce_gather_init(&gather, window, count);
 	cursor.most = tce_gather_most(&gather);
@@ -46,12 +50,16 @@ static void tce_window_clear(struct tce_window *window, unsigned long index,
 		if (old.count) {
 			const struct tce_extent *last = &old.extent[old.count - 1];
 
+			for (i = 0; i < old.count; i++)
+				cleared += old.extent[i].count;
 			tce_gather_batch(&gather, old.extent[0].index,
 					 last->index + last->count, &old);
 		}
 		tce_gather_resched(&gather);
 	}
 	tce_gather_end(&gather);
+
+	return cleared;
 }
 
 void tce_window_clear_all(struct tce_window *window)
@@ -134,9 +142,16 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 	}
 
+	/* With the window's own flags: a full memory cgroup is no reason to kill. */
+	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP | __GFP_NOWARN);
+	if (!window->counts) {
+		ret = -ENOMEM;
+		goto free_window;
+	}
+
 	ret = tce_platform_create(platform);
 	if (ret)
-		goto free_window;
+		goto free_counts;
 
 	window->table = tce_table_create(&platform->geo, platform->tbl->it_nid,
 					 request->charge ? charge : NULL,
@@ -155,8 +170,11 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto destroy_table;
 	}
 
-	window->debugfs = tce_debugfs_add(window->table, window->start);
+	window->debugfs = tce_debugfs_add(window, request->pinned ? 1 : 2);
 	request->charged -= window->locked;
+	trace_tce_window_create(tce_table_id(window->table), window->start,
+				(u64)platform->geo.entries << platform->geo.page_shift,
+				platform->geo.page_shift, platform->geo.levels);
 
 	return window;
 
@@ -165,6 +183,8 @@ destroy_table:
 	tce_table_destroy(window->table);
 abort:
 	tce_platform_abort(platform);
+free_counts:
+	free_percpu(window->counts);
 free_window:
 	kfree(window);
 
@@ -175,6 +195,7 @@ void tce_window_put(struct tce_window *window)
 {
 	struct tce_pages *pages = window->pages;
 
+	trace_tce_window_remove(tce_table_id(window->table));
 	tce_debugfs_remove(window->debugfs);
 	/* From here on nothing is set, taken out or deferred, and no level gets idle. */
 	tce_kvm_disconnect(window->kvm);
@@ -190,13 +211,18 @@ void tce_window_put(struct tce_window *window)
 	iommu_tce_table_put(window->platform.tbl);
 	tce_charge_return(pages->charge, window->locked);
 	tce_pages_put(pages);
+	free_percpu(window->counts);
 	kfree(window);
 }
 
 int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group)
 {
-	return tce_platform_set_window(&window->platform, table_group);
+	int ret = tce_platform_set_window(&window->platform, table_group);
+
+	tce_debugfs_attach(window, table_group, ret);
+
+	return ret;
 }
 
 void tce_window_lose(struct tce_window *window)
@@ -207,6 +233,8 @@ void tce_window_lose(struct tce_window *window)
 void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group)
 {
+	int ret;
+
 	/*
 	 * A hypervisor's entries go with the window, or else they stay; one that KVM sets
 	 * meanwhile would be refused, or keep the window from going.
@@ -216,7 +244,9 @@ void tce_window_detach(struct tce_window *window,
 		tce_window_clear_all(window);
 	}
 
-	if (!tce_platform_unset_window(&window->platform, table_group))
+	ret = tce_platform_unset_window(&window->platform, table_group);
+	tce_debugfs_detach(window, table_group, ret);
+	if (!ret)
 		return;
 
 	/*
@@ -342,23 +372,25 @@ static noinline int tce_window_map_run(struct tce_window *window, struct tce_run
 }
 
 /*
- * The same for one entry, and for nothing: a @tce of 0. Returns false if the table lacks
- * anything for it, with nothing done.
+ * The same for one entry, and for nothing: a @tce of 0. Returns how many were set before;
+ * a negative number if the table lacks anything for it, with nothing done.
  */
-static __always_inline bool
+static __always_inline int
 tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce, u64 owner)
 {
 	struct tce_entry entry = { .tce = tce, .owner = owner };
 
 	if (tce_table_exchange(window->table, index, &entry, false))
-		return false;
+		return -EAGAIN;
 
 	if (tce || entry.tce)
 		tce_kill(window, index, 1);
-	if (entry.tce)
-		tce_kill_give_back(window, &entry);
+	if (!entry.tce)
+		return 0;
 
-	return true;
+	tce_kill_give_back(window, &entry);
+
+	return 1;
 }
 
 int tce_window_map(struct tce_window *window, u64 iova, u64 size,
@@ -393,8 +425,9 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 		return ret;
 
 	if (count != 1 ||
-	    !tce_window_exchange(window, index, first.tce, first.owner))
+	    tce_window_exchange(window, index, first.tce, first.owner) < 0)
 		ret = tce_window_map_run(window, run, index, &first);
+	tce_observe_map(window, iova, size, run, ret);
 	/* What was pinned is the table's, or has been unpinned. */
 	if (run->page) {
 		kvfree(run->page);
@@ -407,14 +440,17 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 int tce_window_unmap(struct tce_window *window, u64 iova, u64 size)
 {
 	unsigned long index, count;
+	long cleared;
 	int ret;
 
 	ret = tce_window_range(window, iova, size, &index, &count);
 	if (ret)
 		return ret;
 
-	if (count != 1 || !tce_window_exchange(window, index, 0, 0))
-		tce_window_clear(window, index, count);
+	cleared = count == 1 ? tce_window_exchange(window, index, 0, 0) : -EAGAIN;
+	if (cleared < 0)
+		cleared = tce_window_clear(window, index, count);
+	tce_observe_unmap(window, iova, size, cleared);
 
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A DMA window from inside: for tce_window.c, tce_kvm.c and tce_kill.c.
+ * A DMA window from inside: for tce_window.c, tce_kvm.c, tce_kill.c, and
+ * those who look at it (tce_observe.h).
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -14,6 +15,7 @@
 #include "tce_platform.h"
 #include "tce_window.h"
 
+struct tce_counts;
 struct tce_debugfs;
 struct tce_kvm;
 
@@ -38,6 +40,7 @@ struct tce_deferred {
  * @pages: where the pages come from that are mapped
  * @locked: kernel pages that were charged for the whole table
  * @start: its first bus address
+ * @counts: what has happened
  * @debugfs: the figures
  * @lost: the firmware has not done what it was asked, or a group does not have the
  *        window any more: nothing can be mapped
@@ -54,6 +57,7 @@ struct tce_window {
 	struct tce_pages *pages;
 	unsigned long locked;
 	u64 start;
+	struct tce_counts __percpu *counts;
 	struct tce_debugfs *debugfs;
 	bool lost;
 	bool kept;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,8 @@
 
 #define MODULE		"vfio_iommu_spapr_tce"
 #define DEBUGFS		"/sys/kernel/debug/" MODULE
+/* Of the figures. */
+#define FORMAT		1
 #define WARN_COUNT	"/sys/kernel/warn_count"
 /* Windows are numbered from 0. */
 #define NO_WINDOW	(-1L)
@@ -76,8 +79,12 @@ static void figures_parse(const char *path, struct figures *figures)
 		{ "user_bytes", &figures->user_bytes },
 		{ "page_bytes", &figures->page_bytes },
 		{ "whole_table_bytes", &figures->whole_table_bytes },
+		{ "pid", &figures->pid },
+		{ "interface", &figures->interface },
+		{ "number", &figures->number },
 	};
 	char line[256];
+	__u64 format;
 	FILE *file;
 	size_t i;
 
@@ -85,6 +92,10 @@ static void figures_parse(const char *path, struct figures *figures)
 	file = fopen(path, "r");
 	if (!file)
 		return;
+	/* A window that has just gone has no lines. */
+	if (fgets(line, sizeof(line), file) &&
+	    (!line_number(line, "format", &format) || format != FORMAT))
+		tap_bail("%s begins with %s", path, line);
 	while (fgets(line, sizeof(line), file))
 		for (i = 0; i < ARRAY_SIZE(lines); i++)
 			if (line_number(line, lines[i].name, lines[i].value))
@@ -127,6 +138,38 @@ static unsigned int windows_walk(__u64 start, struct figures *figures,
 	closedir(dir);
 
 	return windows;
+}
+
+bool window_path(__u64 start, const char *file, char *path, size_t size)
+{
+	struct figures figures;
+	struct dirent *entry;
+	long number;
+	DIR *dir;
+
+	windows_walk(start, &figures, &number);
+	dir = opendir(DEBUGFS);
+	if (!dir)
+		return false;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.' &&
+		    strtol(entry->d_name, NULL, 10) == number)
+			break;
+	if (entry)
+		snprintf(path, size, DEBUGFS "/%s/%s", entry->d_name, file);
+	closedir(dir);
+
+	return entry;
+}
+
+__u64 figures_number(__u64 start, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (!window_path(start, "figures", path, sizeof(path)))
+		return 0;
+
+	return file_number(path, name);
 }
 
 bool figures_read(__u64 start, struct figures *figures)
@@ -192,6 +235,7 @@ static bool figures_equal(struct figures a, struct figures b)
 	a.hw_bytes = b.hw_bytes;
 	a.user_bytes = b.user_bytes;
 	a.page_bytes = b.page_bytes;
+	a.pid = b.pid;
 
 	return !memcmp(&a, &b, sizeof(a));
 }

@@ -7,6 +7,7 @@
 
 #include <linux/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /**
  * struct figures - what debugfs says of a window (ours only)
@@ -24,10 +25,19 @@ struct figures {
 	__u64 user_bytes;
 	__u64 page_bytes;
 	__u64 whole_table_bytes;
+	__u64 pid;
+	__u64 interface;
+	__u64 number;
 };
 
 /* The newest window that begins at @start; false if there is none. */
 bool figures_read(__u64 start, struct figures *figures);
+
+/* The path of a file of that window; false if there is none. */
+bool window_path(__u64 start, const char *file, char *path, size_t size);
+
+/* Any number of its figures, 0 if there is none of that name. */
+__u64 figures_number(__u64 start, const char *name);
 
 /**
  * struct state - what can be seen of the module's work from outside

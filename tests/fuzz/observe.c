@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,13 +96,17 @@ void observe_pages(unsigned int first, unsigned int pages, __u64 *pfn)
 static char *read_file(long directory, const char *name)
 {
 	static char text[4 << 20];
-	char path[sizeof(DEBUGFS) + 60];
+	char pattern[sizeof(DEBUGFS) + 60];
 	size_t length = 0;
+	int fd = -1;
 	ssize_t got;
-	int fd;
+	glob_t paths;
 
-	snprintf(path, sizeof(path), DEBUGFS "/%ld/%s", directory, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Its name goes on with whose window it is. */
+	snprintf(pattern, sizeof(pattern), DEBUGFS "/%ld-*/%s", directory, name);
+	if (!glob(pattern, 0, NULL, &paths))
+		fd = open(paths.gl_pathv[0], O_RDONLY | O_CLOEXEC);
+	globfree(&paths);
 	if (fd < 0)
 		return NULL;
 	while ((got = read(fd, text + length, sizeof(text) - 1 - length)) > 0)
@@ -132,7 +137,7 @@ static bool check_line(const struct window *const *views, unsigned int n,
 	__u64 first, bytes, physical, tce, index;
 	char perm[3];
 
-	if (sscanf(line, "%llx %llx %2[-rw] %llx", &first, &bytes, perm,
+	if (sscanf(line, "%llu %llu %2[-rw] %llu", &first, &bytes, perm,
 		   &physical) != 4) {
 		snprintf(why, size, "a line that cannot be read: %.60s", line);
 		return false;

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What can be seen of a window's work from outside: counters, tracepoints.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
+ */
+#ifndef TCE_OBSERVE_H
+#define TCE_OBSERVE_H
+
+#include <linux/percpu.h>
+#include <linux/preempt.h>
+#include <linux/types.h>
+
+#include <trace/events/iommu.h>
+
+#include "tce_pages.h"
+#include "tce_trace.h"
+#include "tce_window_private.h"
+
+/**
+ * enum tce_event - what is counted
+ * @TCE_EVENT_MAP: MAP_DMA that succeeded, and the IOMMU pages
+ * @TCE_EVENT_UNMAP: UNMAP_DMA that succeeded, and the pages that were mapped
+ * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages that they were for
+ * @TCE_EVENT_KVM: entries that KVM has set or cleared
+ * @TCE_EVENT_KVM_UP: entries that KVM has handed up to user space
+ * @TCE_EVENTS: number of these
+ */
+enum tce_event {
+	TCE_EVENT_MAP,
+	TCE_EVENT_UNMAP,
+	TCE_EVENT_KILL,
+	TCE_EVENT_KVM,
+	TCE_EVENT_KVM_UP,
+	TCE_EVENTS,
+};
+
+/**
+ * struct tce_count - how often something happened on a CPU
+ * @calls: how often
+ * @pages: for how many IOMMU pages
+ */
+struct tce_count {
+	u64 calls;
+	u64 pages;
+};
+
+/**
+ * struct tce_counts - what happened on a CPU since the window was made
+ * @count: by enum tce_event
+ */
+struct tce_counts {
+	struct tce_count count[TCE_EVENTS];
+};
+
+/**
+ * tce_count() - count something, once for each call
+ * @window: where
+ * @event: what
+ * @pages: for how many IOMMU pages
+ *
+ * Context: Any but an interrupt handler: another one on the same CPU would get lost.
+ */
+static inline void tce_count(const struct tce_window *window,
+			     enum tce_event event, unsigned long pages)
+{
+	struct tce_count *count;
+
+	preempt_disable();
+	count = &this_cpu_ptr(window->counts)->count[event];
+	WRITE_ONCE(count->calls, count->calls + 1);
+	WRITE_ONCE(count->pages, count->pages + pages);
+	preempt_enable();
+}
+
+/**
+ * tce_observe_extents() - tell iommu:map of what is mapped in a range
+ * @window: the window
+ * @index: the first entry
+ * @count: number of entries
+ *
+ * One event for memory in a row, as of an IOMMU driver.
+ *
+ * Context: Process, may sleep; reschedules.
+ */
+void tce_observe_extents(const struct tce_window *window, unsigned long index,
+			 unsigned long count);
+
+/**
+ * tce_observe_map() - MAP_DMA has come to its end
+ * @window: the window
+ * @iova: bus address, bytes
+ * @size: bytes
+ * @run: the pages
+ * @ret: its result
+ *
+ * Context: Process, may sleep.
+ */
+static inline void tce_observe_map(const struct tce_window *window, u64 iova,
+				   u64 size, const struct tce_run *run, int ret)
+{
+	if (!ret)
+		tce_count(window, TCE_EVENT_MAP, run->count);
+	trace_tce_map(tce_table_id(window->table), iova, size, run->ua, run->perm,
+		      ret);
+	if (trace_map_enabled() && !ret)
+		tce_observe_extents(window, (iova - window->start) >>
+				    tce_window_page_shift(window), run->count);
+}
+
+/**
+ * tce_observe_unmap() - UNMAP_DMA has come to its end
+ * @window: the window
+ * @iova: bus address, bytes
+ * @size: bytes
+ * @pages: IOMMU pages that were mapped there
+ *
+ * Context: Process.
+ */
+static inline void tce_observe_unmap(const struct tce_window *window, u64 iova,
+				     u64 size, unsigned long pages)
+{
+	tce_count(window, TCE_EVENT_UNMAP, pages);
+	trace_tce_unmap(tce_table_id(window->table), iova, size, pages);
+	trace_unmap(iova, size, (u64)pages << tce_window_page_shift(window));
+}
+
+/**
+ * tce_observe_kill() - TCEs are killed
+ * @window: the window
+ * @count: how many
+ *
+ * Context: Any but an interrupt handler.
+ */
+static inline void tce_observe_kill(const struct tce_window *window,
+				    unsigned long count)
+{
+	tce_count(window, TCE_EVENT_KILL, count);
+}
+
+/**
+ * tce_observe_kvm() - KVM has set or cleared an entry, or could not
+ * @window: the window
+ * @index: the entry
+ * @tce: what KVM wanted to have there, 0 for nothing
+ * @ret: the result
+ *
+ * Context: Any but an interrupt handler.
+ */
+static inline void tce_observe_kvm(const struct tce_window *window,
+				   unsigned long index, u64 tce, int ret)
+{
+	if (!ret)
+		tce_count(window, TCE_EVENT_KVM, 1);
+	trace_tce_kvm(tce_table_id(window->table), index, tce, ret);
+}
+
+/**
+ * tce_observe_kvm_up() - KVM leaves an entry to user space
+ * @window: the window
+ * @index: the entry
+ *
+ * Context: Any but an interrupt handler.
+ */
+static inline void tce_observe_kvm_up(const struct tce_window *window,
+				      unsigned long index)
+{
+	tce_count(window, TCE_EVENT_KVM_UP, 1);
+	trace_tce_kvm_up(tce_table_id(window->table), index);
+}
+
+#endif /* TCE_OBSERVE_H */
