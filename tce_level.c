@@ -6,6 +6,7 @@
  */
 
 #include <linux/bitops.h>
+#include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/slab.h>
 
@@ -32,6 +33,12 @@ VISIBLE_IF_KUNIT void tce_pages_free(struct page *page, unsigned int order)
 	KUNIT_STATIC_STUB_REDIRECT(tce_pages_free, page, order);
 
 	__free_pages(page, order);
+}
+
+/* SecPageTables of /proc/meminfo, sec_pagetables of the memory cgroup that was charged. */
+static void tce_block_account(const struct tce_block *block, long pages)
+{
+	mod_lruvec_page_state(block->page, NR_SECONDARY_PAGETABLE, pages);
 }
 
 /* Levels that share one kernel page. */
@@ -79,6 +86,7 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	}
 
 	set_page_private(block->page, (unsigned long)block);
+	tce_block_account(block, 1L << order);
 
 	return block;
 
@@ -95,6 +103,7 @@ static void tce_block_free(struct tce_table *table, struct tce_block *block)
 	unsigned int order = tce_block_order(&table->geo);
 
 	set_page_private(block->page, 0);
+	tce_block_account(block, -(1L << order));
 	tce_pages_free(block->page, order);
 	tce_charge_return(table->charge, 1UL << order);
 	kfree(block);
