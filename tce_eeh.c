@@ -5,6 +5,8 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/io.h>
 #include <linux/iommu.h>
 #include <linux/stddef.h>
@@ -13,6 +15,7 @@
 #include <asm/eeh.h>
 
 #include "tce_eeh.h"
+#include "tce_refuse.h"
 
 bool tce_eeh_enabled(void)
 {
@@ -26,7 +29,7 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	if (copy_from_user(op, argp, size))
 		return -EFAULT;
 	if (op->argsz < size || op->flags)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "argsz is too small, or there are unknown flags");
 	if (op->op != VFIO_EEH_PE_INJECT_ERR)
 		return 0;
 
@@ -47,7 +50,7 @@ long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op)
 	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
 
 	if (!pe)
-		return -ENODEV;
+		return tce_refuse(-ENODEV, "the group has no PE that EEH knows");
 
 	switch (op->op) {
 	case VFIO_EEH_PE_DISABLE:
@@ -72,6 +75,6 @@ long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op)
 		return eeh_pe_inject_err(pe, op->err.type, op->err.func,
 					 op->err.addr, op->err.mask);
 	default:
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "there is no such EEH operation");
 	}
 }

@@ -32,6 +32,7 @@
 #include "tce_charge.h"
 #include "tce_memory.h"
 #include "tce_pages.h"
+#include "tce_refuse.h"
 #include "tce_table.h"
 #include "tce_work.h"
 
@@ -313,7 +314,7 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 
 	if (!tce_memory_aligned(ua, size) || !size ||
 	    check_add_overflow(ua, size - 1, &last))
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(tce_refuse(-EINVAL, "the memory is not of whole kernel pages"));
 
 	/* Or else the kernel would try to list the pages, and complain. */
 	if (size >> PAGE_SHIFT > totalram_pages())
@@ -350,7 +351,7 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 			ret = -EFAULT;
 		if (ret) {
 			kfree(region);
-			return ERR_PTR(ret);
+			return ERR_PTR(tce_refuse(ret, "the memory cannot be pinned, or overlaps"));
 		}
 	}
 	tce_pages_get(&memory->pages);
@@ -374,7 +375,7 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 
 	/* The kernel's regions do not overlap, so it is the same one. */
 	if (rb_find_add(&region->node, &memory->regions, tce_region_cmp))
-		return -EBUSY;
+		return tce_refuse(-EBUSY, "the memory is registered already");
 
 	before = rb_prev(&region->node);
 	list_add(&region->list,
@@ -391,14 +392,14 @@ struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size)
 	lockdep_assert_held_write(memory->lock);
 
 	if (!tce_memory_aligned(ua, size))
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(tce_refuse(-EINVAL, "the memory is not of whole kernel pages"));
 
 	region = tce_region_find(memory, ua);
 	if (!region || region->first != ua || region->last != ua + size - 1)
-		return ERR_PTR(-ENOENT);
+		return ERR_PTR(tce_refuse(-ENOENT, "just this memory is not registered"));
 
 	if (region->leaving || atomic_long_read(&region->mapped) > 1)
-		return ERR_PTR(-EBUSY);
+		return ERR_PTR(tce_refuse(-EBUSY, "some of the memory is still mapped"));
 
 	region->leaving = true;
 
@@ -407,7 +408,10 @@ struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size)
 
 int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 {
-	return mm_iommu_put(memory->pages.mm, region->mem);
+	int ret = mm_iommu_put(memory->pages.mm, region->mem);
+
+	/* Counted by KVM, or by another container of the process. */
+	return ret ? tce_refuse(ret, "some of the memory is still mapped by others") : 0;
 }
 
 void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
@@ -620,10 +624,10 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 	if (!ret && run->page_shift > PAGE_SHIFT &&
 	    !tce_segment_contained(run, first, segment)) {
 		tce_segment_uncount(segment, run->pages->mm);
-		ret = -EINVAL;
+		return tce_refuse(-EINVAL, "an IOMMU page is larger than the page of memory");
 	}
 
-	return ret;
+	return ret ? tce_refuse(ret, "not all of the memory is registered") : 0;
 }
 
 /* Un-counts the pages of a run from @first on, up to @end. */

@@ -6,6 +6,8 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/align.h>
 #include <linux/err.h>
 #include <linux/minmax.h>
@@ -22,6 +24,7 @@
 #include "tce_charge.h"
 #include "tce_pages.h"
 #include "tce_pinned.h"
+#include "tce_refuse.h"
 #include "tce_table.h"
 #include "tce_work.h"
 
@@ -251,8 +254,10 @@ static int tce_pinned_pin(struct tce_run *run)
 					min(pages - done, TCE_PINNED_BATCH), gup,
 					run->page + done);
 		ret = -EFAULT;
-		if (n <= 0)
+		if (n <= 0) {
+			tce_refuse(ret, "the memory cannot be pinned");
 			goto undo;
+		}
 	}
 
 	return 0;
@@ -278,7 +283,7 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 
 	/* The device would reach what lies behind the page. */
 	if (run->page_shift > PAGE_SHIFT)
-		return -EPERM;
+		return tce_refuse(-EPERM, "version 1 has no IOMMU pages larger than the kernel's");
 
 	mutex_lock(&pinned->lock);
 	for (i = 0; i < run->count; i += n) {

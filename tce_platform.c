@@ -5,6 +5,8 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/log2.h>
@@ -21,6 +23,7 @@
 #include <asm/plpar_wrappers.h>
 
 #include "tce_platform.h"
+#include "tce_refuse.h"
 #include "tce_work.h"
 
 /* The hardware's smallest level is full, so a window is no smaller. */
@@ -77,16 +80,16 @@ int tce_platform_check(struct tce_platform *platform,
 	platform->size = size;
 	ret = tce_platform_geometry(&platform->geo, page_shift, size, levels);
 	if (ret)
-		return ret;
+		return tce_refuse(ret, "there can be no window of this shape");
 
 	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "the group does not have IOMMU pages of this size");
 
 	/* A guest's group without dynamic windows says -1. */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
 	    !ops->get_table_size ||
 	    (int)table_group->max_dynamic_windows_supported < 0)
-		return -EPERM;
+		return tce_refuse(-EPERM, "the platform cannot change the group's windows");
 
 	return 0;
 }
@@ -156,7 +159,7 @@ static int tce_own_create(struct tce_platform *platform)
 					     &probe);
 	if (ret) {
 		kfree(tbl);
-		return tce_platform_error(ret);
+		return tce_refuse(tce_platform_error(ret), "the platform makes no table");
 	}
 
 	kref_init(&tbl->it_kref);
@@ -239,7 +242,7 @@ static int tce_hypervised_create(struct tce_platform *platform)
 					     platform->geo.page_shift,
 					     platform->size, 1, &platform->tbl);
 	if (ret)
-		return tce_platform_error(ret);
+		return tce_refuse(tce_platform_error(ret), "the hypervisor makes no window");
 
 	/* Left at 0 by the kernel. Levels here are read by whoever maps, and nobody else. */
 	platform->tbl->it_nid = NUMA_NO_NODE;
@@ -375,7 +378,8 @@ static int tce_set_window(struct tce_platform *platform,
 
 	/* On PowerNV it is OPAL's answer, on pSeries -EPERM. */
 	if (ops->set_window(table_group, platform->num, tbl))
-		return tce_hypervised() ? -EPERM : -EIO;
+		return tce_refuse(tce_hypervised() ? -EPERM : -EIO,
+				  "the firmware does not program the window");
 
 	/* The platform does not say when it had no memory to link the two. */
 	if (!tce_platform_has_window(platform, table_group)) {
@@ -397,7 +401,7 @@ int tce_platform_set_window(struct tce_platform *platform,
 			    struct iommu_table_group *table_group)
 {
 	if (!(table_group->pgsizes & BIT_ULL(platform->tbl->it_page_shift)))
-		return -EPERM;
+		return tce_refuse(-EPERM, "the group does not have IOMMU pages of this size");
 
 	return tce_group_serialised(platform, table_group, tce_set_window);
 }

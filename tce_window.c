@@ -22,6 +22,7 @@
 #include "tce_observe.h"
 #include "tce_pages.h"
 #include "tce_platform.h"
+#include "tce_refuse.h"
 #include "tce_table.h"
 #include "tce_window.h"
 #include "tce_window_private.h"
@@ -292,13 +293,13 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 	u64 offset = iova - window->start;
 
 	if ((iova | size) & (BIT_ULL(geo->page_shift) - 1))
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "the range is not of whole IOMMU pages");
 
 	*index = offset >> geo->page_shift;
 	*count = size >> geo->page_shift;
 	if (!*count || *index >= geo->entries ||
 	    *count > geo->entries - *index)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "the range is empty, or leaves the window");
 
 	return 0;
 }
@@ -409,7 +410,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 
 	if ((run->ua & (BIT_ULL(page_shift) - 1)) ||
 	    check_add_overflow((u64)run->ua, size - 1, &last))
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "the memory is not of whole IOMMU pages");
 
 	/* Pinned for another window, which was here before. */
 	if (run->page && (run->count != count || run->page_shift != page_shift))

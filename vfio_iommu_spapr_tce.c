@@ -34,6 +34,7 @@
 #include "tce_pages.h"
 #include "tce_pinned.h"
 #include "tce_platform.h"
+#include "tce_refuse.h"
 #include "tce_version.h"
 #include "tce_window.h"
 #include "tce_work.h"
@@ -421,7 +422,7 @@ static int tce_create_window(struct tce_container *container,
 		if (!container->windows[num])
 			break;
 	if (num == ARRAY_SIZE(container->windows))
-		return -ENOSPC;
+		return tce_refuse(-ENOSPC, "there are two windows already");
 
 	window = tce_window_create(tce_first_table_group(container), num,
 				   &request);
@@ -457,7 +458,7 @@ static int tce_create_default_window(struct tce_container *container,
 
 	table_group = tce_first_table_group(container);
 	if (!table_group)
-		return -ENODEV;
+		return tce_refuse(-ENODEV, "the container has no group");
 
 	ret = tce_create_window(container, call, TCE_DEFAULT_PAGE_SHIFT,
 				table_group->tce32_size,
@@ -480,10 +481,10 @@ static __always_inline int tce_get_args(struct tce_call *call, void __user *argp
 					size_t size, u32 flags)
 {
 	if (copy_from_user(&call->args, argp, size))
-		return -EFAULT;
+		return tce_refuse(-EFAULT, "the argument cannot be read");
 
 	if (call->args.head.argsz < size || call->args.head.flags & ~flags)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "argsz is too small, or there are unknown flags");
 
 	return 0;
 }
@@ -541,7 +542,7 @@ static int tce_check_mm(struct tce_container *container)
 	lockdep_assert_held(&container->lock);
 
 	if (container->pages && container->pages->mm != current->mm)
-		return -EPERM;
+		return tce_refuse(-EPERM, "the container is another process's");
 
 	return 0;
 }
@@ -594,7 +595,7 @@ static long tce_ioctl_get_info(struct tce_container *container,
 
 	table_group = tce_first_table_group(container);
 	if (!table_group)
-		return -ENXIO;
+		return tce_refuse(-ENXIO, "the container has no group");
 
 	if (call->error)
 		return call->error;
@@ -637,7 +638,7 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 
 	window = tce_find_window(container, iova);
 
-	return window ?: ERR_PTR(-ENXIO);
+	return window ?: ERR_PTR(tce_refuse(-ENXIO, "no window has the address"));
 }
 
 static long tce_ioctl_map_dma(struct tce_container *container,
@@ -652,13 +653,13 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_WRITE != TCE_PCI_WRITE);
 
 	if (!container->enabled)
-		return -EPERM;
+		return tce_refuse(-EPERM, "no memory is registered, or ENABLE is missing");
 
 	if (call->error)
 		return call->error;
 
 	if (!map->flags)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "neither read nor write is asked for");
 
 	window = tce_dma_window(container, call, map->iova);
 	if (IS_ERR(window))
@@ -666,7 +667,7 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 
 	tce_check_windows(container);
 	if (tce_window_lost(window))
-		return -EIO;
+		return tce_refuse(-EIO, "the platform has taken the window out of a group");
 
 	call->run.pages = container->pages;
 	call->run.ua = map->vaddr;
@@ -685,7 +686,7 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 	struct tce_window *window;
 
 	if (!container->enabled)
-		return -EPERM;
+		return tce_refuse(-EPERM, "no memory is registered, or ENABLE is missing");
 
 	if (call->error)
 		return call->error;
@@ -705,14 +706,14 @@ static long tce_ioctl_enable(struct tce_container *container,
 	int ret;
 
 	if (container->enabled)
-		return -EBUSY;
+		return tce_refuse(-EBUSY, "the container is enabled already");
 
 	table_group = tce_first_table_group(container);
 	if (!table_group)
-		return -ENODEV;
+		return tce_refuse(-ENODEV, "the container has no group");
 
 	if (!table_group->tce32_size)
-		return -EPERM;
+		return tce_refuse(-EPERM, "the group has no window below 4 GiB");
 
 	ret = tce_claim_mm(container);
 	if (ret)
@@ -808,7 +809,7 @@ static long tce_ioctl_unregister(struct tce_container *container,
 	unsigned int num;
 
 	if (!container->pages)
-		return -EPERM;
+		return tce_refuse(-EPERM, "no memory has been registered");
 
 	if (call->error)
 		return call->error;
@@ -835,7 +836,7 @@ static long tce_ioctl_create(struct tce_container *container,
 	int ret;
 
 	if (list_empty(&container->groups))
-		return -ENXIO;
+		return tce_refuse(-ENXIO, "the container has no group");
 
 	if (call->error)
 		return call->error;
@@ -880,7 +881,7 @@ static long tce_ioctl_remove(struct tce_container *container,
 	int ret;
 
 	if (list_empty(&container->groups))
-		return -ENXIO;
+		return tce_refuse(-ENXIO, "the container has no group");
 
 	if (call->error)
 		return call->error;
@@ -904,7 +905,7 @@ static long tce_ioctl_remove(struct tce_container *container,
 		}
 	}
 
-	return -EINVAL;
+	return tce_refuse(-EINVAL, "no window begins there");
 }
 
 /* Versions of the interface that have a command. */
@@ -1135,8 +1136,10 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	if (!container)
 		return -ENODEV;
 
-	if (!(ioctl->versions & BIT(container->version)))
+	if (!(ioctl->versions & BIT(container->version))) {
+		tce_refuse(ret, "this version of the interface has no such command");
 		goto put;
+	}
 
 	tce_call_init(&call);
 	call.error = ioctl->get ? ioctl->get(&call, argp) : 0;
@@ -1146,8 +1149,10 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	if (!ret && call.answer && copy_to_user(argp, &call.args, call.answer)) {
 		if (cmd == VFIO_IOMMU_SPAPR_TCE_CREATE)
 			tce_undo_create(container, &call);
-		ret = -EFAULT;
+		ret = tce_refuse(-EFAULT, "the answer cannot be written");
 	}
+	if (ret == -ENOMEM)
+		tce_refuse(-ENOMEM, "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
 put:
 	tce_container_put(container);
 
@@ -1215,24 +1220,24 @@ static int tce_check_group(struct tce_container *container,
 	struct tce_group *group;
 
 	if (!table_group || !table_group->ops)
-		return -ENODEV;
+		return tce_refuse(-ENODEV, "the group is not behind a TCE IOMMU");
 
 	/* Version 2 of the interface is dynamic DMA windows. */
 	if (container->version == 2 &&
 	    !table_group->max_dynamic_windows_supported)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "the group has no dynamic windows");
 
 	/* Version 1 has one group in a container. */
 	if (container->version == 1 && !list_empty(&container->groups))
-		return -EBUSY;
+		return tce_refuse(-EBUSY, "version 1 has one group in a container");
 
 	list_for_each_entry(group, &container->groups, node)
 		if (group->iommu_group == new->iommu_group)
-			return -EBUSY;
+			return tce_refuse(-EBUSY, "the group is in the container already");
 
 	first = tce_first_table_group(container);
 	if (first && first->ops->create_table != table_group->ops->create_table)
-		return -EPERM;
+		return tce_refuse(-EPERM, "the groups are of different platforms");
 
 	return 0;
 }
