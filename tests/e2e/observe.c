@@ -1,0 +1,562 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What can be seen of windows from outside: whose they are, what happened in them, what
+ * their tables take, and why a call was refused. docs/OBSERVE.md says what is promised.
+ */
+
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "machine.h"
+#include "state.h"
+#include "tap.h"
+#include "vfio.h"
+
+#define TRACING		"/sys/kernel/tracing"
+#define CONTROL		"/sys/kernel/debug/dynamic_debug/control"
+#define CGROUP		"/tmp/cgroup-observe"
+
+#define PAGE_SHIFT	16
+#define PAGE		BIT_ULL(PAGE_SHIFT)
+#define PAGES		8
+#define WINDOW_BYTES	BIT_ULL(30)
+#define IOVA		0x100000ULL
+/* Pages of the window, each in a leaf of its own whatever the shape. */
+#define SPREAD		BIT_ULL(25)
+#define SPREAD_PAGES	16
+
+#define POLLS		500
+#define POLL_US		20000
+
+static unsigned char *memory;
+static struct vfio vfio;
+
+static void write_file(const char *path, const char *text)
+{
+	/* The trace is emptied by that. */
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		tap_bail("writing %s to %s: %s", text, path, strerror(errno));
+	close(fd);
+}
+
+/* Whether a line of a file has all three; NULL for anything. */
+static bool file_has(const char *path, const char *first, const char *second,
+		     const char *third)
+{
+	char line[1024];
+	bool found = false;
+	FILE *file;
+
+	file = fopen(path, "r");
+	if (!file)
+		tap_bail("%s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), file))
+		found = strstr(line, first) && (!second || strstr(line, second)) &&
+			(!third || strstr(line, third));
+	fclose(file);
+
+	return found;
+}
+
+/* The number behind the name that a line of a file begins with. */
+static __u64 file_value(const char *path, const char *name)
+{
+	size_t length = strlen(name);
+	char line[256];
+	__u64 value = 0;
+	FILE *file;
+
+	file = fopen(path, "r");
+	if (!file)
+		tap_bail("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, length) && strchr(": \t", line[length]))
+			value = strtoull(line + length + 1, NULL, 10);
+	fclose(file);
+
+	return value;
+}
+
+static void make_window(void)
+{
+	__u64 start;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * PAGE), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES,
+			     vfio_levels(2), &start), 0);
+	CHECK_EQ(start, 0);
+}
+
+static int group_of_device(void)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group",
+		 getenv("VFIO_DEVICE"));
+	length = readlink(path, target, sizeof(target) - 1);
+	if (length < 0)
+		tap_bail("%s: %s", path, strerror(errno));
+	target[length] = '\0';
+
+	return atoi(strrchr(target, '/') + 1);
+}
+
+/* On PowerNV the platform calls a group by its PCI domain and PE. */
+static void check_group_line(const char *figures)
+{
+	int group = group_of_device(), found = -1, domain = -2, pe = -2;
+	char path[PATH_MAX], line[256], name[64], want[64] = "";
+	FILE *file;
+
+	file = fopen(figures, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "group %d %d %d", &found, &domain, &pe) == 3)
+			break;
+	if (file)
+		fclose(file);
+	CHECK_EQ(found, group);
+	if (machine_is_pseries())
+		return;
+
+	snprintf(name, sizeof(name), "domain%d-pe%x", domain, pe);
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/name", group);
+	file = fopen(path, "r");
+	if (!file || fscanf(file, "%63s", want) != 1)
+		tap_bail("%s cannot be read", path);
+	fclose(file);
+	if (!CHECK(!strcmp(name, want)))
+		tap_diag("%s instead of %s", name, want);
+}
+
+static void test_owner(void)
+{
+	char path[PATH_MAX], want[64];
+	int polls;
+
+	prctl(PR_SET_NAME, "owner of\nit");
+	make_window();
+	CHECK(window_path(0, "figures", path, sizeof(path)));
+	CHECK(file_has(path, "format 1\n", NULL, NULL));
+	CHECK_EQ(figures_number(0, "pid"), getpid());
+	CHECK(file_has(path, "comm owner of\\nit\n", NULL, NULL));
+	CHECK_EQ(figures_number(0, "interface"), 2);
+	CHECK_EQ(figures_number(0, "number"), 0);
+	check_group_line(path);
+	snprintf(want, sizeof(want), "-pid%d-group%d-window0/", getpid(),
+		 group_of_device());
+	CHECK(strstr(path, want));
+	prctl(PR_SET_NAME, "observe");
+	vfio_close(&vfio);
+	for (polls = 0; polls < POLLS; polls++) {
+		if (!window_path(0, "figures", path, sizeof(path)))
+			return;
+		usleep(POLL_US);
+	}
+	CHECK(!"the directory has gone");
+}
+
+static void test_group_leaves(void)
+{
+	char path[PATH_MAX];
+
+	make_window();
+	vfio_detach(&vfio);
+	CHECK(window_path(0, "figures", path, sizeof(path)));
+	CHECK(!file_has(path, "group ", NULL, NULL));
+	CHECK_EQ(figures_number(0, "pid"), getpid());
+	vfio_close(&vfio);
+}
+
+static void test_version1(void)
+{
+	char path[PATH_MAX];
+	int container;
+
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
+	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
+	CHECK_EQ(vfio_map(container, IOVA, memory, PAGE, MAP_BOTH), 0);
+	CHECK(window_path(0, "figures", path, sizeof(path)));
+	CHECK_EQ(figures_number(0, "interface"), 1);
+	CHECK_EQ(figures_number(0, "map_calls"), 1);
+	CHECK_EQ(figures_number(0, "map_pages"), PAGE >> 12);
+	vfio_close(&vfio);
+}
+
+static void test_counts(void)
+{
+	__u64 kills;
+
+	make_window();
+	CHECK_EQ(figures_number(0, "map_calls"), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, PAGE, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA + PAGE, memory, 3 * PAGE, MAP_READ), 0);
+	/* So that the leaf does not go. */
+	CHECK_EQ(vfio_map(vfio.container, IOVA + PAGES * PAGE, memory, PAGE, MAP_READ),
+		 0);
+	/* What is refused is not counted. */
+	CHECK(vfio_map(vfio.container, IOVA + 1, memory, PAGE, MAP_BOTH));
+	CHECK_EQ(figures_number(0, "map_calls"), 3);
+	CHECK_EQ(figures_number(0, "map_pages"), 5);
+	kills = figures_number(0, "kills");
+	CHECK_EQ(kills, machine_is_pseries() ? 0 : 3);
+	CHECK_EQ(figures_number(0, "kill_pages"), machine_is_pseries() ? 0 : 5);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 2 * PAGE), 0);
+	/* Two are left of these, and a hole. */
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, PAGES * PAGE), 0);
+	CHECK_EQ(figures_number(0, "unmap_calls"), 2);
+	CHECK_EQ(figures_number(0, "unmap_pages"), 4);
+	CHECK_EQ(figures_number(0, "kills"), machine_is_pseries() ? 0 : kills + 2);
+	vfio_close(&vfio);
+}
+
+static __u64 levels_there(void)
+{
+	__u64 levels = 0;
+	char name[32];
+	int depth;
+
+	for (depth = 0; depth < 5; depth++) {
+		snprintf(name, sizeof(name), "level%d_levels", depth);
+		levels += figures_number(0, name);
+	}
+
+	return levels;
+}
+
+static void test_levels(void)
+{
+	__u64 before, iova;
+	int polls;
+
+	make_window();
+	before = figures_number(0, "levels_allocated");
+	CHECK_EQ(before, 1);
+	for (iova = 0; iova < SPREAD_PAGES * SPREAD; iova += SPREAD)
+		CHECK_EQ(vfio_map(vfio.container, iova, memory, PAGE, MAP_BOTH), 0);
+	CHECK(figures_number(0, "levels_allocated") > before);
+	CHECK_EQ(figures_number(0, "levels_allocated") -
+		 figures_number(0, "levels_freed"), levels_there());
+	CHECK_EQ(vfio_unmap(vfio.container, 0, WINDOW_BYTES), 0);
+	/* Levels go after a second. */
+	for (polls = 0; polls < POLLS && levels_there() > 1; polls++)
+		usleep(POLL_US);
+	CHECK_EQ(levels_there(), 1);
+	CHECK_EQ(figures_number(0, "levels_allocated") -
+		 figures_number(0, "levels_freed"), 1);
+	vfio_close(&vfio);
+}
+
+static void test_kvm(void)
+{
+	int guest;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * PAGE), 0);
+	/* Makes the default window. */
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, PAGE, MAP_BOTH), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, 0, WINDOW_BYTES, 12), 0);
+	CHECK_EQ(h_put(guest, IOVA, memory + PAGE, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA + 4096, memory, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(figures_number(0, "kvm_answered"), 3);
+	CHECK_EQ(figures_number(0, "kvm_handed_up"), 0);
+	close(guest);
+	vfio_close(&vfio);
+}
+
+static bool have_tracing(void)
+{
+	if (!access(TRACING "/events/spapr_tce/enable", W_OK))
+		return true;
+	tap_skip("this kernel has no tracefs");
+
+	return false;
+}
+
+static void tracing(const char *events, bool on)
+{
+	char path[PATH_MAX];
+
+	if (on)
+		write_file(TRACING "/trace", "\n");
+	snprintf(path, sizeof(path), TRACING "/events/%s/enable", events);
+	write_file(path, on ? "1" : "0");
+}
+
+static void check_traced(const char *first, const char *second, const char *third)
+{
+	if (!CHECK(file_has(TRACING "/trace", first, second, third)))
+		tap_diag("no line with%s%s%s", first, second, third);
+}
+
+static void test_traced(void)
+{
+	int polls;
+
+	if (!have_tracing())
+		return;
+
+	tracing("spapr_tce", true);
+	make_window();
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, 2 * PAGE, MAP_READ), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * PAGE), 0);
+	for (polls = 0; polls < POLLS && levels_there() > 1; polls++)
+		usleep(POLL_US);
+	vfio_close(&vfio);
+	tracing("spapr_tce", false);
+
+	check_traced(" tce_window_create: ", " size=0x40000000 ", "page_shift=16");
+	check_traced(" tce_window_attach: ", " group=", "ret=0");
+	check_traced(" tce_map: ", " iova=0x100000 size=0x20000 ", "perm=r- ret=0");
+	check_traced(" tce_unmap: ", " iova=0x100000 size=0x40000 ", "pages=2");
+	check_traced(" tce_window_detach: ", " group=", "ret=0");
+	check_traced(" tce_window_remove: ", " window=", "");
+	if (vfio_levels(2) > 1 || machine_is_pseries()) {
+		check_traced(" tce_level_alloc: ", " depth=1 ", "index=");
+		check_traced(" tce_level_free: ", " depth=1 ", "index=");
+	}
+}
+
+/* As of any IOMMU driver. */
+static void test_traced_iommu(void)
+{
+	if (!have_tracing())
+		return;
+
+	tracing("iommu", true);
+	make_window();
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, PAGE, MAP_BOTH), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 2 * PAGE), 0);
+	vfio_close(&vfio);
+	tracing("iommu", false);
+
+	check_traced(" map: ", " iova=0x0000000000100000 - ", "size=");
+	check_traced(" unmap: ", " iova=0x0000000000100000 - ", "size=131072 unmapped_size=65536");
+}
+
+static void refuse_flags(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, PAGE, 0), -EINVAL);
+}
+
+static void refuse_unaligned(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, IOVA + 4096, memory, PAGE, MAP_BOTH),
+		 -EINVAL);
+}
+
+static void refuse_nowhere(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, WINDOW_BYTES, memory, PAGE, MAP_BOTH),
+		 -ENXIO);
+}
+
+static void refuse_unregistered(void)
+{
+	CHECK(vfio_map(vfio.container, IOVA, memory + PAGES * PAGE, PAGE, MAP_BOTH));
+}
+
+static void refuse_mapped(void)
+{
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, PAGE, MAP_BOTH), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * PAGE), -EBUSY);
+	CHECK_EQ(vfio_unmap(vfio.container, IOVA, PAGE), 0);
+}
+
+static void refuse_shape(void)
+{
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES + PAGE, 1, NULL),
+		 -EINVAL);
+}
+
+static void refuse_removal(void)
+{
+	CHECK_EQ(vfio_remove(vfio.container, PAGE), -EINVAL);
+}
+
+/* Calls that are refused, and why. */
+static const struct {
+	const char *reason;
+	void (*call)(void);
+} refusals[] = {
+	{ "neither read nor write is asked for", refuse_flags },
+	{ "the range is not of whole IOMMU pages", refuse_unaligned },
+	{ "no window has the address", refuse_nowhere },
+	{ "not all of the memory is registered", refuse_unregistered },
+	{ "some of the memory is still mapped", refuse_mapped },
+	{ "there can be no window of this shape", refuse_shape },
+	{ "no window begins there", refuse_removal },
+};
+
+static void test_refused(void)
+{
+	size_t i;
+
+	if (!have_tracing())
+		return;
+
+	tracing("spapr_tce", true);
+	make_window();
+	for (i = 0; i < ARRAY_SIZE(refusals); i++) {
+		write_file(TRACING "/trace", "\n");
+		refusals[i].call();
+		if (!CHECK(file_has(TRACING "/trace", " tce_refused: ",
+				    refusals[i].reason, NULL)))
+			tap_diag("no tracepoint: %s", refusals[i].reason);
+	}
+	vfio_close(&vfio);
+	tracing("spapr_tce", false);
+}
+
+/* The log since the test began; what is repeated is not there each time. */
+static unsigned int log_lines(const char *text)
+{
+	static char log[1 << 20];
+	unsigned int n = 0;
+	char *at = log;
+	long length;
+
+	length = syscall(SYS_syslog, 3, log, sizeof(log) - 1);
+	if (length < 0)
+		tap_bail("syslog: %s", strerror(errno));
+	log[length] = '\0';
+	while ((at = strstr(at, text))) {
+		n++;
+		at++;
+	}
+
+	return n;
+}
+
+static void test_refused_log(void)
+{
+	unsigned int before, i;
+
+	if (access(CONTROL, W_OK)) {
+		tap_skip("this kernel has no dynamic debug");
+		return;
+	}
+
+	before = log_lines("refused with -22: neither read nor write is asked for");
+	make_window();
+	refuse_flags();
+	CHECK_EQ(log_lines("refused with -22: neither read nor write is asked for"),
+		 before);
+	write_file(CONTROL, "module vfio_iommu_spapr_tce +p");
+	for (i = 0; i < 1000; i++)
+		refuse_flags();
+	write_file(CONTROL, "module vfio_iommu_spapr_tce -p");
+	i = log_lines("refused with -22: neither read nor write is asked for") - before;
+	CHECK(i > 0);
+	/* It is rate-limited: ten in five seconds. */
+	CHECK(i < 200);
+	CHECK(log_lines("vfio_iommu_spapr_tce: observe[") > 0);
+	vfio_close(&vfio);
+}
+
+/* In /proc/meminfo, in KiB, as far as this CPU and others have told. */
+static __u64 page_tables(void)
+{
+	write_file("/proc/sys/vm/stat_refresh", "1");
+
+	return file_value("/proc/meminfo", "SecPageTables") << 10;
+}
+
+static void in_cgroup(void *unused)
+{
+	__u64 before, now, start, bytes;
+	struct figures figures;
+
+	(void)unused;
+	write_file(CGROUP "/test/cgroup.procs", "0");
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * PAGE), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	before = page_tables();
+	CHECK_EQ(vfio_create(vfio.container, 12, WINDOW_BYTES << 4,
+			     vfio_levels(3), &start), 0);
+	for (bytes = 0; bytes < WINDOW_BYTES << 4; bytes += SPREAD)
+		CHECK_EQ(vfio_map(vfio.container, start + bytes, memory, PAGE,
+				  MAP_BOTH), 0);
+	CHECK(figures_read(start, &figures));
+	CHECK(figures.page_bytes > 512 << 10);
+	now = page_tables();
+	/* Others come and go: KVM, other tests' windows. */
+	CHECK_EQ(now - before, figures.page_bytes);
+	/* The group's figures are added up every two seconds. */
+	for (bytes = 0; bytes < POLLS; bytes++) {
+		now = file_value(CGROUP "/test/memory.stat", "sec_pagetables");
+		if (now == figures.page_bytes)
+			break;
+		usleep(POLL_US);
+	}
+	CHECK_EQ(now, figures.page_bytes);
+	vfio_close(&vfio);
+	for (bytes = 0; bytes < POLLS && page_tables() != before; bytes++)
+		usleep(POLL_US);
+	CHECK_EQ(page_tables(), before);
+	for (bytes = 0; bytes < POLLS; bytes++) {
+		now = file_value(CGROUP "/test/memory.stat", "sec_pagetables");
+		if (!now)
+			break;
+		usleep(POLL_US);
+	}
+	CHECK_EQ(now, 0);
+}
+
+static void test_memory(void)
+{
+	mkdir(CGROUP, 0755);
+	if (mount("cgroup2", CGROUP, "cgroup2", 0, NULL))
+		tap_bail("cgroup2: %s", strerror(errno));
+	write_file(CGROUP "/cgroup.subtree_control", "+memory");
+	if (mkdir(CGROUP "/test", 0755) && errno != EEXIST)
+		tap_bail(CGROUP "/test: %s", strerror(errno));
+	tap_child(in_cgroup, NULL);
+	rmdir(CGROUP "/test");
+	umount(CGROUP);
+}
+
+int main(void)
+{
+	/* It may be there already. */
+	mount("tracefs", TRACING, "tracefs", 0, NULL);
+	memory = vfio_memory((PAGES + 1) * PAGE);
+
+	tap_test_ours("a window's directory and figures say whose it is", test_owner);
+	tap_test_ours("a group that leaves is not shown any more", test_group_leaves);
+	tap_test_ours("a window of version 1 says so, and counts", test_version1);
+	tap_test_ours("calls, pages and kills are counted", test_counts);
+	tap_test_ours("levels that come and go are counted", test_levels);
+	tap_test_ours("what KVM sets and clears is counted", test_kvm);
+	tap_test_ours("tracepoints: windows, MAP, UNMAP, levels", test_traced);
+	tap_test_ours("tracepoints: iommu:map, iommu:unmap", test_traced_iommu);
+	tap_test_ours("a tracepoint says why a call is refused", test_refused);
+	tap_test_ours("dynamic debug says why, and does not flood the log",
+		      test_refused_log);
+	tap_test_ours("a table is in SecPageTables and sec_pagetables", test_memory);
+
+	return tap_main();
+}
