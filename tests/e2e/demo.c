@@ -6,6 +6,7 @@
  */
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -64,6 +65,63 @@ static const char *mebibytes(uint64_t bytes, char *text, size_t size)
 	return text;
 }
 
+/*
+ * The window as debugfs has it, for scripts/demo. Lines of the mappings that follow each
+ * other are one: where the memory is does not matter here.
+ */
+static void copy_figures(uint64_t start)
+{
+	char path[PATH_MAX], line[256];
+	FILE *file = NULL;
+
+	if (window_path(start, "figures", path, sizeof(path)))
+		file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		printf("demo.figures %s", line);
+	if (file)
+		fclose(file);
+}
+
+static void copy_mappings(uint64_t start)
+{
+	uint64_t from = 0, bytes = 0, physical = 0, next, more, at;
+	char path[PATH_MAX], perm[3] = "", also[3];
+	FILE *file = NULL;
+
+	if (window_path(start, "mappings", path, sizeof(path)))
+		file = fopen(path, "r");
+	while (file && fscanf(file, "%" SCNu64 " %" SCNu64 " %2s %" SCNu64, &next,
+			      &more, also, &at) == 4) {
+		if (bytes && from + bytes == next && !strcmp(perm, also)) {
+			bytes += more;
+			continue;
+		}
+		if (bytes)
+			printf("demo.mappings %" PRIu64 " %" PRIu64 " %s %" PRIu64 "\n",
+			       from, bytes, perm, physical);
+		from = next;
+		bytes = more;
+		physical = at;
+		memcpy(perm, also, sizeof(perm));
+	}
+	if (bytes)
+		printf("demo.mappings %" PRIu64 " %" PRIu64 " %s %" PRIu64 "\n", from,
+		       bytes, perm, physical);
+	if (file)
+		fclose(file);
+}
+
+static void copy_window(uint64_t start)
+{
+	char path[PATH_MAX];
+
+	if (!window_path(start, "", path, sizeof(path)))
+		tap_bail("no window in debugfs");
+	printf("demo.window %s\n", path);
+	copy_figures(start);
+	copy_mappings(start);
+}
+
 static void show(const char *what, bool good)
 {
 	printf("  %-52s %s\n", what, good ? "yes" : "NO");
@@ -108,6 +166,7 @@ int main(void)
 
 	if (!figures_read(start, &figures))
 		tap_bail("no figures in debugfs");
+	copy_window(start);
 	/* The stage is no part of the example. */
 	figures.mapped_pages--;
 
