@@ -37,6 +37,7 @@ libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients \
 	qemu-system-ppc iptables bash coreutils util-linux kmod driverctl busybox-static"
 CLIENT_libvirt=$CACHE/client-libvirt-$(key "$rootkey $libvirt_packages" \
 	"$TOP/scripts/cache/mkclient")
+CLIENT_tools=$CACHE/client-tools-$clientkey
 for flavour in 64k 4k; do
 	kunitkey=$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
 		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")

@@ -20,6 +20,12 @@
  * The third lets the next kill take so many milliseconds, before the hardware has done
  * it, as a PHB may; the fourth says how many kills take long at the moment, the fifth
  * whether the page is pinned at the moment.
+ *
+ *	echo 0000:00:00.0 stale >/sys/module/tce_kill_test/parameters/lie
+ *
+ * makes the machine behave like one on which kills do nothing, to which tools/dmacheck
+ * must object: "stale" as if the PHB still had entries that were cleared, "blind" as if it
+ * still had none where some were set. What a window maps then is never given back.
  */
 
 #include <linux/atomic.h>
@@ -73,22 +79,90 @@ static struct page *tce_page;
 static atomic_t tce_slow = ATOMIC_INIT(0);
 static atomic_t tce_slow_now = ATOMIC_INIT(0);
 
-/* Whether the hardware would find the entry. */
-static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
+/* What the hardware is to make of kills, by tce_lie. */
+enum tce_lie {
+	TCE_LIE_OFF,
+	TCE_LIE_STALE,
+	TCE_LIE_BLIND,
+};
+
+static const char * const tce_lies[] = { "off", "stale", "blind" };
+static unsigned int tce_lie;
+
+/* With TCE_LIE_STALE: the entries that were set last. */
+#define TCE_REMEMBERED	64
+
+static DEFINE_SPINLOCK(tce_lie_lock);
+static struct {
+	const struct iommu_table *tbl;
+	unsigned long index;
+	__be64 tce;
+} tce_remembered[TCE_REMEMBERED];
+
+/* Where an entry is; NULL if there is no leaf. In an RCU section. */
+static __be64 *tce_entry(const struct iommu_table *tbl, unsigned long index)
 {
 	unsigned int shift = ilog2(tbl->it_level_size);
 	unsigned int height = tbl->it_indirect_levels;
 	__be64 *tces = (__be64 *)tbl->it_base;
-	u64 tce;
 
-	for (;; height--) {
+	for (; height; height--) {
 		unsigned long slot = index >> (height * shift);
+		u64 tce = be64_to_cpu(READ_ONCE(tces[slot & (BIT(shift) - 1)]));
 
-		tce = be64_to_cpu(READ_ONCE(tces[slot & (BIT(shift) - 1)]));
-		if (!height || !(tce & TCE_PERM))
-			return tce & TCE_PERM;
+		if (!(tce & TCE_PERM))
+			return NULL;
 		tces = __va(tce & ~TCE_PERM);
 	}
+
+	return &tces[index & (BIT(shift) - 1)];
+}
+
+static void tce_lie_about(const struct iommu_table *tbl, unsigned long index)
+{
+	unsigned long at = index % TCE_REMEMBERED;
+	__be64 *entry;
+
+	rcu_read_lock();
+	entry = tce_entry(tbl, index);
+	if (!entry)
+		goto unlock;
+
+	if (*entry && tce_lie == TCE_LIE_BLIND) {
+		WRITE_ONCE(*entry, 0);
+	} else if (*entry) {
+		tce_remembered[at].tbl = tbl;
+		tce_remembered[at].index = index;
+		tce_remembered[at].tce = *entry;
+	} else if (tce_lie == TCE_LIE_STALE && tce_remembered[at].tbl == tbl &&
+		   tce_remembered[at].index == index) {
+		WRITE_ONCE(*entry, tce_remembered[at].tce);
+		tce_remembered[at].tbl = NULL;
+	}
+unlock:
+	rcu_read_unlock();
+}
+
+static void tce_lie_kill(const struct iommu_table *tbl, unsigned long index,
+			 unsigned long pages)
+{
+	unsigned long flags;
+
+	if (!READ_ONCE(tce_lie))
+		return;
+
+	spin_lock_irqsave(&tce_lie_lock, flags);
+	for (; pages; pages--, index++)
+		tce_lie_about(tbl, index);
+	spin_unlock_irqrestore(&tce_lie_lock, flags);
+}
+
+/* Whether the hardware would find the entry. */
+static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
+{
+	const __be64 *entry = tce_entry(tbl, index);
+
+	return entry && be64_to_cpu(READ_ONCE(*entry)) & TCE_PERM;
 }
 
 static void tce_see(const struct iommu_table *tbl, unsigned long index,
@@ -133,6 +207,7 @@ static void tce_kill(struct iommu_table *tbl, unsigned long index,
 	if (tbl->it_ops != tce_ops) {
 		tce_wait();
 		tce_see(tbl, index - tbl->it_offset, pages);
+		tce_lie_kill(tbl, index - tbl->it_offset, pages);
 	}
 	tce_platform_kill(tbl, index, pages);
 }
@@ -253,6 +328,33 @@ static const struct kernel_param_ops tce_seen_ops = {
 };
 module_param_cb(seen, &tce_seen_ops, NULL, 0400);
 MODULE_PARM_DESC(seen, "kills, first entry, end, entries that were set, kills with the page pinned");
+
+static int tce_lie_set(const char *value, const struct kernel_param *param)
+{
+	char word[8];
+	int ret, lie;
+
+	if (sscanf(value, "%*s %7s", word) != 1)
+		return -EINVAL;
+
+	lie = match_string(tce_lies, ARRAY_SIZE(tce_lies), word);
+	if (lie < 0)
+		return lie;
+
+	mutex_lock(&tce_watch_lock);
+	ret = tce_stand_in(value);
+	if (!ret)
+		WRITE_ONCE(tce_lie, lie);
+	mutex_unlock(&tce_watch_lock);
+
+	return ret;
+}
+
+static const struct kernel_param_ops tce_lie_ops = {
+	.set = tce_lie_set,
+};
+module_param_cb(lie, &tce_lie_ops, NULL, 0200);
+MODULE_PARM_DESC(lie, "PCI address of a device, and off, stale or blind");
 
 static int tce_slow_set(const char *value, const struct kernel_param *param)
 {
