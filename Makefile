@@ -13,7 +13,7 @@ all: module
 help:
 	@echo 'On a POWER host (as root where it installs):'
 	@echo '  make            build $(MODULE).ko for the running kernel'
-	@echo '  make install    into updates/, where modprobe prefers it; depmod'
+	@echo '  make install    into updates/, where modprobe prefers it; depmod; the tools'
 	@echo '  make uninstall  the kernel'\''s own module is back'
 	@echo '  make dkms       build and install by DKMS, now and for kernels to come'
 	@echo '  make dkms-remove  the kernel'\''s own module is back'
@@ -53,6 +53,9 @@ release = $(or $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
 	no kernel headers in $(KDIR): which kernel is it? KVER=))
 modules = $(INSTALL_MOD_PATH)/lib/modules/$(release)
 depmod = depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
+# What is for people, too, whatever the kernel
+prefix = $(INSTALL_MOD_PATH)/usr/local
+tools = tcetab dmacheck
 # What another root boots with is its own business
 initramfs = $(if $(INSTALL_MOD_PATH),,@scripts/initramfs refresh '$(release)')
 
@@ -68,13 +71,16 @@ install:
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates cmd_depmod=: \
 		$(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) \
 		modules_install
+	[ ! -d tools ] || install -D -t '$(prefix)/sbin' $(tools:%=tools/%)
+	[ ! -d tools ] || install -D -m 644 -t '$(prefix)/share/man/man8' $(tools:%=docs/%.8)
 	$(depmod)
 	$(initramfs)
 
 uninstall:
 	@ls '$(modules)/updates/$(MODULE).ko'* >/dev/null 2>&1 || \
 		{ echo 'uninstall: none in $(modules)/updates' >&2; exit 1; }
-	rm -f '$(modules)/updates/$(MODULE).ko'*
+	rm -f '$(modules)/updates/$(MODULE).ko'* $(tools:%='$(prefix)/sbin/%') \
+		$(tools:%='$(prefix)/share/man/man8/%.8')
 	$(depmod)
 	$(initramfs)
 
