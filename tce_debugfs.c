@@ -240,6 +240,33 @@ struct tce_mappings {
 	struct tce_extent extent;
 };
 
+/* What is set from @cursor on, with memory in a row, whatever the owners are. */
+static bool tce_debugfs_extent(struct tce_cursor *cursor, struct tce_extent *extent)
+{
+	unsigned int page_shift = tce_table_geometry(cursor->table)->page_shift;
+	struct tce_extent more;
+
+	if (!tce_table_extent(cursor, extent))
+		return false;
+
+	while (extent->index + extent->count < cursor->end) {
+		unsigned long index = extent->index + extent->count;
+		u64 tce = extent->tce + ((u64)extent->count << page_shift);
+
+		if (tce_table_get(cursor->table, index) != tce)
+			break;
+
+		cursor->index = index;
+		if (!tce_table_extent(cursor, &more) || more.index != index ||
+		    more.tce != tce)
+			break;
+
+		extent->count += more.count;
+	}
+
+	return true;
+}
+
 /* The next line, from an entry on. tce_debugfs::lock is held. */
 static void *mappings_find(struct seq_file *seq, loff_t *pos)
 {
@@ -252,7 +279,7 @@ static void *mappings_find(struct seq_file *seq, loff_t *pos)
 
 	cursor.table = window->table;
 	cursor.end = tce_table_geometry(window->table)->entries;
-	if (!tce_table_extent(&cursor, &mappings->extent))
+	if (!tce_debugfs_extent(&cursor, &mappings->extent))
 		return NULL;
 
 	*pos = mappings->extent.index;
@@ -500,7 +527,7 @@ void tce_observe_extents(const struct tce_window *window, unsigned long index,
 	};
 	struct tce_extent extent;
 
-	while (tce_table_extent(&cursor, &extent))
+	while (tce_debugfs_extent(&cursor, &extent))
 		trace_map(window->start + ((u64)extent.index << page_shift),
 			  extent.tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE),
 			  (u64)extent.count << page_shift);
