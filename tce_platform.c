@@ -227,8 +227,9 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	else
 		ret = -EIO;
 	/* Nothing says how many it has taken. */
-	if (ret)
-		tce_platform_clear_entries(platform, index, count);
+	if (ret && tce_platform_clear_entries(platform, index, count))
+		pr_warn_ratelimited("a hypervisor keeps entries at %#llx that it has refused\n",
+				    ioba);
 
 	return ret ? -EIO : 0;
 }

@@ -341,6 +341,9 @@ static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 			return NULL;
 		}
 		leaf = tce_leaf_try_hold(table, index, owner, &spare);
+		/* What it was used for may have been all that was missing. */
+		if (!leaf && !spare)
+			leaf = tce_leaf_try_hold(table, index, owner, &spare);
 	}
 
 	if (spare)
@@ -1171,12 +1174,13 @@ static void tce_free_trimmed(struct tce_table *table, struct list_head *trimmed)
 bool tce_table_trim(struct tce_table *table, unsigned long age)
 {
 	unsigned int most = max(1UL, TCE_TRIM_ENTRIES >> table->geo.level_shift);
-	unsigned int n, queued = READ_ONCE(table->idle_levels);
+	unsigned int n, queued;
 	struct tce_level *level;
 	LIST_HEAD(trimmed);
 
 	/* A level that is being unlinked is not the parent of another's. */
 	mutex_lock(&table->trim_lock);
+	queued = READ_ONCE(table->idle_levels);
 	for (n = 0; n < queued && (level = tce_level_dequeue(table)); n++) {
 		unsigned long left = age;
 
@@ -1185,8 +1189,11 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 			level = tce_level_parent(table, level);
 			left = 0;
 		}
-		if (n % most == most - 1)
+		if (n % most == most - 1) {
 			tce_free_trimmed(table, &trimmed);
+			if (fatal_signal_pending(current))
+				break;
+		}
 		cond_resched();
 	}
 	tce_free_trimmed(table, &trimmed);

@@ -1354,7 +1354,9 @@ static void late_levels_are_given_back(struct kunit *test, attempt try,
 	fixture->meanwhile = neighbour_is_faster;
 	KUNIT_EXPECT_TRUE(test, try(test, shape, neighbour.table));
 	KUNIT_EXPECT_NULL(test, fixture->meanwhile);
-	KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->given_back), 0);
+	/* What came late may be just what is missing next, which is a view. */
+	if (view || (try != try_prepare && try != try_hold))
+		KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->given_back), 0);
 
 	expect_entry(test, neighbour.table, neighbour.index,
 		     hpa_of(shape, neighbour.index) | READ_WRITE);
