@@ -308,8 +308,8 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
  * Puts a used run into the table, which has been prepared; @new has its first pages.
  * Returns 0, or what the backing says: then @range stands at the entry that it refused.
  */
-static int tce_window_store(struct tce_gather *gather, struct tce_run *run,
-			    struct tce_range *range, struct tce_batch *new)
+static noinline int tce_window_store(struct tce_gather *gather, struct tce_run *run,
+				     struct tce_range *range, struct tce_batch *new)
 {
 	struct tce_batch old __uninitialized;
 	unsigned long first;
