@@ -566,7 +566,7 @@ static void clear_all_but(struct hypervisor *hv, const struct shape *shape,
 	struct tce_cursor cursor = {
 		.table = hv->table, .index = start, .end = end,
 	};
-	unsigned long next = max(start, hv->index), cleared = 0;
+	unsigned long next = max(start, hv->index);
 	struct tce_batch old;
 	struct found found;
 
@@ -580,7 +580,6 @@ static void clear_all_but(struct hypervisor *hv, const struct shape *shape,
 					hpa_of(shape, next) | READ_WRITE);
 			KUNIT_EXPECT_EQ(hv->test, found.owner, ua_of(next));
 			next++;
-			cleared++;
 		}
 	}
 	while (next < end && (next % every || next == hv->refused))
