@@ -243,6 +243,17 @@ static void *make_common(size_t size)
 void fuse_start(enum fuse_lock lock)
 {
 	char options[100];
+	sigset_t children;
+
+	/*
+	 * A thread that waits for a page is interrupted by any signal that it is woken
+	 * for, and its read fails. SIGCHLD is ignored, but the kernel does not know that
+	 * while the thread that forks has it blocked, as fork() of the C library does: it
+	 * looks for another thread then.
+	 */
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &children, NULL);
 
 	if (!responder) {
 		page = vfio_page_size();

@@ -26,7 +26,8 @@ bool fuse_available(void);
 
 /*
  * From here on reads wait. With FUSE_LOCKED they are answered with an error, so that the
- * fault ends in SIGBUS. Ends the program where there is no FUSE.
+ * fault ends in SIGBUS. Ends the program where there is no FUSE. SIGCHLD stays blocked
+ * in this thread and those that it starts.
  */
 void fuse_start(enum fuse_lock lock);
 
