@@ -99,11 +99,11 @@ clean:
 		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
 		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
 
-demo check check-long bench style deb dist test shell mutants:
+demo check check-long bench style deb dist test shell mutants guard:
 	@scripts/$@
 
 check-ci check-clients:
 	@scripts/check $(@:check-%=%)
 
 .PHONY: all help module install uninstall dkms dkms-remove status clean demo check check-ci \
-	check-long check-clients bench style deb dist test shell mutants
+	check-long check-clients bench style deb dist test shell mutants guard
