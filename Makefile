@@ -29,7 +29,7 @@ On any Debian machine (x86-64 or ppc64le):
   make shell         a shell in a machine with module, programs and tools
     K=forky-64k      on that kernel (stock-64k, stock-4k, debug-kasan, ...)
     M=pseries        in that machine of tests/machines
-    B=intree         with the kernel's own module
+    B=intree         with the in-tree module
   make check      the quick tests; the last line is N passed, N failed
   make check-ci   every test on stock kernels
   make check-long  also on debug kernels, races for hours, coverage; continues
