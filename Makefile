@@ -1,78 +1,91 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# For people. What the kernel's build reads is in Kbuild.
+# Commands for people. The kernel's build system reads Kbuild.
 
 KVER ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVER)/build
 MODULE = vfio_iommu_spapr_tce
 
-# depmod, dkms and update-initramfs are there, and not every root's PATH has them
+# Directories of depmod, dkms and update-initramfs; root's PATH may lack them
 export PATH := $(PATH):/usr/sbin:/sbin
 
 all: module
 
-help:
-	@echo 'On a POWER host (as root where it installs):'
-	@echo '  make            build $(MODULE).ko for the running kernel'
-	@echo '  make install    into updates/, where modprobe prefers it; depmod; the tools'
-	@echo '  make uninstall  the kernel'\''s own module is back'
-	@echo '  make dkms       build and install by DKMS, now and for kernels to come'
-	@echo '  make dkms-remove  the kernel'\''s own module is back'
-	@echo '  make status     which module is loaded, and which one will be'
-	@echo '  make clean'
-	@echo '  KVER=           another kernel than the running one'
-	@echo '  KDIR=           its build directory, if it is not where headers are'
-	@echo '  INSTALL_MOD_PATH=  another root to install below'
-	@echo
-	@echo 'On any Debian machine (x86-64 or ppc64le):'
-	@echo '  make demo       an emulated POWER host moves data through a table'
-	@echo '  make test T=map    one program of tests/, a KUnit suite, or a whole machine'
-	@echo '  make shell         a machine with module, programs and tools, at this terminal'
-	@echo '    K=forky-64k      on that kernel (stock-64k, stock-4k, debug-kasan, ...)'
-	@echo '    M=pseries        in that machine of tests/machines'
-	@echo '    B=intree         with the kernel'\''s own module'
-	@echo '  make check      the quick tests; the last line is N passed, N failed'
-	@echo '  make check-ci   every test on stock kernels'
-	@echo '  make check-long  also on debug kernels, races for hours, and coverage; goes on'
-	@echo '                  where it was cut off. PART= names a part of it'
-	@echo '  make check-clients  QEMU guests and DPDK with devices passed to them'
-	@echo '  make bench      what it costs, in instructions, beside the kernel'\''s own'
-	@echo '    ROWS=map-4k3-1   only these, in M=powernv9-64k; B=ours: this module alone'
-	@echo '  make mutants    whether the tests notice random changes of the driver'
-	@echo '    N=100 SEED=1     how many, which; FILES="tce_charge.c ..." of these alone'
-	@echo '  make deb        the Debian package, in build/deb'
-	@echo '  make dist       the source archive, in build/dist'
-	@echo '  make style      checkpatch, sparse, W=1 alone'
-	@echo '  CACHE=          where the prepared environment is kept'
-	@echo '  MIRROR=         Debian mirror, if apt'\''s own is not to be used'
+define HELP
+On a POWER host (as root where it installs):
+  make            build $(MODULE).ko for the running kernel
+  make install    install it to updates/, which modprobe prefers, and the tools
+  make uninstall  remove it; modprobe loads the in-tree module again
+  make dkms       build and install with DKMS, also for later kernels
+  make dkms-remove  undo make dkms
+  make status     show which module is loaded, and which one will be
+  make clean
+  KVER=           for another kernel than the running one
+  KDIR=           its build directory, if not /lib/modules/KVER/build
+  INSTALL_MOD_PATH=  install below this directory
 
-# The kernel that KDIR is of; Debian's headers know it here only. Where there are none it
-# is KVER, but for another KDIR than KVER's, which then could be of any.
-release = $(or $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
-	'$(KDIR)/include/generated/utsrelease.h' 2>/dev/null),$(if \
-	$(filter file,$(origin KDIR))$(filter-out file,$(origin KVER)),$(KVER)),$(error \
-	no kernel headers in $(KDIR): which kernel is it? KVER=))
+On any Debian machine (x86-64 or ppc64le):
+  make demo       boot an emulated POWER host and move data through a table
+  make test T=map    run one program, a KUnit suite, or a whole machine
+  make shell         a shell in a machine with module, programs and tools
+    K=forky-64k      on that kernel (stock-64k, stock-4k, debug-kasan, ...)
+    M=pseries        in that machine of tests/machines
+    B=intree         with the in-tree module
+  make check      the quick tests; the last line is N passed, N failed
+  make check-ci   every test on stock kernels
+  make check-long  also on debug kernels, races for hours, coverage; continues
+                  where it was interrupted. PART= selects a part of it
+  make check-clients  QEMU guests, libvirt and DPDK with devices
+  make bench      count instructions, and compare with the in-tree module
+    ROWS=map-4k3-1   only these, in M=powernv9-64k; B=ours: only this module
+  make guard G=NAME  remove a line of the driver, run the test that must fail
+  make mutants    show whether the tests notice random changes of the driver
+    N=100 SEED=1     how many, which; FILES="tce_charge.c ..." only in these
+  make deb        the Debian package, in build/deb
+  make dist       the source archive, in build/dist
+  make style      only checkpatch, kernel-doc, sparse, W=1
+  CACHE=          directory of the prepared environment
+  MIRROR=         Debian mirror, if not the one that apt uses
+endef
+
+help:
+	$(info $(HELP))
+	@:
+
+# The release of the kernel in KDIR; in Debian's headers only this file has it.
+# Without headers it is KVER, unless KDIR was given and KVER was not.
+utsrelease = $(KDIR)/include/generated/utsrelease.h
+headers = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
+	'$(utsrelease)' 2>/dev/null)
+known = $(filter file,$(origin KDIR))$(filter-out file,$(origin KVER))
+unknown = $(error no kernel headers in $(KDIR); name the kernel with KVER=)
+release = $(or $(headers),$(if $(known),$(KVER)),$(unknown))
 modules = $(INSTALL_MOD_PATH)/lib/modules/$(release)
 depmod = depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
-# What is for people, too, whatever the kernel
+# The tools do not depend on the kernel
 prefix = $(INSTALL_MOD_PATH)/usr/local
 tools = tcetab dmacheck
-# What another root boots with is its own business
+# Without its key the kernel's build would fail to sign
+signing_key = $(wildcard $(KDIR)/certs/signing_key.pem)
+unsigned = $(if $(signing_key),,CONFIG_MODULE_SIG_ALL=)
+# Only the initramfs of this root
 initramfs = $(if $(INSTALL_MOD_PATH),,@scripts/initramfs refresh '$(release)')
 
 module:
-	@scripts/check-kdir '$(KDIR)' $(if $(filter command,$(origin CC)),'$(CC)')
+	@scripts/check-kdir '$(KDIR)' \
+		$(if $(filter command,$(origin CC)),'$(CC)')
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules
 	@scripts/check-vfio-ops '$(KDIR)' $(MODULE).ko
 
 install:
-	@test -e $(MODULE).ko || { echo 'install: nothing built yet: make' >&2; exit 1; }
+	@test -e $(MODULE).ko || \
+		{ echo 'install: nothing is built; make' >&2; exit 1; }
 	@! ls '$(modules)/updates/dkms/$(MODULE).ko'* >/dev/null 2>&1 || \
-		{ echo 'install: DKMS has installed one: make dkms-remove' >&2; exit 1; }
-	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates cmd_depmod=: \
-		$(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=) \
-		modules_install
+		{ echo 'install: DKMS has one; make dkms-remove' >&2; exit 1; }
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates \
+		cmd_depmod=: $(unsigned) modules_install
 	[ ! -d tools ] || install -D -t '$(prefix)/sbin' $(tools:%=tools/%)
-	[ ! -d tools ] || install -D -m 644 -t '$(prefix)/share/man/man8' $(tools:%=docs/%.8)
+	[ ! -d tools ] || install -D -m 644 -t '$(prefix)/share/man/man8' \
+		$(tools:%=docs/%.8)
 	$(depmod)
 	$(initramfs)
 
@@ -95,15 +108,18 @@ status:
 
 clean:
 	rm -rf build
-	find . -name .git -prune -o -type f \( -name '*.o' -o -name '*.ko' -o -name '*.mod' \
-		-o -name '*.mod.c' -o -name '.*.cmd' -o -name '*.gcno' -o -name '*.o.d' \
-		-o -name Module.symvers -o -name modules.order \) -exec rm -f {} +
+	find . -name .git -prune -o -type f \( -name '*.o' -o -name '*.ko' \
+		-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' \
+		-o -name '*.gcno' -o -name '*.o.d' \
+		-o -name Module.symvers -o -name modules.order \) \
+		-exec rm -f {} +
 
-demo check check-long bench style deb dist test shell mutants:
+demo check check-long bench style deb dist test shell mutants guard:
 	@scripts/$@
 
 check-ci check-clients:
 	@scripts/check $(@:check-%=%)
 
-.PHONY: all help module install uninstall dkms dkms-remove status clean demo check check-ci \
-	check-long check-clients bench style deb dist test shell mutants
+.PHONY: all help module install uninstall dkms dkms-remove status clean demo \
+	check check-ci check-long check-clients bench style deb dist test \
+	shell mutants guard
