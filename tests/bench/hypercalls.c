@@ -53,8 +53,8 @@ static const struct work {
 } works[] = {
 	{ "kvm-put-set", NOTHING, TCE_KVM_TIME_PUT, ENTRIES },
 	{ "kvm-put-replace", KVMS, TCE_KVM_TIME_PUT, ENTRIES },
-	{ "kvm-put-clear", KVMS, TCE_KVM_TIME_UNPUT, ENTRIES },
-	{ "kvm-put-empty", NOTHING, TCE_KVM_TIME_UNPUT, ENTRIES },
+	{ "kvm-put-clear", KVMS, TCE_KVM_TIME_CLEAR, ENTRIES },
+	{ "kvm-put-empty", NOTHING, TCE_KVM_TIME_CLEAR, ENTRIES },
 	{ "kvm-indirect-set", NOTHING, TCE_KVM_TIME_INDIRECT, ENTRIES },
 	{ "kvm-indirect-replace", KVMS, TCE_KVM_TIME_INDIRECT, ENTRIES },
 	{ "kvm-stuff-clear", KVMS, TCE_KVM_TIME_STUFF, ENTRIES },
