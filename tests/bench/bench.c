@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the interface costs: bench.h. From the environment: ROWS, which rows, see there;
- * BENCH=parallel, what takes several CPUs and a clock instead.
+ * Measures the cost of the interface, see bench.h. Environment: ROWS, the rows
+ * to measure; BENCH=parallel, to measure only what needs several CPUs and a
+ * real clock.
  */
 
 #include <stdio.h>

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the interface costs. In a virtual machine whose clock is QEMU's instruction
- * counter (-icount shift=0,sleep=off) a nanosecond is an instruction.
+ * Measures the cost of the interface. In a virtual machine whose clock is
+ * QEMU's instruction counter (-icount shift=0,sleep=off) a nanosecond is an
+ * instruction.
  *
- * A row is one kind of work with one number that says how much of it. Rows are named
- * WORK-PARAM, such as map-4k3-4096; scripts/lib/bench-table puts those of both modules
- * side by side, and tests/bench/goals has what each of them should cost.
+ * A row is the cost of one kind of work with one parameter, and is named
+ * WORK-PARAM, such as map-4k3-4096. scripts/lib/bench-table compares the rows
+ * of both modules; tests/bench/goals has the limits.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -19,18 +20,19 @@
 
 /**
  * struct row - work that is measured
- * @work: what it is
- * @param: how much of it, or where
- * @per: pages, entries or calls that the cost is shared by; 0 is 1
- * @rounds: the figure is the least of so many, before which there is one that is not
- *	measured, in which kills are counted; 0 is BENCH_ROUNDS; 1 is one alone
- * @settle: seconds after which the levels that it has emptied are gone, and their kills
- *	are counted too
- * @before: makes ready, in each round; not measured
- * @run: what is measured, and nothing else
- * @timed: the same where the kernel itself says what it took; BENCH_FAILED if it cannot
- *	be done
- * @after: clears away, in each round; not measured
+ * @work: name of the work
+ * @param: its parameter, such as the number of pages
+ * @per: number of pages, entries or calls to divide the cost by; 0 for 1
+ * @rounds: number of rounds, of which the lowest cost is the result; 0 for
+ *	BENCH_ROUNDS. Unless it is 1, a round in which kills are counted comes
+ *	first
+ * @settle: seconds to wait in that round, until empty levels are freed and
+ *          killed
+ * @before: preparation of a round, not measured
+ * @run: the work, which is measured
+ * @timed: used instead of @run where the kernel measures; returns the cost, or
+ *	BENCH_FAILED
+ * @after: cleanup of a round, not measured
  */
 struct row {
 	const char *work;
@@ -47,26 +49,34 @@ struct row {
 #define BENCH_ROUNDS	4
 #define BENCH_FAILED	UINT64_MAX
 
-/* Whether ROWS in the environment, a list of patterns, has the row; all if it is empty. */
-bool bench_wanted(const char *work, uint64_t param);
+#define TRACING		"/sys/kernel/debug/tracing/"
 
-/* Measures a row that is wanted. */
+/*
+ * Whether a pattern of the environment variable ROWS matches; all if it is
+ * empty.
+ */
+bool bench_selected(const char *work, uint64_t param);
+
+/* Measures a row if it is selected. */
 void bench_row(const struct row *row);
 
-/* A row of something that is no work, such as bytes. */
+/* Prints a row that is not a cost of work, such as bytes. */
 void bench_figure(const char *work, uint64_t param, uint64_t figure);
 
 uint64_t bench_now(void);
 
-/* What the benchmark cannot do without ends it. */
+/* Ends the benchmark if @ret is an error. */
 void bench_must(int ret, const char *what);
 
+/* Writes to a file of tracefs, or ends the benchmark. */
+void bench_write(const char *path, const char *text);
+
 /**
- * struct geometry - a window
- * @name: page size and levels, as rows are called
- * @page_shift: its IOMMU pages
- * @window_shift: its bytes
- * @levels: of its table
+ * struct geometry - shape of a window
+ * @name: page size and levels, as in names of rows
+ * @page_shift: IOMMU page size, as a shift
+ * @window_shift: size in bytes, as a shift
+ * @levels: number of levels
  */
 struct geometry {
 	const char *name;
@@ -75,35 +85,39 @@ struct geometry {
 	unsigned int levels;
 };
 
-/* The container that all rows use, one at a time, and its window's first address. */
+/*
+ * The container that the rows use one after the other, and the start of its
+ * window.
+ */
 extern struct vfio bench_vfio;
 extern __u64 bench_window;
 
-/* Whether this platform and this module have such windows. */
-bool bench_possible(const struct geometry *geometry);
+/* Whether this platform and this module support such windows. */
+bool bench_supported(const struct geometry *geometry);
 
 /*
- * A container with that window, and with @size bytes of @memory registered. It is a new
- * one only if the last call was for something else: rows of one window come one after the
- * other, and nobody waits for windows of which no row is wanted.
+ * Opens a container with that window, and registers @size bytes of @memory.
+ * Does nothing if the last call had the same arguments. Called for selected
+ * rows only, so that no time is spent on windows that are not measured.
  */
-void bench_open(const struct geometry *geometry, const void *memory, uint64_t size);
+void bench_open(const struct geometry *geometry, const void *memory,
+		uint64_t size);
 
-/* Memory is not to be unmapped before this. */
+/* Closes the container, after which its memory may be unmapped. */
 void bench_close(void);
 
-/* Offsets in the window. */
+/* Map and unmap at an offset in the window. */
 void bench_map(uint64_t offset, const void *memory, uint64_t size);
 void bench_unmap(uint64_t offset, uint64_t size);
 
 /*
- * A distance at which two pages are in different leaves of both modules' tables, or of
- * ours alone, in pages of the window.
+ * Number of entries of a leaf, of the larger one of both modules' tables, or of
+ * this module's: two entries at that distance are in different leaves.
  */
 uint64_t bench_leaf_both(const struct geometry *geometry);
 uint64_t bench_leaf_ours(const struct geometry *geometry);
 
-/* The parts, each in a file of that name. */
+/* The parts of the benchmark, each in a file of that name. */
 void bench_ranges(void);
 void bench_places(void);
 void bench_regions(void);

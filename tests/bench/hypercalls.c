@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What KVM does to a table when a guest maps and unmaps, timed in the kernel
- * (../kvm/tce_kvm_time.h), and what VFIO's calls cost beside it.
+ * KVM's changes of a table when a guest maps and unmaps, measured in the kernel
+ * (../kvm/tce_kvm_time.h), and MAP_DMA and UNMAP_DMA over KVM's entries.
  */
 
 #define _GNU_SOURCE
@@ -17,15 +17,15 @@
 #include "bench.h"
 #include "guest.h"
 
-/* Entries that are changed in a row; as many as a list of H_PUT_TCE_INDIRECT has. */
+/* Entries per call; the longest list of H_PUT_TCE_INDIRECT. */
 #define ENTRIES		512
 #define OTHER_REGIONS	32
 
 static const struct kind {
 	struct geometry geometry;
-	/* The guest's IOMMU pages. */
+	/* IOMMU page size of the guest, as a shift. */
 	unsigned int guest_shift;
-	/* More memory is registered, page by page. */
+	/* Registers OTHER_REGIONS further regions of a page. */
 	bool regions;
 } kinds[] = {
 	{ { "4k1", 12, 30, 1 }, 12, false },
@@ -38,10 +38,10 @@ static const struct kind {
 	{ { "64k3", 16, 34, 3 }, 16, false },
 };
 
-/* What is there before. */
+/* State of the entries before the call. */
 enum state { NOTHING, KVMS, VFIOS, KVMS_OVER_VFIOS, NEVER };
 
-/* What is measured; calls of VFIO besides KVM's. */
+/* Ioctls of VFIO that are measured, besides enum tce_kvm_time_what. */
 #define MAP		100
 #define UNMAP		101
 
@@ -53,26 +53,27 @@ static const struct work {
 } works[] = {
 	{ "kvm-put-set", NOTHING, TCE_KVM_TIME_PUT, ENTRIES },
 	{ "kvm-put-replace", KVMS, TCE_KVM_TIME_PUT, ENTRIES },
-	{ "kvm-put-clear", KVMS, TCE_KVM_TIME_UNPUT, ENTRIES },
-	{ "kvm-put-empty", NOTHING, TCE_KVM_TIME_UNPUT, ENTRIES },
+	{ "kvm-put-clear", KVMS, TCE_KVM_TIME_CLEAR, ENTRIES },
+	{ "kvm-put-empty", NOTHING, TCE_KVM_TIME_CLEAR, ENTRIES },
 	{ "kvm-indirect-set", NOTHING, TCE_KVM_TIME_INDIRECT, ENTRIES },
 	{ "kvm-indirect-replace", KVMS, TCE_KVM_TIME_INDIRECT, ENTRIES },
 	{ "kvm-stuff-clear", KVMS, TCE_KVM_TIME_STUFF, ENTRIES },
 	{ "kvm-stuff-empty", NOTHING, TCE_KVM_TIME_STUFF, ENTRIES },
 	{ "kvm-indirect-set", NOTHING, TCE_KVM_TIME_INDIRECT, 1 },
 	{ "kvm-stuff-clear", KVMS, TCE_KVM_TIME_STUFF, 1 },
-	/* Levels that nothing has used. */
+	/* In levels that are not allocated. */
 	{ "kvm-put-new", NEVER, TCE_KVM_TIME_PUT, 1 },
 	{ "kvm-indirect-new", NEVER, TCE_KVM_TIME_INDIRECT, ENTRIES },
 	{ "kvm-stuff-new", NEVER, TCE_KVM_TIME_STUFF, ENTRIES },
-	/* What they are made of. */
+	/* The callbacks alone. */
 	{ "kvm-address", NOTHING, TCE_KVM_TIME_ADDRESS, ENTRIES },
 	{ "kvm-address-ro", NOTHING, TCE_KVM_TIME_ADDRESS_RO, ENTRIES },
 	{ "kvm-exchange-empty", NOTHING, TCE_KVM_TIME_EXCHANGE, ENTRIES },
-	/* VFIO's entries and KVM's, over each other. */
+	/* KVM's calls on entries of VFIO, and the reverse. */
 	{ "kvm-indirect-vfios", VFIOS, TCE_KVM_TIME_INDIRECT, ENTRIES },
 	{ "kvm-stuff-vfios", VFIOS, TCE_KVM_TIME_STUFF, ENTRIES },
-	{ "kvm-stuff-over-vfios", KVMS_OVER_VFIOS, TCE_KVM_TIME_STUFF, ENTRIES },
+	{ "kvm-stuff-over-vfios", KVMS_OVER_VFIOS, TCE_KVM_TIME_STUFF,
+	  ENTRIES },
 	{ "map-kvm-nothing", NOTHING, MAP, ENTRIES },
 	{ "map-kvm-kvms", KVMS, MAP, ENTRIES },
 	{ "unmap-kvm-kvms", KVMS, UNMAP, ENTRIES },
@@ -84,7 +85,7 @@ static unsigned char *memory, *others;
 static const __u64 *list;
 static int guest = -1;
 static uint64_t offset;
-/* Up to here leaves have been used, so a new one is further up. */
+/* Offset up to which levels may be allocated. */
 static uint64_t used;
 
 static uint64_t bytes(void)
@@ -105,7 +106,8 @@ static uint64_t call(unsigned int what, unsigned int count)
 		time.value = (uintptr_t)memory | MAP_BOTH;
 	else if (what == TCE_KVM_TIME_INDIRECT)
 		time.value = (uintptr_t)list;
-	bench_must(vfio_ioctl(guest, TCE_KVM_TIME_RUN, &time), "TCE_KVM_TIME_RUN");
+	bench_must(vfio_ioctl(guest, TCE_KVM_TIME_RUN, &time),
+		   "TCE_KVM_TIME_RUN");
 
 	return time.status ? BENCH_FAILED : time.ns;
 }
@@ -117,14 +119,17 @@ static void set_by_vfio(void)
 
 static void set_by_kvm(void)
 {
-	/* Without a level KVM hands its call up, and user space maps. */
+	/*
+	 * If a level is missing KVM hands the call up to user space, which
+	 * maps.
+	 */
 	if (call(TCE_KVM_TIME_INDIRECT, ENTRIES) != BENCH_FAILED)
 		return;
 	set_by_vfio();
 	call(TCE_KVM_TIME_INDIRECT, ENTRIES);
 }
 
-static void make_ready(void)
+static void prepare(void)
 {
 	if (work->state == NEVER) {
 		used += 1ULL << (kind->geometry.window_shift - 5);
@@ -132,7 +137,7 @@ static void make_ready(void)
 		return;
 	}
 
-	/* Entries are the caller's to see as KVM's were: levels are there, and used. */
+	/* Allocates the levels and the view, whatever the state is to be. */
 	set_by_kvm();
 	if (work->state == KVMS)
 		return;
@@ -181,8 +186,9 @@ static void open_guest(void)
 				1ULL << kind->geometry.window_shift,
 				kind->guest_shift), "ATTACH");
 	for (i = 0; kind->regions && i < OTHER_REGIONS; i++)
-		bench_must(vfio_register(bench_vfio.container, others + i * page,
-					 page), "REGISTER_MEMORY");
+		bench_must(vfio_register(bench_vfio.container,
+					 others + i * page, page),
+			   "REGISTER_MEMORY");
 	used = 1ULL << (kind->geometry.window_shift - 2);
 	list = guest_list(memory, kind->guest_shift, ENTRIES, MAP_BOTH);
 }
@@ -202,13 +208,13 @@ static void measure(void)
 		.work = name,
 		.param = work->count,
 		.per = work->count,
-		.before = make_ready,
+		.before = prepare,
 		.timed = run,
 		.after = clear,
 	};
 
 	snprintf(name, sizeof(name), "%s-%s", work->name, kind->geometry.name);
-	if (!bench_wanted(name, row.param))
+	if (!bench_selected(name, row.param))
 		return;
 
 	open_guest();
@@ -225,7 +231,7 @@ void bench_hypercalls(void)
 	others = vfio_memory(OTHER_REGIONS * vfio_page_size());
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		kind = &kinds[i];
-		if (!bench_possible(&kind->geometry) ||
+		if (!bench_supported(&kind->geometry) ||
 		    kind->geometry.page_shift > vfio_page_shift())
 			continue;
 		memory = vfio_memory(bytes());

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Measuring, and the window that rows use. Contract: bench.h.
+ * Measures rows, and opens their window. Contract: bench.h.
  *
- * A row is a line of JSON, for scripts/lib/bench-table:
- *	bench.json {"work": ..., "param": ..., "per": ..., "cost": ..., "kills": [n, pages]}
- * where kills are those of one run, counted in a round of its own: a probe costs
+ * A row is printed as JSON in one line, for scripts/lib/bench-table:
+ *	bench.json {"work": ..., "param": ..., "per": ..., "cost": ...,
+ *	"kills": [n, pages]}
+ * Kills are counted in a round that is not measured, because the probe costs
  * instructions.
  */
 
@@ -22,13 +23,12 @@
 
 #include "bench.h"
 
-/* What takes longer is not repeated: a timer's interrupts are lost in it. */
-#define LONG		100000000ULL
+/* Longer work is not repeated: the noise of timer interrupts is small in it. */
+#define MAX_REPEATED_NS		100000000ULL
 
-#define TRACING		"/sys/kernel/debug/tracing/"
 #define EVENT		TRACING "events/kprobes/bench_kill/"
 /* The platform's it_ops->tce_kill(tbl, index, pages). */
-#define PROBE		"p:bench_kill pnv_pci_ioda2_tce_invalidate pages=%gpr5:u64"
+#define PROBE "p:bench_kill pnv_pci_ioda2_tce_invalidate pages=%gpr5:u64"
 #define COUNT		"hist:keys=common_pid:vals=pages"
 
 struct kills {
@@ -57,7 +57,7 @@ void bench_must(int ret, const char *what)
 		tap_bail("%s: %s", what, strerror(-ret));
 }
 
-bool bench_wanted(const char *work, uint64_t param)
+bool bench_selected(const char *work, uint64_t param)
 {
 	const char *patterns = getenv("ROWS");
 	char name[128], list[1024], *next, *pattern;
@@ -77,16 +77,16 @@ bool bench_wanted(const char *work, uint64_t param)
 
 /* Kills */
 
-static void tell(const char *path, const char *what)
+void bench_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_APPEND);
 
-	if (fd < 0 || write(fd, what, strlen(what)) != (ssize_t)strlen(what))
-		tap_bail("%s: %s: %s", path, what, strerror(errno));
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		tap_bail("%s: %s: %s", path, text, strerror(errno));
 	close(fd);
 }
 
-/* A hypervisor's tables need none. */
+/* Tables of a hypervisor are not killed. */
 static bool kills_counted(void)
 {
 	static int counted = -1;
@@ -94,20 +94,20 @@ static bool kills_counted(void)
 	if (counted < 0) {
 		counted = !vfio_hypervised() && !access(TRACING, F_OK);
 		if (counted)
-			tell(TRACING "kprobe_events", PROBE);
+			bench_write(TRACING "kprobe_events", PROBE);
 	}
 
 	return counted;
 }
 
-/* The probe is there only as long as it counts. */
-static void kills_begin(void)
+/* The probe is enabled only while it counts. */
+static void kills_start(void)
 {
 	if (kills_counted())
-		tell(EVENT "trigger", COUNT);
+		bench_write(EVENT "trigger", COUNT);
 }
 
-static struct kills kills_end(void)
+static struct kills kills_stop(void)
 {
 	struct kills kills = {};
 	uint64_t hits, pages;
@@ -121,14 +121,15 @@ static struct kills kills_end(void)
 	if (!file)
 		tap_bail(EVENT "hist: %s", strerror(errno));
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "{%*[^}]} hitcount: %" SCNu64 " pages: %" SCNu64,
+		if (sscanf(line,
+			   "{%*[^}]} hitcount: %" SCNu64 " pages: %" SCNu64,
 			   &hits, &pages) != 2)
 			continue;
 		kills.kills += hits;
 		kills.pages += pages;
 	}
 	fclose(file);
-	tell(EVENT "trigger", "!" COUNT);
+	bench_write(EVENT "trigger", "!" COUNT);
 
 	return kills;
 }
@@ -168,11 +169,11 @@ static struct kills counted_round(const struct row *row)
 
 	if (row->before)
 		row->before();
-	kills_begin();
+	kills_start();
 	run(row);
 	if (row->settle)
 		sleep(row->settle);
-	kills = kills_end();
+	kills = kills_stop();
 	if (row->after)
 		row->after();
 
@@ -185,16 +186,18 @@ void bench_row(const struct row *row)
 	uint64_t best = UINT64_MAX, cost = 0;
 	struct kills kills = {};
 
-	if (!bench_wanted(row->work, row->param))
+	if (!bench_selected(row->work, row->param))
 		return;
 
-	/* It also makes the levels and the caches that a first run would pay for. */
+	/*
+	 * This round also allocates levels and slab pages, once for all rounds.
+	 */
 	if (rounds > 1)
 		kills = counted_round(row);
-	for (round = 0; round < rounds && cost < LONG; round++) {
+	for (round = 0; round < rounds && cost < MAX_REPEATED_NS; round++) {
 		cost = one_round(row);
 		if (cost == BENCH_FAILED) {
-			printf("# %s-%" PRIu64 ": it fails\n", row->work,
+			printf("# %s-%" PRIu64 ": failed\n", row->work,
 			       row->param);
 			return;
 		}
@@ -218,16 +221,19 @@ void bench_figure(const char *work, uint64_t param, uint64_t figure)
 
 /* The window */
 
-/* Entries of a leaf whose levels have @least entries, all as shifts. */
+/* Number of entries of a leaf, of levels of at least 1 << @least entries. */
 static uint64_t leaf(const struct geometry *geometry, unsigned int least)
 {
 	unsigned int entries = geometry->window_shift - geometry->page_shift;
-	unsigned int shift = (entries + geometry->levels - 1) / geometry->levels;
+	unsigned int shift =
+		(entries + geometry->levels - 1) / geometry->levels;
 
 	return 1ULL << (shift > least ? shift : least);
 }
 
-/* Levels are 4 KiB or more here, kernel pages or more in-tree. */
+/*
+ * Levels are at least 4 KiB in this module, a kernel page in the in-tree one.
+ */
 uint64_t bench_leaf_ours(const struct geometry *geometry)
 {
 	return leaf(geometry, 9);
@@ -238,8 +244,11 @@ uint64_t bench_leaf_both(const struct geometry *geometry)
 	return leaf(geometry, vfio_page_shift() - 3);
 }
 
-/* The kernel's own module and the hypervisor take less than ours does. */
-bool bench_possible(const struct geometry *geometry)
+/*
+ * The limits of the in-tree module and the hypervisor are lower than this
+ * one's.
+ */
+bool bench_supported(const struct geometry *geometry)
 {
 	unsigned int shift = __builtin_ctzll(bench_leaf_both(geometry));
 
@@ -259,7 +268,8 @@ void bench_close(void)
 	opened = NULL;
 }
 
-void bench_open(const struct geometry *geometry, const void *memory, uint64_t size)
+void bench_open(const struct geometry *geometry, const void *memory,
+		uint64_t size)
 {
 	if (opened == geometry && registered == memory)
 		return;
@@ -285,6 +295,7 @@ void bench_map(uint64_t offset, const void *memory, uint64_t size)
 
 void bench_unmap(uint64_t offset, uint64_t size)
 {
-	bench_must(vfio_unmap(bench_vfio.container, bench_window + offset, size),
+	bench_must(vfio_unmap(bench_vfio.container, bench_window + offset,
+			      size),
 		   "UNMAP_DMA");
 }

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What tables and regions take, in bytes: a table's levels, and what the machine has less
- * of.
+ * Memory of tables and regions in bytes: that of a table's levels, and the
+ * difference in free memory for regions.
  */
 
 #define _GNU_SOURCE
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -18,32 +16,26 @@
 
 #define WINDOW_SHIFT	46
 #define LEVELS		2
-/* Where the memory of a device may be, far above the machine's own. */
+/*
+ * An address far above that of the machine's memory, as of a device with
+ * memory.
+ */
 #define FAR		0x244000000000ULL
-/* The levels of a table, and of its user-space view, share the entries' bits. */
+/* Bytes of each level, and of each part of the in-tree user-space view. */
 #define LEVEL_BYTES	((1ULL << (WINDOW_SHIFT - 16) / LEVELS) * 8)
 
 #define PIECE		(64ULL << 20)
-#define MOST		(32ULL << 30)
+#define MAX_BYTES	(32ULL << 30)
 
 #define REGIONS		4096
 
-#define TRACING		"/sys/kernel/debug/tracing/"
-
-static void tell(const char *path, const char *what)
-{
-	int fd = open(path, O_WRONLY | O_APPEND);
-
-	if (fd < 0 || write(fd, what, strlen(what)) != (ssize_t)strlen(what))
-		tap_bail("%s: cannot say %s", path, what);
-	close(fd);
-}
-
-/* Levels that the platform makes. It gives none back before the end. */
+/*
+ * Counts levels that the platform allocates. It frees none before the window.
+ */
 static void watch_levels(void)
 {
-	tell(TRACING "kprobe_events", "p:tce_level pnv_alloc_tce_level");
-	tell(TRACING "events/kprobes/tce_level/enable", "1");
+	bench_write(TRACING "kprobe_events", "p:tce_level pnv_alloc_tce_level");
+	bench_write(TRACING "events/kprobes/tce_level/enable", "1");
 }
 
 static uint64_t levels_made(void)
@@ -56,7 +48,7 @@ static uint64_t levels_made(void)
 		if (sscanf(line, " tce_level %" SCNu64, &hits) == 1)
 			break;
 	if (!file)
-		tap_bail("kprobe_profile cannot be read");
+		tap_bail("cannot read kprobe_profile");
 	fclose(file);
 
 	return hits;
@@ -69,19 +61,22 @@ static uint64_t table_bytes(void)
 	if (tap_intree())
 		return levels_made() * LEVEL_BYTES;
 	if (!figures_read(bench_window, &figures))
-		tap_bail("no figures");
+		tap_bail("cannot read figures of the window");
 
 	return figures.page_bytes;
 }
 
-/* With more and more mapped, one half of it at 0 and one far away. */
+/*
+ * The bytes as more is mapped, one half of it from 0 on, the other from FAR on.
+ */
 static void measure_table(void)
 {
-	static const struct geometry geometry = { "64k2", 16, WINDOW_SHIFT, LEVELS };
+	static const struct geometry geometry = { "64k2", 16, WINDOW_SHIFT,
+						  LEVELS };
 	uint64_t mapped = 0, total;
 	unsigned char *memory;
 
-	if (!bench_wanted("bytes-table", 0) || !bench_possible(&geometry) ||
+	if (!bench_selected("bytes-table", 0) || !bench_supported(&geometry) ||
 	    vfio_page_shift() < 16)
 		return;
 	memory = vfio_memory(PIECE);
@@ -89,7 +84,7 @@ static void measure_table(void)
 		watch_levels();
 	bench_open(&geometry, memory, PIECE);
 	bench_figure("bytes-table", 0, table_bytes());
-	for (total = 2 * PIECE; total <= MOST; total *= 2) {
+	for (total = 2 * PIECE; total <= MAX_BYTES; total *= 2) {
 		for (; mapped < total / 2; mapped += PIECE) {
 			bench_map(mapped, memory, PIECE);
 			bench_map(FAR + mapped, memory, PIECE);
@@ -97,12 +92,12 @@ static void measure_table(void)
 		bench_figure("bytes-table", total >> 20, table_bytes());
 	}
 	bench_unmap(0, 1ULL << WINDOW_SHIFT);
-	/* Empty levels go after a second. */
+	/* Empty levels are freed after a second. */
 	sleep(3);
-	bench_figure("bytes-table-unmapped", MOST >> 20, table_bytes());
+	bench_figure("bytes-table-unmapped", MAX_BYTES >> 20, table_bytes());
 	bench_close();
 	if (tap_intree())
-		tell(TRACING "events/kprobes/tce_level/enable", "0");
+		bench_write(TRACING "events/kprobes/tce_level/enable", "0");
 	munmap(memory, PIECE);
 }
 
@@ -112,33 +107,34 @@ static uint64_t free_bytes(void)
 	uint64_t kib = 0;
 	char line[128];
 
-	/* What is freed after a grace period is free then. */
+	/* Wait for memory that is freed after a grace period. */
 	sleep(1);
 	file = fopen("/proc/meminfo", "r");
 	while (file && fgets(line, sizeof(line), file))
 		if (sscanf(line, "MemFree: %" SCNu64, &kib) == 1)
 			break;
 	if (!kib)
-		tap_bail("/proc/meminfo cannot be read");
+		tap_bail("cannot read /proc/meminfo");
 	fclose(file);
 
 	return kib << 10;
 }
 
-/* All that the kernel takes for regions of a page. */
+/* Memory that the kernel uses for regions of a page. */
 static void measure_regions(void)
 {
 	uint64_t before, taken, size = vfio_page_size(), i;
 	unsigned char *memory;
 
-	if (!bench_wanted("bytes-region", REGIONS))
+	if (!bench_selected("bytes-region", REGIONS))
 		return;
 	memory = vfio_memory(REGIONS * size);
 	vfio_open(&bench_vfio);
 	before = free_bytes();
 	for (i = 0; i < REGIONS; i++)
-		bench_must(vfio_register(bench_vfio.container, memory + i * size,
-					 size), "REGISTER_MEMORY");
+		bench_must(vfio_register(bench_vfio.container,
+					 memory + i * size, size),
+			   "REGISTER_MEMORY");
 	taken = before - free_bytes();
 	bench_figure("bytes-region", REGIONS, taken / REGIONS);
 	vfio_close(&bench_vfio);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that map and unmap, each on a CPU and in leaves of its own; in a machine with
- * several CPUs and a clock, so the figures are nanoseconds and move from run to run.
+ * Threads that map and unmap, each on its own CPU and in its own leaves. For a
+ * machine with several CPUs, so the results are in nanoseconds and vary from
+ * run to run.
  */
 
 #define _GNU_SOURCE
@@ -58,7 +59,7 @@ static uint64_t one_round(struct mapper *mappers, unsigned int cpus)
 	for (i = 0; i < cpus; i++)
 		if (pthread_create(&mappers[i].thread, NULL, map_and_unmap,
 				   &mappers[i]))
-			tap_bail("no thread");
+			tap_bail("cannot create a thread");
 	pthread_barrier_wait(&barrier);
 	start = bench_now();
 	pthread_barrier_wait(&barrier);
@@ -79,16 +80,18 @@ static void measure(unsigned int cpus)
 	for (i = 0; i < cpus; i++) {
 		mappers[i].cpu = i;
 		mappers[i].memory = vfio_memory(size);
-		bench_must(vfio_register(bench_vfio.container, mappers[i].memory,
-					 size), "REGISTER_MEMORY");
+		bench_must(vfio_register(bench_vfio.container,
+					 mappers[i].memory, size),
+			   "REGISTER_MEMORY");
 	}
 	for (round = 0; round < ROUNDS; round++) {
 		cost = one_round(mappers, cpus);
 		best = cost < best ? cost : best;
 	}
 	for (i = 0; i < cpus; i++) {
-		bench_must(vfio_unregister(bench_vfio.container, mappers[i].memory,
-					   size), "UNREGISTER_MEMORY");
+		bench_must(vfio_unregister(bench_vfio.container,
+					   mappers[i].memory, size),
+			   "UNREGISTER_MEMORY");
 		munmap(mappers[i].memory, size);
 	}
 	bench_figure("parallel", cpus, best);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MAP_DMA and UNMAP_DMA of pages that lie apart: in leaves of their own, with holes
- * between them, in levels that are new or that have become empty.
+ * MAP_DMA and UNMAP_DMA of pages that are not adjacent: in different leaves,
+ * with holes between them, in levels that are missing or empty.
  */
 
 #define _GNU_SOURCE
@@ -12,10 +12,10 @@
 
 #include "bench.h"
 
-/* A figure of single calls is the mean of so many. */
+/* The cost of single calls is the mean of at least this number. */
 #define CALLS		1000
 
-/* How long levels that are empty stay, and some more. */
+/* Longer than empty levels are kept. */
 #define IDLE_SECONDS	3
 
 static const struct geometry small = { "4k3", 12, 40, 3 };
@@ -51,18 +51,19 @@ static void unmap_whole(void)
 	bench_unmap(0, places.count * places.stride);
 }
 
-static void in_turn(void)
+static void map_unmap_each(void)
 {
 	uint64_t i, j;
 
 	for (j = 0; j < places.loops; j++)
 		for (i = 0; i < places.count; i++) {
-			bench_map(i * places.stride, places.memory, places.page);
+			bench_map(i * places.stride, places.memory,
+				  places.page);
 			bench_unmap(i * places.stride, places.page);
 		}
 }
 
-static void all_then_all(void)
+static void map_all_unmap_all(void)
 {
 	uint64_t j;
 
@@ -72,8 +73,8 @@ static void all_then_all(void)
 	}
 }
 
-static void set_places(const struct geometry *geometry, uint64_t stride, uint64_t count,
-		       const unsigned char *memory)
+static void set_places(const struct geometry *geometry, uint64_t stride,
+		       uint64_t count, const unsigned char *memory)
 {
 	places.page = 1ULL << geometry->page_shift;
 	places.stride = stride << geometry->page_shift;
@@ -83,19 +84,20 @@ static void set_places(const struct geometry *geometry, uint64_t stride, uint64_
 }
 
 static void measure_single(const struct geometry *geometry, const char *where,
-			   uint64_t stride, uint64_t count, unsigned char *memory)
+			   uint64_t stride, uint64_t count,
+			   unsigned char *memory)
 {
 	char turn[64], all[64];
 	struct row rows[] = {
-		{ .work = turn, .run = in_turn, .rounds = 2 },
-		{ .work = all, .run = all_then_all, .rounds = 2 },
+		{ .work = turn, .run = map_unmap_each, .rounds = 2 },
+		{ .work = all, .run = map_all_unmap_all, .rounds = 2 },
 	};
 	size_t i;
 
 	snprintf(turn, sizeof(turn), "turn-%s-%s", geometry->name, where);
 	snprintf(all, sizeof(all), "all-%s-%s", geometry->name, where);
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!bench_wanted(rows[i].work, count))
+		if (!bench_selected(rows[i].work, count))
 			continue;
 		bench_open(geometry, memory, 1 << 20);
 		set_places(geometry, stride, count, memory);
@@ -105,12 +107,14 @@ static void measure_single(const struct geometry *geometry, const char *where,
 	}
 }
 
-static void measure_singles(const struct geometry *geometry, unsigned char *memory)
+static void measure_singles(const struct geometry *geometry,
+			    unsigned char *memory)
 {
 	static const uint64_t counts[] = { 2, 8, 9, 16, 64, 512 };
 	size_t i;
 
-	if (!bench_possible(geometry) || geometry->page_shift > vfio_page_shift())
+	if (!bench_supported(geometry) ||
+	    geometry->page_shift > vfio_page_shift())
 		return;
 	measure_single(geometry, "near", 1, 64, memory);
 	if (geometry == &small) {
@@ -121,13 +125,15 @@ static void measure_singles(const struct geometry *geometry, unsigned char *memo
 	}
 	for (i = 0; i < ARRAY_SIZE(counts); i++)
 		if (geometry == &small || counts[i] == 64)
-			measure_single(geometry, "leaf", bench_leaf_ours(geometry),
-				       counts[i], memory);
-	measure_single(geometry, "leaves", bench_leaf_both(geometry), 64, memory);
+			measure_single(geometry, "leaf",
+				       bench_leaf_ours(geometry), counts[i],
+				       memory);
+	measure_single(geometry, "leaves", bench_leaf_both(geometry), 64,
+		       memory);
 	bench_close();
 }
 
-/* Every n-th page, and then one UNMAP of all. */
+/* Maps every n-th page, and unmaps all by one call. */
 static void measure_sparse(unsigned char *memory)
 {
 	static const uint64_t strides[] = {
@@ -135,7 +141,9 @@ static void measure_sparse(unsigned char *memory)
 	};
 	struct row rows[] = {
 		{ .work = "sparse-map", .run = map_each, .after = unmap_whole },
-		{ .work = "sparse-unmap", .before = map_each, .run = unmap_whole },
+		{ .work = "sparse-unmap",
+		  .before = map_each,
+		  .run = unmap_whole },
 	};
 	size_t i, j;
 
@@ -144,7 +152,7 @@ static void measure_sparse(unsigned char *memory)
 			rows[j].param = strides[i];
 			rows[j].rounds = 2;
 			rows[j].per = strides[i] >= 4096 ? 256 : 1024;
-			if (!bench_wanted(rows[j].work, strides[i]))
+			if (!bench_selected(rows[j].work, strides[i]))
 				continue;
 			bench_open(&small, memory, 1 << 20);
 			set_places(&small, strides[i], rows[j].per, memory);
@@ -153,14 +161,14 @@ static void measure_sparse(unsigned char *memory)
 	bench_close();
 }
 
-/* Nothing is there, and nothing ever was. */
+/* UNMAP of ranges that have never been mapped. */
 static void measure_nothing(void)
 {
 	struct row row = { .work = "unmap-nothing", .run = unmap_whole };
 	static const struct geometry whole = { "64k2", 16, 46, 2 };
 
 	for (row.param = 12; row.param <= 40; row.param += 4) {
-		if (!bench_wanted(row.work, row.param))
+		if (!bench_selected(row.work, row.param))
 			continue;
 		bench_open(&small, NULL, 0);
 		set_places(&small, 1ULL << (row.param - 12), 1, NULL);
@@ -168,7 +176,7 @@ static void measure_nothing(void)
 	}
 	bench_close();
 	row.param = 46;
-	if (bench_wanted(row.work, row.param) && bench_possible(&whole)) {
+	if (bench_selected(row.work, row.param) && bench_supported(&whole)) {
 		bench_open(&whole, NULL, 0);
 		set_places(&whole, 1ULL << (46 - 16), 1, NULL);
 		bench_row(&row);
@@ -176,11 +184,13 @@ static void measure_nothing(void)
 	}
 }
 
-/* In levels that are new, each time; the second half of a window is theirs. */
+/*
+ * In missing levels: each round uses another place in the window's second half.
+ */
 
 static uint64_t new_offset;
 
-static void take_new(void)
+static void next_new(void)
 {
 	new_offset += 64ULL << 20;
 }
@@ -195,13 +205,13 @@ static void unmap_new(void)
 	bench_unmap(new_offset, places.count << 12);
 }
 
-static void take_and_map_new(void)
+static void next_and_map_new(void)
 {
-	take_new();
+	next_new();
 	map_new();
 }
 
-/* Memory to which no device was ever allowed to write, so that it is not dirty. */
+/* Memory that has never been mapped writable, so that it is not dirty. */
 static unsigned char *clean_memory;
 
 static void map_clean(void)
@@ -219,7 +229,7 @@ static void unmap_clean(void)
 	bench_unmap(0, places.count << 12);
 }
 
-static void forget_clean(void)
+static void unregister_clean(void)
 {
 	uint64_t size = places.count << 12;
 
@@ -232,12 +242,17 @@ static void measure_new(unsigned char *memory, uint64_t bytes)
 {
 	static const uint64_t counts[] = { 1, 512, 4096 };
 	struct row rows[] = {
-		{ .work = "map-new-levels", .before = take_new, .run = map_new,
+		{ .work = "map-new-levels",
+		  .before = next_new,
+		  .run = map_new,
 		  .after = unmap_new },
-		{ .work = "unmap-new-levels", .before = take_and_map_new,
+		{ .work = "unmap-new-levels",
+		  .before = next_and_map_new,
 		  .run = unmap_new },
-		{ .work = "unmap-clean", .before = map_clean, .run = unmap_clean,
-		  .after = forget_clean },
+		{ .work = "unmap-clean",
+		  .before = map_clean,
+		  .run = unmap_clean,
+		  .after = unregister_clean },
 	};
 	size_t i, j;
 
@@ -246,7 +261,7 @@ static void measure_new(unsigned char *memory, uint64_t bytes)
 		for (j = 0; j < ARRAY_SIZE(rows); j++) {
 			rows[j].param = counts[i];
 			rows[j].per = counts[i];
-			if (!bench_wanted(rows[j].work, counts[i]) ||
+			if (!bench_selected(rows[j].work, counts[i]) ||
 			    (rows[j].run == unmap_clean &&
 			     counts[i] << 12 < vfio_page_size()))
 				continue;
@@ -258,8 +273,8 @@ static void measure_new(unsigned char *memory, uint64_t bytes)
 }
 
 /*
- * What levels that have become empty cost those who empty them, those who come later, and
- * in kills.
+ * The cost of levels that become empty: in the call that empties them, in later
+ * calls, and in kills.
  */
 
 static void empty_leaves(void)
@@ -287,10 +302,16 @@ static void measure_trim(unsigned char *memory)
 {
 	static const uint64_t counts[] = { 8, 32, 128, 512 };
 	struct row rows[] = {
-		{ .work = "trim-unmap", .before = map_each, .run = unmap_whole,
+		{ .work = "trim-unmap",
+		  .before = map_each,
+		  .run = unmap_whole,
 		  .settle = IDLE_SECONDS },
-		{ .work = "trim-later", .before = empty_leaves, .run = unmap_far },
-		{ .work = "trim-again", .before = empty_leaves, .run = map_first,
+		{ .work = "trim-later",
+		  .before = empty_leaves,
+		  .run = unmap_far },
+		{ .work = "trim-again",
+		  .before = empty_leaves,
+		  .run = map_first,
 		  .after = unmap_first },
 	};
 	size_t i, j;
@@ -298,7 +319,7 @@ static void measure_trim(unsigned char *memory)
 	for (i = 0; i < ARRAY_SIZE(counts); i++)
 		for (j = 0; j < ARRAY_SIZE(rows); j++) {
 			rows[j].param = counts[i];
-			if (!bench_wanted(rows[j].work, counts[i]))
+			if (!bench_selected(rows[j].work, counts[i]))
 				continue;
 			bench_open(&small, memory, 1 << 20);
 			set_places(&small, bench_leaf_ours(&small), counts[i],
@@ -317,7 +338,7 @@ void bench_places(void)
 	};
 	size_t i;
 
-	/* A hypervisor's table has no levels that come and go. */
+	/* A table of the hypervisor has one level. */
 	if (vfio_hypervised()) {
 		for (i = 0; i < ARRAY_SIZE(guests); i++)
 			measure_single(&guests[i], "near", 1, 64, memory);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MAP_DMA and UNMAP_DMA of a range of pages that lie beside each other.
+ * MAP_DMA and UNMAP_DMA of a range of adjacent pages.
  */
 
 #define _GNU_SOURCE
@@ -14,7 +14,7 @@
 
 #define MAX_PAGES	4096
 
-/* What is there before the call. */
+/* State of the range before the call. */
 enum state { NOTHING, MAPPED, READABLE, OTHERS, BOTHS };
 
 static const struct work {
@@ -24,14 +24,14 @@ static const struct work {
 } works[] = {
 	{ "map", NOTHING, true },
 	{ "unmap", MAPPED, false },
-	/* Over what is mapped. */
+	/* Replaces the same mappings. */
 	{ "remap", MAPPED, true },
 	{ "unmap-none", NOTHING, false },
-	/* What a device could not write to is not dirty. */
+	/* Pages that are mapped read-only are not set dirty. */
 	{ "unmap-ro", READABLE, false },
 };
 
-/* In a leaf with pages of two regions, by turns. */
+/* In a leaf that has, or has had, pages of two regions alternately. */
 static const struct work two_regions[] = {
 	{ "map", NOTHING, true },
 	{ "unmap", MAPPED, false },
@@ -57,7 +57,7 @@ static struct {
 	unsigned int page_shift;
 	uint64_t pages;
 	const unsigned char *memory;
-	/* Another region, for leaves that have pages of both. */
+	/* The second region; NULL for leaves with pages of one. */
 	const unsigned char *other;
 } range;
 
@@ -67,24 +67,25 @@ static void map_readable(void)
 			    range.memory, range.size, MAP_READ), "MAP_DMA");
 }
 
-/* Every second page is the other region's. */
-static void map_turns(uint64_t pages)
+/* Maps pages of both regions alternately. */
+static void map_alternating(uint64_t pages)
 {
 	uint64_t i, page = 1ULL << range.page_shift;
 
 	for (i = 0; i < pages; i++)
 		bench_map(range.offset + i * page,
-			  (i & 1 ? range.other : range.memory) + i * page, page);
+			  (i & 1 ? range.other : range.memory) + i * page,
+			  page);
 }
 
-static void make_ready(void)
+static void prepare(void)
 {
 	uint64_t page = 1ULL << range.page_shift;
 
 	bench_unmap(range.offset, range.size);
-	/* A leaf that has had two regions' pages stays one that knows each page's. */
+	/* A leaf that has had pages of two regions keeps its view. */
 	if (range.other) {
-		map_turns(range.pages > 1 ? range.pages : 2);
+		map_alternating(range.pages > 1 ? range.pages : 2);
 		if (range.work->state != BOTHS)
 			bench_unmap(range.offset,
 				    range.pages > 1 ? range.size : 2 * page);
@@ -123,7 +124,7 @@ static void measure(const struct work *work, const char *where, uint64_t param)
 		.work = name,
 		.param = param,
 		.per = range.pages,
-		.before = make_ready,
+		.before = prepare,
 		.run = work->map ? map : unmap,
 		.after = unmap,
 	};
@@ -133,22 +134,22 @@ static void measure(const struct work *work, const char *where, uint64_t param)
 	bench_row(&row);
 }
 
-static bool any_wanted(const struct work *list, size_t count, const char *where,
-		       uint64_t param)
+static bool any_selected(const struct work *list, size_t count,
+			 const char *where, uint64_t param)
 {
 	char name[64];
 
 	while (count--) {
 		snprintf(name, sizeof(name), "%s-%s", list[count].name, where);
-		if (bench_wanted(name, param))
+		if (bench_selected(name, param))
 			return true;
 	}
 
 	return false;
 }
 
-static void set_range(const struct geometry *geometry, uint64_t first, uint64_t pages,
-		      const unsigned char *memory)
+static void set_range(const struct geometry *geometry, uint64_t first,
+		      uint64_t pages, const unsigned char *memory)
 {
 	range.offset = first << geometry->page_shift;
 	range.size = pages << geometry->page_shift;
@@ -158,14 +159,14 @@ static void set_range(const struct geometry *geometry, uint64_t first, uint64_t 
 	range.other = NULL;
 }
 
-/* All works with @pages from the entry @first on. */
+/* Measures all works on @pages pages from the entry @first on. */
 static void measure_all(const struct geometry *geometry, const char *where,
 			uint64_t param, uint64_t first, uint64_t pages,
 			const unsigned char *memory, uint64_t bytes)
 {
 	size_t i;
 
-	if (!any_wanted(works, ARRAY_SIZE(works), where, param))
+	if (!any_selected(works, ARRAY_SIZE(works), where, param))
 		return;
 	bench_open(geometry, memory, bytes);
 	set_range(geometry, first, pages, memory);
@@ -173,8 +174,9 @@ static void measure_all(const struct geometry *geometry, const char *where,
 		measure(&works[i], where, param);
 }
 
-static void measure_sizes(const struct geometry *geometry, const uint64_t *pages,
-			  size_t count, const unsigned char *memory, uint64_t bytes)
+static void measure_sizes(const struct geometry *geometry,
+			  const uint64_t *pages, size_t count,
+			  const unsigned char *memory, uint64_t bytes)
 {
 	size_t i;
 
@@ -184,7 +186,9 @@ static void measure_sizes(const struct geometry *geometry, const uint64_t *pages
 				    pages[i], memory, bytes);
 }
 
-/* Two pages on both sides of a leaf's border: of ours, and of both modules'. */
+/*
+ * Two pages across the end of a leaf: of this module's, and of both modules'.
+ */
 static void measure_borders(const struct geometry *geometry,
 			    const unsigned char *memory, uint64_t bytes)
 {
@@ -217,15 +221,15 @@ static void measure_windows(void)
 
 	for (i = 0; i < ARRAY_SIZE(windows); i++) {
 		geometry = &windows[i].geometry;
-		if (!bench_possible(geometry) ||
+		if (!bench_supported(geometry) ||
 		    geometry->page_shift > vfio_page_shift())
 			continue;
 		if (windows[i].all)
-			measure_sizes(geometry, sizes, ARRAY_SIZE(sizes), memory,
-				      bytes);
-		else
-			measure_sizes(geometry, few_sizes, ARRAY_SIZE(few_sizes),
+			measure_sizes(geometry, sizes, ARRAY_SIZE(sizes),
 				      memory, bytes);
+		else
+			measure_sizes(geometry, few_sizes,
+				      ARRAY_SIZE(few_sizes), memory, bytes);
 		if (geometry->levels > 1)
 			measure_borders(geometry, memory, bytes);
 	}
@@ -233,7 +237,7 @@ static void measure_windows(void)
 	munmap(memory, bytes);
 }
 
-/* At the end of windows of all sizes. */
+/* At the end of windows of different sizes. */
 static void measure_ends(void)
 {
 	static struct geometry ends[] = {
@@ -246,9 +250,10 @@ static void measure_ends(void)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(ends); i++)
-		if (bench_possible(&ends[i]))
+		if (bench_supported(&ends[i]))
 			measure_all(&ends[i], ends[i].name, MAX_PAGES,
-				    (1ULL << (ends[i].window_shift - 12)) - MAX_PAGES,
+				    (1ULL << (ends[i].window_shift - 12)) -
+					    MAX_PAGES,
 				    MAX_PAGES, memory, bytes);
 	bench_close();
 	munmap(memory, bytes);
@@ -262,9 +267,9 @@ static void measure_two_regions(void)
 	unsigned char *one = vfio_memory(bytes), *other = vfio_memory(bytes);
 	size_t i, j;
 
-	for (i = 0; bench_possible(&geometry) && i < ARRAY_SIZE(pages); i++) {
-		if (!any_wanted(two_regions, ARRAY_SIZE(two_regions), "4k3-view",
-				pages[i]))
+	for (i = 0; bench_supported(&geometry) && i < ARRAY_SIZE(pages); i++) {
+		if (!any_selected(two_regions, ARRAY_SIZE(two_regions),
+				  "4k3-view", pages[i]))
 			continue;
 		bench_close();
 		bench_open(&geometry, one, bytes);
@@ -280,7 +285,7 @@ static void measure_two_regions(void)
 	munmap(other, bytes);
 }
 
-/* Memory of huge pages that are as large as the IOMMU's, if the kernel has some. */
+/* Memory of huge pages of at least the IOMMU page size, or NULL. */
 static unsigned char *huge_memory(unsigned int least, uint64_t bytes)
 {
 	static const unsigned int shifts[] = { 21, 24, 30 };
@@ -310,7 +315,7 @@ static void measure_huge(void)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(windows); i++) {
-		if (!bench_possible(&windows[i]))
+		if (!bench_supported(&windows[i]))
 			continue;
 		bytes = 64ULL << windows[i].page_shift;
 		memory = huge_memory(windows[i].page_shift, bytes);
@@ -323,7 +328,7 @@ static void measure_huge(void)
 	}
 }
 
-/* Version 1, whose only window is of 4K pages; nothing is registered. */
+/* Version 1, with one window of 4K pages and no registered memory. */
 static void measure_v1(void)
 {
 	static const struct geometry geometry = { "v1", 12, 0, 1 };
@@ -334,7 +339,8 @@ static void measure_v1(void)
 	size_t i, j;
 
 	bench_must(vfio_attach(&bench_vfio, container, 0), "SET_CONTAINER");
-	bench_must(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), "SET_IOMMU");
+	bench_must(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU),
+		   "SET_IOMMU");
 	bench_must(vfio_info(container, &info), "GET_INFO");
 	bench_must(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), "ENABLE");
 	bench_window = info.dma32_window_start;

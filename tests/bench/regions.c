@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * REGISTER_MEMORY and UNREGISTER_MEMORY, and what many regions cost those who map.
+ * REGISTER_MEMORY and UNREGISTER_MEMORY, and MAP_DMA and UNMAP_DMA with many
+ * regions.
  */
 
 #define _GNU_SOURCE
@@ -15,9 +16,9 @@
 static struct {
 	unsigned char *memory;
 	uint64_t count;
-	/* Bytes of each. */
+	/* Bytes of each region. */
 	uint64_t each;
-	/* Which one is mapped alone. */
+	/* The region that map_one() maps. */
 	uint64_t which;
 } regions;
 
@@ -33,13 +34,15 @@ static unsigned char *region(uint64_t number)
 
 static void register_one(uint64_t number)
 {
-	bench_must(vfio_register(bench_vfio.container, region(number), regions.each),
+	bench_must(vfio_register(bench_vfio.container, region(number),
+				 regions.each),
 		   "REGISTER_MEMORY");
 }
 
 static void unregister_one(uint64_t number)
 {
-	bench_must(vfio_unregister(bench_vfio.container, region(number), regions.each),
+	bench_must(vfio_unregister(bench_vfio.container, region(number),
+				   regions.each),
 		   "UNREGISTER_MEMORY");
 }
 
@@ -79,10 +82,11 @@ static void unregister_first(void)
 	unregister_one(0);
 }
 
-/* It is there, and is refused. */
+/* Expects the error for a region that is registered. */
 static void register_again(void)
 {
-	if (vfio_register(bench_vfio.container, region(0), regions.each) != -EBUSY)
+	if (vfio_register(bench_vfio.container, region(0), regions.each) !=
+	    -EBUSY)
 		tap_bail("a region can be registered twice");
 }
 
@@ -106,7 +110,7 @@ static void unmap_one(void)
 	bench_unmap(0, regions.each);
 }
 
-/* In a container of its own, which is all that has the regions. */
+/* Registers the regions in a new container only. */
 static void open_and_register(void)
 {
 	bench_close();
@@ -119,20 +123,25 @@ static void close_all(void)
 	vfio_close(&bench_vfio);
 }
 
-/* Rows whose cost is shared by the regions; those of one call. */
+/* Rows whose cost is divided by the number of regions. */
 static struct row shared[] = {
 	{ .work = "regions-map", .run = map_all, .after = unmap_all },
 	{ .work = "regions-unmap", .before = map_all, .run = unmap_all },
 };
 
+/* Rows of one call. */
 static struct row single[] = {
 	{ .work = "regions-map-first", .run = map_one, .after = unmap_one },
 	{ .work = "regions-unmap-first", .before = map_one, .run = unmap_one },
 	{ .work = "regions-map-middle", .run = map_one, .after = unmap_one },
 	{ .work = "regions-map-last", .run = map_one, .after = unmap_one },
 	{ .work = "regions-unmap-last", .before = map_one, .run = unmap_one },
-	{ .work = "register-nth", .before = unregister_last, .run = register_last },
-	{ .work = "unregister-nth", .run = unregister_first, .after = register_first },
+	{ .work = "register-nth",
+	  .before = unregister_last,
+	  .run = register_last },
+	{ .work = "unregister-nth",
+	  .run = unregister_first,
+	  .after = register_first },
 	{ .work = "register-again", .run = register_again },
 };
 
@@ -144,22 +153,22 @@ static uint64_t which(const struct row *row)
 	return row == &single[3] || row == &single[4] ? regions.count - 1 : 0;
 }
 
-static bool any_wanted(const struct row *rows, size_t count, uint64_t param)
+static bool any_selected(const struct row *rows, size_t count, uint64_t param)
 {
 	while (count--)
-		if (bench_wanted(rows[count].work, param))
+		if (bench_selected(rows[count].work, param))
 			return true;
 
 	return false;
 }
 
-/* All of them are registered. */
+/* Rows that find all regions registered. */
 static void measure_registered(const struct geometry *geometry)
 {
 	size_t i;
 
-	if (!any_wanted(shared, ARRAY_SIZE(shared), regions.count) &&
-	    !any_wanted(single, ARRAY_SIZE(single), regions.count))
+	if (!any_selected(shared, ARRAY_SIZE(shared), regions.count) &&
+	    !any_selected(single, ARRAY_SIZE(single), regions.count))
 		return;
 	bench_open(geometry, NULL, 0);
 	register_all();
@@ -176,7 +185,7 @@ static void measure_registered(const struct geometry *geometry)
 	bench_close();
 }
 
-/* They come and go. */
+/* Rows that register and unregister all regions. */
 static void measure_coming(const struct geometry *geometry)
 {
 	struct row rows[] = {
@@ -190,7 +199,7 @@ static void measure_coming(const struct geometry *geometry)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!bench_wanted(rows[i].work, regions.count))
+		if (!bench_selected(rows[i].work, regions.count))
 			continue;
 		if (rows[i].run != close_all)
 			bench_open(geometry, NULL, 0);
@@ -202,7 +211,7 @@ static void measure_coming(const struct geometry *geometry)
 	bench_close();
 }
 
-/* One MAP of 1,024 pages or more over so many regions. */
+/* One MAP of at least 1,024 pages of @count regions. */
 static void measure_over(const struct geometry *geometry, uint64_t count)
 {
 	uint64_t pages = count < 1024 ? 1024 : count;
@@ -215,7 +224,7 @@ static void measure_over(const struct geometry *geometry, uint64_t count)
 		.after = unmap_all,
 	};
 
-	if (!bench_wanted(row.work, count))
+	if (!bench_selected(row.work, count))
 		return;
 	regions.count = count;
 	regions.each = pages / count << vfio_page_shift();
@@ -227,7 +236,7 @@ static void measure_over(const struct geometry *geometry, uint64_t count)
 	munmap(regions.memory, bytes());
 }
 
-/* Regions of many sizes. */
+/* Regions of different sizes. */
 static void measure_sizes(const struct geometry *geometry)
 {
 	static const uint64_t sizes[] = { 1 << 16, 16 << 20, 1 << 30 };
@@ -242,7 +251,7 @@ static void measure_sizes(const struct geometry *geometry)
 	regions.count = 1;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		for (j = 0; j < ARRAY_SIZE(rows); j++) {
-			if (!bench_wanted(rows[j].work, sizes[i] >> 10))
+			if (!bench_selected(rows[j].work, sizes[i] >> 10))
 				continue;
 			regions.each = sizes[i];
 			regions.memory = vfio_memory(bytes());

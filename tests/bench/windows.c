@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Containers and windows that come and go, and calls that are refused.
+ * Creation and removal of containers and windows, and calls that fail.
  */
 
 #define _GNU_SOURCE
@@ -17,15 +17,21 @@
 /* Windows */
 
 static const struct geometry kinds[] = {
-	{ "4k-24", 12, 24, 1 }, { "4k-30", 12, 30, 1 }, { "4k-30", 12, 30, 2 },
-	{ "4k-30", 12, 30, 3 }, { "64k-30", 16, 30, 1 }, { "64k-34", 16, 34, 1 },
-	{ "64k-36", 16, 36, 1 }, { "4k-40", 12, 40, 2 }, { "4k-40", 12, 40, 3 },
-	{ "64k-40", 16, 40, 2 }, { "64k-46", 16, 46, 2 }, { "4k-40", 12, 40, 4 },
-	{ "4k-40", 12, 40, 5 }, { "64k-46", 16, 46, 3 }, { "4k-46", 12, 46, 3 },
-	{ "4k-46", 12, 46, 4 }, { "4k-48", 12, 48, 4 },
+	{ "4k-24", 12, 24, 1 },	 { "4k-30", 12, 30, 1 },
+	{ "4k-30", 12, 30, 2 },	 { "4k-30", 12, 30, 3 },
+	{ "64k-30", 16, 30, 1 }, { "64k-34", 16, 34, 1 },
+	{ "64k-36", 16, 36, 1 }, { "4k-40", 12, 40, 2 },
+	{ "4k-40", 12, 40, 3 },	 { "64k-40", 16, 40, 2 },
+	{ "64k-46", 16, 46, 2 }, { "4k-40", 12, 40, 4 },
+	{ "4k-40", 12, 40, 5 },	 { "64k-46", 16, 46, 3 },
+	{ "4k-46", 12, 46, 3 },	 { "4k-46", 12, 46, 4 },
+	{ "4k-48", 12, 48, 4 },
 };
 
-/* In-tree, removal of a window with so many pages takes minutes, and is one row alone. */
+/*
+ * In-tree, removing a window with so many pages takes minutes: measure one row
+ * only.
+ */
 #define MINUTES_SHIFT	34
 
 static const struct geometry *kind;
@@ -38,9 +44,10 @@ static void create(void)
 			       &bench_window), "TCE_CREATE");
 }
 
-static void remove_it(void)
+static void remove_window(void)
 {
-	bench_must(vfio_remove(bench_vfio.container, bench_window), "TCE_REMOVE");
+	bench_must(vfio_remove(bench_vfio.container, bench_window),
+		   "TCE_REMOVE");
 }
 
 static void create_and_map_some(void)
@@ -49,7 +56,7 @@ static void create_and_map_some(void)
 	bench_map(1 << 20, memory, 1 << 16);
 }
 
-/* As much as fits at both ends. */
+/* Maps up to MEMORY at each end of the window. */
 static void create_and_map(void)
 {
 	uint64_t window = 1ULL << kind->window_shift;
@@ -62,17 +69,21 @@ static void create_and_map(void)
 
 static void measure_kind(void)
 {
-	/* IOMMU pages larger than the kernel's need huge pages behind them. */
+	/* IOMMU pages larger than a kernel page can only map huge pages. */
 	bool map = kind->page_shift <= vfio_page_shift();
 	bool minutes = kind->levels > 3 &&
 		       kind->window_shift - kind->page_shift >= MINUTES_SHIFT;
 	struct row rows[] = {
-		{ .work = "create", .run = create, .after = remove_it },
-		{ .work = "remove-empty", .before = create, .run = remove_it },
-		{ .work = "remove-64k", .before = create_and_map_some,
-		  .run = remove_it },
-		{ .work = "remove-128m", .before = create_and_map,
-		  .run = remove_it },
+		{ .work = "create", .run = create, .after = remove_window },
+		{ .work = "remove-empty",
+		  .before = create,
+		  .run = remove_window },
+		{ .work = "remove-64k",
+		  .before = create_and_map_some,
+		  .run = remove_window },
+		{ .work = "remove-128m",
+		  .before = create_and_map,
+		  .run = remove_window },
 	};
 	char name[64];
 	size_t i;
@@ -97,7 +108,7 @@ static void measure_windows(void)
 		   "REGISTER_MEMORY");
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		kind = &kinds[i];
-		if (bench_possible(kind))
+		if (bench_supported(kind))
 			measure_kind();
 	}
 	vfio_close(&bench_vfio);
@@ -197,7 +208,7 @@ static void unmap_page(void)
 	bench_unmap(0, 1 << 12);
 }
 
-/* The default window is made by the first call that needs it. */
+/* The first call that needs the default window creates it. */
 static void open_with_window(void)
 {
 	open_enabled();
@@ -225,40 +236,64 @@ static void unmap_and_close(void)
 static void measure_version(unsigned long number)
 {
 	const struct row rows[] = {
-		{ .work = "attach", .before = open_container, .run = attach,
+		{ .work = "attach",
+		  .before = open_container,
+		  .run = attach,
 		  .after = close_both },
-		{ .work = "set-iommu", .before = open_and_attach, .run = set_iommu,
+		{ .work = "set-iommu",
+		  .before = open_and_attach,
+		  .run = set_iommu,
 		  .after = close_both },
-		{ .work = "get-info", .before = open_all, .run = get_info,
+		{ .work = "get-info",
+		  .before = open_all,
+		  .run = get_info,
 		  .after = close_both },
-		{ .work = "check-extension", .before = open_all,
-		  .run = check_extension, .after = close_both },
-		{ .work = "close-group", .before = open_all, .run = close_group,
+		{ .work = "check-extension",
+		  .before = open_all,
+		  .run = check_extension,
+		  .after = close_both },
+		{ .work = "close-group",
+		  .before = open_all,
+		  .run = close_group,
 		  .after = close_container },
-		{ .work = "close-container", .before = open_without_group,
+		{ .work = "close-container",
+		  .before = open_without_group,
 		  .run = close_container },
 		{ .work = "close-both", .before = open_all, .run = close_both },
 	};
 	const struct row first[] = {
-		{ .work = "enable", .before = open_all, .run = enable,
+		{ .work = "enable",
+		  .before = open_all,
+		  .run = enable,
 		  .after = close_both },
-		{ .work = "disable-nothing", .before = open_enabled, .run = disable,
+		{ .work = "disable-nothing",
+		  .before = open_enabled,
+		  .run = disable,
 		  .after = close_both },
-		{ .work = "disable-window", .before = open_with_window,
-		  .run = disable, .after = close_both },
-		{ .work = "disable-emptied", .before = open_emptied,
-		  .run = disable, .after = close_both },
-		{ .work = "map-first", .before = open_enabled, .run = map_page,
+		{ .work = "disable-window",
+		  .before = open_with_window,
+		  .run = disable,
+		  .after = close_both },
+		{ .work = "disable-emptied",
+		  .before = open_emptied,
+		  .run = disable,
+		  .after = close_both },
+		{ .work = "map-first",
+		  .before = open_enabled,
+		  .run = map_page,
 		  .after = unmap_and_close },
-		{ .work = "close-emptied", .before = open_emptied,
+		{ .work = "close-emptied",
+		  .before = open_emptied,
 		  .run = close_both },
 	};
 	const struct row second[] = {
 		{ .work = "remove-default", .before = open_all,
 		  .run = remove_default, .after = close_both },
 	};
-	const struct row *more = number == VFIO_SPAPR_TCE_IOMMU ? first : second;
-	size_t i, count = more == first ? ARRAY_SIZE(first) : ARRAY_SIZE(second);
+	const struct row *more = number == VFIO_SPAPR_TCE_IOMMU ? first :
+								  second;
+	size_t i,
+		count = more == first ? ARRAY_SIZE(first) : ARRAY_SIZE(second);
 	uint64_t param = more == first ? 1 : 2;
 	struct row row;
 
@@ -279,7 +314,7 @@ static void measure_containers(void)
 	munmap(memory, 1 << 16);
 }
 
-/* Refused */
+/* Errors */
 
 #define PAGES		4096
 
@@ -289,7 +324,7 @@ static void map_refused(void)
 {
 	if (!vfio_map(bench_vfio.container, bench_window + refused_offset,
 		      memory + refused_from, refused_size, MAP_BOTH))
-		tap_bail("MAP_DMA of what is not registered");
+		tap_bail("MAP_DMA of unregistered memory succeeded");
 }
 
 static void measure_refused(void)
@@ -304,10 +339,20 @@ static void measure_refused(void)
 		uint64_t from;
 		uint64_t size;
 	} rows[] = {
-		{ { .work = "map-half-registered", .param = PAGES, .per = PAGES },
-		  0, 0, 2 * half },
-		{ { .work = "map-not-registered", .param = 1 }, 0, half, 1 << 12 },
-		{ { .work = "map-outside", .param = 1 }, 1ULL << 50, 0, 1 << 12 },
+		{ { .work = "map-half-registered",
+		    .param = PAGES,
+		    .per = PAGES },
+		  0,
+		  0,
+		  2 * half },
+		{ { .work = "map-not-registered", .param = 1 },
+		  0,
+		  half,
+		  1 << 12 },
+		{ { .work = "map-outside", .param = 1 },
+		  1ULL << 50,
+		  0,
+		  1 << 12 },
 	};
 	struct row row;
 	size_t i;
@@ -316,7 +361,7 @@ static void measure_refused(void)
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		row = rows[i].row;
 		row.run = map_refused;
-		if (!bench_wanted(row.work, row.param))
+		if (!bench_selected(row.work, row.param))
 			continue;
 		bench_open(geometry, memory, half);
 		refused_offset = rows[i].offset;

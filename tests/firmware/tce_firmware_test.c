@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Firmware that refuses. This stands in for the operations of a group's platform, and
- * answers one call with whatever firmware may answer: OPAL's codes are small negative
- * numbers, RTAS has positive ones.
+ * Simulates errors of the firmware, for tests. This replaces operations of the
+ * platform's groups and lets one call return any error that firmware may
+ * return: small negative numbers of OPAL, positive ones of RTAS.
  *
- *	echo 0000:00:00.0 set_window 9900 >/sys/module/tce_firmware_test/parameters/answer
- *	cat /sys/module/tce_firmware_test/parameters/answered
- *	echo off >/sys/module/tce_firmware_test/parameters/answer
+ *	echo 0000:00:00.0 set_window 9900
+ *	>/sys/module/tce_firmware_test/parameters/answer cat
+ *	/sys/module/tce_firmware_test/parameters/answered echo off
+ *	>/sys/module/tce_firmware_test/parameters/answer
  *
- * The first is for the next call, of the device's group. The platform does not hear of
- * create_table and set_window. unset_window it carries out, for on PowerNV a window that
- * the firmware keeps is taken out of the kernel's books all the same. keep_window is
- * unset_window of which the platform does not hear: the device still finds the window, and
- * so do the books; for the second window only, as the platform itself undoes the first.
- * The number of calls answered since then is in the second.
+ * "answer" is for the next such call for the device's group. create_table and
+ * set_window then do not reach the platform. unset_window does: on PowerNV the
+ * kernel forgets a window even if the firmware keeps it. keep_window is an
+ * unset_window that does not reach the platform, so that the device can still
+ * use the window, and the kernel knows of it; this is for the second window
+ * only, because the platform itself removes the first. "answered" is the number
+ * of calls that were answered since.
  */
 
 #include <linux/iommu.h>
@@ -40,17 +42,15 @@ static const char * const tce_call_names[] = {
 	[TCE_KEEP_WINDOW] = "keep_window",
 };
 
-/* Protects all below; calls sleep. */
+/* Protects what follows. A mutex: the operations may sleep. */
 static DEFINE_MUTEX(tce_answer_lock);
-/*
- * The operations of all groups of the platform, by whose address it is known; they can be
- * written to. And what they were before.
- */
+/* The operations of all groups of the platform, which are not const. */
 static struct iommu_table_group_ops *tce_ops;
+/* The platform's own operations. */
 static struct iommu_table_group_ops tce_platform_ops;
-/* The group that is answered. */
+/* The group that the answer is for. */
 static struct iommu_table_group *tce_group;
-/* The call that is answered; TCE_CALLS for none. */
+/* The call that the answer is for; TCE_CALLS for none. */
 static unsigned int tce_call = TCE_CALLS;
 static long tce_answer;
 static unsigned long tce_answered;
@@ -105,20 +105,24 @@ static long tce_unset_window(struct iommu_table_group *table_group, int num)
 
 	ret = tce_platform_ops.unset_window(table_group, num);
 
-	return tce_take_answer(table_group, TCE_UNSET_WINDOW, &answer) ? answer : ret;
+	return tce_take_answer(table_group, TCE_UNSET_WINDOW, &answer) ?
+		       answer :
+		       ret;
 }
 
 static struct pci_dev *tce_find_device(const char *address)
 {
 	unsigned int domain, bus, slot, function;
 
-	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+	if (sscanf(address, "%x:%x:%x.%x",
+		   &domain, &bus, &slot, &function) != 4)
 		return NULL;
 
-	return pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, function));
+	return pci_get_domain_bus_and_slot(domain, bus,
+					   PCI_DEVFN(slot, function));
 }
 
-static int tce_stand_in(const char *address)
+static int tce_replace_ops(const char *address)
 {
 	struct iommu_table_group *table_group = NULL;
 	struct pci_dev *pdev = tce_find_device(address);
@@ -131,7 +135,10 @@ static int tce_stand_in(const char *address)
 	pci_dev_put(pdev);
 	if (group)
 		table_group = iommu_group_get_iommudata(group);
-	/* The device stays, and so does its group. */
+	/*
+	 * The device is not removed while the module is loaded, nor is its
+	 * group.
+	 */
 	iommu_group_put(group);
 	if (!table_group || !table_group->ops)
 		return -ENXIO;
@@ -149,7 +156,7 @@ static int tce_stand_in(const char *address)
 	return 0;
 }
 
-static void tce_stand_down(void)
+static void tce_restore_ops(void)
 {
 	if (!tce_ops)
 		return;
@@ -181,7 +188,7 @@ static int tce_answer_set(const char *value, const struct kernel_param *param)
 		return call;
 
 	mutex_lock(&tce_answer_lock);
-	ret = tce_stand_in(address);
+	ret = tce_replace_ops(address);
 	if (!ret) {
 		tce_call = call;
 		tce_answer = answer;
@@ -199,7 +206,7 @@ module_param_cb(answer, &tce_answer_ops, NULL, 0200);
 MODULE_PARM_DESC(answer, "PCI address, call and answer, or off");
 
 module_param_named(answered, tce_answered, ulong, 0400);
-MODULE_PARM_DESC(answered, "calls that were answered");
+MODULE_PARM_DESC(answered, "number of calls that were answered");
 
 static int __init tce_firmware_init(void)
 {
@@ -209,13 +216,13 @@ static int __init tce_firmware_init(void)
 static void __exit tce_firmware_exit(void)
 {
 	mutex_lock(&tce_answer_lock);
-	tce_stand_down();
+	tce_restore_ops();
 	mutex_unlock(&tce_answer_lock);
 }
 
 module_init(tce_firmware_init);
 module_exit(tce_firmware_exit);
 
-MODULE_DESCRIPTION("Firmware that refuses, for tests");
+MODULE_DESCRIPTION("Simulates errors of the firmware, for tests");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A fuzzer for the ioctls of containers and groups. One thread is compared with a
- * model, call by call: the answer, and now and then the charges, the tables (by
- * debugfs) and what the device really reaches. Threads of which each has its own
- * part of a container are, too. Threads that do anything to the same containers
- * must get documented answers and leave nothing behind.
+ * A fuzzer for the ioctls of containers and groups. The calls of one thread are
+ * compared with a model: the result of each call, and at random intervals the
+ * charges, the tables (by debugfs) and the memory that the device reaches by
+ * DMA. So are those of threads that each use their own ranges of a container.
+ * Threads that make any calls to the same containers must get documented
+ * results, and it must be possible to release everything afterwards.
  *
- * From the environment: FUZZ_SECONDS for all of it (60), or FUZZ_ROUNDS for each
- * part; FUZZ_SEED of the first round; FUZZ_PARTS, of "one", "own" and "chaos",
- * separated by commas. What is found in one thread is found again with the seed
- * that is shown, and FUZZ_ROUNDS=1 FUZZ_PARTS=one.
+ * Environment: FUZZ_SECONDS, for all parts (60), or FUZZ_ROUNDS, for each part;
+ * FUZZ_SEED, of the first round; FUZZ_PARTS, a list of "one", "own", "conflict"
+ * and "replay", separated by commas. A finding in one thread is reproduced by
+ * its seed with FUZZ_ROUNDS=1 FUZZ_PARTS=one.
  */
 
 #define _GNU_SOURCE
@@ -38,39 +39,42 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* Calls of a round, and between two comparisons. */
-#define ROUND		4000
-#define COMPARE		150
-/* Rounds in which the device is asked, one in so many: it takes a second. */
-#define DEVICE		20
-/* The same for what takes a grace period. */
-#define SETTLE		10
+/* Calls of a round, and average number of calls between two comparisons. */
+#define ROUND_CALLS		4000
+#define COMPARE_EVERY		150
+/* One in so many rounds checks DMA of the device, which takes a second. */
+#define DEVICE_EVERY		20
+/* Rounds between two checks of the state, which take a grace period. */
+#define CHECK_STATE_EVERY	10
 
 #define THREADS		4
-/* Seconds in which some call returns, on the slowest machine. */
-#define PATIENCE	120
+/* Seconds without a call that returns, after which a call is taken to hang. */
+#define HANG_SECONDS	120
 
-/* Of the arena, for all threads; the rest is shared out. */
+/*
+ * Pages of the arena that all threads use; each thread has a share of the
+ * others.
+ */
 #define SHARED		16
 #define OWN		((ARENA_PAGES - SHARED) / THREADS)
 
-/* The last calls, to be shown. */
+/* Number of calls that are shown with a finding. */
 #define LOG		40
 
 static struct share whole_arena;
 
 /**
  * struct worker - a thread that makes calls
- * @model: what it knows
- * @scratch: for arguments
- * @random: decides
- * @grammar: what it may do
- * @share: where it registers memory
+ * @model: its model
+ * @scratch: memory for arguments
+ * @random: state of the random numbers
+ * @grammar: the calls that it may make
+ * @share: part of the arena that it registers memory in
  * @log: its last calls
  * @calls: number of its calls
- * @refused: how many of them were
- * @digest: of all calls and answers
- * @found: something is wrong, and has been shown
+ * @refused: number of its calls that failed
+ * @digest: hash of all calls and results
+ * @found: there was a finding, which has been shown
  */
 struct worker {
 	struct model model;
@@ -85,7 +89,7 @@ struct worker {
 	bool found;
 };
 
-static struct worker alone, threads[THREADS];
+static struct worker single, threads[THREADS];
 static unsigned long seconds = 60, max_rounds;
 static __u64 first_seed, running_seed;
 static int group_fds[GROUPS];
@@ -123,23 +127,23 @@ void finding(struct worker *worker, const char *format, ...)
 	worker->found = true;
 }
 
-/* A call that does not return is shown as the last one of its thread. */
+/* Reports a hang; the call that hangs is the last one of its thread. */
 static void *watch(void *unused)
 {
 	unsigned long before;
 	unsigned int i;
 
 	do {
-		before = performed();
-		sleep(PATIENCE);
-	} while (performed() != before);
+		before = perform_count();
+		sleep(HANG_SECONDS);
+	} while (perform_count() != before);
 
-	tap_diag("FOUND: a call that does not return. FUZZ_SEED=%#llx",
+	tap_diag("FOUND: a call does not return. FUZZ_SEED=%#llx",
 		 running_seed);
-	show_log(&alone);
+	show_log(&single);
 	for (i = 0; i < THREADS; i++)
 		show_log(&threads[i]);
-	tap_bail("no call has returned for %d s", PATIENCE);
+	tap_bail("no call has returned for %d s", HANG_SECONDS);
 
 	return unused;
 }
@@ -148,7 +152,7 @@ static const char *error_name(int ret)
 {
 	const char *name = ret < 0 ? strerrorname_np(-ret) : NULL;
 
-	return name ?: ret ? "a number" : "0";
+	return name ?: ret ? "positive" : "0";
 }
 
 /* Calls, compared with the model */
@@ -166,8 +170,8 @@ static void add_digest(struct worker *worker, const struct call *call)
 	worker->digest = digest;
 }
 
-/* A call that is refused does not touch its arguments. */
-static bool args_right(const struct call *call, const union args *after)
+/* A call that fails must not change its argument. */
+static bool args_match(const struct call *call, const union args *after)
 {
 	if (call->op == OP_GET_INFO && call->want)
 		return true;
@@ -188,18 +192,18 @@ static void new_windows(struct worker *worker, unsigned int number)
 }
 
 /*
- * What is given back by a worker of the module, because the address space was locked or a
- * container is gone, is given back soon.
+ * A work item of the module takes off charges soon, where mmap_lock was held or
+ * the container was released.
  */
-#define SETTLE_POLLS	3000
-#define SETTLE_US	10000
+#define LOCKED_POLLS	3000
+#define LOCKED_US	10000
 
-static bool locked_becomes(__u64 want)
+static bool wait_for_locked(__u64 want)
 {
 	unsigned int polls;
 
-	for (polls = 0; polls < SETTLE_POLLS && state_locked() != want; polls++)
-		usleep(SETTLE_US);
+	for (polls = 0; polls < LOCKED_POLLS && state_locked() != want; polls++)
+		usleep(LOCKED_US);
 
 	return state_locked() == want;
 }
@@ -218,19 +222,22 @@ static void step(struct worker *worker, struct call *call)
 	add_digest(worker, call);
 
 	if (call->got != call->want)
-		finding(worker, "the answer is %s, expected %s",
+		finding(worker, "the result is %s, expected %s",
 			error_name(call->got), error_name(call->want));
-	else if (!args_right(call, &after))
-		finding(worker, "the argument is not what it should be afterwards");
+	else if (!args_match(call, &after))
+		finding(worker, "the argument after the call is wrong");
 	if (worker->model.created && !worker->found)
 		new_windows(worker, call->container);
-	/* Before it is registered again. */
-	if (worker == &alone && worker->model.settling && !worker->found &&
-	    !locked_becomes(worker->model.locked))
-		finding(worker, "a region of a container that is gone stays charged");
+	/* Before the region can be registered again. */
+	if (worker == &single && worker->model.orphans_freed &&
+	    !worker->found && !wait_for_locked(worker->model.locked))
+		finding(worker,
+			"a region of a released container stays charged");
 }
 
-/* A call that the grammar does not make, but the round's beginning or end. */
+/*
+ * A call at the beginning or end of a round, which the grammar does not choose.
+ */
 static void do_step(struct worker *worker, enum operation op,
 		    unsigned int container, unsigned int group,
 		    unsigned long value, size_t readable)
@@ -287,7 +294,8 @@ static void step_memory(struct worker *worker, enum operation op,
 }
 
 static void step_create(struct worker *worker, unsigned int container,
-			unsigned int page_shift, __u64 size, unsigned int levels)
+			unsigned int page_shift, __u64 size,
+			unsigned int levels)
 {
 	struct vfio_iommu_spapr_tce_create args = {
 		.argsz = sizeof(args),
@@ -317,7 +325,7 @@ static void compare(struct worker *worker)
 	unsigned int i, j;
 	char why[200];
 
-	if (!locked_becomes(worker->model.locked)) {
+	if (!wait_for_locked(worker->model.locked)) {
 		finding(worker, "%llu kernel pages are charged, expected %llu",
 			state_locked(), worker->model.locked);
 		return;
@@ -336,14 +344,14 @@ static void compare(struct worker *worker)
 	}
 }
 
-/* An entry that the device may be asked about. */
+/* An entry for a check of DMA. */
 struct target {
 	__u64 iova;
 	unsigned char *memory;
 	const struct entry *entry;
 };
 
-/* The page is still the one that was registered, and can be written. */
+/* Whether the page is still the one that was pinned, and can be written. */
 static bool entry_usable(const struct entry *entry)
 {
 	unsigned int page = (entry->ua - ARENA) / machine.page;
@@ -356,7 +364,7 @@ static bool entry_usable(const struct entry *entry)
 	return entry->tce / machine.page == pfn;
 }
 
-/* Some entry of a container with all of these permissions, and with no other. */
+/* Chooses an entry with all permissions of @perm and none of @not_perm. */
 static bool pick_target(struct worker *worker,
 			const struct container *container, unsigned int perm,
 			unsigned int not_perm, struct target *target)
@@ -368,7 +376,8 @@ static bool pick_target(struct worker *worker,
 		const struct window *window = &container->windows[i];
 
 		for (j = 0; window->present && j < CHUNK_HASH; j++)
-			for (chunk = window->chunks[j]; chunk; chunk = chunk->next)
+			for (chunk = window->chunks[j]; chunk;
+			     chunk = chunk->next)
 				for (k = 0; k < CHUNK_ENTRIES; k++) {
 					const struct entry *entry =
 						&chunk->entries[k];
@@ -392,23 +401,24 @@ static bool pick_target(struct worker *worker,
 	return target->entry;
 }
 
-/* What was mapped once in a window, and is not any more. */
-static bool pick_gone(const struct container *container, struct target *target)
+/* Chooses an entry that was cleared and has not been set again. */
+static bool pick_cleared(const struct container *container,
+			 struct target *target)
 {
 	unsigned int i;
 
 	for (i = 0; i < WINDOWS; i++) {
 		const struct window *window = &container->windows[i];
 
-		if (!window->present || !window->gone.tce ||
-		    window_entry(window, window->gone_index) ||
-		    !entry_usable(&window->gone))
+		if (!window->present || !window->cleared.tce ||
+		    window_entry(window, window->cleared_index) ||
+		    !entry_usable(&window->cleared))
 			continue;
 		*target = (struct target) {
 			.iova = window->start +
-				(window->gone_index << window->page_shift),
-			.memory = (void *)window->gone.ua,
-			.entry = &window->gone,
+				(window->cleared_index << window->page_shift),
+			.memory = (void *)window->cleared.ua,
+			.entry = &window->cleared,
 		};
 		return true;
 	}
@@ -417,13 +427,14 @@ static bool pick_gone(const struct container *container, struct target *target)
 }
 
 /*
- * The device's buffer can only be seen by a page that it may write: so that one
- * comes first.
+ * The buffer of the device is checked by letting it write to a page, so the
+ * first check is that this works.
  */
-static void ask(struct worker *worker, struct vfio *device,
-		const struct container *container)
+static void check_dma(struct worker *worker, struct vfio *device,
+		      const struct container *container)
 {
-	struct target out = { 0 }, in = { 0 }, locked = { 0 }, gone = { 0 };
+	struct target out = { 0 }, in = { 0 }, read_only = { 0 },
+		      cleared = { 0 };
 	unsigned int seed = edu_seed(), other = edu_seed();
 
 	if (!pick_target(worker, container, 3, 0, &out) ||
@@ -435,35 +446,37 @@ static void ask(struct worker *worker, struct vfio *device,
 	edu_fill(out.memory, other);
 	edu_write(device, out.iova);
 	if (!edu_filled(out.memory, seed)) {
-		finding(worker, "the device does not get data from %#llx to %#llx",
+		finding(worker,
+			"the device does not get data from %#llx to %#llx",
 			in.iova, out.iova);
 		return;
 	}
 
-	if (pick_target(worker, container, 1, 2, &locked)) {
-		edu_fill(locked.memory, other);
-		edu_write(device, locked.iova);
-		if (!edu_filled(locked.memory, other))
-			finding(worker, "the device writes at %#llx, it may read",
-				locked.iova);
+	if (pick_target(worker, container, 1, 2, &read_only)) {
+		edu_fill(read_only.memory, other);
+		edu_write(device, read_only.iova);
+		if (!edu_filled(read_only.memory, other))
+			finding(worker,
+				"the device writes to %#llx, mapped read-only",
+				read_only.iova);
 	}
 
-	if (!pick_gone(container, &gone))
+	if (!pick_cleared(container, &cleared))
 		return;
 	other = edu_seed();
-	edu_fill(gone.memory, other);
-	edu_write(device, gone.iova);
-	if (!edu_filled(gone.memory, other))
-		finding(worker, "the device writes at %#llx, not mapped",
-			gone.iova);
-	edu_read(device, gone.iova);
+	edu_fill(cleared.memory, other);
+	edu_write(device, cleared.iova);
+	if (!edu_filled(cleared.memory, other))
+		finding(worker, "the device writes to %#llx, not mapped",
+			cleared.iova);
+	edu_read(device, cleared.iova);
 	edu_write(device, out.iova);
 	if (edu_filled(out.memory, other))
-		finding(worker, "the device reads at %#llx, not mapped",
-			gone.iova);
+		finding(worker, "the device reads from %#llx, not mapped",
+			cleared.iova);
 }
 
-static void ask_device(struct worker *worker)
+static void check_device(struct worker *worker)
 {
 	unsigned int group = random_below(&worker->random, groups);
 	int number = worker->model.group_in[group];
@@ -481,7 +494,7 @@ static void ask_device(struct worker *worker)
 	if (!container->version)
 		return;
 	vfio_start_device(&device);
-	ask(worker, &device, container);
+	check_dma(worker, &device, container);
 	device.group = -1;
 	vfio_detach(&device);
 }
@@ -495,7 +508,7 @@ static __u64 round_seed(unsigned long round)
 	return round ? random_next(&random) : first_seed;
 }
 
-static void begin(struct worker *worker, __u64 seed)
+static void begin_round(struct worker *worker, __u64 seed)
 {
 	unsigned int i;
 
@@ -513,7 +526,8 @@ static void begin(struct worker *worker, __u64 seed)
 		union args after;
 
 		if (arena[i] != PAGE_NORMAL)
-			perform(&worker->model, &worker->scratch, &call, &after);
+			perform(&worker->model, &worker->scratch, &call,
+				&after);
 		arena[i] = PAGE_NORMAL;
 	}
 }
@@ -527,8 +541,8 @@ static void open_container(struct worker *worker, unsigned int container,
 	do_step(worker, OP_SET_IOMMU, container, 0, version, 0);
 }
 
-/* Gives back one thing after the other. */
-static void give_back(struct worker *worker, unsigned int number)
+/* Unmaps, unregisters and removes everything, by one call each. */
+static void release_all(struct worker *worker, unsigned int number)
 {
 	struct container *container = &worker->model.containers[number];
 	unsigned int i;
@@ -546,18 +560,19 @@ static void give_back(struct worker *worker, unsigned int number)
 		do_step(worker, OP_DISABLE, number, 0, 0, 0);
 	for (i = 0; i < WINDOWS && !worker->found; i++)
 		if (container->version == 2 && container->windows[i].present)
-			step_remove(worker, number, container->windows[i].start);
+			step_remove(worker, number,
+				    container->windows[i].start);
 }
 
-/* Whatever was found: nothing stays open for the next round. */
-static void end(struct worker *worker)
+/* Closes everything for the next round, even after a finding. */
+static void end_round(struct worker *worker)
 {
 	struct model *model = &worker->model;
 	unsigned int i;
 
 	if (!worker->found && random_below(&worker->random, 3))
 		for (i = 0; i < CONTAINERS; i++)
-			give_back(worker, i);
+			release_all(worker, i);
 	for (i = 0; i < CONTAINERS; i++)
 		if (model->containers[i].fd >= 0)
 			do_step(worker, OP_CLOSE, i, 0, 0, 0);
@@ -570,36 +585,40 @@ static void end(struct worker *worker)
 	model_free(model);
 }
 
-static void round_alone(struct worker *worker, __u64 seed)
+static void round_single(struct worker *worker, __u64 seed)
 {
 	unsigned int device, i;
 	struct call call;
 
-	begin(worker, seed);
+	begin_round(worker, seed);
 	open_container(worker, 0, 0, random_one_in(&worker->random, 5) ?
 		       VFIO_SPAPR_TCE_IOMMU : VFIO_SPAPR_TCE_v2_IOMMU);
 	if (groups > 1 && random_one_in(&worker->random, 2))
 		open_container(worker, 1, 1, VFIO_SPAPR_TCE_v2_IOMMU);
-	device = random_one_in(&worker->random, DEVICE) ?
-		 random_below(&worker->random, ROUND) : ROUND;
-	for (i = 0; i < ROUND && !worker->found; i++) {
+	device = random_one_in(&worker->random, DEVICE_EVERY) ?
+		 random_below(&worker->random, ROUND_CALLS) : ROUND_CALLS;
+	for (i = 0; i < ROUND_CALLS && !worker->found; i++) {
 		grammar_call(&worker->random, &worker->model, GRAMMAR_ALL,
 			     &whole_arena, &call);
 		if (groups < 2)
 			call.group = 0;
 		step(worker, &call);
-		if (!worker->found && random_one_in(&worker->random, COMPARE))
+		if (!worker->found &&
+		    random_one_in(&worker->random, COMPARE_EVERY))
 			compare(worker);
 		if (!worker->found && i == device)
-			ask_device(worker);
+			check_device(worker);
 	}
-	end(worker);
+	end_round(worker);
 }
 
-/* Threads that have ranges of their own */
+/* Threads that use ranges of their own */
 
-/* What others register may or may not be there. */
-static bool others_memory(const struct worker *worker, const struct call *call)
+/*
+ * The result would depend on memory that other threads register or unregister.
+ */
+static bool memory_of_others(const struct worker *worker,
+			     const struct call *call)
 {
 	__u64 vaddr, size, first, last;
 
@@ -616,7 +635,7 @@ static bool others_memory(const struct worker *worker, const struct call *call)
 	default:
 		return false;
 	}
-	/* More than the arena is refused whatever others do. */
+	/* Memory beyond the arena is refused in any case. */
 	if (vaddr < ARENA || vaddr - ARENA >= ARENA_PAGES * machine.page ||
 	    !size || size > ARENA_PAGES * machine.page - (vaddr - ARENA))
 		return false;
@@ -629,8 +648,8 @@ static bool others_memory(const struct worker *worker, const struct call *call)
 	       last >= worker->share.first + worker->share.pages;
 }
 
-/* What would be done where others are. */
-static bool others_range(struct worker *worker, const struct call *call)
+/* A call that would succeed in ranges of other threads. */
+static bool range_of_others(struct worker *worker, const struct call *call)
 {
 	struct call dry = *call;
 
@@ -649,19 +668,19 @@ static void *run_own(void *data)
 	struct call call;
 	unsigned int i;
 
-	for (i = 0; i < ROUND && !worker->found; i++) {
+	for (i = 0; i < ROUND_CALLS && !worker->found; i++) {
 		do {
 			grammar_call(&worker->random, &worker->model,
 				     GRAMMAR_OWN, &worker->share, &call);
-		} while (others_memory(worker, &call) ||
-			 others_range(worker, &call));
+		} while (memory_of_others(worker, &call) ||
+			 range_of_others(worker, &call));
 		step(worker, &call);
 	}
 
 	return NULL;
 }
 
-/* Each thread's spots lie beside those of the others, in the same leaves. */
+/* The spots of the threads are adjacent, in the same leaves. */
 static void own_spots(struct window *window, unsigned int thread)
 {
 	__u64 length = 40 * (machine.page >> window->page_shift ?: 1);
@@ -697,19 +716,19 @@ static void start_threads(void *(*run)(void *data))
 static void compare_own(struct worker *worker)
 {
 	__u64 want = worker->model.locked;
-	const struct window *views[THREADS];
+	const struct window *windows[THREADS];
 	unsigned int i, j;
 	char why[200];
 
 	for (i = 0; i < THREADS; i++)
 		want += threads[i].model.locked - worker->model.locked;
-	if (!locked_becomes(want))
+	if (!wait_for_locked(want))
 		finding(worker, "%llu kernel pages are charged, expected %llu",
 			state_locked(), want);
 	for (i = 0; i < WINDOWS; i++) {
 		for (j = 0; j < THREADS; j++)
-			views[j] = &threads[j].model.containers[0].windows[i];
-		if (!observe_window(views, THREADS, why, sizeof(why)))
+			windows[j] = &threads[j].model.containers[0].windows[i];
+		if (!observe_window(windows, THREADS, why, sizeof(why)))
 			finding(worker, "%s", why);
 	}
 }
@@ -718,7 +737,7 @@ static void round_own(struct worker *worker, __u64 seed)
 {
 	unsigned int i, j;
 
-	begin(worker, seed);
+	begin_round(worker, seed);
 	open_container(worker, 0, 0, VFIO_SPAPR_TCE_v2_IOMMU);
 	if (groups > 1)
 		do_step(worker, OP_SET_CONTAINER, 0, 1,
@@ -749,7 +768,7 @@ static void round_own(struct worker *worker, __u64 seed)
 	if (!worker->found)
 		compare_own(worker);
 
-	/* The threads' models say what each of them has still to give back. */
+	/* Each thread's model has what the thread has mapped and registered. */
 	for (i = 0; i < THREADS && !worker->found; i++) {
 		const struct container *container =
 			&threads[i].model.containers[0];
@@ -782,20 +801,20 @@ static void round_own(struct worker *worker, __u64 seed)
 		worker->calls += threads[i].calls;
 		model_free(&threads[i].model);
 	}
-	end(worker);
+	end_round(worker);
 }
 
-/* Threads that do anything */
+/* Threads that make any calls */
 
-static void *run_chaos(void *data)
+static void *run_conflict(void *data)
 {
 	struct worker *worker = data;
 	struct call call, *log;
 	union args after;
 	unsigned int i;
 
-	for (i = 0; i < ROUND && !worker->found; i++) {
-		grammar_call(&worker->random, &worker->model, GRAMMAR_CHAOS,
+	for (i = 0; i < ROUND_CALLS && !worker->found; i++) {
+		grammar_call(&worker->random, &worker->model, GRAMMAR_CONFLICT,
 			     &whole_arena, &call);
 		if (groups < 2)
 			call.group = 0;
@@ -805,15 +824,16 @@ static void *run_chaos(void *data)
 		*log = call;
 		worker->refused += call.got < 0;
 		if (!grammar_documented(&call))
-			finding(worker, "the answer is %s, never documented",
+			finding(worker,
+				"the result is %s, which is not documented",
 				error_name(call.got));
 	}
 
 	return NULL;
 }
 
-/* What the containers may look like; nobody knows. */
-static void imagine(struct worker *worker)
+/* A guess of the containers' state; the real one depends on all threads. */
+static void assume_state(struct worker *worker)
 {
 	unsigned int i, j;
 
@@ -823,12 +843,12 @@ static void imagine(struct worker *worker)
 		container->version = 2;
 		for (j = 0; j < WINDOWS; j++) {
 			struct window *window = &container->windows[j];
+			bool small = random_one_in(&worker->random, 2);
 
 			*window = (struct window) {
 				.present = true,
 				.start = j ? WINDOW1_START : 0,
-				.page_shift = random_one_in(&worker->random, 2) ?
-					      12 : 16,
+				.page_shift = small ? 12 : 16,
 				.entries = BIT_ULL(19),
 			};
 			grammar_spots(&worker->random, window);
@@ -840,11 +860,28 @@ static void imagine(struct worker *worker)
 	}
 }
 
-/* In the end everything can be given back, and then nothing is left. */
-static void chaos_ends(struct worker *worker)
+/* Expects that no pages are in use, now that nothing is mapped. */
+static void unregister_all(struct worker *worker, int fd)
 {
-	unsigned int i, first, pages;
+	unsigned int first, pages;
 	int ret;
+
+	for (first = 0; first < ARENA_PAGES; first++) {
+		void *memory = (void *)(ARENA + first * machine.page);
+
+		for (pages = 1; pages <= ARENA_PAGES - first; pages++) {
+			ret = vfio_unregister(fd, memory, pages * machine.page);
+			if (ret == -EBUSY)
+				finding(worker, "%u pages from %u stay in use",
+					pages, first);
+		}
+	}
+}
+
+/* Everything can be released, and then nothing stays charged. */
+static void release_everything(struct worker *worker)
+{
+	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
 		int fd = worker->model.containers[i].fd;
@@ -856,47 +893,40 @@ static void chaos_ends(struct worker *worker)
 	for (i = 0; i < 2; i++) {
 		int fd = worker->model.containers[i].fd;
 
-		for (first = 0; first < ARENA_PAGES; first++)
-			for (pages = 1; pages <= ARENA_PAGES - first; pages++) {
-				ret = vfio_unregister(fd, (void *)(ARENA + first * machine.page),
-						      pages * machine.page);
-				if (ret != -EBUSY)
-					continue;
-				finding(worker, "%u pages from %u are counted, nothing is mapped",
-					pages, first);
-			}
-		for (first = 0; first < 2; first++)
-			vfio_remove(fd, first * WINDOW1_START);
+		unregister_all(worker, fd);
+		vfio_remove(fd, 0);
+		vfio_remove(fd, WINDOW1_START);
 	}
-	/* The default window of a container that is there, and nothing else. */
+	/* Releasing the containers gives back their default windows. */
 	for (i = 0; i < groups; i++)
 		vfio_ioctl(group_fds[i], VFIO_GROUP_UNSET_CONTAINER, NULL);
 	for (i = 0; i < 2; i++)
 		close(worker->model.containers[i].fd);
-	if (!locked_becomes(0))
-		finding(worker, "%llu kernel pages stay charged", state_locked());
+	if (!wait_for_locked(0))
+		finding(worker, "%llu kernel pages stay charged",
+			state_locked());
 }
 
-static void round_chaos(struct worker *worker, __u64 seed)
+static void round_conflict(struct worker *worker, __u64 seed)
 {
 	unsigned int i;
 
-	begin(worker, seed);
+	begin_round(worker, seed);
 	for (i = 0; i < 2; i++)
 		worker->model.containers[i].fd = vfio_open_container();
-	imagine(worker);
+	assume_state(worker);
 	for (i = 0; i < THREADS; i++) {
 		threads[i].model = worker->model;
 		threads[i].random.state = random_next(&worker->random);
 		threads[i].calls = 0;
 		threads[i].found = false;
 	}
-	start_threads(run_chaos);
+	start_threads(run_conflict);
 	for (i = 0; i < THREADS; i++) {
 		worker->found |= threads[i].found;
 		worker->calls += threads[i].calls;
 	}
-	chaos_ends(worker);
+	release_everything(worker);
 }
 
 /* Tests */
@@ -912,7 +942,7 @@ static unsigned long now(void)
 
 static unsigned long total_refused(void)
 {
-	unsigned long refused = alone.refused;
+	unsigned long refused = single.refused;
 	unsigned int i;
 
 	for (i = 0; i < THREADS; i++)
@@ -921,12 +951,12 @@ static unsigned long total_refused(void)
 	return refused;
 }
 
-/* Rounds until the time is over, @percent of all. */
+/* Runs rounds for @percent of FUZZ_SECONDS. */
 static void run_rounds(void (*run)(struct worker *worker, __u64 seed),
 		       unsigned int percent)
 {
 	unsigned long until = now() + (seconds * percent + 99) / 100, round;
-	unsigned long before = performed(), refused = total_refused();
+	unsigned long before = perform_count(), refused = total_refused();
 	struct state clean = state_now();
 	__u64 seed = first_seed;
 
@@ -934,41 +964,42 @@ static void run_rounds(void (*run)(struct worker *worker, __u64 seed),
 	     round++) {
 		seed = round_seed(round);
 		running_seed = seed;
-		run(&alone, seed);
-		if (alone.found)
+		run(&single, seed);
+		if (single.found)
 			break;
-		if (round % SETTLE == SETTLE - 1 && !CHECK_STATE(&clean))
+		if (round % CHECK_STATE_EVERY == CHECK_STATE_EVERY - 1 &&
+		    !CHECK_STATE(&clean))
 			break;
 	}
-	CHECK(!alone.found);
+	CHECK(!single.found);
 	CHECK_STATE(&clean);
-	tap_diag("seed %#llx: %lu rounds, %lu ioctls, %lu of them refused",
-		 first_seed, round, performed() - before,
+	tap_diag("seed %#llx: %lu rounds, %lu ioctls, %lu of them failed",
+		 first_seed, round, perform_count() - before,
 		 total_refused() - refused);
 	if (machine.huge_pages)
-		tap_diag("large IOMMU pages: %lu mapped, %lu refused", large_mapped,
-			 large_refused);
+		tap_diag("large IOMMU pages: %lu mapped, %lu refused",
+			 large_mapped, large_refused);
 	if (round < max_rounds || (!max_rounds && now() < until))
-		tap_diag("the round that found something: FUZZ_SEED=%#llx",
+		tap_diag("reproduce the finding with FUZZ_SEED=%#llx",
 			 seed);
 }
 
-static void test_alone(void)
+static void test_single(void)
 {
-	run_rounds(round_alone, 60);
+	run_rounds(round_single, 60);
 }
 
 static void test_replay(void)
 {
 	__u64 digest, seed = round_seed(1);
 
-	round_alone(&alone, seed);
-	digest = alone.digest;
-	CHECK(!alone.found);
-	round_alone(&alone, seed);
-	CHECK(alone.digest == digest);
-	round_alone(&alone, seed + 1);
-	CHECK(alone.digest != digest);
+	round_single(&single, seed);
+	digest = single.digest;
+	CHECK(!single.found);
+	round_single(&single, seed);
+	CHECK(single.digest == digest);
+	round_single(&single, seed + 1);
+	CHECK(single.digest != digest);
 }
 
 static void test_own(void)
@@ -976,13 +1007,13 @@ static void test_own(void)
 	run_rounds(round_own, 20);
 }
 
-static void test_chaos(void)
+static void test_conflict(void)
 {
-	run_rounds(round_chaos, 20);
+	run_rounds(round_conflict, 20);
 }
 
-/* The arena has room for one, if it is not of too many kernel pages. */
-static void know_huge_pages(void)
+/* The arena gets a huge page, unless that has too many kernel pages. */
+static void probe_huge_pages(void)
 {
 	__u64 larger = machine.page_sizes & -(machine.page << 1);
 	unsigned int shift = vfio_huge_shift();
@@ -996,7 +1027,7 @@ static void know_huge_pages(void)
 		 machine.huge_pages);
 }
 
-static void know_machine(void)
+static void probe_machine(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
 	struct sysinfo system;
@@ -1020,7 +1051,7 @@ static void know_machine(void)
 	machine.eeh = vfio_ioctl(vfio.container, VFIO_CHECK_EXTENSION,
 				 (void *)VFIO_EEH) > 0;
 	vfio_close(&vfio);
-	know_huge_pages();
+	probe_huge_pages();
 	whole_arena.pages = ARENA_PAGES;
 
 	while (groups < GROUPS && vfio_have_device(groups)) {
@@ -1031,7 +1062,7 @@ static void know_machine(void)
 	}
 }
 
-static bool wanted(const char *part)
+static bool part_selected(const char *part)
 {
 	const char *parts = getenv("FUZZ_PARTS");
 
@@ -1052,12 +1083,13 @@ static void setup(void)
 	pthread_t id;
 	unsigned int i;
 
-	know_machine();
+	probe_machine();
 	if (machine.huge_pages)
-		map_arena(ARENA, machine.huge_pages * machine.page, MAP_HUGETLB);
+		map_arena(ARENA, machine.huge_pages * machine.page,
+			  MAP_HUGETLB);
 	map_arena(BORDER, ORDINARY_PAGES * machine.page, 0);
 	observe_init();
-	scratch_init(&alone.scratch, 0);
+	scratch_init(&single.scratch, 0);
 	for (i = 0; i < THREADS; i++)
 		scratch_init(&threads[i].scratch, 1 + i);
 	if (fuse_available()) {
@@ -1085,26 +1117,27 @@ int main(void)
 	int ret;
 
 	if (machine_is_pseries())
-		tap_bail("the model is one of PowerNV");
+		tap_bail("the model is for PowerNV");
 	setup();
 	state_watch();
 
-	if (wanted("one"))
-		tap_test("one thread: answers, table, charges and device are as the model says",
-			 test_alone);
-	if (wanted("replay") || !getenv("FUZZ_PARTS"))
+	if (part_selected("one"))
+		tap_test("one thread: results, tables and DMA match the model",
+			 test_single);
+	if (part_selected("replay") || !getenv("FUZZ_PARTS"))
 		tap_test("the same seed makes the same calls", test_replay);
-	if (wanted("own"))
-		tap_test("threads on ranges of their own: the same",
+	if (part_selected("own"))
+		tap_test("threads with ranges of their own match the model",
 			 test_own);
-	if (wanted("chaos"))
-		tap_test("threads that do anything get documented answers and leave nothing behind",
-			 test_chaos);
+	if (part_selected("conflict"))
+		tap_test("conflicting threads: documented results, no leaks",
+			 test_conflict);
 
 	ret = tap_main();
 	/*
-	 * Not left to exit(): if the main thread is not the last to go, what answers for
-	 * FUSE is killed before the file is closed, and close() waits for its answer.
+	 * Stop FUSE before exit(): if the main thread is not the last one to
+	 * exit, the thread that serves FUSE is killed before its file is
+	 * closed, and close() waits for it.
 	 */
 	if (fuse_available())
 		fuse_stop();

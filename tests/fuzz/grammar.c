@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which calls are made. Contract: grammar.h.
+ * Chooses the calls. Contract: grammar.h.
  */
 
 #define _GNU_SOURCE
@@ -13,16 +13,16 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* One call of so many has an argument that comes late: these take long. */
+/* One in LATE calls has its argument on FUSE, which takes long. */
 #define LATE	64
 
 /*
- * Pages at the arena's end, where small regions mostly are and pages change if there are
- * huge pages: a large region has them all.
+ * Pages at the end of the arena. With huge pages most small regions, and all
+ * changes of pages, are there, because a large region has all pages before.
  */
 #define SMALL_PAGES	(ORDINARY_PAGES / 3)
 
-/* How often a call is wrong in some way: one in so many. */
+/* One in WRONG calls is invalid in some way. */
 #define WRONG		7
 
 static const char *const names[OPERATIONS] = {
@@ -47,7 +47,7 @@ static const char *const names[OPERATIONS] = {
 	[OP_ARENA] = "arena",
 };
 
-/* How often each call is made, of a container that works. */
+/* Relative frequency of each call, to a container with a backend. */
 static const unsigned int weights[OPERATIONS] = {
 	[OP_API_VERSION] = 4,
 	[OP_CHECK_EXTENSION] = 10,
@@ -70,7 +70,7 @@ static const unsigned int weights[OPERATIONS] = {
 	[OP_ARENA] = 6,
 };
 
-/* The same of a container that has no backend yet. */
+/* The same for a container without a backend. */
 static const unsigned int weights_early[OPERATIONS] = {
 	[OP_API_VERSION] = 2,
 	[OP_CHECK_EXTENSION] = 4,
@@ -86,7 +86,7 @@ static const unsigned int weights_early[OPERATIONS] = {
 	[OP_CLOSE] = 2,
 };
 
-/* The same of threads that share a container. */
+/* The same for GRAMMAR_OWN. */
 static const unsigned int weights_own[OPERATIONS] = {
 	[OP_API_VERSION] = 1,
 	[OP_CHECK_EXTENSION] = 2,
@@ -98,8 +98,8 @@ static const unsigned int weights_own[OPERATIONS] = {
 	[OP_UNKNOWN] = 1,
 };
 
-/* The same of threads that take the containers from each other. */
-static const unsigned int weights_chaos[OPERATIONS] = {
+/* The same for GRAMMAR_CONFLICT. */
+static const unsigned int weights_conflict[OPERATIONS] = {
 	[OP_API_VERSION] = 2,
 	[OP_CHECK_EXTENSION] = 5,
 	[OP_SET_IOMMU] = 40,
@@ -119,12 +119,37 @@ static const unsigned int weights_chaos[OPERATIONS] = {
 };
 
 static const __u64 boundaries[] = {
-	0, 1, 511, 512, 4095, 4096, 8192, 0xffff, 0x10000, 0x20000, 1 << 20,
-	BIT_ULL(31) - 0x10000, BIT_ULL(31) - 4096, BIT_ULL(31),
-	BIT_ULL(31) + 0x10000, BIT_ULL(32) - 1, BIT_ULL(32), BIT_ULL(40),
-	BIT_ULL(46), BIT_ULL(47), BIT_ULL(55), WINDOW1_START - 0x10000,
-	WINDOW1_START, WINDOW1_START + BIT_ULL(40), BIT_ULL(60), BIT_ULL(63) - 1,
-	BIT_ULL(63), 0xc000000000000000ULL, -0x20000ULL, -0x10000ULL, -4096ULL,
+	0,
+	1,
+	511,
+	512,
+	4095,
+	4096,
+	8192,
+	0xffff,
+	0x10000,
+	0x20000,
+	1 << 20,
+	BIT_ULL(31) - 0x10000,
+	BIT_ULL(31) - 4096,
+	BIT_ULL(31),
+	BIT_ULL(31) + 0x10000,
+	BIT_ULL(32) - 1,
+	BIT_ULL(32),
+	BIT_ULL(40),
+	BIT_ULL(46),
+	BIT_ULL(47),
+	BIT_ULL(55),
+	WINDOW1_START - 0x10000,
+	WINDOW1_START,
+	WINDOW1_START + BIT_ULL(40),
+	BIT_ULL(60),
+	BIT_ULL(63) - 1,
+	BIT_ULL(63),
+	0xc000000000000000ULL,
+	-0x20000ULL,
+	-0x10000ULL,
+	-4096ULL,
 	-1ULL,
 };
 
@@ -169,7 +194,10 @@ void grammar_spots(struct random *random, struct window *window)
 
 	spot_add(window, &n, 0, length);
 	spot_add(window, &n, window->entries - length / 2, length);
-	/* Around the end of a leaf, and of what one entry above leads to. */
+	/*
+	 * Around the end of a leaf, and of the range of an entry two levels
+	 * above.
+	 */
 	spot_add(window, &n, 512 - 4, length);
 	spot_add(window, &n, BIT_ULL(18) - 4, length);
 	spot_add(window, &n, window->entries / 2 - 16, length);
@@ -194,7 +222,7 @@ static const struct window *some_window(struct random *random,
 	return NULL;
 }
 
-/* How many pages, of the kernel's: mostly few. */
+/* A number of kernel pages, mostly a small one. */
 static unsigned int some_pages(struct random *random)
 {
 	if (random_one_in(random, 12))
@@ -203,7 +231,7 @@ static unsigned int some_pages(struct random *random)
 	return 1 + random_below(random, random_one_in(random, 3) ? 8 : 2);
 }
 
-/* A place in a window, of so many bytes at most. */
+/* A range in a spot of the window. */
 static void some_range(struct random *random, const struct window *window,
 		       enum grammar grammar, __u64 *iova, __u64 *size)
 {
@@ -212,7 +240,7 @@ static void some_range(struct random *random, const struct window *window,
 	__u64 at = random_below(random, spot->length);
 	__u64 count = some_pages(random);
 
-	/* Kernel pages in their place, or some IOMMU pages anywhere. */
+	/* Aligned kernel pages, or IOMMU pages at any place. */
 	if (random_one_in(random, 2)) {
 		at -= at % per_page;
 		count *= per_page;
@@ -241,7 +269,7 @@ static const struct region *some_region(struct random *random,
 	return NULL;
 }
 
-/* Memory for a MAP of @size bytes, or less if it is to be registered. */
+/* Memory for a MAP of @size bytes; reduces @size to what is registered. */
 static __u64 some_memory(struct random *random,
 			 const struct container *container,
 			 unsigned int page_shift, __u64 *size)
@@ -253,12 +281,12 @@ static __u64 some_memory(struct random *random,
 		return ARENA + random_below(random, ARENA_PAGES) * machine.page;
 
 	bytes = region->pages * machine.page;
-	/* Into the next region, or what is none. */
+	/* Sometimes beyond the end of the region. */
 	if (*size > bytes && !random_one_in(random, 6))
 		*size = bytes;
 	if (*size < bytes)
 		offset = random_next(random) % (bytes - *size + 1);
-	/* Where the region is aligned so, too. */
+	/* Mostly aligned to the IOMMU page, if the region is. */
 	if (machine.huge_pages && !random_one_in(random, 6))
 		offset -= offset % BIT_ULL(page_shift);
 	offset -= offset % BIT_ULL(page_shift < machine.page_shift ?
@@ -325,7 +353,7 @@ static void call_unmap(struct random *random, const struct container *container,
 	unmap->argsz = sizeof(*unmap);
 	if (window) {
 		some_range(random, window, grammar, &unmap->iova, &unmap->size);
-		/* All of it, or from somewhere on. */
+		/* The whole window, or from some place to its end. */
 		if (grammar != GRAMMAR_OWN && random_one_in(random, 20)) {
 			if (random_one_in(random, 2))
 				unmap->iova = window->start;
@@ -358,8 +386,8 @@ static void call_unmap(struct random *random, const struct container *container,
 }
 
 /*
- * Memory of which large IOMMU pages can be mapped, half of the time all but its last one,
- * which lies behind the huge page.
+ * Memory that large IOMMU pages can be mapped of. In half of the cases the last
+ * of them is after the end of the huge page.
  */
 static void large_region(struct random *random, unsigned int *first,
 			 unsigned int *pages)
@@ -392,9 +420,9 @@ static void call_register(struct random *random,
 		large_region(random, &first, &pages);
 	if (pages > share->first + share->pages - first)
 		pages = share->first + share->pages - first;
-	/* What others can guess. */
-	if ((grammar == GRAMMAR_CHAOS || call->op == OP_UNREGISTER) && region &&
-	    !random_one_in(random, 6) &&
+	/* A region that another call is likely to name, too. */
+	if ((grammar == GRAMMAR_CONFLICT || call->op == OP_UNREGISTER) &&
+	    region && !random_one_in(random, 6) &&
 	    region->first >= share->first &&
 	    region->first < share->first + share->pages) {
 		first = region->first;
@@ -445,8 +473,8 @@ static void call_create(struct random *random, enum grammar grammar,
 					9 + random_below(random, 28))) % 64);
 	create->levels = 1 + random_below(random, 5);
 	create->start_addr = 0x5555;
-	/* Where the others make their calls. */
-	if (grammar == GRAMMAR_CHAOS && !random_one_in(random, 4)) {
+	/* The window that assume_state() assumes. */
+	if (grammar == GRAMMAR_CONFLICT && !random_one_in(random, 4)) {
 		create->page_shift = often[random_below(random, 4)];
 		create->window_size = BIT_ULL(create->page_shift + 19);
 		create->levels = 2 + random_below(random, 2);
@@ -458,7 +486,8 @@ static void call_create(struct random *random, enum grammar grammar,
 			create->window_size = boundary(random);
 			break;
 		case 1:
-			create->window_size += BIT_ULL(random_below(random, 64));
+			create->window_size +=
+				BIT_ULL(random_below(random, 64));
 			break;
 		case 2:
 			create->levels = random_one_in(random, 2) ? 0 :
@@ -540,7 +569,7 @@ static size_t args_size(enum operation op)
 	}
 }
 
-/* The argument's own faults. */
+/* Errors of the argument as a whole. */
 static void wrong_args(struct random *random, struct call *call)
 {
 	size_t size = args_size(call->op);
@@ -581,7 +610,7 @@ static int some_open(struct random *random, const struct model *model)
 		if (model->containers[at].fd < 0)
 			continue;
 		other = at;
-		/* One that works is worth more. */
+		/* Prefer a container with a backend. */
 		if (model->containers[at].version)
 			return at;
 	}
@@ -612,14 +641,14 @@ static void pick_operation(struct random *random, const struct model *model,
 
 	if (grammar == GRAMMAR_OWN)
 		from = weights_own;
-	else if (grammar == GRAMMAR_CHAOS)
-		from = weights_chaos;
+	else if (grammar == GRAMMAR_CONFLICT)
+		from = weights_conflict;
 	else if (!model->containers[call->container].version)
 		from = weights_early;
 	call->op = pick(random, from);
 }
 
-/* A place for another container, if there is one. */
+/* Chooses a number that no container has, if there is one. */
 static void pick_free(const struct model *model, struct call *call)
 {
 	unsigned int i;
@@ -641,18 +670,18 @@ static void call_group(struct random *random, const struct model *model,
 	call->group = random_below(random, GROUPS);
 	if (call->op == OP_UNSET_CONTAINER)
 		return;
-	/* So that mostly each container has one. */
-	if (grammar == GRAMMAR_CHAOS && !random_one_in(random, 4))
+	/* So that in most cases each container has a group. */
+	if (grammar == GRAMMAR_CONFLICT && !random_one_in(random, 4))
 		call->group = call->container % GROUPS;
-	/* One that is free, if there is one. */
-	if (grammar != GRAMMAR_CHAOS && model->group_in[call->group] >= 0)
+	/* Prefer a group that is in no container. */
+	if (grammar != GRAMMAR_CONFLICT && model->group_in[call->group] >= 0)
 		call->group = (call->group + 1) % GROUPS;
 	call->value = container->fd;
 	if (random_one_in(random, WRONG))
 		call->value = random_one_in(random, 2) ? -1 : 0;
 }
 
-/* In the model's order: whoever may not charge is told so first. */
+/* Calls that charge memory. */
 static bool charges(enum operation op)
 {
 	return op == OP_REGISTER || op == OP_CREATE || op == OP_MAP ||
@@ -721,7 +750,7 @@ void grammar_call(struct random *random, const struct model *model,
 		call_eeh(random, call);
 		break;
 	case OP_UNKNOWN:
-		/* In VFIO's range, none of this backend's. */
+		/* A number of VFIO that this backend does not use. */
 		call->value = _IO(VFIO_TYPE, VFIO_BASE + 30 +
 				  random_below(random, 60));
 		break;
@@ -733,9 +762,11 @@ void grammar_call(struct random *random, const struct model *model,
 		pick_free(model, call);
 		break;
 	case OP_ARENA:
-		call->value = machine.huge_pages ?
-			      ARENA_PAGES - 1 - random_below(random, SMALL_PAGES) :
-			      random_below(random, ARENA_PAGES);
+		call->value =
+			machine.huge_pages ?
+				ARENA_PAGES - 1 -
+					random_below(random, SMALL_PAGES) :
+				random_below(random, ARENA_PAGES);
 		call->kind = random_one_in(random, 3) ?
 			     random_below(random, 4) : PAGE_NORMAL;
 		break;
@@ -797,7 +828,8 @@ static void describe_args(const struct call *call, char *text, size_t size)
 			 args->unmap.size);
 		return;
 	case OP_CREATE:
-		snprintf(text, size, " page_shift %u window_size %#llx levels %u",
+		snprintf(text, size,
+			 " page_shift %u window_size %#llx levels %u",
 			 args->create.page_shift, args->create.window_size,
 			 args->create.levels);
 		return;
@@ -836,8 +868,9 @@ void grammar_describe(const struct call *call, char *text, size_t size)
 			 call->args.head.argsz, call->args.head.flags);
 	if (call->readable < args_size(call->op) || call->read_only ||
 	    call->foreign || call->room != UNLIMITED)
-		snprintf(rare, sizeof(rare), " (%zu bytes readable%s%s, room %lld)",
-			 call->readable, call->read_only ? ", read-only" : "",
+		snprintf(rare, sizeof(rare),
+			 " (%zu bytes readable%s%s, room %lld)", call->readable,
+			 call->read_only ? ", read-only" : "",
 			 call->foreign ? ", another process" : "",
 			 (long long)call->room);
 	if (error)
@@ -851,8 +884,9 @@ void grammar_describe(const struct call *call, char *text, size_t size)
 }
 
 /*
- * ENODEV and EINVAL: while the container loses its last group, and after it. ENOMEM: the
- * limit of one thread's call is that of all.
+ * ENODEV and EINVAL are possible for all calls, while the container loses its
+ * last group and afterwards. ENOMEM: a limit that a thread sets applies to all
+ * threads.
  */
 bool grammar_documented(const struct call *call)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which calls are made: all ioctls of containers and groups, with values that are
- * likely to work, that lie on a boundary, and that are wrong.
+ * Chooses the calls: all ioctls of containers and groups, with arguments that
+ * are likely to succeed, on a boundary, or invalid.
  */
 #ifndef FUZZ_GRAMMAR_H
 #define FUZZ_GRAMMAR_H
@@ -11,14 +11,16 @@
 #include "model.h"
 #include "random.h"
 
-/* What the calls of a thread may be. */
+/* The calls that a thread may make. */
 enum grammar {
-	/* Everything. */
+	/* All. */
 	GRAMMAR_ALL,
-	/* Nothing that another thread's calls depend on; MAP and UNMAP in spots. */
+	/*
+	 * Calls that do not affect other threads; MAP and UNMAP only in spots.
+	 */
 	GRAMMAR_OWN,
-	/* Everything, by threads that do not know of each other. */
-	GRAMMAR_CHAOS,
+	/* All, while other threads make any calls to the same containers. */
+	GRAMMAR_CONFLICT,
 };
 
 /**
@@ -31,21 +33,23 @@ struct share {
 	unsigned int pages;
 };
 
-/* The next call. With GRAMMAR_CHAOS the model only says what there may be. */
+/* Chooses the next call. With GRAMMAR_CONFLICT the model is only a guess. */
 void grammar_call(struct random *random, const struct model *model,
 		  enum grammar grammar, const struct share *share,
 		  struct call *call);
 
-/* Where the calls of a new window will be. */
+/* Chooses the spots of a new window. */
 void grammar_spots(struct random *random, struct window *window);
 
-/* Whether a call that succeeds stays in the spots of its window. */
+/* Whether the call affects only the spots of its window if it succeeds. */
 bool grammar_confined(const struct model *model, const struct call *call);
 
-/* One line for people. */
+/* Describes the call in one line. */
 void grammar_describe(const struct call *call, char *text, size_t size);
 
-/* Whether such a call may ever get this answer: chaos has no model. */
+/*
+ * Whether the result is documented for such a call; for calls without a model.
+ */
 bool grammar_documented(const struct call *call);
 
 #endif /* FUZZ_GRAMMAR_H */

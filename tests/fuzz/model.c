@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the interface promises. Contract: model.h.
+ * A model of the interface. Contract: model.h.
  */
 
 #include <asm/eeh.h>
@@ -15,10 +15,10 @@
 #define ENTRY_READ	1
 #define ENTRY_WRITE	2
 
-/* Window sizes: the smallest table is one level of 512 entries. */
+/* A level has at least 512 entries, and so has a window. */
 #define LEAST_ENTRIES	512
 
-/* Page sizes that the hardware can be told of, whatever this machine has. */
+/* Page sizes that a TVE can specify, on any machine. */
 #define PAGE_SIZES	(BIT_ULL(12) | BIT_ULL(16) | BIT_ULL(21) |	\
 			 BIT_ULL(24) | BIT_ULL(28) | BIT_ULL(30))
 
@@ -59,7 +59,7 @@ struct entry *window_entry(const struct window *window, __u64 index)
 	return entry->tce ? entry : NULL;
 }
 
-static struct chunk *chunk_make(struct window *window, __u64 index)
+static struct chunk *chunk_get(struct window *window, __u64 index)
 {
 	struct chunk *chunk = chunk_find(window, index);
 	struct chunk **place;
@@ -69,7 +69,7 @@ static struct chunk *chunk_make(struct window *window, __u64 index)
 
 	chunk = calloc(1, sizeof(*chunk));
 	if (!chunk)
-		tap_bail("no memory for the model");
+		tap_bail("out of memory");
 	chunk->base = index - index % CHUNK_ENTRIES;
 	place = chunk_place(window, chunk->base);
 	chunk->next = *place;
@@ -100,7 +100,7 @@ static void entry_set(struct model *model, struct container *container,
 		      struct window *window, __u64 index,
 		      const struct entry *new)
 {
-	struct chunk *chunk = chunk_make(window, index);
+	struct chunk *chunk = chunk_get(window, index);
 	struct entry *entry = &chunk->entries[index % CHUNK_ENTRIES];
 
 	if (entry->tce) {
@@ -126,8 +126,8 @@ static void chunk_clear(struct model *model, struct container *container,
 		if (!entry->tce || index < first || index > last)
 			continue;
 		uncount(model, container, entry);
-		window->gone = *entry;
-		window->gone_index = index;
+		window->cleared = *entry;
+		window->cleared_index = index;
 		*entry = (struct entry) { 0 };
 		chunk->used--;
 		window->mapped--;
@@ -177,7 +177,7 @@ static void uncharge(struct model *model, __u64 pages)
 	model->locked -= pages;
 }
 
-/* The address space's regions */
+/* Regions of the address space */
 
 static bool kregion_put(struct model *model, unsigned int number)
 {
@@ -199,7 +199,7 @@ static bool kregion_put(struct model *model, unsigned int number)
 	return true;
 }
 
-static void region_forget(struct container *container, struct region *region)
+static void region_remove(struct container *container, struct region *region)
 {
 	unsigned int i;
 
@@ -208,7 +208,7 @@ static void region_forget(struct container *container, struct region *region)
 	region->pages = 0;
 }
 
-/* Those that nothing is mapped of any more. Returns whether there were any. */
+/* Frees orphans that nothing is mapped of. Returns whether there were any. */
 static bool orphans_put(struct model *model)
 {
 	bool some = false;
@@ -250,8 +250,9 @@ static bool window_shape(unsigned int page_shift, __u64 size,
 	return vfio_levels_fit(page_shift, log2_of(*entries), levels);
 }
 
-static int window_make(struct model *model, struct container *container,
-		       unsigned int page_shift, __u64 size, unsigned int levels)
+static int window_create(struct model *model, struct container *container,
+			 unsigned int page_shift, __u64 size,
+			 unsigned int levels)
 {
 	struct window *window;
 	unsigned int number;
@@ -264,7 +265,7 @@ static int window_make(struct model *model, struct container *container,
 		return -ENOSPC;
 	if (!window_shape(page_shift, size, levels, &entries))
 		return -EINVAL;
-	/* A part of the first level is no less. */
+	/* The first level is charged as a whole. */
 	pages = vfio_window_charge(log2_of(size >> page_shift), levels);
 	if (!charge(model, pages))
 		return -ENOMEM;
@@ -287,8 +288,8 @@ static int window_make(struct model *model, struct container *container,
 	return number;
 }
 
-static void window_drop(struct model *model, struct container *container,
-			struct window *window)
+static void window_remove(struct model *model, struct container *container,
+			  struct window *window)
 {
 	window_clear(model, container, window, 0, ~0ULL);
 	uncharge(model, window->charge);
@@ -301,7 +302,7 @@ static int default_window(struct model *model, struct container *container)
 
 	if (!container->pending)
 		return 0;
-	ret = window_make(model, container, 12, machine.dma32_size, 1);
+	ret = window_create(model, container, 12, machine.dma32_size, 1);
 	if (ret < 0)
 		return ret;
 	container->pending = false;
@@ -337,7 +338,7 @@ static void container_release(struct model *model, struct container *container)
 
 	for (i = 0; i < WINDOWS; i++)
 		if (container->windows[i].present)
-			window_drop(model, container, &container->windows[i]);
+			window_remove(model, container, &container->windows[i]);
 	uncharge(model, container->enable_charge);
 
 	for (i = 0; i < ARENA_PAGES; i++) {
@@ -347,7 +348,7 @@ static void container_release(struct model *model, struct container *container)
 			continue;
 		if (!kregion_put(model, region->kregion))
 			model->orphans[region->kregion]++;
-		region_forget(container, region);
+		region_remove(container, region);
 	}
 
 	container->version = 0;
@@ -357,7 +358,7 @@ static void container_release(struct model *model, struct container *container)
 	container->enable_charge = 0;
 }
 
-/* Answers */
+/* Results */
 
 static int args_head(const struct call *call, size_t size, __u32 flags)
 {
@@ -465,7 +466,7 @@ static int disable(struct model *model, struct container *container)
 	return 0;
 }
 
-/* The pages of a range, if it is aligned and all in the arena. */
+/* The pages of a range; false if it is not all in the arena. */
 static bool arena_range(__u64 address, __u64 size, unsigned int *first,
 			unsigned int *pages)
 {
@@ -491,7 +492,7 @@ static bool arena_writable(unsigned int first, unsigned int pages)
 	return true;
 }
 
-/* The alignment of the whole, and no more than its first page has. */
+/* Limited by the alignment of the region and by the size of its first page. */
 static unsigned int largest_page(unsigned int first, unsigned int pages)
 {
 	unsigned int most = first < machine.huge_pages ?
@@ -545,7 +546,8 @@ static int kregion_get(struct model *model, __u64 address, __u64 size)
 static int do_register(struct model *model, struct container *container,
 		       struct call *call)
 {
-	const struct vfio_iommu_spapr_register_memory *args = &call->args.memory;
+	const struct vfio_iommu_spapr_register_memory *args =
+		&call->args.memory;
 	__u64 mask = machine.page - 1;
 	struct region *region;
 	unsigned int i;
@@ -581,7 +583,8 @@ static int do_register(struct model *model, struct container *container,
 static int do_unregister(struct model *model, struct container *container,
 			 struct call *call)
 {
-	const struct vfio_iommu_spapr_register_memory *args = &call->args.memory;
+	const struct vfio_iommu_spapr_register_memory *args =
+		&call->args.memory;
 	__u64 mask = machine.page - 1;
 	struct region *region;
 	unsigned int first, pages;
@@ -594,36 +597,43 @@ static int do_unregister(struct model *model, struct container *container,
 		return ret;
 	if ((args->vaddr & mask) || (args->size & mask))
 		return -EINVAL;
-	if (!args->size || !arena_range(args->vaddr, args->size, &first, &pages))
+	if (!args->size ||
+	    !arena_range(args->vaddr, args->size, &first, &pages))
 		return -ENOENT;
 	region = &container->regions[first];
 	if (region->pages != pages)
 		return -ENOENT;
 	if (region->mapped || !kregion_put(model, region->kregion))
 		return -EBUSY;
-	/* What a container that is gone has of it goes as soon as others register it. */
-	if (model->orphans[region->kregion] && model->kregions[region->kregion].mapped)
+	/*
+	 * A registration of a released container is dropped by a work item when
+	 * the last page is unmapped, which may be before or after this call.
+	 */
+	if (model->orphans[region->kregion] &&
+	    model->kregions[region->kregion].mapped)
 		call->may_fail = -EBUSY;
-	region_forget(container, region);
+	region_remove(container, region);
 
 	return 0;
 }
 
-/* It went before the call. */
+/* The orphan was unregistered before the call. */
 static void undo_unregister(struct model *model, struct container *container,
 			    const struct call *call)
 {
-	unsigned int first = (call->args.memory.vaddr - ARENA) / machine.page, i;
+	unsigned int first = (call->args.memory.vaddr - ARENA) / machine.page,
+		     i;
 	struct region *region = &container->regions[first];
 
 	region->pages = call->args.memory.size / machine.page;
 	for (i = 0; i < region->pages; i++)
 		container->region_of[first + i] = 1 + first;
-	model->kregions[region->kregion].used += 1 - model->orphans[region->kregion];
+	model->kregions[region->kregion].used +=
+		1 - model->orphans[region->kregion];
 	model->orphans[region->kregion] = 0;
 }
 
-/* What MAP and UNMAP have in common: the range. */
+/* The checks of the range that MAP and UNMAP have in common. */
 static int dma_range(struct model *model, struct container *container,
 		     __u64 iova, __u64 size, struct window **window)
 {
@@ -644,7 +654,7 @@ static int dma_range(struct model *model, struct container *container,
 	return 0;
 }
 
-/* Whether pages that nobody registered can be pinned. */
+/* Whether MAP of version 1 can pin the pages. */
 static int can_pin(__u64 address, __u64 size, bool write)
 {
 	unsigned int first, pages, i;
@@ -661,7 +671,7 @@ static int can_pin(__u64 address, __u64 size, bool write)
 	return 0;
 }
 
-/* Whether all of an IOMMU page is in the huge page, and in one region. */
+/* Whether an IOMMU page lies in the huge page and in one region. */
 static bool contained(const struct model *model, unsigned int page,
 		      unsigned int page_shift)
 {
@@ -679,8 +689,8 @@ static bool contained(const struct model *model, unsigned int page,
 }
 
 /*
- * Whether all pages are registered, by this container or another one, and no IOMMU page
- * is larger than the page of memory behind it.
+ * Whether all pages are registered, by any container, and no IOMMU page is
+ * larger than the page of memory that it maps.
  */
 static int can_map(const struct model *model, __u64 address, __u64 size,
 		   unsigned int page_shift)
@@ -733,7 +743,8 @@ static int do_map(struct model *model, struct container *container,
 		ret = can_pin(args->vaddr, args->size,
 			      args->flags & MAP_WRITE);
 	else
-		ret = can_map(model, args->vaddr, args->size, window->page_shift);
+		ret = can_map(model, args->vaddr, args->size,
+			      window->page_shift);
 	if (ret || model->dry)
 		return ret;
 
@@ -746,7 +757,7 @@ static int do_map(struct model *model, struct container *container,
 			.ua = ua,
 		};
 
-		/* What may be written may be read, too. */
+		/* Write permission implies read. */
 		if (args->flags & MAP_WRITE)
 			entry.tce |= ENTRY_WRITE;
 		if (container->version == 2) {
@@ -801,13 +812,13 @@ static int do_create(struct model *model, struct container *container,
 	ret = default_window(model, container);
 	if (ret)
 		return ret;
-	ret = window_make(model, container, args->page_shift, args->window_size,
-			  args->levels);
+	ret = window_create(model, container, args->page_shift,
+			    args->window_size, args->levels);
 	if (ret < 0)
 		return ret;
 
 	if (call->read_only) {
-		window_drop(model, container, &container->windows[ret]);
+		window_remove(model, container, &container->windows[ret]);
 		return -EFAULT;
 	}
 	call->got_args.create.start_addr = container->windows[ret].start;
@@ -835,14 +846,14 @@ static int do_remove(struct model *model, struct container *container,
 
 		if (!window->present || window->start != start)
 			continue;
-		window_drop(model, container, window);
+		window_remove(model, container, window);
 		return 0;
 	}
 
 	return -EINVAL;
 }
 
-/* Of a device that is in order; resets are not asked for. */
+/* For a PE that is not frozen; resets are not requested. */
 static int do_eeh(const struct call *call)
 {
 	const struct vfio_eeh_pe_op *args = &call->args.eeh;
@@ -981,10 +992,10 @@ void model_call(struct model *model, struct call *call)
 	default:
 		call->want = backend_call(model, container, call);
 	}
-	model->settling = orphans_put(model);
+	model->orphans_freed = orphans_put(model);
 }
 
-/* Pages that were pinned on their own: where are they? */
+/* Sets the addresses of pages that MAP of version 1 has pinned. */
 static void locate_pinned(struct container *container, const struct call *call,
 			  void (*locate)(unsigned int first, unsigned int pages,
 					 __u64 *pfn))
@@ -1025,7 +1036,7 @@ void model_done(struct model *model, struct call *call,
 				     machine.page;
 		struct kregion *kregion = &model->kregions[first];
 
-		/* Another container's pages were pinned when that one came. */
+		/* Only the first registration of the region pins its pages. */
 		if (!kregion->pfn[0])
 			locate(first, kregion->pages, kregion->pfn);
 	}

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the interface promises (docs/INTERFACE.md), written down a second time: for
- * every call the answer, and what is mapped, registered and charged afterwards.
- * It knows nothing of how the module does it.
+ * A model of the interface (docs/INTERFACE.md): the result of each call, and
+ * what is mapped, registered and charged after it. Independent of the driver's
+ * implementation.
  *
- * Numbers of memory pages are kernel pages from the beginning of the arena, which
- * is all the memory that calls may be about; other addresses lead nowhere.
+ * Pages are numbered in kernel pages from the start of the arena, which is the
+ * memory that calls use; other addresses are not mapped.
  */
 #ifndef FUZZ_MODEL_H
 #define FUZZ_MODEL_H
@@ -16,8 +16,9 @@
 #include <stddef.h>
 
 /*
- * Up to the border, where the machine has huge pages, one of them; behind it ordinary
- * pages. With the hash MMU, 1 TiB of addresses has pages of one size.
+ * Before the border the arena has a huge page, if the machine has any; after it
+ * ordinary pages. With the hash MMU, a segment of 1 TiB has pages of one size
+ * only.
  */
 #define BORDER		0x100000000000ULL
 #define ORDINARY_PAGES	48
@@ -33,15 +34,16 @@
 #define SPOTS		10
 #define UNLIMITED	(~0ULL)
 
-/* What a page of the arena is now. */
+/* State of a page of the arena. */
 enum page_kind { PAGE_NORMAL, PAGE_READ_ONLY, PAGE_NONE, PAGE_HOLE };
 
 /**
  * struct entry - a mapped IOMMU page
  * @tce: physical address, with the permission bits 1 (read) and 2 (write)
  * @ua: user-space address
- * @owner: whose count it is in: 1 + number of the container's region, or
- *         -1 - number of the address space's; 0 for a page pinned on its own
+ * @owner: the region that counts it: 1 + number of the container's region, or
+ *         -1 - number of the address space's; 0 for a page that was pinned by
+ *         MAP
  */
 struct entry {
 	__u64 tce;
@@ -60,7 +62,7 @@ struct chunk {
 };
 
 /**
- * struct spot - a part of a window where calls are made
+ * struct spot - a part of a window that calls are made for
  * @base: first entry
  * @length: number of entries
  */
@@ -70,18 +72,18 @@ struct spot {
 };
 
 /**
- * struct window - a window, and what is mapped in it
- * @present: it is there
+ * struct window - a window and its mappings
+ * @present: the window exists
  * @start: bus address
- * @page_shift: of IOMMU pages
- * @entries: their number
- * @charge: kernel pages charged
- * @directory: its number in debugfs
- * @mapped: entries that are set
- * @chunks: the entries
- * @spots: where calls are made
- * @gone: an entry that was set and is no more, if @gone.ua
- * @gone_index: its place
+ * @page_shift: IOMMU page size, as a shift
+ * @entries: number of entries
+ * @charge: kernel pages that are charged for it
+ * @directory: its number in debugfs, or -1
+ * @mapped: number of entries that are set
+ * @chunks: the entries, in a hash table
+ * @spots: the parts that calls are made for
+ * @cleared: the entry that was cleared last, if @cleared.tce
+ * @cleared_index: its index
  */
 struct window {
 	bool present;
@@ -93,18 +95,18 @@ struct window {
 	__u64 mapped;
 	struct chunk *chunks[CHUNK_HASH];
 	struct spot spots[SPOTS];
-	struct entry gone;
-	__u64 gone_index;
+	struct entry cleared;
+	__u64 cleared_index;
 };
 
 /**
- * struct kregion - a region as the address space knows it
- * @used: registrations of containers
- * @mapped: entries counted here: of containers that did not register it
+ * struct kregion - a region of the address space
+ * @used: number of registrations by containers
+ * @mapped: number of entries of containers that have not registered it
  * @first: first page
  * @pages: number of pages
- * @page_shift: of the largest IOMMU pages that may be mapped of it
- * @pfn: where the pages were when they were pinned
+ * @page_shift: the largest IOMMU page that may be mapped of it, as a shift
+ * @pfn: page frame numbers when the pages were pinned
  */
 struct kregion {
 	unsigned int used;
@@ -118,9 +120,9 @@ struct kregion {
 /**
  * struct region - a region that a container has registered
  * @pages: number of pages; 0 for none
- * @first: first page, also its place in the container's list
+ * @first: first page, and index in the container's array
  * @kregion: its number in the address space
- * @mapped: entries counted here
+ * @mapped: number of the container's entries of it
  */
 struct region {
 	unsigned int pages;
@@ -132,15 +134,15 @@ struct region {
 /**
  * struct container - a container
  * @fd: file descriptor, or -1
- * @version: of the interface, 0 before SET_IOMMU
+ * @version: version of the interface, 0 before SET_IOMMU
  * @groups: number of groups
  * @claimed: it has an address space
- * @enabled: something can be mapped
- * @pending: the default window is not made yet
- * @enable_charge: kernel pages that ENABLE charged
+ * @enabled: MAP is possible
+ * @pending: the default window has not been created
+ * @enable_charge: kernel pages that ENABLE has charged
  * @windows: the windows
- * @regions: what it has registered, by first page
- * @region_of: by page: 1 + number of the region that it is in, or 0
+ * @regions: regions that it has registered, by first page
+ * @region_of: 1 + number of the region that a page is in, or 0, by page
  */
 struct container {
 	int fd;
@@ -156,19 +158,19 @@ struct container {
 };
 
 /**
- * struct model - everything
- * @kregions: the address space's regions, by first page
- * @kregion_of: by page: 1 + number of the region that it is in, or 0
- * @orphans: registrations of containers that are gone, by region
+ * struct model - the state of the interface
+ * @kregions: regions of the address space, by first page
+ * @kregion_of: 1 + number of the region that a page is in, or 0, by page
+ * @orphans: registrations by containers that were released, by region
  * @containers: the containers
  * @group_fds: file descriptors of the groups
  * @group_in: the container that each group is in, or -1
- * @locked: kernel pages charged
+ * @locked: kernel pages that are charged
  * @room: kernel pages that may still be charged, or UNLIMITED
- * @created: windows were made by the last call
- * @settling: regions of containers that are gone went with the last call, as nothing is
- *            mapped of them any more: they do so by themselves, soon after it
- * @dry: MAP and UNMAP say their answer and do nothing
+ * @created: the last call has created windows
+ * @orphans_freed: the last call has unmapped the last page of an orphan; the
+ *                 driver unregisters it by a work item, soon after the call
+ * @dry: MAP and UNMAP return their result without effect
  */
 struct model {
 	struct kregion kregions[ARENA_MAX];
@@ -180,21 +182,22 @@ struct model {
 	__u64 locked;
 	__u64 room;
 	bool created;
-	bool settling;
+	bool orphans_freed;
 	bool dry;
 };
 
 /**
- * struct machine - the machine, found out once
- * @page: size of kernel pages
+ * struct machine - properties of the machine
+ * @page: kernel page size
  * @page_shift: the same, as a shift
- * @huge_pages: kernel pages of the arena that are one huge page, from its first on; or 0
- * @large_shift: of the smallest IOMMU pages that are larger than a kernel page, if there
- *               are huge pages
- * @dma32_size: of the default window
- * @page_sizes: of IOMMU pages
- * @windows: so many can be
- * @levels: so many can be asked for
+ * @huge_pages: number of kernel pages in the huge page that the arena begins
+ *              with, or 0
+ * @large_shift: the smallest IOMMU page larger than a kernel page, as a shift,
+ *               if there are huge pages
+ * @dma32_size: size of the default window
+ * @page_sizes: IOMMU page sizes
+ * @windows: largest number of windows
+ * @levels: largest number of levels that can be requested
  * @memory_pages: kernel pages of memory
  * @eeh: whether there is EEH
  */
@@ -214,14 +217,16 @@ struct machine {
 extern struct machine machine;
 extern enum page_kind arena[ARENA_MAX];
 
-/* IOMMU pages larger than the kernel's: that were mapped, and that must not be. */
+/*
+ * IOMMU pages larger than a kernel page that were mapped, and that were
+ * refused.
+ */
 extern unsigned long large_mapped, large_refused;
 
 /**
- * enum operation - what is called
+ * enum operation - an ioctl or another system call
  *
- * The first ones are ioctls of a container, then of a group; the last ones are
- * other system calls.
+ * First ioctls of a container, then of a group, then other system calls.
  */
 enum operation {
 	OP_API_VERSION,
@@ -247,23 +252,23 @@ enum operation {
 };
 
 /**
- * struct call - a call, with all that decides its answer
- * @op: what is called
- * @container: of which container
- * @group: of which group
- * @value: argument that is no pointer; of OP_SET_CONTAINER the file descriptor, of
- *         OP_ARENA the page, of OP_UNKNOWN the number of the ioctl
- * @kind: OP_ARENA: what the page becomes
- * @args: argument that is
- * @readable: so many bytes of it can be read
- * @read_only: it cannot be written
- * @late: it is not there before it is asked for
- * @foreign: made by another process
+ * struct call - a call, with all that its result depends on
+ * @op: the operation
+ * @container: number of the container
+ * @group: number of the group
+ * @value: argument that is not a pointer; OP_SET_CONTAINER: the file
+ *         descriptor, OP_ARENA: the page, OP_UNKNOWN: the number of the ioctl
+ * @kind: OP_ARENA: new state of the page
+ * @args: argument that is passed by pointer
+ * @readable: number of bytes of @args that can be read
+ * @read_only: @args cannot be written
+ * @late: @args is on FUSE, and faulted in by the call
+ * @foreign: the call is made by another process
  * @room: kernel pages that may be charged, or UNLIMITED
- * @want: the answer
- * @may_fail: another one, because it is not known when something went, or 0
- * @got: the real one
- * @got_args: the argument afterwards
+ * @want: expected result
+ * @may_fail: another possible result, where it depends on a work item; or 0
+ * @got: result
+ * @got_args: expected @args after the call
  */
 struct call {
 	enum operation op;
@@ -295,24 +300,24 @@ struct call {
 	union args got_args;
 };
 
-/* Nothing open, nothing mapped. */
+/* Initialises a model with no container open. */
 void model_init(struct model *model);
 
-/* Forgets what is mapped; gives the memory back. */
+/* Frees the memory of the entries. */
 void model_free(struct model *model);
 
-/* Sets call->want and brings the model to where it is after the call. */
+/* Sets call->want and updates the model for the call. */
 void model_call(struct model *model, struct call *call);
 
 /*
- * After the call, when it is known where pages are. @locate reads their page frame
- * numbers. What was not done, see call->may_fail, is taken back.
+ * Updates the model after the call, by call->got where that is call->may_fail,
+ * and by the page frame numbers of pages that were pinned, which @locate reads.
  */
 void model_done(struct model *model, struct call *call,
 		void (*locate)(unsigned int first, unsigned int pages,
 			       __u64 *pfn));
 
-/* The entry, or NULL if nothing is mapped there. */
+/* The entry, or NULL if it is not set. */
 struct entry *window_entry(const struct window *window, __u64 index);
 
 #endif /* FUZZ_MODEL_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the model is compared with. Contract: observe.h.
+ * Reads the state that the model is compared with. Contract: observe.h.
  */
 
 #define _GNU_SOURCE
@@ -33,7 +33,9 @@ static int compare_numbers(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The numbers of windows newer than those known, oldest first. */
+/*
+ * The numbers of windows that are newer than those known, in ascending order.
+ */
 static unsigned int new_directories(long *numbers, unsigned int max)
 {
 	struct dirent *entry;
@@ -102,8 +104,9 @@ static char *read_file(long directory, const char *name)
 	ssize_t got;
 	glob_t paths;
 
-	/* Its name goes on with whose window it is. */
-	snprintf(pattern, sizeof(pattern), DEBUGFS "/%ld-*/%s", directory, name);
+	/* The name of the directory also has the owner of the window. */
+	snprintf(pattern, sizeof(pattern), DEBUGFS "/%ld-*/%s", directory,
+		 name);
 	if (!glob(pattern, 0, NULL, &paths))
 		fd = open(paths.gl_pathv[0], O_RDONLY | O_CLOEXEC);
 	globfree(&paths);
@@ -117,39 +120,41 @@ static char *read_file(long directory, const char *name)
 	return text;
 }
 
-static const struct entry *find(const struct window *const *views,
+static const struct entry *find(const struct window *const *windows,
 				unsigned int n, __u64 index)
 {
 	const struct entry *entry = NULL;
 	unsigned int i;
 
 	for (i = 0; i < n && !entry; i++)
-		entry = window_entry(views[i], index);
+		entry = window_entry(windows[i], index);
 
 	return entry;
 }
 
-/* One line of the mappings. Counts its entries. */
-static bool check_line(const struct window *const *views, unsigned int n,
+/* Checks one line of the mappings, and counts its entries. */
+static bool check_line(const struct window *const *windows, unsigned int n,
 		       const char *line, __u64 *count, char *why, size_t size)
 {
-	unsigned int page_shift = views[0]->page_shift;
+	unsigned int page_shift = windows[0]->page_shift;
 	__u64 first, bytes, physical, tce, index;
 	char perm[3];
 
 	if (sscanf(line, "%llu %llu %2[-rw] %llu", &first, &bytes, perm,
 		   &physical) != 4) {
-		snprintf(why, size, "a line that cannot be read: %.60s", line);
+		snprintf(why, size, "cannot parse a line of mappings: %.60s",
+			 line);
 		return false;
 	}
 	tce = physical | (perm[0] == 'r') | (perm[1] == 'w') << 1;
-	index = (first - views[0]->start) >> page_shift;
+	index = (first - windows[0]->start) >> page_shift;
 	for (bytes >>= page_shift; bytes; bytes--) {
-		const struct entry *entry = find(views, n, index);
+		const struct entry *entry = find(windows, n, index);
 
 		if (!entry || entry->tce != tce) {
-			snprintf(why, size, "at %#llx the table has %#llx, the model %#llx",
-				 views[0]->start + (index << page_shift), tce,
+			snprintf(why, size,
+				 "%#llx: entry is %#llx, expected %#llx",
+				 windows[0]->start + (index << page_shift), tce,
 				 entry ? entry->tce : 0);
 			return false;
 		}
@@ -161,7 +166,7 @@ static bool check_line(const struct window *const *views, unsigned int n,
 	return true;
 }
 
-bool observe_window(const struct window *const *views, unsigned int n,
+bool observe_window(const struct window *const *windows, unsigned int n,
 		    char *why, size_t size)
 {
 	__u64 mapped = 0, count = 0, figure;
@@ -169,29 +174,33 @@ bool observe_window(const struct window *const *views, unsigned int n,
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		mapped += views[i]->mapped;
+		mapped += windows[i]->mapped;
 
-	text = read_file(views[0]->directory, "mappings");
+	text = read_file(windows[0]->directory, "mappings");
 	if (!text) {
-		snprintf(why, size, "the window at %#llx cannot be seen: %ld/mappings",
-			 views[0]->start, views[0]->directory);
+		snprintf(why, size,
+			 "window at %#llx: cannot open %ld-*/mappings",
+			 windows[0]->start, windows[0]->directory);
 		return false;
 	}
 	for (line = text; *line; line = strchr(line, '\n') + 1)
-		if (!check_line(views, n, line, &count, why, size))
+		if (!check_line(windows, n, line, &count, why, size))
 			return false;
 	if (count != mapped) {
-		snprintf(why, size, "in the window at %#llx are %llu entries, the model has %llu",
-			 views[0]->start, count, mapped);
+		snprintf(why, size,
+			 "window at %#llx: %llu entries are set, expected %llu",
+			 windows[0]->start, count, mapped);
 		return false;
 	}
 
-	text = read_file(views[0]->directory, "figures");
+	text = read_file(windows[0]->directory, "figures");
 	line = text ? strstr(text, "mapped_pages ") : NULL;
-	figure = line ? strtoull(line + strlen("mapped_pages "), NULL, 10) : ~0ULL;
+	figure = line ? strtoull(line + strlen("mapped_pages "), NULL, 10) :
+			~0ULL;
 	if (figure != mapped) {
-		snprintf(why, size, "the window at %#llx says it has %llu entries, it has %llu",
-			 views[0]->start, figure, mapped);
+		snprintf(why, size,
+			 "window at %#llx: mapped_pages is %llu, expected %llu",
+			 windows[0]->start, figure, mapped);
 		return false;
 	}
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the model is compared with: the tables, as debugfs shows them, and where
- * this process's pages are.
+ * Reads the state that the model is compared with: the tables from debugfs, and
+ * the page frame numbers of this process's pages.
  */
 #ifndef FUZZ_OBSERVE_H
 #define FUZZ_OBSERVE_H
@@ -11,12 +11,12 @@
 
 #include "model.h"
 
-/* Opens what is needed; ends the program if there is none. */
+/* Opens the files that are needed; ends the program if there are none. */
 void observe_init(void);
 
 /*
- * Finds the directories of windows that were just made: of those that are newer
- * than any that were found before, the oldest one is the first window's.
+ * Finds the debugfs directories of windows that were just created. Windows
+ * without a directory get the new ones in ascending order.
  */
 void observe_new_windows(struct container *container);
 
@@ -24,10 +24,10 @@ void observe_new_windows(struct container *container);
 void observe_pages(unsigned int first, unsigned int pages, __u64 *pfn);
 
 /*
- * Whether just that is mapped in a window which the model says: @views are what
- * each thread knows of it. If not, @why says what is wrong.
+ * Whether exactly the entries of the model are mapped in a window. @windows are
+ * the window in the models of @n threads. If not, @why says what differs.
  */
-bool observe_window(const struct window *const *views, unsigned int n,
+bool observe_window(const struct window *const *windows, unsigned int n,
 		    char *why, size_t size);
 
 #endif /* FUZZ_OBSERVE_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Calls, made for real. Contract: perform.h.
+ * Makes the calls of the fuzzer. Contract: perform.h.
  */
 
 #define _GNU_SOURCE
@@ -57,7 +57,7 @@ void scratch_init(struct scratch *scratch, unsigned int number)
 	close(fd);
 }
 
-/* An ioctl whose argument comes only when it is asked for, from another process. */
+/* An ioctl whose argument is faulted in from FUSE, by another process. */
 static int ioctl_late(struct scratch *scratch, int fd, struct call *call,
 		      union args *after)
 {
@@ -74,7 +74,7 @@ static int ioctl_late(struct scratch *scratch, int fd, struct call *call,
 	return ret;
 }
 
-/* An ioctl whose argument is as readable and writable as the call wants. */
+/* An ioctl whose argument is as readable and writable as the call specifies. */
 static int ioctl_args(struct scratch *scratch, int fd, struct call *call,
 		      union args *after)
 {
@@ -101,6 +101,7 @@ static int ioctl_any(struct model *model, struct scratch *scratch,
 {
 	int fd = model->containers[call->container].fd;
 	int value = call->value;
+	void *arg;
 
 	switch (call->op) {
 	case OP_API_VERSION:
@@ -113,9 +114,9 @@ static int ioctl_any(struct model *model, struct scratch *scratch,
 	case OP_UNKNOWN:
 		return vfio_ioctl(fd, call->value, NULL);
 	case OP_SET_CONTAINER:
+		arg = call->readable < sizeof(value) ? NULL : &value;
 		return vfio_ioctl(model->group_fds[call->group],
-				  requests[call->op],
-				  call->readable < sizeof(value) ? NULL : &value);
+				  requests[call->op], arg);
 	case OP_UNSET_CONTAINER:
 		return vfio_ioctl(model->group_fds[call->group],
 				  requests[call->op], NULL);
@@ -124,7 +125,7 @@ static int ioctl_any(struct model *model, struct scratch *scratch,
 	}
 }
 
-/* By a child, whose exit status is the error. */
+/* Makes the call in a child process, whose exit status is the error. */
 static int ioctl_foreign(struct model *model, struct scratch *scratch,
 			 struct call *call, union args *after)
 {
@@ -139,7 +140,7 @@ static int ioctl_foreign(struct model *model, struct scratch *scratch,
 		_exit(ret < 0 ? -ret : 0);
 	}
 	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		tap_bail("a child that does not end");
+		tap_bail("waitpid: the child did not exit");
 
 	return -WEXITSTATUS(status);
 }
@@ -192,7 +193,7 @@ void perform(struct model *model, struct scratch *scratch, struct call *call,
 		state_unlimit();
 }
 
-unsigned long performed(void)
+unsigned long perform_count(void)
 {
 	return __atomic_load_n(&ioctls, __ATOMIC_RELAXED);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Calls, made for real.
+ * Makes the calls of the fuzzer.
  */
 #ifndef FUZZ_PERFORM_H
 #define FUZZ_PERFORM_H
@@ -8,12 +8,12 @@
 #include "model.h"
 
 /**
- * struct scratch - where a thread's arguments are
- * @pages: a page that can be read and written, and one that cannot
+ * struct scratch - memory for the arguments of a thread
+ * @pages: a readable and writable page, followed by an inaccessible one
  * @writable: another page
- * @read_only: the same page, but it can only be read
- * @late: a page that comes late each time, and one that cannot be read or written
- * @number: of its content
+ * @read_only: a read-only mapping of the same page
+ * @late: a page of a FUSE file, followed by an inaccessible one
+ * @number: number of the page in the FUSE file
  */
 struct scratch {
 	unsigned char *pages;
@@ -23,14 +23,14 @@ struct scratch {
 	unsigned int number;
 };
 
-/* Before there are threads; @number is another one for each of them. */
+/* Called before threads are created; @number differs for each of them. */
 void scratch_init(struct scratch *scratch, unsigned int number);
 
-/* Makes the call; sets call->got and what became of the argument, @after. */
+/* Makes the call; sets call->got, and @after to the argument after the call. */
 void perform(struct model *model, struct scratch *scratch, struct call *call,
 	     union args *after);
 
-/* Ioctls that were made so far, by all threads. */
-unsigned long performed(void);
+/* Number of ioctls that all threads have made so far. */
+unsigned long perform_count(void);
 
 #endif /* FUZZ_PERFORM_H */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Numbers that only look random: the same seed gives the same ones (splitmix64).
+ * Pseudo-random numbers (splitmix64); the same seed gives the same numbers.
  */
 #ifndef FUZZ_RANDOM_H
 #define FUZZ_RANDOM_H

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A hypervisor that refuses entries in the middle of a window, for tests in a guest.
- * The hypervisor is asked, behind the kernel's back, to make the device's dynamic
- * window half as large: it keeps its number (LIOBN) and its place, so the kernel
- * notices nothing, and H_PUT_TCE beyond the half fails. PAPR: "ibm,ddw-applicable",
- * ibm,create-pe-dma-window and ibm,remove-pe-dma-window.
+ * Makes the hypervisor refuse entries of the second half of a window, for tests
+ * in a guest. Asks the hypervisor to make the dynamic window of a device half
+ * as large, without telling the kernel. The LIOBN and the bus address do not
+ * change, so the kernel goes on to use the window, and H_PUT_TCE of the second
+ * half fails. PAPR: "ibm,ddw-applicable", ibm,create-pe-dma-window and
+ * ibm,remove-pe-dma-window.
  *
  *	echo 0000:00:00.0 >/sys/module/tce_shrink_test/parameters/shrink
  */
@@ -21,7 +22,7 @@
 #define CREATE_WINDOW	1
 #define REMOVE_WINDOW	2
 
-/* Cells of what the kernel notes of a window, which pads the bus address. */
+/* Cells of "linux,dma64-ddr-window-info"; the kernel pads the bus address. */
 #define LIOBN		0
 #define PAGE_SHIFT_CELL	4
 #define SIZE_SHIFT_CELL	5
@@ -81,7 +82,7 @@ static const struct kernel_param_ops tce_shrink_ops = {
 	.set = tce_shrink_set,
 };
 module_param_cb(shrink, &tce_shrink_ops, NULL, 0200);
-MODULE_PARM_DESC(shrink, "PCI address of the device whose window becomes smaller");
+MODULE_PARM_DESC(shrink, "PCI address of the device whose window is halved");
 
 static int __init tce_shrink_init(void)
 {
@@ -95,6 +96,6 @@ static void __exit tce_shrink_exit(void)
 module_init(tce_shrink_init);
 module_exit(tce_shrink_exit);
 
-MODULE_DESCRIPTION("A hypervisor that refuses entries, for tests");
+MODULE_DESCRIPTION("Makes the hypervisor refuse entries, for tests");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Linux 6.0 to 6.4 lack for the tests. On POWER: an IOMMU driver that tells the VFIO core that
- * devices are cache coherent and can be blocked. Without it the core refuses every
- * device. Nothing is done here with DMA: who owns a group's windows is between the
- * platform and the VFIO backend. And a way to wait for what RCU puts off. It stays
- * until the machine goes.
+ * What Linux 6.0 to 6.4 lack for the tests on POWER: an IOMMU driver that
+ * reports to the VFIO core that devices are cache coherent and can be blocked.
+ * Without it the core refuses each device. It does not affect DMA: the platform
+ * and the VFIO backend set up the windows. Also a parameter to wait for RCU
+ * callbacks. The module cannot be unloaded.
  */
 
 #include <linux/err.h>
@@ -55,7 +55,7 @@ static struct iommu_domain *tce_iommu_domain_alloc(unsigned int type)
 	return domain;
 }
 
-/* Devices are in their groups before this is here, so nobody asks. */
+/* Not used: the devices have their groups before this module is loaded. */
 static struct iommu_device *tce_iommu_probe_device(struct device *dev)
 {
 	return ERR_PTR(-ENODEV);
@@ -107,13 +107,13 @@ static int __init tce_iommu_test_init(void)
 		pdev->dev.iommu = iommu;
 	}
 
-	/* Devices refer to this from now on. */
+	/* The devices have pointers to this module from now on. */
 	__module_get(THIS_MODULE);
 
 	return 0;
 }
 module_init(tce_iommu_test_init);
 
-MODULE_DESCRIPTION("For tests: an IOMMU driver for kernels that have none on POWER");
+MODULE_DESCRIPTION("IOMMU driver for kernels without one on POWER, for tests");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

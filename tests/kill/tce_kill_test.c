@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A witness of TCE kills. QEMU reads TCEs anew at each access, so there a kill that
- * is missing or too early changes nothing. This stands in for the platform's kill and
- * notes how things are when it is called, before it passes it on.
+ * Records TCE kills, for tests. QEMU does not cache TCEs, so a kill that is
+ * missing or too early has no effect on the emulated device. This module
+ * replaces the platform's tce_kill, records the state of the entries when it is
+ * called, and calls the platform's.
  *
  *	echo 0000:00:00.0 0x7fff0000 >/sys/module/tce_kill_test/parameters/watch
  *	cat /sys/module/tce_kill_test/parameters/seen
@@ -11,21 +12,23 @@
  *	cat /sys/module/tce_kill_test/parameters/pinned
  *	echo off >/sys/module/tce_kill_test/parameters/watch
  *
- * The first begins anew: kills of windows of the device's platform, and the page of
- * the caller at that address. What was seen, in decimal numbers: how many kills; the
- * first entry and one past the last entry of them; how many of all entries were set
- * when they were killed; at how many kills the page was pinned. Entries count from
- * the window's first.
+ * "watch" starts a new record of the kills of all windows of the platform that
+ * the device belongs to, and selects the caller's page at that address. "seen"
+ * is the record, in decimal: the number of kills; the first entry and one past
+ * the last entry of them; the number of entries that were set when they were
+ * killed; the number of kills at which the page was pinned. Entries count from
+ * the start of the window.
  *
- * The third lets the next kill take so many milliseconds, before the hardware has done
- * it, as a PHB may; the fourth says how many kills take long at the moment, the fifth
- * whether the page is pinned at the moment.
+ * "slow" delays the next kill by so many milliseconds before it reaches the
+ * hardware. "slow_now" is the number of kills that are delayed now, "pinned"
+ * whether the page is pinned now.
  *
  *	echo 0000:00:00.0 stale >/sys/module/tce_kill_test/parameters/lie
  *
- * makes the machine behave like one on which kills do nothing, to which tools/dmacheck
- * must object: "stale" as if the PHB still had entries that were cleared, "blind" as if it
- * still had none where some were set. What a window maps then is never given back.
+ * makes the machine behave as if kills had no effect, which tools/dmacheck must
+ * report: "stale" as if the PHB had cached entries that were cleared, "blind"
+ * as if it had cached that entries were not set. Pages that a window
+ * maps meanwhile are never released.
  */
 
 #include <linux/atomic.h>
@@ -49,7 +52,7 @@
 #define TCE_PERM	((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
 
 /**
- * struct tce_seen - what was seen
+ * struct tce_seen - the record of kills
  * @kills: number of kills
  * @first: the first entry
  * @end: one past the last entry
@@ -64,22 +67,26 @@ struct tce_seen {
 	unsigned long pinned;
 };
 
-/* One writer of the parameter at a time: @tce_ops, @tce_platform_kill. */
+/*
+ * Protects tce_ops and tce_platform_kill, and serialises writers of parameters.
+ */
 static DEFINE_MUTEX(tce_watch_lock);
 static struct iommu_table_ops *tce_ops;
 static void (*tce_platform_kill)(struct iommu_table *tbl, unsigned long index,
 				 unsigned long pages);
 
-/* Kills come from any context: @tce_seen, @tce_page. */
+/* Protects tce_seen and tce_page; taken in any context, as kills are. */
 static DEFINE_SPINLOCK(tce_seen_lock);
 static struct tce_seen tce_seen;
 static struct page *tce_page;
 
-/* In milliseconds, for one kill; and the kills that take long now. */
+/*
+ * Delay of the next kill in milliseconds; number of kills that are delayed now.
+ */
 static atomic_t tce_slow = ATOMIC_INIT(0);
 static atomic_t tce_slow_now = ATOMIC_INIT(0);
 
-/* What the hardware is to make of kills, by tce_lie. */
+/* How the hardware is to behave. */
 enum tce_lie {
 	TCE_LIE_OFF,
 	TCE_LIE_STALE,
@@ -89,7 +96,7 @@ enum tce_lie {
 static const char * const tce_lies[] = { "off", "stale", "blind" };
 static unsigned int tce_lie;
 
-/* With TCE_LIE_STALE: the entries that were set last. */
+/* With TCE_LIE_STALE: the entries that were set last, to set them again. */
 #define TCE_REMEMBERED	64
 
 static DEFINE_SPINLOCK(tce_lie_lock);
@@ -99,7 +106,7 @@ static struct {
 	__be64 tce;
 } tce_remembered[TCE_REMEMBERED];
 
-/* Where an entry is; NULL if there is no leaf. In an RCU section. */
+/* The entry, or NULL if there is no leaf. Called in an RCU section. */
 static __be64 *tce_entry(const struct iommu_table *tbl, unsigned long index)
 {
 	unsigned int shift = ilog2(tbl->it_level_size);
@@ -118,7 +125,8 @@ static __be64 *tce_entry(const struct iommu_table *tbl, unsigned long index)
 	return &tces[index & (BIT(shift) - 1)];
 }
 
-static void tce_lie_about(const struct iommu_table *tbl, unsigned long index)
+static void tce_lie_for_entry(const struct iommu_table *tbl,
+			      unsigned long index)
 {
 	unsigned long at = index % TCE_REMEMBERED;
 	__be64 *entry;
@@ -143,8 +151,8 @@ unlock:
 	rcu_read_unlock();
 }
 
-static void tce_lie_kill(const struct iommu_table *tbl, unsigned long index,
-			 unsigned long pages)
+static void tce_apply_lie(const struct iommu_table *tbl, unsigned long index,
+			  unsigned long pages)
 {
 	unsigned long flags;
 
@@ -153,11 +161,11 @@ static void tce_lie_kill(const struct iommu_table *tbl, unsigned long index,
 
 	spin_lock_irqsave(&tce_lie_lock, flags);
 	for (; pages; pages--, index++)
-		tce_lie_about(tbl, index);
+		tce_lie_for_entry(tbl, index);
 	spin_unlock_irqrestore(&tce_lie_lock, flags);
 }
 
-/* Whether the hardware would find the entry. */
+/* Whether the hardware could use the entry. */
 static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
 {
 	const __be64 *entry = tce_entry(tbl, index);
@@ -165,8 +173,8 @@ static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
 	return entry && be64_to_cpu(READ_ONCE(*entry)) & TCE_PERM;
 }
 
-static void tce_see(const struct iommu_table *tbl, unsigned long index,
-		    unsigned long pages)
+static void tce_record(const struct iommu_table *tbl, unsigned long index,
+		       unsigned long pages)
 {
 	unsigned long end = index + pages;
 	unsigned long flags;
@@ -185,8 +193,8 @@ static void tce_see(const struct iommu_table *tbl, unsigned long index,
 	spin_unlock_irqrestore(&tce_seen_lock, flags);
 }
 
-/* A kill may come from atomic context, so it cannot sleep. */
-static void tce_wait(void)
+/* tce_kill is called in atomic context, too, so this must not sleep. */
+static void tce_delay(void)
 {
 	unsigned int ms;
 
@@ -203,16 +211,16 @@ static void tce_wait(void)
 static void tce_kill(struct iommu_table *tbl, unsigned long index,
 		     unsigned long pages)
 {
-	/* The platform's own tables are of no interest. */
+	/* Tables of the platform itself are not recorded. */
 	if (tbl->it_ops != tce_ops) {
-		tce_wait();
-		tce_see(tbl, index - tbl->it_offset, pages);
-		tce_lie_kill(tbl, index - tbl->it_offset, pages);
+		tce_delay();
+		tce_record(tbl, index - tbl->it_offset, pages);
+		tce_apply_lie(tbl, index - tbl->it_offset, pages);
 	}
 	tce_platform_kill(tbl, index, pages);
 }
 
-/* The operations of the platform's tables, which can be written to. */
+/* The operations of the platform's tables, which are not const. */
 static struct iommu_table_ops *tce_find_ops(struct pci_dev *pdev)
 {
 	struct iommu_table_group *table_group = NULL;
@@ -223,7 +231,7 @@ static struct iommu_table_ops *tce_find_ops(struct pci_dev *pdev)
 	group = iommu_group_get(&pdev->dev);
 	if (group)
 		table_group = iommu_group_get_iommudata(group);
-	/* No window is made of this one. */
+	/* The table is only needed for its it_ops, and not programmed. */
 	if (table_group && table_group->ops &&
 	    !table_group->ops->create_table(table_group, 0, IOMMU_PAGE_SHIFT_4K,
 					    SZ_4K, 1, &tbl)) {
@@ -236,7 +244,7 @@ static struct iommu_table_ops *tce_find_ops(struct pci_dev *pdev)
 	return ops;
 }
 
-static int tce_stand_in(const char *address)
+static int tce_replace_ops(const char *address)
 {
 	unsigned int domain, bus, slot, function;
 	struct pci_dev *pdev;
@@ -244,7 +252,8 @@ static int tce_stand_in(const char *address)
 	if (tce_ops)
 		return 0;
 
-	if (sscanf(address, "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+	if (sscanf(address, "%x:%x:%x.%x",
+		   &domain, &bus, &slot, &function) != 4)
 		return -EINVAL;
 
 	pdev = pci_get_domain_bus_and_slot(domain, bus,
@@ -265,7 +274,7 @@ static int tce_stand_in(const char *address)
 	return 0;
 }
 
-static void tce_begin(struct page *page)
+static void tce_reset(struct page *page)
 {
 	unsigned long flags;
 	struct page *old;
@@ -286,7 +295,7 @@ static int tce_watch_set(const char *value, const struct kernel_param *param)
 	int ret;
 
 	if (sysfs_streq(value, "off")) {
-		tce_begin(NULL);
+		tce_reset(NULL);
 		return 0;
 	}
 
@@ -294,11 +303,11 @@ static int tce_watch_set(const char *value, const struct kernel_param *param)
 		return -EINVAL;
 
 	mutex_lock(&tce_watch_lock);
-	ret = tce_stand_in(value);
+	ret = tce_replace_ops(value);
 	if (!ret && get_user_pages_fast(address & PAGE_MASK, 1, 0, &page) != 1)
 		ret = -EFAULT;
 	if (!ret)
-		tce_begin(page);
+		tce_reset(page);
 	mutex_unlock(&tce_watch_lock);
 
 	return ret;
@@ -313,21 +322,22 @@ static int tce_seen_get(char *buffer, const struct kernel_param *param)
 	seen = tce_seen;
 	spin_unlock_irqrestore(&tce_seen_lock, flags);
 
-	return sysfs_emit(buffer, "%lu %lu %lu %lu %lu\n", seen.kills, seen.first,
-			  seen.end, seen.set, seen.pinned);
+	return sysfs_emit(buffer, "%lu %lu %lu %lu %lu\n", seen.kills,
+			  seen.first, seen.end, seen.set, seen.pinned);
 }
 
 static const struct kernel_param_ops tce_watch_ops = {
 	.set = tce_watch_set,
 };
 module_param_cb(watch, &tce_watch_ops, NULL, 0200);
-MODULE_PARM_DESC(watch, "PCI address of a device and a user-space address, or off");
+MODULE_PARM_DESC(watch,
+		 "PCI address of a device and a user-space address, or off");
 
 static const struct kernel_param_ops tce_seen_ops = {
 	.get = tce_seen_get,
 };
 module_param_cb(seen, &tce_seen_ops, NULL, 0400);
-MODULE_PARM_DESC(seen, "kills, first entry, end, entries that were set, kills with the page pinned");
+MODULE_PARM_DESC(seen, "number of kills, first, end, set, pinned");
 
 static int tce_lie_set(const char *value, const struct kernel_param *param)
 {
@@ -342,7 +352,7 @@ static int tce_lie_set(const char *value, const struct kernel_param *param)
 		return lie;
 
 	mutex_lock(&tce_watch_lock);
-	ret = tce_stand_in(value);
+	ret = tce_replace_ops(value);
 	if (!ret)
 		WRITE_ONCE(tce_lie, lie);
 	mutex_unlock(&tce_watch_lock);
@@ -361,7 +371,7 @@ static int tce_slow_set(const char *value, const struct kernel_param *param)
 	unsigned int ms;
 	int ret = kstrtouint(value, 0, &ms);
 
-	/* A watchdog would bite. */
+	/* Below the limit of the watchdogs. */
 	if (!ret && ms > 10000)
 		ret = -ERANGE;
 	if (!ret)
@@ -380,13 +390,13 @@ static const struct kernel_param_ops tce_slow_ops = {
 	.get = tce_slow_get,
 };
 module_param_cb(slow, &tce_slow_ops, &tce_slow, 0600);
-MODULE_PARM_DESC(slow, "milliseconds that the next kill takes; 0 again when it has begun");
+MODULE_PARM_DESC(slow, "delay of the next kill in ms; 0 when it has begun");
 
 static const struct kernel_param_ops tce_slow_now_ops = {
 	.get = tce_slow_get,
 };
 module_param_cb(slow_now, &tce_slow_now_ops, &tce_slow_now, 0400);
-MODULE_PARM_DESC(slow_now, "kills that take long at the moment");
+MODULE_PARM_DESC(slow_now, "number of kills that are delayed now");
 
 static int tce_pinned_get(char *buffer, const struct kernel_param *param)
 {
@@ -404,7 +414,7 @@ static const struct kernel_param_ops tce_pinned_ops = {
 	.get = tce_pinned_get,
 };
 module_param_cb(pinned, &tce_pinned_ops, NULL, 0400);
-MODULE_PARM_DESC(pinned, "whether the page is pinned at the moment");
+MODULE_PARM_DESC(pinned, "whether the page is pinned now");
 
 static int __init tce_kill_init(void)
 {
@@ -417,12 +427,12 @@ static void __exit tce_kill_exit(void)
 		WRITE_ONCE(tce_ops->tce_kill, tce_platform_kill);
 		synchronize_rcu();
 	}
-	tce_begin(NULL);
+	tce_reset(NULL);
 }
 
 module_init(tce_kill_init);
 module_exit(tce_kill_exit);
 
-MODULE_DESCRIPTION("A witness of TCE kills, for tests");
+MODULE_DESCRIPTION("Records TCE kills, for tests");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the tests of the TCE table share: shapes of tables, and a page allocator
- * that counts and that fails on demand.
+ * Helpers of the tests of the TCE table: table shapes, and a page allocator
+ * that counts its allocations and fails on request.
  */
 
 #include <kunit/static_stub.h>
@@ -19,24 +19,40 @@
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/sizes.h>
+#include <linux/xarray.h>
 
 #include "fixture.h"
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table_private.h"
 
-/* Long enough for another CPU to come, short enough to go on without it. */
+/* Long enough for another CPU to arrive; the test goes on if none does. */
 #define MEETING_SPINS	20000
 
-/* How far apart they are afterwards, at most, so that all distances occur. */
+/*
+ * Limit of the random delay afterwards, which varies the order of the threads.
+ */
 #define PARTING_SPINS	1024
+
+const struct shape multilevel_shapes[] = {
+	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
+	{ .page_shift = 12, .levels = 3, .entries = 0x12345678 },
+	{ .page_shift = 12, .levels = 3, .entries = BIT(39) },
+	{ .page_shift = 16, .levels = 3, .entries = 0x264000000000 >> 16 },
+	{ .page_shift = 16, .levels = 2, .entries = BIT(26) },
+	{ .page_shift = 21, .levels = 4, .entries = BIT(33) },
+	{ .page_shift = 30, .levels = 3, .entries = BIT(24) },
+};
 
 static struct fixture *fixture_of(struct kunit *test)
 {
 	return test->priv;
 }
 
-/* Threads that need a level at the same time leave here at the same time. */
+/*
+ * Holds threads that allocate a level at about the same time until all of them
+ * have their pages, so that they race to link it.
+ */
 static void fixture_meet(struct fixture *fixture)
 {
 	int come, all, spins;
@@ -48,7 +64,10 @@ static void fixture_meet(struct fixture *fixture)
 	all = roundup(come, fixture->meet);
 	for (spins = 0; atomic_read(&fixture->met) < all; spins++) {
 		if (spins == MEETING_SPINS) {
-			/* Nobody came, and nobody is to be met by the next. */
+			/*
+			 * Leave, so that the next thread does not wait for this
+			 * one.
+			 */
 			atomic_dec(&fixture->met);
 			return;
 		}
@@ -58,7 +77,7 @@ static void fixture_meet(struct fixture *fixture)
 		barrier();
 }
 
-static bool fixture_flags_are_wrong(gfp_t gfp)
+static bool fixture_gfp_is_bad(gfp_t gfp)
 {
 	if (!gfpflags_allow_blocking(gfp))
 		return false;
@@ -67,7 +86,9 @@ static bool fixture_flags_are_wrong(gfp_t gfp)
 	    (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count()))
 		return true;
 
-	/* What the kernel must not kill a process for is RETRY_MAYFAIL. */
+	/*
+	 * Without __GFP_RETRY_MAYFAIL the allocation may invoke the OOM killer.
+	 */
 	return !(gfp & __GFP_ACCOUNT) || !(gfp & __GFP_RETRY_MAYFAIL);
 }
 
@@ -77,25 +98,25 @@ static struct page *fixture_pages_alloc(int nid, gfp_t gfp, unsigned int order)
 	struct fixture *fixture = fixture_of(test);
 	struct page *page;
 
-	if (fixture_flags_are_wrong(gfp))
-		atomic_long_inc(&fixture->wrong_flags);
+	if (fixture_gfp_is_bad(gfp))
+		atomic_long_inc(&fixture->bad_gfp);
 
-	if (!atomic_long_dec_return(&fixture->until_refusal)) {
-		atomic_long_inc(&fixture->refused);
+	if (!atomic_long_dec_return(&fixture->until_failure)) {
+		atomic_long_inc(&fixture->failed);
 		return NULL;
 	}
 
-	if (fixture->meanwhile) {
-		void (*meanwhile)(struct kunit *test, void *data) =
-			fixture->meanwhile;
+	if (fixture->alloc_hook) {
+		void (*alloc_hook)(struct kunit *test, void *data) =
+			fixture->alloc_hook;
 
-		fixture->meanwhile = NULL;
-		meanwhile(test, fixture->data);
+		fixture->alloc_hook = NULL;
+		alloc_hook(test, fixture->data);
 	}
 
 	page = alloc_pages_node(nid, gfp, order);
 	if (page) {
-		atomic_long_inc(&fixture->taken);
+		atomic_long_inc(&fixture->allocated);
 		atomic_long_add(PAGE_SIZE << order, &fixture->bytes);
 	}
 	fixture_meet(fixture);
@@ -107,7 +128,7 @@ static void fixture_pages_free(struct page *page, unsigned int order)
 {
 	struct fixture *fixture = fixture_of(kunit_get_current_test());
 
-	atomic_long_inc(&fixture->given_back);
+	atomic_long_inc(&fixture->freed);
 	atomic_long_sub(PAGE_SIZE << order, &fixture->bytes);
 	__free_pages(page, order);
 }
@@ -118,7 +139,7 @@ int fixture_init(struct kunit *test)
 	if (!test->priv)
 		return -ENOMEM;
 
-	/* Grace periods are waited for thousands of times. */
+	/* Each test waits for thousands of grace periods. */
 	rcu_expedite_gp();
 	kunit_activate_static_stub(test, tce_pages_alloc, fixture_pages_alloc);
 	kunit_activate_static_stub(test, tce_pages_free, fixture_pages_free);
@@ -136,9 +157,9 @@ void fixture_exit(struct kunit *test)
 	rcu_unexpedite_gp();
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
 	KUNIT_EXPECT_EQ(test, fixture_bytes(test), 0);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&fixture->wrong_flags), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&fixture->bad_gfp), 0);
 
-	/* Lockdep has found something, and is off from then on. */
+	/* Lockdep turns itself off when it reports a problem. */
 	if (IS_ENABLED(CONFIG_PROVE_LOCKING))
 		KUNIT_EXPECT_TRUE(test, debug_locks);
 }
@@ -147,8 +168,8 @@ long fixture_blocks(struct kunit *test)
 {
 	struct fixture *fixture = fixture_of(test);
 
-	return atomic_long_read(&fixture->taken) -
-		atomic_long_read(&fixture->given_back);
+	return atomic_long_read(&fixture->allocated) -
+		atomic_long_read(&fixture->freed);
 }
 
 long fixture_bytes(struct kunit *test)
@@ -156,17 +177,17 @@ long fixture_bytes(struct kunit *test)
 	return atomic_long_read(&fixture_of(test)->bytes);
 }
 
-void fixture_refuse(struct kunit *test, long nth)
+void fixture_fail_alloc(struct kunit *test, long nth)
 {
 	struct fixture *fixture = fixture_of(test);
 
-	atomic_long_set(&fixture->refused, 0);
-	atomic_long_set(&fixture->until_refusal, nth);
+	atomic_long_set(&fixture->failed, 0);
+	atomic_long_set(&fixture->until_failure, nth);
 }
 
-bool fixture_refused(struct kunit *test)
+bool fixture_alloc_failed(struct kunit *test)
 {
-	return atomic_long_read(&fixture_of(test)->refused);
+	return atomic_long_read(&fixture_of(test)->failed);
 }
 
 void shape_describe(const struct shape *shape, char *text)
@@ -176,7 +197,8 @@ void shape_describe(const struct shape *shape, char *text)
 		 BIT_ULL(shape->page_shift), shape->levels, shape->entries);
 }
 
-static unsigned int shape_bits_of(const struct shape *shape, unsigned int levels)
+static unsigned int shape_bits_of(const struct shape *shape,
+				  unsigned int levels)
 {
 	unsigned int bits = 9;
 
@@ -190,18 +212,18 @@ unsigned int shape_levels(const struct shape *shape)
 {
 	unsigned int levels;
 
-	/* PHBs translate no address above this. */
+	/* PHBs do not translate addresses of more than 54 bits. */
 	if (shape->entries > BIT(54 - shape->page_shift))
 		return 0;
 
 	for (levels = shape->levels; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
 		unsigned int bits = shape_bits_of(shape, levels);
 
-		/* No level has more than eight kernel pages. */
+		/* A level has at most eight kernel pages. */
 		if (8UL << bits > 8 * PAGE_SIZE)
 			continue;
 
-		/* No level reaches the bit that selects the window. */
+		/* Bit 59 selects the window, so no level may translate it. */
 		return bits * levels + shape->page_shift > 59 ? 0 : levels;
 	}
 
@@ -224,9 +246,34 @@ const struct shape *shape_of(struct kunit *test)
 	return &fixture->shape;
 }
 
-unsigned long span_of(const struct shape *shape, unsigned int below)
+unsigned long span_of(const struct shape *shape, unsigned int height)
 {
-	return BIT(shape_level_bits(shape) * below);
+	return BIT(shape_level_bits(shape) * height);
+}
+
+unsigned long spread_leaf(const struct shape *shape, unsigned int number)
+{
+	unsigned long leaf = span_of(shape, 1);
+	unsigned long half = shape->entries / 2 / leaf * leaf;
+
+	return number * leaf + (number & 1) * half;
+}
+
+void array_save(struct kunit *test, struct xarray *array, unsigned long index,
+		unsigned long value)
+{
+	void *old = value ? xa_store(array, index, xa_mk_value(value),
+				     GFP_KERNEL) :
+			    xa_erase(array, index);
+
+	KUNIT_ASSERT_FALSE(test, xa_is_err(old));
+}
+
+unsigned long array_load(struct xarray *array, unsigned long index)
+{
+	void *value = xa_load(array, index);
+
+	return value ? xa_to_value(value) : 0;
 }
 
 unsigned long hpa_of(const struct shape *shape, unsigned long index)
@@ -258,7 +305,7 @@ static int fixture_set(void *data, unsigned long index, const __be64 *tces,
 	struct kunit *test = data;
 	struct backing *backing = &fixture_of(test)->backing;
 
-	/* PAPR, H_PUT_TCE_INDIRECT: a list is in 4 KiB that are aligned. */
+	/* PAPR, H_PUT_TCE_INDIRECT: a list lies in one aligned 4 KiB page. */
 	KUNIT_EXPECT_GT(test, count, 0);
 	if (count > 1) {
 		KUNIT_EXPECT_LE(test, count, 512);
@@ -291,7 +338,8 @@ static const struct tce_table_ops fixture_backed_ops = {
 	.idle = fixture_idle,
 };
 
-struct tce_table *table_create(struct kunit *test, const struct tce_geometry *geo,
+struct tce_table *table_create(struct kunit *test,
+			       const struct tce_geometry *geo,
 			       struct tce_charge *charge)
 {
 	return tce_table_create(geo, NUMA_NO_NODE, charge, &fixture_ops, test);
@@ -328,7 +376,7 @@ struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
 	return table;
 }
 
-void table_gone(struct kunit *test, struct tce_table *table)
+void table_destroy(struct kunit *test, struct tce_table *table)
 {
 	tce_table_destroy(table);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
@@ -345,9 +393,9 @@ void table_set(struct kunit *test, struct tce_table *table, unsigned long index,
 			    "index %#lx", index);
 }
 
-void exchange_is_refused(struct kunit *test, struct tce_table *table,
-			 unsigned long index, u64 tce, u64 owner, bool alloc,
-			 int error)
+void expect_exchange_error(struct kunit *test, struct tce_table *table,
+			   unsigned long index, u64 tce, u64 owner, bool alloc,
+			   int error)
 {
 	struct tce_entry entry = { .tce = tce, .owner = owner };
 	u64 before = tce_table_get(table, index);
@@ -391,7 +439,7 @@ unsigned int batch_fill(struct tce_batch *batch, unsigned int page_shift,
 		if (batch->count == TCE_BATCH)
 			break;
 		last = &batch->extent[batch->count++];
-		/* The table is told where by the range alone. */
+		/* The table takes the index from the range, not from here. */
 		last->index = ULONG_MAX;
 		last->count = 1;
 		last->tce = entries[i].tce;
@@ -505,7 +553,10 @@ unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
 
 		tce_table_clear(cursor, old);
 		cleared = batch_count(test, cursor->table, old);
-		/* It may get nowhere once, when the backing begins to refuse. */
+		/*
+		 * One call makes no progress: that in which the backing refuses
+		 * a list.
+		 */
 		if (cursor->index > before.index ||
 		    (cursor->single && !before.single))
 			continue;
@@ -578,9 +629,10 @@ u64 owner_at(struct kunit *test, struct tce_table *table, unsigned long index)
 	return word || !leaf->tces[slot] ? word : leaf->owner;
 }
 
-unsigned long table_trimmed(struct kunit *test, struct tce_table *table)
+unsigned long table_trim_all(struct kunit *test, struct tce_table *table)
 {
-	unsigned long level_bytes = 8UL << tce_table_geometry(table)->level_shift;
+	unsigned long level_bytes = 8UL
+				    << tce_table_geometry(table)->level_shift;
 	unsigned long block_bytes = max(level_bytes, PAGE_SIZE);
 	struct tce_table_stats before, after;
 	unsigned long killed;
@@ -604,7 +656,8 @@ unsigned long table_trimmed(struct kunit *test, struct tce_table *table)
 
 static unsigned long expect_levels_with(struct kunit *test,
 					struct tce_table *table,
-					unsigned long used, unsigned long silent)
+					unsigned long used,
+					unsigned long without_perm)
 {
 	const struct tce_geometry *geo = tce_table_geometry(table);
 	unsigned long level_bytes = 8UL << geo->level_shift;
@@ -629,12 +682,12 @@ static unsigned long expect_levels_with(struct kunit *test,
 			census.leaf_views * level_bytes);
 	KUNIT_EXPECT_EQ(test, stats.whole_bytes, tce_geometry_whole_bytes(geo));
 
-	KUNIT_EXPECT_EQ(test, census.entries, used - silent);
+	KUNIT_EXPECT_EQ(test, census.entries, used - without_perm);
 	KUNIT_EXPECT_EQ(test, stats.used, used);
 
 	KUNIT_EXPECT_GT(test, stats.meta_bytes, 0);
 
-	/* Levels smaller than a page may leave places free. */
+	/* A page that is shared by small levels may have free places. */
 	least = stats.hw_bytes + stats.user_bytes;
 	if (level_bytes >= PAGE_SIZE)
 		KUNIT_EXPECT_EQ(test, stats.page_bytes, least);
@@ -657,9 +710,10 @@ void expect_figures(struct kunit *test, struct tce_table *table,
 }
 
 void expect_figures_with(struct kunit *test, struct tce_table *table,
-			 unsigned long used, unsigned long silent)
+			 unsigned long used, unsigned long without_perm)
 {
-	KUNIT_EXPECT_EQ(test, expect_levels_with(test, table, used, silent),
+	KUNIT_EXPECT_EQ(test,
+			expect_levels_with(test, table, used, without_perm),
 			fixture_bytes(test));
 }
 
@@ -672,7 +726,7 @@ void expect_entry(struct kunit *test, struct tce_table *table,
 	u64 address = ((u64)index << page_shift) + offset;
 	u64 hpa = tce & ~READ_WRITE;
 
-	/* What may be written may be read as well. */
+	/* Write permission implies read. */
 	if (tce & WRITE_ONLY)
 		tce |= READ_ONLY;
 

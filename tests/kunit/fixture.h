@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of the TCE table share: shapes of tables, and a page allocator
- * that counts and that fails on demand.
+ * Helpers of the tests of the TCE table: table shapes, and a page allocator
+ * that counts its allocations and fails on request.
  */
 #ifndef FIXTURE_H
 #define FIXTURE_H
@@ -12,16 +12,17 @@
 #include "tce_table.h"
 
 struct kunit;
+struct xarray;
 
-/* Permissions, not by the driver's names. */
+/* Permission bits, defined independently of the driver. */
 #define READ_ONLY	1ULL
 #define WRITE_ONLY	2ULL
 #define READ_WRITE	3ULL
 
 /**
- * struct shape - what a table is asked to be
+ * struct shape - geometry that is requested for a table
  * @page_shift: IOMMU page size, as a shift
- * @levels: number of levels; the table may have more, see shape_of()
+ * @levels: requested number of levels; the table may have more, see shape_of()
  * @entries: number of entries
  */
 struct shape {
@@ -30,11 +31,14 @@ struct shape {
 	unsigned long entries;
 };
 
+/* Shapes with more than one level. */
+extern const struct shape multilevel_shapes[7];
+
 /**
- * struct backing - what a hypervisor does with entries
+ * struct backing - callbacks of a table whose entries a hypervisor keeps
  * @set: &tce_table_ops.set
  * @clear: &tce_table_ops.clear
- * @data: for both
+ * @data: argument of both
  */
 struct backing {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
@@ -44,10 +48,10 @@ struct backing {
 };
 
 /**
- * struct found - an entry that has come out of a table
- * @index: where it was
- * @tce: what it was
- * @owner: whose it was
+ * struct found - an entry that was taken out of a table
+ * @index: its index
+ * @tce: its address and permissions
+ * @owner: its owner
  */
 struct found {
 	unsigned long index;
@@ -56,35 +60,35 @@ struct found {
 };
 
 /**
- * struct fixture - the page allocator of a test, and the user of its tables, in
+ * struct fixture - the page allocator and the table callbacks of a test; in
  *	kunit::priv
- * @taken: blocks of pages that the table has taken so far
- * @given_back: blocks of pages that it has given back so far
- * @bytes: bytes that it has now
- * @refused: requests that were refused
- * @until_refusal: requests until one is refused; 0 or less for never
- * @wrong_flags: requests that may sleep where nothing may, or that may sleep and
- *               are not charged to the caller, or call the OOM killer
- * @meet: how many threads wait for each other in every request; 0 for none
- * @met: threads that came so far
- * @meanwhile: runs once, in the next request
- * @data: for @meanwhile
- * @kill: what kills, for all tables, or NULL
- * @kill_data: for @kill
+ * @allocated: number of page allocations so far
+ * @freed: number of page allocations that were freed so far
+ * @bytes: bytes that are allocated now
+ * @failed: allocations that were made to fail
+ * @until_failure: allocations until one fails; 0 or less for never
+ * @bad_gfp: allocations that may sleep in atomic context, or that may sleep and
+ *           are not charged to the caller or may invoke the OOM killer
+ * @meet: number of threads that wait for each other in each allocation, or 0
+ * @met: threads that have arrived so far
+ * @alloc_hook: called once, by the next allocation
+ * @data: argument of @alloc_hook
+ * @kill: called for &tce_table_ops.kill of all tables, or NULL
+ * @kill_data: argument of @kill
  * @backing: the backing of table_backed()
- * @idle: how often there was something to trim where nothing was
- * @shape: what shape_of() returns
+ * @idle: number of calls of &tce_table_ops.idle
+ * @shape: result of shape_of()
  */
 struct fixture {
-	atomic_long_t taken;
-	atomic_long_t given_back;
+	atomic_long_t allocated;
+	atomic_long_t freed;
 	atomic_long_t bytes;
-	atomic_long_t refused;
-	atomic_long_t until_refusal;
-	atomic_long_t wrong_flags;
+	atomic_long_t failed;
+	atomic_long_t until_failure;
+	atomic_long_t bad_gfp;
 	int meet;
 	atomic_t met;
-	void (*meanwhile)(struct kunit *test, void *data);
+	void (*alloc_hook)(struct kunit *test, void *data);
 	void *data;
 	void (*kill)(void *data, unsigned long index, unsigned long count);
 	void *kill_data;
@@ -93,150 +97,178 @@ struct fixture {
 	struct shape shape;
 };
 
-/* Exported to modules, but declared where only RCU itself sees it. */
+/* Exported to modules, but declared in a header that is private to RCU. */
 void rcu_expedite_gp(void);
 void rcu_unexpedite_gp(void);
 
 int fixture_init(struct kunit *test);
 void fixture_exit(struct kunit *test);
 
-/* Blocks of pages and bytes that all tables of the test have now. */
+/* Page allocations, and their bytes, that all tables of the test have now. */
 long fixture_blocks(struct kunit *test);
 long fixture_bytes(struct kunit *test);
 
-/* Refuses the @nth request from now on, once; 0 for none. */
-void fixture_refuse(struct kunit *test, long nth);
+/* Makes the @nth allocation from now on fail, once; 0 for none. */
+void fixture_fail_alloc(struct kunit *test, long nth);
 
-/* Whether the request that was to be refused has been made. */
-bool fixture_refused(struct kunit *test);
+/* Whether that allocation was made. */
+bool fixture_alloc_failed(struct kunit *test);
 
 void shape_describe(const struct shape *shape, char *text);
 
-/* How many levels a table of that shape has; 0 if there is no such table. */
+/* Number of levels of a table of that shape; 0 if the shape is invalid. */
 unsigned int shape_levels(const struct shape *shape);
 
-/* How many bits of the index a level takes. */
+/* Number of index bits that each level translates. */
 unsigned int shape_level_bits(const struct shape *shape);
 
-/* The test's parameter, with the levels that the table has. */
+/* The parameter of the test, with the number of levels that the table gets. */
 const struct shape *shape_of(struct kunit *test);
 
-/* Entries below one entry of a level that is so many levels above leaves. */
-unsigned long span_of(const struct shape *shape, unsigned int below);
+/*
+ * Entries of the table below one entry of a level @height levels above leaves.
+ */
+unsigned long span_of(const struct shape *shape, unsigned int height);
 
-/* An address that says which entry it belongs to. */
+/*
+ * First entry of a leaf. Odd @number select leaves in the second half of the
+ * window, below other upper levels than those of even ones.
+ */
+unsigned long spread_leaf(const struct shape *shape, unsigned int number);
+
+/* Values of an XArray that is used as a sparse array, 0 where there is none. */
+void array_save(struct kunit *test, struct xarray *array, unsigned long index,
+		unsigned long value);
+unsigned long array_load(struct xarray *array, unsigned long index);
+
+/* A host physical address that is derived from the index. */
 unsigned long hpa_of(const struct shape *shape, unsigned long index);
 
-/* Some user-space address, another one for each entry. */
+/* A user-space address that is different for each entry. */
 u64 ua_of(unsigned long index);
 
-/* What tce_table_create() says, with the fixture as the table's user. */
-struct tce_table *table_create(struct kunit *test, const struct tce_geometry *geo,
+/* tce_table_create() with the callbacks of the fixture; may fail. */
+struct tce_table *table_create(struct kunit *test,
+			       const struct tce_geometry *geo,
 			       struct tce_charge *charge);
 
-/* A new table, or the end of the test. */
+/* Creates a table; the test is aborted on failure. */
 struct tce_table *table_of(struct kunit *test, const struct shape *shape);
 
-/* The same with a backing, which is copied; one a test. */
+/* Creates a table with a backing, which is copied; one per test. */
 struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
 			       const struct backing *backing);
 
-/* Destroys the table and expects that nothing of it is left. */
-void table_gone(struct kunit *test, struct tce_table *table);
+/* Destroys the table and expects that all its pages are freed. */
+void table_destroy(struct kunit *test, struct tce_table *table);
 
-/* Sets or clears an entry, for TCE_OWNER_NONE, and expects that this works. */
+/* Sets or clears an entry of TCE_OWNER_NONE and expects success. */
 void table_set(struct kunit *test, struct tce_table *table, unsigned long index,
 	       u64 tce);
 
-/* Expects that an exchange fails with @error and changes nothing. */
-void exchange_is_refused(struct kunit *test, struct tce_table *table,
-			 unsigned long index, u64 tce, u64 owner, bool alloc,
-			 int error);
+/* Expects that an exchange returns @error and changes nothing. */
+void expect_exchange_error(struct kunit *test, struct tce_table *table,
+			   unsigned long index, u64 tce, u64 owner, bool alloc,
+			   int error);
 
-/* Expects that an exchange works, and what was there before it. */
+/* Expects that an exchange succeeds and returns the given previous entry. */
 void expect_exchange(struct kunit *test, struct tce_table *table,
 		     unsigned long index, u64 tce, u64 owner, bool alloc,
 		     u64 tce_before, u64 owner_before);
 
 /*
- * Puts entries into an empty batch, as many as there is room for; those in a row that
- * lead to memory in a row are one extent. Returns how many.
+ * Initialises a batch with as many of the entries as fit. Adjacent entries that
+ * lead to contiguous memory of one owner become one extent. Returns the number
+ * of entries in the batch.
  */
 unsigned int batch_fill(struct tce_batch *batch, unsigned int page_shift,
 			const struct tce_entry *entries, unsigned int count);
 
-/* Takes the first entry out of a batch; false if there is none. */
+/* Removes the first entry from a batch; false if the batch is empty. */
 bool batch_take(struct tce_batch *batch, unsigned int page_shift,
 		struct found *found);
 
 /*
- * Expects that what has come out of a table is in order, and from one leaf. Returns
- * the number of entries.
+ * Expects that the entries that were taken out of a table are in ascending
+ * order and of one leaf. Returns their number.
  */
 unsigned long batch_count(struct kunit *test, struct tce_table *table,
 			  const struct tce_batch *batch);
 
-/* Prepares a range, or the test ends. */
+/* Prepares a range; the test is aborted on failure. */
 void table_prepare(struct kunit *test, struct tce_table *table,
 		   struct tce_range *range, unsigned long index,
 		   unsigned long count, u64 owner);
 
-/* The same for one entry and any owner, as KVM does it; what tce_table_prepare() says. */
+/*
+ * Prepares a range of one entry for any owner, as KVM does. Returns what
+ * tce_table_prepare() returns.
+ */
 int table_hold(struct tce_table *table, struct tce_range *range,
 	       unsigned long index, gfp_t gfp);
 
-/* Sets entries of a range, for @owner or each for its own, or the test ends. */
+/*
+ * Sets entries of a range, of @owner or, for TCE_OWNER_EACH, each of an owner
+ * of its own; the test is aborted on failure.
+ */
 void table_store(struct kunit *test, const struct shape *shape,
 		 struct tce_table *table, unsigned long index,
 		 unsigned int count, u64 owner);
 
 /*
- * Clears until something was cleared, or until the end of the range. Expects that
- * each call gets on. Returns how many entries were cleared, 0 at the end.
+ * Calls tce_table_clear() until it clears an entry or reaches the end of the
+ * range. Expects that each call makes progress. Returns the number of entries
+ * that were cleared, 0 at the end of the range.
  */
 unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
 			       struct tce_batch *old);
 
-/* Clears a range and returns how many entries were set. */
+/* Clears a range and returns the number of entries that were set. */
 unsigned long table_clear(struct kunit *test, struct tce_table *table,
 			  unsigned long index, unsigned long end);
 
-/* Levels that are queued to be trimmed. */
+/* Number of levels that are queued for tce_table_trim(). */
 unsigned int table_queued(struct tce_table *table);
 
-/* What software knows of the leaf of an entry; it is there, or the test ends. */
+/* The leaf of an entry; the test is aborted if there is none. */
 struct tce_level *leaf_at(struct kunit *test, struct tce_table *table,
 			  unsigned long index);
 
-/* Expects how many leaves have a view. */
+/* Expects that @views leaves have a view. */
 void expect_views(struct kunit *test, struct tce_table *table,
 		  unsigned long views);
 
-/* Whose an entry is, 0 if it is not set; its leaf is there, or the test ends. */
+/*
+ * Owner of an entry, 0 if it is not set; aborts the test if there is no leaf.
+ */
 u64 owner_at(struct kunit *test, struct tce_table *table, unsigned long index);
 
 /*
- * Takes out all that is unused and expects that this is all but the first level.
- * Returns how many levels have been killed.
+ * Trims all unused levels and expects that only the first level remains.
+ * Returns the number of levels that were trimmed.
  */
-unsigned long table_trimmed(struct kunit *test, struct tce_table *table);
+unsigned long table_trim_all(struct kunit *test, struct tce_table *table);
 
 /*
- * Expects that the table's figures agree with what the hardware's walk finds.
- * Returns the bytes that are said to be taken from the page allocator.
+ * Expects that tce_table_stats() agrees with a walk over the hardware's levels.
+ * Returns &tce_table_stats.page_bytes.
  */
 unsigned long expect_levels(struct kunit *test, struct tce_table *table,
 			    unsigned long used);
 
-/* The same, and that this is what the test's only table has really taken. */
+/*
+ * The same, and expects page_bytes of the only table to be what is allocated.
+ */
 void expect_figures(struct kunit *test, struct tce_table *table,
 		    unsigned long used);
 
-/* The same, if @silent of the entries have no permission: no device sees them. */
+/*
+ * The same, where @without_perm of the @used entries have no permission bits.
+ */
 void expect_figures_with(struct kunit *test, struct tce_table *table,
-			 unsigned long used, unsigned long silent);
+			 unsigned long used, unsigned long without_perm);
 
-/* Expects that software and hardware see an entry as it was set, 0 for none. */
+/* Expects that software and hardware see @tce at @index, 0 for no entry. */
 void expect_entry(struct kunit *test, struct tce_table *table,
 		  unsigned long index, u64 tce);
 

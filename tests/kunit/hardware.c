@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A walk over a TCE table like the PCI host bridge's: it knows physical
- * addresses and the TVE, and nothing of what software keeps about the table,
- * but for which leaves have a view.
+ * Walks a TCE table as the PCI host bridge does, from the physical address in
+ * the TVE. Uses no state of the software, except to count the leaves with a
+ * view.
  */
 
 #include <kunit/test.h>
@@ -15,13 +15,13 @@
 #include "hardware.h"
 #include "tce_table_private.h"
 
-/* The format once more, so that a slip in the driver's cannot hide. */
+/* The format, defined independently of the driver. */
 #define HARDWARE_READ		BIT_ULL(0)
 #define HARDWARE_WRITE		BIT_ULL(1)
 #define HARDWARE_NEXT_LEVEL	(HARDWARE_READ | HARDWARE_WRITE)
 #define HARDWARE_LEVEL_MASK	GENMASK_ULL(11, 0)
 
-/* The hardware fetches words of 8 bytes, most significant byte first. */
+/* An entry is a big-endian word of 8 bytes. */
 static u64 hardware_fetch(phys_addr_t level, unsigned long slot)
 {
 	const __be64 *word = phys_to_virt(level + slot * 8);
@@ -51,7 +51,7 @@ static unsigned long hardware_slot(const struct hardware_window *window,
 	return address & (BIT_ULL(window->level_bits) - 1);
 }
 
-/* The address of the next level, 0 for none. */
+/* The physical address of the next level, 0 for none. */
 static phys_addr_t hardware_next(struct kunit *test, u64 tce)
 {
 	if (!(tce & HARDWARE_NEXT_LEVEL))
@@ -63,8 +63,8 @@ static phys_addr_t hardware_next(struct kunit *test, u64 tce)
 }
 
 /*
- * Goes down towards @address. Returns the number of levels passed and, if these
- * are all, the entry.
+ * Walks towards @address. Returns the number of levels that are present and, if
+ * none is missing, the entry in @tce.
  */
 static unsigned int hardware_walk(struct kunit *test,
 				  const struct hardware_window *window,
@@ -97,7 +97,7 @@ u64 hardware_dma(struct kunit *test, const struct hardware_window *window,
 	if (!(tce & (write ? HARDWARE_WRITE : HARDWARE_READ)))
 		return HARDWARE_FAULT;
 
-	/* Nothing but the address and the two permissions belongs in there. */
+	/* All other bits of an entry are reserved. */
 	KUNIT_EXPECT_EQ(test, tce & offset & ~HARDWARE_NEXT_LEVEL, 0);
 
 	return (tce & ~offset) | (address & offset);
@@ -201,7 +201,8 @@ static void levels_below(struct census_walk *walk, phys_addr_t level,
 		unsigned long first = slot << (below * walk->window.level_bits);
 
 		if (next)
-			levels_below(walk, next, depth + 1, index + first, visit);
+			levels_below(walk, next, depth + 1, index + first,
+				     visit);
 	}
 	cond_resched();
 }

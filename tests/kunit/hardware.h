@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A table as the PCI host bridge sees it: physical memory, and what its
- * translation validation entry (TVE) says of the table.
+ * The table as the PCI host bridge sees it: the translation validation entry
+ * (TVE) and the physical memory that it points to.
  */
 #ifndef HARDWARE_H
 #define HARDWARE_H
@@ -13,11 +13,11 @@
 
 struct kunit;
 
-/* No translation: the access ends with an error. */
+/* No translation: the DMA fails. */
 #define HARDWARE_FAULT	U64_MAX
 
 /**
- * struct hardware_window - what a TVE holds
+ * struct hardware_window - contents of a TVE
  * @root: physical address of the first level
  * @page_shift: IOMMU page size, as a shift
  * @levels: number of levels
@@ -31,7 +31,8 @@ struct hardware_window {
 };
 
 /**
- * struct hardware_census - all that can be reached from the first level
+ * struct hardware_census - number of levels and entries that the hardware
+ *	reaches
  * @levels: levels by depth
  * @leaf_views: leaves that have a user-space view
  * @entries: leaf entries with a permission
@@ -51,25 +52,25 @@ typedef void (*hardware_visit_level)(struct kunit *test, unsigned int depth,
 struct hardware_window hardware_window(const struct tce_table *table);
 
 /*
- * Walks like a DMA to @address, an offset in the window. Returns the physical
- * address that is read or written, or HARDWARE_FAULT.
+ * Translates a DMA to @address, an offset in the window. Returns the physical
+ * address, or HARDWARE_FAULT.
  */
 u64 hardware_dma(struct kunit *test, const struct hardware_window *window,
 		 u64 address, bool write);
 
-/* How many levels there are on the way to the entry, 1 or more. */
+/* Number of levels that are present on the path to the entry, at least 1. */
 unsigned int hardware_depth(struct kunit *test,
 			    const struct hardware_window *window,
 			    unsigned long index);
 
-/* Reads the whole table; @visit, if not NULL, is called for each entry. */
+/* Walks the whole table; @visit, if not NULL, is called for each entry. */
 void hardware_census(struct kunit *test, struct tce_table *table,
 		     struct hardware_census *census, hardware_visit visit,
 		     void *data);
 
 /*
- * Calls @visit for each level below the first one that can be reached, with the
- * first entry that it covers.
+ * Calls @visit for each level that the hardware reaches below the first one,
+ * with the index of the first entry that it covers.
  */
 void hardware_levels(struct kunit *test, struct tce_table *table,
 		     hardware_visit_level visit, void *data);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What tce_table_trim() kills, and what it has to kill.
+ * Checks the ranges that tce_table_trim() kills.
  */
 
 #include <kunit/test.h>
@@ -16,23 +16,6 @@
 #define LEAF	1UL
 #define UPPER	2UL
 
-static void kills_save(struct kills *kills, struct xarray *array,
-		       unsigned long index, unsigned long value)
-{
-	void *old = value ? xa_store(array, index, xa_mk_value(value),
-				     GFP_KERNEL) :
-			    xa_erase(array, index);
-
-	KUNIT_ASSERT_FALSE(kills->test, xa_is_err(old));
-}
-
-static unsigned long kills_load(struct xarray *array, unsigned long index)
-{
-	void *value = xa_load(array, index);
-
-	return value ? xa_to_value(value) : 0;
-}
-
 static void kills_count(struct kills *kills, unsigned int depth,
 			unsigned long index, int sign)
 {
@@ -40,18 +23,18 @@ static void kills_count(struct kills *kills, unsigned int depth,
 	unsigned long leaf = index >> kills->level_bits;
 	unsigned long what = depth == geo->levels - 1 ? LEAF : UPPER;
 
-	kills_save(kills, &kills->levels, leaf,
-		   kills_load(&kills->levels, leaf) + sign * what);
+	array_save(kills->test, &kills->levels, leaf,
+		   array_load(&kills->levels, leaf) + sign * what);
 }
 
-static void kills_was_there(struct kunit *test, unsigned int depth,
-			    unsigned long index, void *data)
+static void kills_count_before(struct kunit *test, unsigned int depth,
+			       unsigned long index, void *data)
 {
 	kills_count(data, depth, index, 1);
 }
 
-static void kills_is_there(struct kunit *test, unsigned int depth,
-			   unsigned long index, void *data)
+static void kills_count_after(struct kunit *test, unsigned int depth,
+			      unsigned long index, void *data)
 {
 	kills_count(data, depth, index, -1);
 }
@@ -65,7 +48,7 @@ void kills_begin(struct kills *kills, struct kunit *test,
 	kills->end = 0;
 	xa_init(&kills->levels);
 	xa_init(&kills->calls);
-	hardware_levels(test, table, kills_was_there, kills);
+	hardware_levels(test, table, kills_count_before, kills);
 }
 
 void kills_kill(void *data, unsigned long index, unsigned long count)
@@ -75,16 +58,16 @@ void kills_kill(void *data, unsigned long index, unsigned long count)
 	KUNIT_EXPECT_GT(kills->test, count, 0);
 	KUNIT_EXPECT_TRUE_MSG(kills->test, !kills->end || index > kills->end,
 			      "%#lx after %#lx", index, kills->end);
-	kills_save(kills, &kills->calls, index, count);
+	array_save(kills->test, &kills->calls, index, count);
 	kills->end = index + count;
 }
 
 static void kills_expect(struct kills *kills, unsigned long first,
 			 unsigned long end)
 {
-	KUNIT_EXPECT_EQ_MSG(kills->test, kills_load(&kills->calls, first),
+	KUNIT_EXPECT_EQ_MSG(kills->test, array_load(&kills->calls, first),
 			    end - first, "entries killed from %#lx", first);
-	kills_save(kills, &kills->calls, first, 0);
+	array_save(kills->test, &kills->calls, first, 0);
 }
 
 unsigned long kills_end(struct kills *kills)
@@ -93,7 +76,7 @@ unsigned long kills_end(struct kills *kills)
 	unsigned long leaf, first = 0, end = 0, gone = 0;
 	void *value;
 
-	hardware_levels(kills->test, kills->table, kills_is_there, kills);
+	hardware_levels(kills->test, kills->table, kills_count_after, kills);
 
 	xa_for_each(&kills->levels, leaf, value) {
 		unsigned long levels = xa_to_value(value);
@@ -105,7 +88,7 @@ unsigned long kills_end(struct kills *kills)
 		}
 		if (!end)
 			first = start;
-		/* A leaf may be larger than what is left of the window. */
+		/* The window may end inside a leaf. */
 		end = levels & LEAF ? min(start + BIT(kills->level_bits),
 					  geo->entries) : start + 1;
 		gone += levels / UPPER + (levels & LEAF);
@@ -120,8 +103,8 @@ unsigned long kills_end(struct kills *kills)
 	return gone;
 }
 
-unsigned long table_trim_old(struct kunit *test, struct tce_table *table,
-			     unsigned long age, bool *more)
+unsigned long table_trim_older(struct kunit *test, struct tce_table *table,
+			       unsigned long age, bool *more)
 {
 	struct fixture *fixture = test->priv;
 	struct kills kills;
@@ -140,8 +123,8 @@ unsigned long table_trim(struct kunit *test, struct tce_table *table)
 	unsigned long gone;
 	bool more;
 
-	gone = table_trim_old(test, table, 0, &more);
-	/* Nothing is too young, and nothing in use is left in the queue. */
+	gone = table_trim_older(test, table, 0, &more);
+	/* No level is too young, and levels in use have left the queue. */
 	KUNIT_EXPECT_FALSE(test, more);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What tce_table_trim() kills, and what it has to kill: for that, the levels that
- * the hardware reaches are looked at before and after it.
+ * Checks the ranges that tce_table_trim() kills against the levels that it has
+ * unlinked: those that the hardware reaches before the trim and not after it.
  */
 #ifndef KILLS_H
 #define KILLS_H
@@ -13,14 +13,14 @@ struct kunit;
 struct tce_table;
 
 /**
- * struct kills - the kills of a trim
+ * struct kills - the kills of one trim
  * @test: the test
  * @table: the table
- * @level_bits: bits of the index that a level takes
- * @levels: levels that have gone, by the number of the leaf that they begin with:
- *          1 for the leaf, 2 for each upper level
- * @calls: ranges that were killed: number of entries by first entry
- * @end: of the last range
+ * @level_bits: number of index bits that each level translates
+ * @levels: levels that were unlinked, by the number of the leaf that they begin
+ *          with: 1 for the leaf, 2 for each upper level
+ * @calls: ranges that were killed: number of entries, by first entry
+ * @end: end of the last range, exclusive
  */
 struct kills {
 	struct kunit *test;
@@ -31,25 +31,30 @@ struct kills {
 	unsigned long end;
 };
 
-/* Before the trim. */
+/* Records the levels before the trim. */
 void kills_begin(struct kills *kills, struct kunit *test,
 		 struct tce_table *table);
 
-/* What &fixture.kill is meanwhile, with the struct kills as data. */
+/* &fixture.kill during the trim; @data is the struct kills. */
 void kills_kill(void *data, unsigned long index, unsigned long count);
 
 /*
- * After it. Expects that all of each leaf that has gone was killed, the first entry
- * of each upper level, nothing else, in ascending order and in as few calls as can
- * be. Returns how many levels have gone.
+ * Checks the kills after the trim: all entries of each unlinked leaf, the first
+ * entry of each unlinked upper level, nothing else, in ascending order and with
+ * one call for adjacent leaves. Returns the number of levels that were
+ * unlinked.
  */
 unsigned long kills_end(struct kills *kills);
 
-/* A trim of all that is unused, with all that; returns how many levels have gone. */
+/*
+ * Trims all unused levels and checks the kills; returns the number of levels.
+ */
 unsigned long table_trim(struct kunit *test, struct tce_table *table);
 
-/* The same for levels that are @age old. @more is whether there are younger ones. */
-unsigned long table_trim_old(struct kunit *test, struct tce_table *table,
-			     unsigned long age, bool *more);
+/*
+ * The same for levels unused for @age; @more tells whether younger ones remain.
+ */
+unsigned long table_trim_older(struct kunit *test, struct tce_table *table,
+			       unsigned long age, bool *more);
 
 #endif /* KILLS_H */

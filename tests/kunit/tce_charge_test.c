@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of what tables are charged to: a credit, and the locked_vm behind it.
+ * Tests of the locked_vm charge of tables, and of its credit.
  */
 
 #include <kunit/test.h>
@@ -27,10 +27,10 @@
 #include "tce_work.h"
 #include "threads.h"
 
-/* What a refill charges, in kernel pages. */
+/* Kernel pages that a refill charges. */
 #define REFILL	64
 
-/* Levels of a kernel page or more, so that each of them is charged. */
+/* Levels of at least a kernel page, so that each level is charged. */
 static const struct shape charge_shapes[] = {
 	{ .page_shift = 12, .levels = 2, .entries = BIT(2 * (PAGE_SHIFT - 3)) },
 	{ .page_shift = 12, .levels = 3, .entries = BIT(3 * (PAGE_SHIFT - 2)) },
@@ -38,11 +38,11 @@ static const struct shape charge_shapes[] = {
 
 KUNIT_ARRAY_PARAM(charge, charge_shapes, shape_describe);
 
-static struct tce_charge *charge_of(struct kunit *test)
+static struct tce_charge *charge_create(struct kunit *test)
 {
 	struct tce_charge *charge;
 
-	/* The thread gets an address space with it. */
+	/* kunit_vm_mmap() gives the thread an address space. */
 	KUNIT_ASSERT_NE(test, 0, kunit_vm_mmap(test, NULL, 0, PAGE_SIZE,
 					       PROT_READ,
 					       MAP_ANONYMOUS | MAP_PRIVATE, 0));
@@ -54,18 +54,18 @@ static struct tce_charge *charge_of(struct kunit *test)
 	return charge;
 }
 
-/* What is charged and not used, and what is charged. */
+/* Expects the credit, and locked_vm, which includes the credit. */
 static void expect_charged(struct kunit *test, struct tce_charge *charge,
 			   unsigned long credit, unsigned long charged)
 {
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&charge->credit), credit);
 	KUNIT_EXPECT_EQ(test, charge->mm->locked_vm, charged);
-	/* Nobody is told to wait for what is over. */
+	/* No caller has to wait for a settlement that is over. */
 	KUNIT_EXPECT_EQ(test, atomic_read(&charge->settling), 0);
 }
 
-/* Until charge_later(), no work item changes the credit. */
-static void charge_steady(struct kunit *test, struct tce_charge *charge)
+/* Keeps the work item from changing the credit until charge_flush(). */
+static void charge_delay_settle(struct kunit *test, struct tce_charge *charge)
 {
 	tce_charge_get(charge);
 	__module_get(THIS_MODULE);
@@ -73,23 +73,23 @@ static void charge_steady(struct kunit *test, struct tce_charge *charge)
 						   1000 * HZ));
 }
 
-/* Runs what is to be done later; it has a reference while it is pending. */
-static void charge_later(struct tce_charge *charge)
+/* Runs the work item, which has a reference while it is pending. */
+static void charge_flush(struct tce_charge *charge)
 {
 	while (kref_read(&charge->ref) > 1)
 		flush_delayed_work(&charge->settle);
 }
 
-static void charge_gone(struct kunit *test, struct tce_charge *charge)
+static void charge_destroy(struct kunit *test, struct tce_charge *charge)
 {
-	charge_later(charge);
+	charge_flush(charge);
 	expect_charged(test, charge, 0, 0);
 	tce_charge_put(charge);
 }
 
-static void charges_come_from_the_credit(struct kunit *test)
+static void charge_uses_credit(struct kunit *test)
 {
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 	unsigned int misses = tce_charge_misses(charge);
 
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, 0, true));
@@ -97,9 +97,9 @@ static void charges_come_from_the_credit(struct kunit *test)
 	tce_charge_return(NULL, 5);
 	tce_charge_return(charge, 0);
 	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 1);
-	charge_steady(test, charge);
+	charge_delay_settle(test, charge);
 
-	/* Only who can wait is told that it was the credit. */
+	/* Misses are counted only for callers that can wait. */
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, false));
 	KUNIT_EXPECT_EQ(test, misses, tce_charge_misses(charge));
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, true));
@@ -116,74 +116,74 @@ static void charges_come_from_the_credit(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, 1, false));
 	expect_charged(test, charge, 0, REFILL);
 
-	/* The caller's own, until it gives them back. */
+	/* tce_charge_add() does not use the credit. */
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 5));
 	expect_charged(test, charge, 0, REFILL + 5);
 	tce_charge_return(charge, REFILL + 5);
 	expect_charged(test, charge, REFILL + 5, REFILL + 5);
 	tce_charge_settle(charge);
 	expect_charged(test, charge, 0, 0);
-	/* Once is enough. */
+	/* Nothing is left to settle. */
 	tce_charge_settle(charge);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
 /* The work item takes pages that were given back off locked_vm. */
-static void credit_is_settled_later(struct kunit *test)
+static void work_settles_credit(struct kunit *test)
 {
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 7));
-	charge_later(charge);
+	charge_flush(charge);
 	expect_charged(test, charge, 0, 7);
 	tce_charge_return(charge, 2);
-	charge_later(charge);
+	charge_flush(charge);
 	expect_charged(test, charge, 0, 5);
 	tce_charge_return(charge, 5);
 	tce_charge_settle_soon(charge);
 	expect_charged(test, charge, 0, 0);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
-/* What is given back in turn is settled all at once, not ever later. */
-static void settling_is_not_put_off(struct kunit *test)
+/* Further returns do not postpone a work item that is pending. */
+static void pending_settle_is_not_delayed(struct kunit *test)
 {
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 	unsigned long expires;
 
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 3));
-	charge_steady(test, charge);
+	charge_delay_settle(test, charge);
 	expires = charge->settle.timer.expires;
 	tce_charge_return(charge, 1);
 	tce_charge_return(charge, 2);
 	KUNIT_EXPECT_EQ(test, charge->settle.timer.expires, expires);
 	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 2);
 	expect_charged(test, charge, 3, 3);
-	/* But what is to be settled soon is settled now. */
+	/* tce_charge_settle_soon() runs it at once. */
 	tce_charge_settle_soon(charge);
 	KUNIT_EXPECT_FALSE(test, timer_pending(&charge->settle.timer));
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
-/* A command that starts over finds the credit that it got. */
-static void held_credit_stays(struct kunit *test)
+/* A command that starts over must find the credit of its refill. */
+static void held_credit_is_not_settled(struct kunit *test)
 {
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 	unsigned int i;
 
 	tce_charge_hold(charge);
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	tce_charge_settle(charge);
 	expect_charged(test, charge, REFILL, REFILL);
-	/* The work item puts it off. */
+	/* The work item requeues itself. */
 	for (i = 0; i < 3; i++) {
 		KUNIT_EXPECT_TRUE(test, flush_delayed_work(&charge->settle));
 		expect_charged(test, charge, REFILL, REFILL);
 	}
-	/* Another one holds it, too. */
+	/* Holds nest. */
 	tce_charge_hold(charge);
 	tce_charge_release(charge);
 	tce_charge_settle(charge);
@@ -192,15 +192,15 @@ static void held_credit_stays(struct kunit *test)
 	tce_charge_settle(charge);
 	expect_charged(test, charge, 0, 0);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
-/* Who cannot wait leaves a note for who can. */
-static void wanted_credit_is_left(struct kunit *test)
+/* A caller that cannot wait sets wanted, for the next one that can. */
+static void top_up_leaves_credit(struct kunit *test)
 {
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 
-	charge_steady(test, charge);
+	charge_delay_settle(test, charge);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, true));
 	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, false));
@@ -212,11 +212,14 @@ static void wanted_credit_is_left(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
 	tce_charge_return(charge, 1);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
-/* From here on the thread, which ends with its test, may lock @pages more, like a user. */
-static void charge_limited(struct kunit *test, unsigned long pages)
+/*
+ * Lets the thread lock no more than @pages further pages, without CAP_IPC_LOCK.
+ * Not undone: the thread ends with the test.
+ */
+static void charge_limit(struct kunit *test, unsigned long pages)
 {
 	struct cred *cred = prepare_creds();
 
@@ -227,21 +230,21 @@ static void charge_limited(struct kunit *test, unsigned long pages)
 		(current->mm->locked_vm + pages) << PAGE_SHIFT;
 }
 
-/* A refill takes what there is, and what is to be given back is in nobody's way. */
-static void limit_is_used_up(struct kunit *test)
+/* A refill charges what the limit allows; credit never makes a charge fail. */
+static void refill_up_to_memlock_limit(struct kunit *test)
 {
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 
-	charge_steady(test, charge);
-	charge_limited(test, 5);
+	charge_delay_settle(test, charge);
+	charge_limit(test, 5);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 6));
 	expect_charged(test, charge, 0, 0);
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	expect_charged(test, charge, 4, 4);
-	/* As it is, without settling. */
+	/* There is room without settling the credit. */
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 1));
 	expect_charged(test, charge, 4, 5);
-	/* Not even then. */
+	/* Too much even without the credit, which was settled for it. */
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 5));
 	expect_charged(test, charge, 0, 1);
 	tce_charge_return(charge, 1);
@@ -252,15 +255,15 @@ static void limit_is_used_up(struct kunit *test)
 	expect_charged(test, charge, 0, 5);
 	tce_charge_return(charge, 5);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
 /**
- * struct holder - an address space whose lock is held
+ * struct holder - a thread that holds the mmap_lock of a charged address space
  * @test: the test
- * @charge: it is charged
- * @held: the lock is held
- * @leave: it may be released
+ * @charge: the charge of the address space
+ * @held: completed when the lock is held
+ * @leave: completed when it is to be released
  */
 struct holder {
 	struct kunit *test;
@@ -277,7 +280,7 @@ static void holder_hold(struct holder *holder)
 	mmap_write_unlock(holder->charge->mm);
 }
 
-/* Neither the caller nor the work item waits for long, and the credit is not forgotten. */
+/* Neither the caller nor the work item blocks, and the credit is not lost. */
 static void holder_settle(struct holder *holder)
 {
 	struct tce_charge *charge = holder->charge;
@@ -301,16 +304,16 @@ static void holder_body(void *data, unsigned int me)
 		holder_hold(data);
 }
 
-static void settling_waits_for_no_lock(struct kunit *test)
+static void settle_does_not_wait_for_mmap_lock(struct kunit *test)
 {
-	struct holder holder = { .test = test, .charge = charge_of(test) };
+	struct holder holder = { .test = test, .charge = charge_create(test) };
 	struct tce_charge *charge = holder.charge;
 
 	init_completion(&holder.held);
 	init_completion(&holder.leave);
-	charge_steady(test, charge);
+	charge_delay_settle(test, charge);
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
-	/* Nothing is pending. */
+	/* Begin with no pending work item. */
 	KUNIT_ASSERT_TRUE(test, cancel_delayed_work_sync(&charge->settle));
 	tce_charge_put(charge);
 	module_put(THIS_MODULE);
@@ -318,10 +321,10 @@ static void settling_waits_for_no_lock(struct kunit *test)
 
 	threads_run(test, 2, holder_body, &holder);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
-/* The pages of the test's only table are charged, and the credit is the rest. */
+/* locked_vm is the pages of the only table and the credit. */
 static void expect_table_charged(struct kunit *test, struct tce_charge *charge)
 {
 	KUNIT_EXPECT_EQ(test, charge->mm->locked_vm,
@@ -342,7 +345,7 @@ static struct tce_table *charged_table(struct kunit *test,
 	table = table_create(test, &geo, charge);
 	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
-	charge_steady(test, charge);
+	charge_delay_settle(test, charge);
 	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	table = table_create(test, &geo, charge);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
@@ -350,10 +353,10 @@ static struct tce_table *charged_table(struct kunit *test,
 	return table;
 }
 
-static void table_is_charged(struct kunit *test)
+static void levels_are_charged(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
-	struct tce_charge *charge = charge_of(test);
+	struct tce_charge *charge = charge_create(test);
 	struct tce_table *table = charged_table(test, shape, charge);
 	unsigned long leaf = span_of(shape, 1), index;
 	struct tce_range range;
@@ -363,15 +366,17 @@ static void table_is_charged(struct kunit *test)
 	tce_charge_settle(charge);
 	expect_table_charged(test, charge);
 
-	/* Without a credit nothing grows, and nothing is changed. */
-	exchange_is_refused(test, table, 0, READ_ONLY, TCE_OWNER_NONE, true,
-			    -ENOMEM);
-	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, 0, GFP_NOWAIT));
-	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, 0, GFP_KERNEL));
+	/* Without credit no level is allocated, and nothing changes. */
+	expect_exchange_error(test, table, 0, READ_ONLY, TCE_OWNER_NONE, true,
+			      -ENOMEM);
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			table_hold(table, &range, 0, GFP_NOWAIT));
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			table_hold(table, &range, 0, GFP_KERNEL));
 	expect_figures(test, table, 0);
 	expect_table_charged(test, charge);
 
-	/* A range starts over as often as it takes. */
+	/* Each refill covers a part of the range. */
 	range.index = leaf / 2;
 	range.end = range.index + 4 * leaf;
 	while (tce_table_prepare(table, &range, TCE_OWNER_EACH, GFP_KERNEL)) {
@@ -386,46 +391,46 @@ static void table_is_charged(struct kunit *test)
 	expect_table_charged(test, charge);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&charge->credit), 0);
 
-	/* What a level gives back, the next one takes. */
-	table_trimmed(test, table);
+	/* The pages of trimmed levels are credit for new ones. */
+	table_trim_all(test, table);
 	expect_table_charged(test, charge);
 	KUNIT_EXPECT_GT(test, atomic_long_read(&charge->credit), 0);
 	for (index = 0; index < 4 * leaf; index += leaf)
 		table_set(test, table, index, READ_ONLY);
 	expect_table_charged(test, charge);
-	charge_later(charge);
+	charge_flush(charge);
 	expect_table_charged(test, charge);
-	charge_steady(test, charge);
+	charge_delay_settle(test, charge);
 
-	/* What was charged and could not be allocated is credit, too. */
+	/* The charge of a failed allocation is credit again. */
 	KUNIT_ASSERT_EQ(test, 0, tce_charge_refill(charge, REFILL));
-	fixture_refuse(test, 1);
-	exchange_is_refused(test, table, 7 * leaf, READ_ONLY, TCE_OWNER_NONE,
-			    true, -ENOMEM);
-	KUNIT_EXPECT_TRUE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	fixture_fail_alloc(test, 1);
+	expect_exchange_error(test, table, 7 * leaf, READ_ONLY, TCE_OWNER_NONE,
+			      true, -ENOMEM);
+	KUNIT_EXPECT_TRUE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 	expect_table_charged(test, charge);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 	expect_table_charged(test, charge);
 	tce_charge_settle(charge);
 
-	charge_gone(test, charge);
+	charge_destroy(test, charge);
 }
 
 static struct kunit_case tce_charge_cases[] = {
-	KUNIT_CASE(charges_come_from_the_credit),
-	KUNIT_CASE(credit_is_settled_later),
-	KUNIT_CASE(settling_is_not_put_off),
-	KUNIT_CASE(held_credit_stays),
-	KUNIT_CASE(wanted_credit_is_left),
-	KUNIT_CASE(limit_is_used_up),
-	KUNIT_CASE(settling_waits_for_no_lock),
-	KUNIT_CASE_PARAM(table_is_charged, charge_gen_params),
+	KUNIT_CASE(charge_uses_credit),
+	KUNIT_CASE(work_settles_credit),
+	KUNIT_CASE(pending_settle_is_not_delayed),
+	KUNIT_CASE(held_credit_is_not_settled),
+	KUNIT_CASE(top_up_leaves_credit),
+	KUNIT_CASE(refill_up_to_memlock_limit),
+	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
+	KUNIT_CASE_PARAM(levels_are_charged, charge_gen_params),
 	{}
 };
 
-/* The queues are the suite's, not those of a driver that the suite is a part of. */
+/* Built into the driver, the suite uses the driver's workqueues. */
 static bool charge_own_queues;
 
 static int charge_work_init(struct kunit_suite *suite)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of a table with a backing, which has every entry and may refuse it.
+ * Tests of a table with a backing, which has a copy of each entry and may
+ * refuse changes.
  */
 
 #include <kunit/test.h>
@@ -15,13 +16,14 @@
 #include "kills.h"
 #include "tce_table.h"
 
-/* Entries that the backing has, and those of them that most tests are about. */
+/* Number of entries of the backing, and of those that most tests change. */
 #define ALL		1600
 #define RANGE		40
 
-/* One that is refused. */
+/* Offset of an entry that is refused. */
 #define REFUSED		17
 
+/* Entries of the longest list. */
 #define LIST		512
 
 static const struct shape backing_shapes[] = {
@@ -37,16 +39,16 @@ KUNIT_ARRAY_PARAM(backing, backing_shapes, shape_describe);
  * struct hypervisor - a backing
  * @test: the test
  * @table: the table
- * @index: the index of the first entry that it has
- * @tce: the entries
- * @refused: the index of the one that it refuses to change, or ULONG_MAX
- * @partly: a clear that is refused has been done up to there
- * @sets: how often it was asked to set one entry
- * @lists: how often to set more than one
- * @listed: how many these were
- * @clears: how often to clear
- * @cleared: how many these were
- * @strange: what it was asked of entries that it does not have
+ * @index: index of its first entry
+ * @tce: its entries
+ * @refused: index of the entry that it refuses to change, or ULONG_MAX
+ * @partly: a refused clear takes effect up to @refused
+ * @sets: number of calls that set one entry
+ * @lists: number of calls that set several
+ * @listed: number of entries of these
+ * @clears: number of calls that clear
+ * @cleared: number of entries of these
+ * @invalid: requests that the table must not make
  */
 struct hypervisor {
 	struct kunit *test;
@@ -60,7 +62,7 @@ struct hypervisor {
 	unsigned long listed;
 	unsigned int clears;
 	unsigned long cleared;
-	unsigned int strange;
+	unsigned int invalid;
 };
 
 static bool hypervisor_refuses(const struct hypervisor *hv, unsigned long index,
@@ -74,7 +76,7 @@ static bool hypervisor_has(struct hypervisor *hv, unsigned long index,
 {
 	if (index >= hv->index && index + count <= hv->index + ALL)
 		return true;
-	hv->strange++;
+	hv->invalid++;
 
 	return false;
 }
@@ -96,8 +98,11 @@ static int hypervisor_set(void *data, unsigned long index, const __be64 *tces,
 	if (hypervisor_refuses(hv, index, count))
 		return -EPERM;
 	for (i = 0; i < count; i++) {
-		/* A list takes what is not set; what it replaces it could not say. */
-		hv->strange += count > 1 && hv->tce[index - hv->index + i];
+		/*
+		 * A list must not replace entries: it does not return the old
+		 * ones.
+		 */
+		hv->invalid += count > 1 && hv->tce[index - hv->index + i];
 		hv->tce[index - hv->index + i] = be64_to_cpu(tces[i]);
 	}
 
@@ -121,7 +126,7 @@ static int hypervisor_clear(void *data, unsigned long index,
 	return refuses ? -EPERM : 0;
 }
 
-static void hypervisor_forget(struct hypervisor *hv)
+static void hypervisor_reset_counts(struct hypervisor *hv)
 {
 	hv->sets = 0;
 	hv->lists = 0;
@@ -130,7 +135,10 @@ static void hypervisor_forget(struct hypervisor *hv)
 	hv->cleared = 0;
 }
 
-/* A table with a backing; the range is near the end of a leaf that is not the last. */
+/*
+ * Creates a table with a backing. The backing begins at a leaf that is not the
+ * first, or if @across, RANGE / 2 entries before it.
+ */
 static struct hypervisor *hypervisor_of(struct kunit *test, bool across)
 {
 	struct hypervisor *hv = kunit_kzalloc(test, sizeof(*hv), GFP_KERNEL);
@@ -153,14 +161,14 @@ static void expect_backing(struct hypervisor *hv)
 {
 	unsigned int i, used = 0;
 
-	KUNIT_EXPECT_EQ(hv->test, hv->strange, 0);
+	KUNIT_EXPECT_EQ(hv->test, hv->invalid, 0);
 	for (i = 0; i < ALL; i++) {
 		u64 tce = tce_table_get(hv->table, hv->index + i);
 
 		used += !!tce;
 		if (tce == hv->tce[i])
 			continue;
-		KUNIT_FAIL(hv->test, "entry %u: %#llx, there %#llx", i, tce,
+		KUNIT_FAIL(hv->test, "entry %u: %#llx, backing %#llx", i, tce,
 			   hv->tce[i]);
 		break;
 	}
@@ -178,8 +186,9 @@ static void fill(const struct shape *shape, unsigned long index,
 	}
 }
 
-/* Memory in a row, for one owner. */
-static struct tce_batch run_of(const struct shape *shape, unsigned long count)
+/* Contiguous memory of one owner. */
+static struct tce_batch contiguous_batch(const struct shape *shape,
+					 unsigned long count)
 {
 	return (struct tce_batch) {
 		.count = 1,
@@ -193,15 +202,15 @@ static struct tce_batch run_of(const struct shape *shape, unsigned long count)
 	};
 }
 
-static u64 run_tce(const struct shape *shape, unsigned long i)
+static u64 contiguous_tce(const struct shape *shape, unsigned long i)
 {
 	return (BIT_ULL(45) | READ_WRITE) + (i << shape->page_shift);
 }
 
 /*
- * Stores what is left of a batch, up to @end or as far as it goes. What is replaced is
- * an entry at each index that is a multiple of @every, as fill() makes it, and no
- * other. Returns what tce_table_store() says in the end.
+ * Stores the rest of a batch until an error. Expects that it replaces the
+ * entries whose index is a multiple of @every, as set by fill(), and no other.
+ * Returns the last result of tce_table_store().
  */
 static int store_over(struct hypervisor *hv, const struct shape *shape,
 		      struct tce_range *range, struct tce_batch *new,
@@ -217,7 +226,7 @@ static int store_over(struct hypervisor *hv, const struct shape *shape,
 		memset(&old, 0x5a, sizeof(old));
 		ret = tce_table_store(range, new, &old);
 		KUNIT_EXPECT_GE(hv->test, range->index, index);
-		/* Nowhere only once, when a list was refused. */
+		/* The call in which a list is refused makes no progress. */
 		idle += !ret && range->index == index;
 		KUNIT_ASSERT_LE(hv->test, idle, 1);
 		batch_count(hv->test, hv->table, &old);
@@ -227,8 +236,9 @@ static int store_over(struct hypervisor *hv, const struct shape *shape,
 		for (next = index; next < range->index; next++) {
 			if (!every || next % every)
 				continue;
-			KUNIT_ASSERT_TRUE(hv->test, batch_take(&old, shape->page_shift,
-							       &found));
+			KUNIT_ASSERT_TRUE(hv->test,
+					  batch_take(&old, shape->page_shift,
+						     &found));
 			KUNIT_EXPECT_EQ(hv->test, found.index, next);
 			KUNIT_EXPECT_EQ(hv->test, found.tce,
 					hpa_of(shape, next) | READ_WRITE);
@@ -241,9 +251,9 @@ static int store_over(struct hypervisor *hv, const struct shape *shape,
 	return ret;
 }
 
-/* Single entries, and whose they are */
+/* Single entries and their owners */
 
-static void backing_has_every_entry(struct kunit *test)
+static void backing_mirrors_entries(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, true);
 	const struct shape *shape = shape_of(test);
@@ -253,7 +263,7 @@ static void backing_has_every_entry(struct kunit *test)
 	struct tce_batch batch, old;
 	struct tce_range range;
 
-	/* It gets what was asked for: it may know write permission alone. */
+	/* Unlike the hardware, a backing may grant write permission alone. */
 	table_set(test, table, index, hpa_of(shape, 1) | WRITE_ONLY);
 	KUNIT_EXPECT_EQ(test, hv->tce[0], hpa_of(shape, 1) | WRITE_ONLY);
 	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), hv->tce[0]);
@@ -263,7 +273,7 @@ static void backing_has_every_entry(struct kunit *test)
 	new[1].tce &= ~READ_ONLY;
 	batch_fill(&batch, shape->page_shift, new, 8);
 	table_prepare(test, table, &range, index, 8, TCE_OWNER_EACH);
-	/* What replaces something goes alone. */
+	/* An entry that replaces another one is set by a call of its own. */
 	KUNIT_EXPECT_EQ(test, 0, tce_table_store(&range, &batch, &old));
 	KUNIT_EXPECT_EQ(test, range.index, index + 1);
 	KUNIT_EXPECT_EQ(test, batch_count(test, table, &old), 1);
@@ -278,30 +288,31 @@ static void backing_has_every_entry(struct kunit *test)
 	expect_exchange(test, table, index + 2, hpa_of(shape, 1) | READ_ONLY,
 			ua_of(8), false, new[2].tce, new[2].owner);
 	expect_backing(hv);
-	/* The owner is no business of the backing's. */
-	hypervisor_forget(hv);
-	KUNIT_EXPECT_TRUE(test, tce_table_set_owner(&range, ua_of(8), ua_of(9)));
+	/* A change of the owner does not reach the backing. */
+	hypervisor_reset_counts(hv);
+	KUNIT_EXPECT_TRUE(test,
+			  tce_table_set_owner(&range, ua_of(8), ua_of(9)));
 	KUNIT_EXPECT_EQ(test, hv->sets, 0);
 	expect_exchange(test, table, index + 2, 0, 0, false,
 			hpa_of(shape, 1) | READ_ONLY, ua_of(9));
 	table_set(test, table, index + 4, 0);
 	expect_backing(hv);
 
-	/* A leaf at a time, from the first entry that is set to the last. */
-	hypervisor_forget(hv);
+	/* One call for a leaf, from its first set entry to its last. */
+	hypervisor_reset_counts(hv);
 	KUNIT_EXPECT_EQ(test, 6, table_clear(test, table, 0, shape->entries));
 	KUNIT_EXPECT_EQ(test, hv->clears, 1);
 	KUNIT_EXPECT_EQ(test, hv->cleared, 8);
-	/* Not what is not set. */
+	/* No call where no entry is set. */
 	table_set(test, table, index, 0);
 	KUNIT_EXPECT_EQ(test, 0, table_clear(test, table, 0, shape->entries));
 	KUNIT_EXPECT_EQ(test, hv->clears, 1);
 	expect_backing(hv);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void entries_are_refused(struct kunit *test)
+static void backing_refuses_exchange(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
@@ -312,24 +323,30 @@ static void entries_are_refused(struct kunit *test)
 	struct tce_range range;
 
 	hv->refused = refused;
-	exchange_is_refused(test, table, refused, tce, ua_of(7), true, -EPERM);
+	expect_exchange_error(test, table, refused, tce, ua_of(7), true,
+			      -EPERM);
 	expect_figures(test, table, 0);
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, refused, GFP_NOWAIT));
-	exchange_is_refused(test, table, refused, tce, ua_of(7), false, -EPERM);
+	KUNIT_ASSERT_EQ(test, 0,
+			table_hold(table, &range, refused, GFP_NOWAIT));
+	expect_exchange_error(test, table, refused, tce, ua_of(7), false,
+			      -EPERM);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, refused), 0);
-	KUNIT_EXPECT_FALSE(test, tce_table_set_owner(&range, ua_of(7), ua_of(8)));
+	KUNIT_EXPECT_FALSE(test,
+			   tce_table_set_owner(&range, ua_of(7), ua_of(8)));
 	expect_backing(hv);
-	/* Nor do they keep the leaf. */
+	/* A refused entry does not keep the leaf in use. */
 	if (shape->levels > 1)
-		table_trimmed(test, table);
+		table_trim_all(test, table);
 
-	/* What is there stays, with its owner. */
+	/* If a replacement is refused, the old entry stays, with its owner. */
 	hv->refused = ULONG_MAX;
 	expect_exchange(test, table, refused, old, ua_of(3), true, 0, 0);
 	hv->refused = refused;
-	exchange_is_refused(test, table, refused, tce, ua_of(3), false, -EPERM);
-	exchange_is_refused(test, table, refused, tce, ua_of(4), true, -EPERM);
-	exchange_is_refused(test, table, refused, 0, 0, false, -EPERM);
+	expect_exchange_error(test, table, refused, tce, ua_of(3), false,
+			      -EPERM);
+	expect_exchange_error(test, table, refused, tce, ua_of(4), true,
+			      -EPERM);
+	expect_exchange_error(test, table, refused, 0, 0, false, -EPERM);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, refused), ua_of(3));
 	expect_backing(hv);
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
@@ -337,17 +354,17 @@ static void entries_are_refused(struct kunit *test)
 	hv->refused = ULONG_MAX;
 	expect_exchange(test, table, refused, 0, 0, false, old, ua_of(3));
 	expect_backing(hv);
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Lists */
 
-static void lists_are_filled(struct kunit *test)
+static void lists_are_as_long_as_possible(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
 	unsigned long per_leaf = span_of(shape, 1), i, lists = 0;
-	struct tce_batch batch = run_of(shape, ALL);
+	struct tce_batch batch = contiguous_batch(shape, ALL);
 	struct tce_range range;
 
 	table_prepare(test, hv->table, &range, hv->index, ALL, ua_of(1));
@@ -355,7 +372,9 @@ static void lists_are_filled(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range.index, range.end);
 	tce_table_finish(&range);
 
-	/* As many as 4 KiB have, in one leaf; what is looked at may end a list, too. */
+	/*
+	 * A list ends with the leaf, after LIST entries, or at TCE_TABLE_SCAN.
+	 */
 	for (i = 0; i < ALL; i += LIST)
 		lists++;
 	KUNIT_EXPECT_GE(test, hv->lists + hv->sets, lists);
@@ -364,22 +383,23 @@ static void lists_are_filled(struct kunit *test)
 			DIV_ROUND_UP(ALL, TCE_TABLE_SCAN));
 	KUNIT_EXPECT_EQ(test, hv->listed + hv->sets, ALL);
 	for (i = 0; i < ALL; i++)
-		if (hv->tce[i] != run_tce(shape, i)) {
+		if (hv->tce[i] != contiguous_tce(shape, i)) {
 			KUNIT_FAIL(test, "entry %lu", i);
 			break;
 		}
 	expect_backing(hv);
 
-	KUNIT_EXPECT_EQ(test, ALL, table_clear(test, hv->table, 0, shape->entries));
+	KUNIT_EXPECT_EQ(test, ALL,
+			table_clear(test, hv->table, 0, shape->entries));
 	KUNIT_EXPECT_LE(test, hv->clears,
 			DIV_ROUND_UP(ALL, min(per_leaf, TCE_TABLE_SCAN)) + 1);
 	KUNIT_EXPECT_EQ(test, hv->cleared, ALL);
 	expect_backing(hv);
-	table_gone(test, hv->table);
+	table_destroy(test, hv->table);
 }
 
-/* Extents of one entry make a list as well. */
-static void lists_of_extents(struct kunit *test)
+/* Extents of one entry each form a list, too. */
+static void single_extents_form_one_list(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
@@ -400,15 +420,15 @@ static void lists_of_extents(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hv->sets, 0);
 	expect_backing(hv);
 
-	table_gone(test, hv->table);
+	table_destroy(test, hv->table);
 }
 
-/* Where nothing may be allocated there is no list. */
-static void no_list_without_memory(struct kunit *test)
+/* A list needs a page, which is not allocated in atomic context. */
+static void no_list_in_atomic_context(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
-	struct tce_batch batch = run_of(shape, RANGE);
+	struct tce_batch batch = contiguous_batch(shape, RANGE);
 	struct tce_range range = {
 		.index = hv->index, .end = hv->index + RANGE,
 	};
@@ -421,12 +441,12 @@ static void no_list_without_memory(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hv->sets, RANGE);
 	expect_backing(hv);
 
-	table_gone(test, hv->table);
+	table_destroy(test, hv->table);
 }
 
 /* Sets each entry of the range that is a multiple of @every. */
-static void set_every(struct hypervisor *hv, const struct shape *shape,
-		      unsigned long every)
+static void set_multiples(struct hypervisor *hv, const struct shape *shape,
+			  unsigned long every)
 {
 	unsigned long index;
 
@@ -437,8 +457,8 @@ static void set_every(struct hypervisor *hv, const struct shape *shape,
 					ua_of(index), true, 0, 0);
 }
 
-/* Lists end before what is replaced, which goes alone. */
-static void lists_around_what_is_there(struct kunit *test)
+/* A list ends before an entry that is set, which needs a call of its own. */
+static void list_ends_before_set_entry(struct kunit *test)
 {
 	static const u8 every[] = { 1, 2, 3, 8, 20 };
 	const struct shape *shape = shape_of(test);
@@ -446,12 +466,12 @@ static void lists_around_what_is_there(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(every); i++) {
 		struct hypervisor *hv = hypervisor_of(test, i & 1);
-		struct tce_batch batch = run_of(shape, RANGE);
+		struct tce_batch batch = contiguous_batch(shape, RANGE);
 		struct tce_range range;
 		unsigned long alone;
 
-		set_every(hv, shape, every[i]);
-		hypervisor_forget(hv);
+		set_multiples(hv, shape, every[i]);
+		hypervisor_reset_counts(hv);
 		table_prepare(test, hv->table, &range, hv->index, RANGE,
 			      ua_of(1));
 		KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range, &batch,
@@ -465,12 +485,14 @@ static void lists_around_what_is_there(struct kunit *test)
 		if (every[i] > 2)
 			KUNIT_EXPECT_GT(test, hv->lists, 0);
 		expect_backing(hv);
-		table_gone(test, hv->table);
+		table_destroy(test, hv->table);
 	}
 }
 
-/* Up to exactly the entry that is refused, whatever was replaced before it. */
-static void lists_are_refused(struct kunit *test)
+/*
+ * All entries before the refused one are set, whichever of them replace others.
+ */
+static void backing_refuses_list(struct kunit *test)
 {
 	static const u8 every[] = { 0, 1, 2, 3, 7, REFUSED, 20 };
 	static const u8 refused[] = { 0, 1, REFUSED, RANGE - 1 };
@@ -482,12 +504,12 @@ static void lists_are_refused(struct kunit *test)
 		unsigned long step = every[i % ARRAY_SIZE(every)];
 		unsigned long index = hv->index +
 				      refused[i / ARRAY_SIZE(every)];
-		struct tce_batch batch = run_of(shape, RANGE);
+		struct tce_batch batch = contiguous_batch(shape, RANGE);
 		unsigned long before, at;
 		struct tce_range range;
 		u64 owner;
 
-		set_every(hv, shape, step);
+		set_multiples(hv, shape, step);
 		before = tce_table_get(hv->table, index);
 		table_prepare(test, hv->table, &range, hv->index, RANGE,
 			      ua_of(1));
@@ -496,18 +518,18 @@ static void lists_are_refused(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, -EPERM, store_over(hv, shape, &range,
 							 &batch, step));
 		KUNIT_EXPECT_EQ(test, range.index, index);
-		/* As often as one likes. */
+		/* Again with the same result. */
 		KUNIT_EXPECT_EQ(test, -EPERM, store_over(hv, shape, &range,
 							 &batch, step));
 		KUNIT_EXPECT_EQ(test, range.index, index);
 		for (at = hv->index; at < index; at++)
 			KUNIT_EXPECT_EQ(test, tce_table_get(hv->table, at),
-					run_tce(shape, at - hv->index));
+					contiguous_tce(shape, at - hv->index));
 		KUNIT_EXPECT_EQ(test, tce_table_get(hv->table, index), before);
 		KUNIT_EXPECT_EQ(test, owner_at(test, hv->table, index), owner);
 		expect_backing(hv);
 
-		/* The rest is still in the batch, and held. */
+		/* The rest is still in the batch, and its leaves are held. */
 		if (i & 2) {
 			hv->refused = ULONG_MAX;
 			KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range,
@@ -515,7 +537,7 @@ static void lists_are_refused(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, range.index, range.end);
 			KUNIT_EXPECT_EQ(test,
 					tce_table_get(hv->table, range.end - 1),
-					run_tce(shape, RANGE - 1));
+					contiguous_tce(shape, RANGE - 1));
 		}
 		tce_table_finish(&range);
 		expect_backing(hv);
@@ -524,17 +546,19 @@ static void lists_are_refused(struct kunit *test)
 		table_clear(test, hv->table, 0, shape->entries);
 		expect_backing(hv);
 		if (shape->levels > 1)
-			table_trimmed(test, hv->table);
-		table_gone(test, hv->table);
+			table_trim_all(test, hv->table);
+		table_destroy(test, hv->table);
 	}
 }
 
-/* A list that is refused is gone through one by one, the next range is not. */
-static void next_range_has_lists_again(struct kunit *test)
+/*
+ * After a refused list entries are set one by one until the end of the range.
+ */
+static void next_range_uses_lists_again(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
-	struct tce_batch batch = run_of(shape, RANGE);
+	struct tce_batch batch = contiguous_batch(shape, RANGE);
 	struct tce_range range;
 
 	hv->refused = hv->index + RANGE - 1;
@@ -544,24 +568,25 @@ static void next_range_has_lists_again(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hv->lists, 1);
 	KUNIT_EXPECT_EQ(test, hv->sets, RANGE);
 
-	hypervisor_forget(hv);
-	batch = run_of(shape, RANGE);
-	table_prepare(test, hv->table, &range, hv->index + RANGE, RANGE, ua_of(1));
+	hypervisor_reset_counts(hv);
+	batch = contiguous_batch(shape, RANGE);
+	table_prepare(test, hv->table, &range, hv->index + RANGE, RANGE,
+		      ua_of(1));
 	KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range, &batch, 0));
 	tce_table_finish(&range);
 	KUNIT_EXPECT_EQ(test, hv->lists, 1);
 	KUNIT_EXPECT_EQ(test, hv->sets, 0);
 	expect_backing(hv);
 
-	table_gone(test, hv->table);
+	table_destroy(test, hv->table);
 }
 
 /* Clearing */
 
-/* Clears everything; what comes out is what is set, without the one that is refused. */
-static void clear_all_but(struct hypervisor *hv, const struct shape *shape,
-			  unsigned long start, unsigned long end,
-			  unsigned long every)
+/* Clears the range and expects all multiples of @every but the refused one. */
+static void expect_clear(struct hypervisor *hv, const struct shape *shape,
+			 unsigned long start, unsigned long end,
+			 unsigned long every)
 {
 	struct tce_cursor cursor = {
 		.table = hv->table, .index = start, .end = end,
@@ -588,7 +613,7 @@ static void clear_all_but(struct hypervisor *hv, const struct shape *shape,
 	KUNIT_EXPECT_GE(hv->test, cursor.index, cursor.end);
 }
 
-static void clears_are_refused(struct kunit *test)
+static void backing_refuses_clear(struct kunit *test)
 {
 	static const u8 every[] = { 1, 2, 3, 13 };
 	static const u8 refused[] = { 0, 1, REFUSED, RANGE - 1 };
@@ -598,23 +623,24 @@ static void clears_are_refused(struct kunit *test)
 	for (i = 0; i < 2 * ARRAY_SIZE(every) * ARRAY_SIZE(refused); i++) {
 		struct hypervisor *hv = hypervisor_of(test, i & 1);
 		unsigned long step = every[i % ARRAY_SIZE(every)];
-		unsigned long index = hv->index + refused[i / ARRAY_SIZE(every) %
-							  ARRAY_SIZE(refused)];
+		unsigned long index =
+			hv->index +
+			refused[i / ARRAY_SIZE(every) % ARRAY_SIZE(refused)];
 		bool there = index % step == 0;
 		unsigned int calls;
 
-		set_every(hv, shape, step);
+		set_multiples(hv, shape, step);
 		hv->refused = index;
 		hv->partly = i >= ARRAY_SIZE(every) * ARRAY_SIZE(refused);
-		clear_all_but(hv, shape, 0, shape->entries, step);
+		expect_clear(hv, shape, 0, shape->entries, step);
 		KUNIT_EXPECT_EQ(test, !tce_table_get(hv->table, index), !there);
 		if (there) {
 			KUNIT_EXPECT_EQ(test, owner_at(test, hv->table, index),
 					ua_of(index));
-			/* It keeps the leaf, and no call goes on for ever. */
+			/* It keeps the leaf in use, and a retry ends soon. */
 			table_trim(test, hv->table);
 			calls = hv->clears;
-			clear_all_but(hv, shape, index, index + 1, step);
+			expect_clear(hv, shape, index, index + 1, step);
 			KUNIT_EXPECT_LE(test, hv->clears, calls + 2);
 		}
 		expect_backing(hv);
@@ -626,43 +652,43 @@ static void clears_are_refused(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, hv->clears, there);
 		expect_backing(hv);
 		if (shape->levels > 1)
-			table_trimmed(test, hv->table);
-		table_gone(test, hv->table);
+			table_trim_all(test, hv->table);
+		table_destroy(test, hv->table);
 	}
 }
 
-/* Holes between extents are cleared with them; a full batch ends a call. */
-static void clears_are_few(struct kunit *test)
+/* One call clears extents and the holes between them, up to a full batch. */
+static void clear_covers_holes(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
 
-	set_every(hv, shape, 2);
-	clear_all_but(hv, shape, 0, shape->entries, 2);
+	set_multiples(hv, shape, 2);
+	expect_clear(hv, shape, 0, shape->entries, 2);
 	KUNIT_EXPECT_EQ(test, hv->clears, 1);
 	KUNIT_EXPECT_GE(test, hv->cleared, RANGE - 1);
 
-	hypervisor_forget(hv);
-	set_every(hv, shape, 1);
-	clear_all_but(hv, shape, 0, shape->entries, 1);
+	hypervisor_reset_counts(hv);
+	set_multiples(hv, shape, 1);
+	expect_clear(hv, shape, 0, shape->entries, 1);
 	KUNIT_EXPECT_EQ(test, hv->clears, DIV_ROUND_UP(RANGE, TCE_BATCH));
 	KUNIT_EXPECT_EQ(test, hv->cleared, RANGE);
 	expect_backing(hv);
 
-	table_gone(test, hv->table);
+	table_destroy(test, hv->table);
 }
 
 static struct kunit_case tce_table_backing_cases[] = {
-	KUNIT_CASE_PARAM(backing_has_every_entry, backing_gen_params),
-	KUNIT_CASE_PARAM(entries_are_refused, backing_gen_params),
-	KUNIT_CASE_PARAM(lists_are_filled, backing_gen_params),
-	KUNIT_CASE_PARAM(lists_of_extents, backing_gen_params),
-	KUNIT_CASE_PARAM(no_list_without_memory, backing_gen_params),
-	KUNIT_CASE_PARAM(lists_around_what_is_there, backing_gen_params),
-	KUNIT_CASE_PARAM(lists_are_refused, backing_gen_params),
-	KUNIT_CASE_PARAM(next_range_has_lists_again, backing_gen_params),
-	KUNIT_CASE_PARAM(clears_are_refused, backing_gen_params),
-	KUNIT_CASE_PARAM(clears_are_few, backing_gen_params),
+	KUNIT_CASE_PARAM(backing_mirrors_entries, backing_gen_params),
+	KUNIT_CASE_PARAM(backing_refuses_exchange, backing_gen_params),
+	KUNIT_CASE_PARAM(lists_are_as_long_as_possible, backing_gen_params),
+	KUNIT_CASE_PARAM(single_extents_form_one_list, backing_gen_params),
+	KUNIT_CASE_PARAM(no_list_in_atomic_context, backing_gen_params),
+	KUNIT_CASE_PARAM(list_ends_before_set_entry, backing_gen_params),
+	KUNIT_CASE_PARAM(backing_refuses_list, backing_gen_params),
+	KUNIT_CASE_PARAM(next_range_uses_lists_again, backing_gen_params),
+	KUNIT_CASE_PARAM(backing_refuses_clear, backing_gen_params),
+	KUNIT_CASE_PARAM(clear_covers_holes, backing_gen_params),
 	{}
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations on a TCE table, each compared with what an array, which
- * cannot be wrong, says about it.
+ * Random operations on a TCE table, the result of each of which is compared
+ * with a model that is kept in XArrays.
  */
 
 #include <kunit/test.h>
@@ -25,14 +25,14 @@
 #define TRIM_EVERY	40
 #define PLACES		16
 
-/* Leaves that are held for one entry at a time. */
+/* Ranges of one entry that are prepared at the same time. */
 #define HELD		4
 
 static ulong seed = 0x244000000000;
 module_param(seed, ulong, 0444);
-MODULE_PARM_DESC(seed, "What the random operations start from");
+MODULE_PARM_DESC(seed, "seed of the random operations");
 
-/* The number of the operation, for the message of a failure. */
+/* The number of the operation, for the messages. */
 static unsigned int operation;
 
 static const struct shape oracle_shapes[] = {
@@ -47,7 +47,7 @@ static const struct shape oracle_shapes[] = {
 
 KUNIT_ARRAY_PARAM(oracle, oracle_shapes, shape_describe);
 
-/* As tce_geometry_init_backed() makes them. */
+/* Shapes that tce_geometry_init_backed() chooses. */
 static const struct shape backed_shapes[] = {
 	{ .page_shift = 16, .levels = 2, .entries = BIT(15) },
 	{ .page_shift = 12, .levels = 4, .entries = BIT(36) },
@@ -56,26 +56,26 @@ static const struct shape backed_shapes[] = {
 KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
 
 /**
- * struct oracle - a table, and what should be in it
+ * struct oracle - a table and its expected state
  * @test: the test
- * @shape: what the table was asked to be
+ * @shape: requested shape of the table
  * @table: the table
- * @tces: the entries that are set, by index
- * @owners: whose they are, by index
- * @backing: the entries that the backing has, if there is one, by index
- * @leaves: leaves that are there, by number
- * @views: those with a view, by number
- * @leaf_owners: owners that leaves keep once, by number
+ * @tces: entries that are set, by index
+ * @owners: their owners, by index
+ * @backing: entries of the backing, if there is one, by index
+ * @leaves: leaves that are present, by number
+ * @views: leaves that have a view, by number
+ * @leaf_owners: the owner that a leaf has for all entries, by number
  * @backed: whether there is a backing
- * @used: entries that are set
- * @random: the random numbers
+ * @used: number of entries that are set
+ * @random: state of the random numbers
  * @place: indices that the operations are near to
- * @holds: whether a range is prepared
- * @prepared: that range
- * @owner: whose its entries will be, or TCE_OWNER_EACH
- * @held: leaves that are held for one entry each
+ * @holds: whether @prepared is held
+ * @prepared: a range that is prepared
+ * @owner: owner that @prepared is for, or TCE_OWNER_EACH
+ * @held: ranges of one entry that are prepared
  * @new: entries to set
- * @old: entries that were set
+ * @old: entries that were set before
  */
 struct oracle {
 	struct kunit *test;
@@ -109,7 +109,7 @@ struct oracle {
 
 /* Values */
 
-static u64 any(struct oracle *oracle)
+static u64 random_u64(struct oracle *oracle)
 {
 	u64 high = prandom_u32_state(&oracle->random);
 
@@ -118,7 +118,7 @@ static u64 any(struct oracle *oracle)
 
 static unsigned long below(struct oracle *oracle, unsigned long limit)
 {
-	return any(oracle) % limit;
+	return random_u64(oracle) % limit;
 }
 
 static bool one_in(struct oracle *oracle, unsigned long n)
@@ -138,15 +138,15 @@ static unsigned long any_index(struct oracle *oracle)
 
 static u64 any_address(struct oracle *oracle)
 {
-	return any(oracle) & GENMASK_ULL(50, oracle->shape->page_shift);
+	return random_u64(oracle) & GENMASK_ULL(50, oracle->shape->page_shift);
 }
 
 static u64 any_owner(struct oracle *oracle)
 {
-	return any(oracle) & GENMASK_ULL(46, 12);
+	return random_u64(oracle) & GENMASK_ULL(46, 12);
 }
 
-/* One of a few, so that they meet again. */
+/* One of three owners, so that neighbours often have the same. */
 static u64 any_of_few_owners(struct oracle *oracle)
 {
 	return one_in(oracle, 3) ? TCE_OWNER_NONE :
@@ -163,7 +163,7 @@ static unsigned long leaf_of(struct oracle *oracle, unsigned long index)
 	return index >> level_bits(oracle);
 }
 
-/* What should be in the table */
+/* Expected state of the table */
 
 static u64 load(struct xarray *array, unsigned long index)
 {
@@ -187,13 +187,13 @@ static void save(struct oracle *oracle, struct xarray *array,
 	KUNIT_ASSERT_FALSE(oracle->test, xa_is_err(old));
 }
 
-/* The hardware has no write without read; a backing may have. */
+/* Write permission implies read in hardware, but not in a backing. */
 static u64 readable(struct oracle *oracle, u64 tce)
 {
 	return tce & WRITE_ONLY && !oracle->backed ? tce | READ_ONLY : tce;
 }
 
-/* An entry, or nothing, or an address that the device has no permission for. */
+/* An entry, which may have no permissions, or 0. */
 static u64 any_tce(struct oracle *oracle)
 {
 	return one_in(oracle, 4) ? 0 : any_address(oracle) | below(oracle, 4);
@@ -222,7 +222,7 @@ static bool anything_in_leaf(struct oracle *oracle, unsigned long leaf)
 	return xa_find(&oracle->tces, &index, last, XA_PRESENT);
 }
 
-/* Leaves that have been stored to their end are not held any more. */
+/* tce_table_store() releases a leaf with its last entry of the range. */
 static bool leaf_is_held(struct oracle *oracle, unsigned long leaf)
 {
 	return oracle->holds && oracle->prepared.index < oracle->prepared.end &&
@@ -242,8 +242,9 @@ static bool leaf_is_held_for_one(struct oracle *oracle, unsigned long leaf)
 	return false;
 }
 
-/* Whether entries of one more owner are too much for one. */
-static bool leaf_needs_view(struct oracle *oracle, unsigned long leaf, u64 owner)
+/* Whether a leaf needs a view for entries of @owner. */
+static bool leaf_needs_view(struct oracle *oracle, unsigned long leaf,
+			    u64 owner)
 {
 	if (load(&oracle->views, leaf))
 		return false;
@@ -254,7 +255,7 @@ static bool leaf_needs_view(struct oracle *oracle, unsigned long leaf, u64 owner
 	       (anything_in_leaf(oracle, leaf) || leaf_is_held(oracle, leaf));
 }
 
-/* Entries of @owner may be set there from now on. */
+/* Makes the leaf one that entries of @owner can be set in. */
 static void claim_leaf(struct oracle *oracle, unsigned long leaf, u64 owner)
 {
 	save(oracle, &oracle->leaves, leaf, 1);
@@ -315,7 +316,7 @@ static void random_refusal(struct oracle *oracle)
 	struct tce_entry entry;
 
 	if (one_in(oracle, 2))
-		index = oracle->shape->entries + (any(oracle) >> 1);
+		index = oracle->shape->entries + (random_u64(oracle) >> 1);
 	else
 		tce |= BIT(2 + below(oracle, oracle->shape->page_shift - 2));
 	entry = (struct tce_entry) { .tce = tce, .owner = TCE_OWNER_NONE };
@@ -329,7 +330,7 @@ static void random_get(struct oracle *oracle)
 {
 	struct hardware_window window = hardware_window(oracle->table);
 	unsigned long index = any_index(oracle);
-	u64 offset = any(oracle) & (BIT_ULL(window.page_shift) - 1);
+	u64 offset = random_u64(oracle) & (BIT_ULL(window.page_shift) - 1);
 	u64 address = ((u64)index << window.page_shift) + offset;
 	u64 tce = load(&oracle->tces, index);
 
@@ -340,7 +341,7 @@ static void random_get(struct oracle *oracle)
 		  tce & 2 ? (tce & ~3ULL) + offset : HARDWARE_FAULT);
 }
 
-/* Holds the leaf of an entry for any owner, or lets go of it. */
+/* Prepares a range of one entry for random_u64 owner, or finishes one. */
 static void random_hold(struct oracle *oracle)
 {
 	struct oracle_hold *hold = &oracle->held[below(oracle, HELD)];
@@ -368,7 +369,7 @@ static void random_hold(struct oracle *oracle)
 	save(oracle, &oracle->views, leaf, 1);
 }
 
-/* Sets an entry whose leaf is held, without memory, and may give it another owner. */
+/* Sets an entry of a held leaf without allocating, and may change its owner. */
 static void random_held(struct oracle *oracle)
 {
 	struct oracle_hold *hold = &oracle->held[below(oracle, HELD)];
@@ -382,7 +383,9 @@ static void random_held(struct oracle *oracle)
 	ORACLE_EQ(oracle, leaf_needs_view(oracle, leaf_of(oracle, index), 42),
 		  false);
 	exchange(oracle, index, false);
-	/* What was not set since it is held has its owner elsewhere. */
+	/*
+	 * tce_table_set_owner() expects the owner in the view, not in the leaf.
+	 */
 	owner = load(&oracle->owners, index);
 	if (one_in(oracle, 2) || owner == load(&oracle->leaf_owners,
 					       leaf_of(oracle, index)))
@@ -403,7 +406,7 @@ static void finish(struct oracle *oracle)
 	oracle->holds = false;
 }
 
-/* What came out is what was in, in as few extents as can be. */
+/* Expects that adjacent extents could not have been one. */
 static void expect_extents(struct oracle *oracle)
 {
 	const struct tce_batch *old = &oracle->old;
@@ -415,7 +418,10 @@ static void expect_extents(struct oracle *oracle)
 		const struct tce_extent *next = &old->extent[i];
 		unsigned long leaf = leaf_of(oracle, next->index);
 
-		/* The leaf's owner may be in the view as well. */
+		/*
+		 * The view may repeat the owner of the leaf, which ends an
+		 * extent.
+		 */
 		if (next->index > last->index + last->count ||
 		    next->owner != last->owner ||
 		    (load(&oracle->views, leaf) &&
@@ -426,7 +432,7 @@ static void expect_extents(struct oracle *oracle)
 	}
 }
 
-/* What was set from @first to @end has come out, and nothing else. */
+/* Expects that @old has the entries that were set from @first to @end. */
 static void expect_old(struct oracle *oracle, unsigned long first,
 		       unsigned long end)
 {
@@ -447,10 +453,11 @@ static void expect_old(struct oracle *oracle, unsigned long first,
 				     &found), false);
 }
 
-/* Runs of memory, for few owners or many. */
+/* Extents of few owners or many, with @most entries in all. */
 static void any_batch(struct oracle *oracle, unsigned long most)
 {
-	unsigned int extents = 1 + below(oracle, one_in(oracle, 4) ? TCE_BATCH : 4);
+	unsigned int extents =
+		1 + below(oracle, one_in(oracle, 4) ? TCE_BATCH : 4);
 	struct tce_batch *new = &oracle->new;
 
 	new->first = 0;
@@ -459,17 +466,22 @@ static void any_batch(struct oracle *oracle, unsigned long most)
 	while (most && new->count < extents) {
 		struct tce_extent *extent = &new->extent[new->count++];
 
-		extent->index = any(oracle);
-		extent->count = one_in(oracle, 2) ? 1 :
-				1 + below(oracle, one_in(oracle, 8) ? 1500 : 40);
+		extent->index = random_u64(oracle);
+		extent->count = one_in(oracle, 2) ?
+					1 :
+					1 + below(oracle, one_in(oracle, 8) ?
+								  1500 :
+								  40);
 		extent->count = min(extent->count, most);
 		extent->tce = any_address(oracle) | (1 + below(oracle, 3));
-		extent->owner = oracle->owner ?: one_in(oracle, 2) ?
-				any_owner(oracle) | 1 : any_of_few_owners(oracle);
+		extent->owner = oracle->owner ?:
+					one_in(oracle, 2) ?
+					any_owner(oracle) | 1 :
+					any_of_few_owners(oracle);
 		most -= extent->count;
 		new->entries += extent->count;
 		if (new->count > 1 && one_in(oracle, 4)) {
-			/* Goes on where the one before ends. */
+			/* Contiguous with the previous extent. */
 			extent->tce = extent[-1].tce +
 				(extent[-1].count << oracle->shape->page_shift);
 			extent->owner = extent[-1].owner;
@@ -477,7 +489,7 @@ static void any_batch(struct oracle *oracle, unsigned long most)
 	}
 }
 
-/* One call; whether there is more. */
+/* Calls tce_table_store() once. Returns whether the batch has more. */
 static bool store(struct oracle *oracle)
 {
 	struct tce_batch before = oracle->new, *new = &oracle->new;
@@ -492,12 +504,13 @@ static bool store(struct oracle *oracle)
 		  leaf_of(oracle, first));
 	expect_old(oracle, first, oracle->prepared.index);
 	for (index = first; index < oracle->prepared.index; index++) {
-		ORACLE_EQ(oracle, batch_take(&before, page_shift, &found), true);
+		ORACLE_EQ(oracle, batch_take(&before, page_shift, &found),
+			  true);
 		save_entry(oracle, index, readable(oracle, found.tce),
 			   found.owner);
 	}
 
-	/* The batch is where the range is. */
+	/* The batch has advanced as far as the range. */
 	ORACLE_EQ(oracle, new->first, before.first);
 	ORACLE_EQ(oracle, new->count, before.count);
 	for (used = new->first; used < new->count; used++) {
@@ -534,7 +547,9 @@ static void prepare(struct oracle *oracle)
 	oracle->holds = true;
 }
 
-/* One of the steps from prepare to finish; other operations come between. */
+/*
+ * Does the next step from prepare to finish; other operations come in between.
+ */
 static void random_store(struct oracle *oracle)
 {
 	struct tce_range *range = &oracle->prepared;
@@ -544,7 +559,7 @@ static void random_store(struct oracle *oracle)
 	} else if (range->index == range->end || one_in(oracle, 10)) {
 		finish(oracle);
 	} else {
-		/* What is left of a batch may as well be thrown away. */
+		/* A caller may drop the rest of a batch. */
 		if (oracle->new.first == oracle->new.count || one_in(oracle, 4))
 			any_batch(oracle, range->end - range->index);
 		while (store(oracle) && !one_in(oracle, 3))
@@ -552,7 +567,7 @@ static void random_store(struct oracle *oracle)
 	}
 }
 
-/* One call; whether it ended the range. */
+/* Calls tce_table_clear() once. Returns whether the range is done. */
 static bool clear(struct oracle *oracle, struct tce_cursor *cursor)
 {
 	unsigned long leaf_size = BIT(level_bits(oracle));
@@ -569,13 +584,13 @@ static bool clear(struct oracle *oracle, struct tce_cursor *cursor)
 	full = oracle->old.count == TCE_BATCH;
 	first = oracle->old.count ? oracle->old.extent[0].index : ULONG_MAX;
 
-	/* What the cursor has passed is what came out, and it left nothing behind. */
+	/* All entries that the cursor has passed were taken out. */
 	stop = min(cursor->index, cursor->end);
 	expect_old(oracle, start, stop);
 	xa_for_each_range(&oracle->tces, index, value, start, stop - 1)
 		save_entry(oracle, index, 0, 0);
 
-	/* In a leaf it goes on as far as it may. */
+	/* In a leaf it stops at the limit of the scan only. */
 	if (first != ULONG_MAX && !full && cursor->index < cursor->end &&
 	    cursor->index % leaf_size)
 		ORACLE_EQ(oracle, cursor->index,
@@ -595,7 +610,7 @@ static void random_clear(struct oracle *oracle)
 		.index = min(index, end),
 		.end = min(max(index, end), oracle->shape->entries),
 	};
-	/* Large ranges are not always cleared to the end. */
+	/* A large range may stay partly set. */
 	unsigned int calls = 1 + below(oracle, 4);
 
 	if (one_in(oracle, 50)) {
@@ -618,7 +633,7 @@ static unsigned long levels_of(struct oracle *oracle)
 	return stats.hw_bytes / (8UL << level_bits(oracle));
 }
 
-/* What has neither an entry nor a hold goes, and nothing else. */
+/* Leaves without entries that nothing holds are trimmed, and no others. */
 static void random_trim(struct oracle *oracle)
 {
 	unsigned long before = levels_of(oracle);
@@ -632,7 +647,8 @@ static void random_trim(struct oracle *oracle)
 
 	xa_for_each(&oracle->leaves, leaf, value) {
 		if (anything_in_leaf(oracle, leaf) ||
-		    leaf_is_held(oracle, leaf) || leaf_is_held_for_one(oracle, leaf))
+		    leaf_is_held(oracle, leaf) ||
+		    leaf_is_held_for_one(oracle, leaf))
 			continue;
 		save(oracle, &oracle->leaves, leaf, 0);
 		save(oracle, &oracle->views, leaf, 0);
@@ -640,7 +656,7 @@ static void random_trim(struct oracle *oracle)
 	}
 }
 
-/* Everything */
+/* Complete comparison */
 
 static void expect_tce(struct kunit *test, unsigned long index, u64 tce,
 		       void *data)
@@ -696,23 +712,23 @@ static void expect_everything(struct oracle *oracle)
 {
 	struct kunit *test = oracle->test;
 	struct hardware_census census;
-	unsigned long index, silent = 0, views = 0;
+	unsigned long index, without_perm = 0, views = 0;
 	unsigned int depth;
 	void *value;
 
 	xa_for_each(&oracle->tces, index, value)
-		silent += !(xa_to_value(value) & 3);
+		without_perm += !(xa_to_value(value) & 3);
 	xa_for_each(&oracle->views, index, value)
 		views++;
 
 	hardware_census(test, oracle->table, &census, expect_tce, oracle);
-	ORACLE_EQ(oracle, census.entries, oracle->used - silent);
+	ORACLE_EQ(oracle, census.entries, oracle->used - without_perm);
 	ORACLE_EQ(oracle, census.leaf_views, views);
-	expect_figures_with(test, oracle->table, oracle->used, silent);
+	expect_figures_with(test, oracle->table, oracle->used, without_perm);
 	if (oracle->backed)
 		expect_backing(oracle);
 
-	/* No level is there but those of the leaves. */
+	/* Upper levels exist only above the leaves. */
 	for (depth = 0; depth < oracle->shape->levels; depth++) {
 		unsigned int bits = level_bits(oracle) *
 				    (oracle->shape->levels - 1 - depth);
@@ -726,7 +742,7 @@ static void expect_everything(struct oracle *oracle)
 	}
 }
 
-static void operate(struct kunit *test, bool backed)
+static void run_operations(struct kunit *test, bool backed)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_cursor all = { .end = shape->entries };
@@ -803,7 +819,7 @@ static void operate(struct kunit *test, bool backed)
 	expect_everything(oracle);
 	random_trim(oracle);
 	expect_everything(oracle);
-	table_gone(test, oracle->table);
+	table_destroy(test, oracle->table);
 
 	xa_destroy(&oracle->tces);
 	xa_destroy(&oracle->owners);
@@ -815,12 +831,12 @@ static void operate(struct kunit *test, bool backed)
 
 static void random_operations(struct kunit *test)
 {
-	operate(test, false);
+	run_operations(test, false);
 }
 
 static void random_operations_with_backing(struct kunit *test)
 {
-	operate(test, true);
+	run_operations(test, true);
 }
 
 static struct kunit_case tce_table_oracle_cases[] = {

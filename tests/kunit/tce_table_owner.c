@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of whose an entry is: exchanges with an owner, as KVM makes them in a leaf
- * that it holds, and leaves that keep one owner as long as that is enough.
+ * Tests of the owners of entries: exchanges in a held leaf, as KVM makes them,
+ * and leaves that have one owner for all entries until they need a view.
  */
 
 #include <kunit/test.h>
@@ -16,17 +16,7 @@
 #include "kills.h"
 #include "tce_table.h"
 
-static const struct shape owner_shapes[] = {
-	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
-	{ .page_shift = 12, .levels = 3, .entries = 0x12345678 },
-	{ .page_shift = 12, .levels = 3, .entries = BIT(39) },
-	{ .page_shift = 16, .levels = 3, .entries = 0x264000000000 >> 16 },
-	{ .page_shift = 16, .levels = 2, .entries = BIT(26) },
-	{ .page_shift = 21, .levels = 4, .entries = BIT(33) },
-	{ .page_shift = 30, .levels = 3, .entries = BIT(24) },
-};
-
-KUNIT_ARRAY_PARAM(owner, owner_shapes, shape_describe);
+KUNIT_ARRAY_PARAM(owner, multilevel_shapes, shape_describe);
 
 static unsigned long place_of(const struct shape *shape)
 {
@@ -35,7 +25,7 @@ static unsigned long place_of(const struct shape *shape)
 
 /* Single entries */
 
-static void exchange_changes_the_owner(struct kunit *test)
+static void exchange_changes_owner(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -43,48 +33,54 @@ static void exchange_changes_the_owner(struct kunit *test)
 	u64 tce = hpa_of(shape, index) | WRITE_ONLY;
 	u64 other = hpa_of(shape, index + 1) | READ_ONLY;
 
-	/* No leaf; one that takes the owner; another owner and no view. */
-	fixture_refuse(test, 1);
-	exchange_is_refused(test, table, index, tce, ua_of(1), false, H_TOO_HARD);
+	/* No leaf; then a leaf without a view, which takes one owner only. */
+	fixture_fail_alloc(test, 1);
+	expect_exchange_error(test, table, index, tce, ua_of(1), false,
+			      H_TOO_HARD);
 	expect_exchange(test, table, index, 0, ua_of(1), false, 0, 0);
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 	expect_exchange(test, table, index, tce, ua_of(1), true, 0, 0);
 	expect_entry(test, table, index, tce);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index), ua_of(1));
 	tce |= READ_ONLY;
 	expect_exchange(test, table, index, other, ua_of(1), false, tce,
 			ua_of(1));
-	exchange_is_refused(test, table, index, tce, ua_of(2), false,
-			    H_TOO_HARD);
+	expect_exchange_error(test, table, index, tce, ua_of(2), false,
+			      H_TOO_HARD);
 	expect_entry(test, table, index, other);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index), ua_of(1));
 	expect_views(test, table, 0);
 	expect_figures(test, table, 1);
 
-	/* Clearing needs no place for an owner. */
-	expect_exchange(test, table, index, 0, ua_of(2), false, other, ua_of(1));
+	/* Clearing does not need a view. */
+	expect_exchange(test, table, index, 0, ua_of(2), false, other,
+			ua_of(1));
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index), 0);
-	/* With nothing in it, the leaf takes another owner. */
+	/* An empty leaf takes another owner without a view. */
 	expect_exchange(test, table, index, tce, ua_of(2), false, 0, 0);
 	expect_views(test, table, 0);
-	expect_exchange(test, table, index, other, ua_of(3), true, tce, ua_of(2));
+	expect_exchange(test, table, index, other, ua_of(3), true, tce,
+			ua_of(2));
 	expect_views(test, table, 1);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index), ua_of(3));
-	/* From now on there is a place for each. */
+	/* The view has a place for each owner. */
 	expect_exchange(test, table, index, tce, ua_of(4), false, other,
 			ua_of(3));
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(4));
 	expect_exchange(test, table, index, 0, ua_of(5), false, 0, 0);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index), 0);
 	expect_figures(test, table, 0);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* KVM has an address for a TCE without permissions, and counts on it. */
-static void no_permission_but_taken(struct kunit *test)
+/*
+ * KVM counts the page of a TCE without permissions, so the table has to keep
+ * it.
+ */
+static void entry_without_permissions(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -97,7 +93,8 @@ static void no_permission_but_taken(struct kunit *test)
 	};
 	struct tce_batch old;
 
-	exchange_is_refused(test, table, index, hpa, ua_of(1), false, H_TOO_HARD);
+	expect_exchange_error(test, table, index, hpa, ua_of(1), false,
+			      H_TOO_HARD);
 	expect_exchange(test, table, index, hpa, ua_of(1), true, 0, 0);
 	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), hpa);
 	KUNIT_EXPECT_EQ(test, hardware_dma(test, &window, address, false),
@@ -105,10 +102,10 @@ static void no_permission_but_taken(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hardware_dma(test, &window, address, true),
 			HARDWARE_FAULT);
 	expect_figures_with(test, table, 1, 1);
-	/* It keeps the leaf like any other. */
+	/* It keeps the leaf in use like any other entry. */
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
 
-	/* What takes it out gets address and owner, the device nothing. */
+	/* Address and owner are returned when it is replaced or cleared. */
 	expect_exchange(test, table, index, hpa_of(shape, 1), ua_of(2), true,
 			hpa, ua_of(1));
 	KUNIT_EXPECT_EQ(test, 1, table_clear_next(test, &cursor, &old));
@@ -118,19 +115,20 @@ static void no_permission_but_taken(struct kunit *test)
 	expect_entry(test, table, index, 0);
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* Leaves that are held for one entry, whoever its owner will be */
+/* Leaves that are held for an entry whose owner is not known yet */
 
-static void held_leaf_takes_any_owner(struct kunit *test)
+static void held_leaf_accepts_any_owner(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long slots = span_of(shape, 1), start = slots, index;
 	struct tce_table *table = table_of(test, shape);
 	struct tce_range range, other;
 
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, start + 5, GFP_NOWAIT));
+	KUNIT_ASSERT_EQ(test, 0,
+			table_hold(table, &range, start + 5, GFP_NOWAIT));
 	KUNIT_EXPECT_PTR_EQ(test, range.all[0], leaf_at(test, table, start));
 
 	/* Neither the leaf before nor the next one is held. */
@@ -138,7 +136,7 @@ static void held_leaf_takes_any_owner(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
 			table_hold(table, &other, start + slots, 0));
 
-	fixture_refuse(test, 1);
+	fixture_fail_alloc(test, 1);
 	for (index = start; index < start + slots; index++) {
 		struct tce_entry entry = {
 			.tce = hpa_of(shape, index) | READ_WRITE,
@@ -146,7 +144,7 @@ static void held_leaf_takes_any_owner(struct kunit *test)
 		};
 		int ret = tce_table_exchange(table, index, &entry, false);
 
-		/* Too many to expect each of them. */
+		/* Too many entries for an expectation each. */
 		if (!ret && !entry.tce && !entry.owner)
 			continue;
 		KUNIT_FAIL(test, "index %#lx: %d", index, ret);
@@ -163,17 +161,17 @@ static void held_leaf_takes_any_owner(struct kunit *test)
 		KUNIT_FAIL(test, "index %#lx: %d", index, ret);
 		break;
 	}
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 	expect_figures(test, table, 0);
 	expect_views(test, table, 1);
 	tce_table_finish(&range);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* The leaf stays as long as anything holds it. */
-static void held_leaf_stays(struct kunit *test)
+/* A leaf is not trimmed while an operation holds it. */
+static void held_leaf_is_not_trimmed(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -186,7 +184,8 @@ static void held_leaf_stays(struct kunit *test)
 	for (i = 0; i < 4; i++)
 		table_store(test, shape, table, (2 * i + 1) * span_of(shape, 1),
 			    2, TCE_OWNER_EACH);
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range[0], index, GFP_NOWAIT));
+	KUNIT_ASSERT_EQ(test, 0,
+			table_hold(table, &range[0], index, GFP_NOWAIT));
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range[1], index + 3, 0));
 	leaf = range[0].all[0];
 	KUNIT_EXPECT_PTR_EQ(test, leaf, range[1].all[0]);
@@ -199,26 +198,27 @@ static void held_leaf_stays(struct kunit *test)
 		expect_views(test, table, 1);
 		expect_figures(test, table, 0);
 
-		/* As good as ever. */
-		fixture_refuse(test, 1);
+		/* It can still be used. */
+		fixture_fail_alloc(test, 1);
 		KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 		expect_exchange(test, table, index, tce, ua_of(i), false, 0, 0);
 		KUNIT_EXPECT_TRUE(test, tce_table_set_owner(&again, ua_of(i),
 							    ua_of(9)));
 		expect_exchange(test, table, index, 0, 0, false, tce, ua_of(9));
-		KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-		fixture_refuse(test, 0);
+		KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+		fixture_fail_alloc(test, 0);
 		KUNIT_EXPECT_EQ(test, table_queued(table), 0);
 		tce_table_finish(&range[i]);
 	}
 
-	/* After the last one it may go like any other. */
+	/* The last one has released it, so it can be trimmed. */
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
-	table_trimmed(test, table);
-	exchange_is_refused(test, table, index, tce, ua_of(1), false, H_TOO_HARD);
+	table_trim_all(test, table);
+	expect_exchange_error(test, table, index, tce, ua_of(1), false,
+			      H_TOO_HARD);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &again, index, 0));
 
-	/* What is set keeps it without being held. */
+	/* An entry keeps it in use, too. */
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, GFP_NOWAIT));
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
 	tce_table_finish(&again);
@@ -227,21 +227,25 @@ static void held_leaf_stays(struct kunit *test)
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 
-	/* So does tce_table_set_owner() if the entry has gone by then. */
+	/*
+	 * tce_table_set_owner() releases it even if the entry was cleared
+	 * before.
+	 */
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
-	KUNIT_EXPECT_FALSE(test, tce_table_set_owner(&again, ua_of(1), ua_of(2)));
+	KUNIT_EXPECT_FALSE(test,
+			   tce_table_set_owner(&again, ua_of(1), ua_of(2)));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* What cannot be held changes nothing that is there. */
-static void hold_without_a_view(struct kunit *test)
+/* A failed hold does not change the leaf. */
+static void hold_fails_without_view(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -252,7 +256,7 @@ static void hold_without_a_view(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, index, 0));
 	expect_views(test, table, 0);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, 0, shape->entries));
-	/* Not held either. */
+	/* The failed hold did not take a reference. */
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, index, 0));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
@@ -260,14 +264,17 @@ static void hold_without_a_view(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, GFP_NOWAIT));
 	expect_views(test, table, 1);
 	tce_table_finish(&range);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* Holds the leaf for the change; what was set is what the caller did in between. */
-static void expect_change(struct kunit *test, struct tce_table *table,
-			  unsigned long index, u64 from, u64 to, bool changed)
+/*
+ * Holds the leaf, changes the owner, and expects that the change is @changed.
+ */
+static void expect_set_owner(struct kunit *test, struct tce_table *table,
+			     unsigned long index, u64 from, u64 to,
+			     bool changed)
 {
 	u64 tce = tce_table_get(table, index), owner;
 	struct tce_range range;
@@ -280,8 +287,8 @@ static void expect_change(struct kunit *test, struct tce_table *table,
 	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), tce);
 }
 
-/* The second owner has the entry only if the first one still had it. */
-static void owner_changes_once(struct kunit *test)
+/* The owner changes only if it is still the first one. */
+static void set_owner_if_unchanged(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -291,38 +298,40 @@ static void owner_changes_once(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, GFP_NOWAIT));
 	/* An entry that is not set has no owner. */
-	expect_change(test, table, index, ua_of(1), ua_of(2), false);
+	expect_set_owner(test, table, index, ua_of(1), ua_of(2), false);
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	expect_change(test, table, index, ua_of(3), ua_of(2), false);
-	expect_change(test, table, index, ua_of(1), ua_of(2), true);
-	expect_change(test, table, index, ua_of(1), ua_of(2), false);
-	expect_change(test, table, index, ua_of(2), ua_of(1), true);
-	/* The neighbours have nothing to do with it. */
+	expect_set_owner(test, table, index, ua_of(3), ua_of(2), false);
+	expect_set_owner(test, table, index, ua_of(1), ua_of(2), true);
+	expect_set_owner(test, table, index, ua_of(1), ua_of(2), false);
+	expect_set_owner(test, table, index, ua_of(2), ua_of(1), true);
+	/* The neighbours keep theirs. */
 	expect_exchange(test, table, index + 1, tce, ua_of(1), false, 0, 0);
-	expect_change(test, table, index, ua_of(1), ua_of(4), true);
+	expect_set_owner(test, table, index, ua_of(1), ua_of(4), true);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index + 1), ua_of(1));
 
-	/* An exchange comes first, a store, a clear, and another clear. */
-	expect_exchange(test, table, index, tce, ua_of(5), false, tce, ua_of(4));
-	expect_change(test, table, index, ua_of(4), ua_of(6), false);
+	/* After an exchange, a store, a clear, and another clear by then. */
+	expect_exchange(test, table, index, tce, ua_of(5), false, tce,
+			ua_of(4));
+	expect_set_owner(test, table, index, ua_of(4), ua_of(6), false);
 	table_store(test, shape, table, index, 1, ua_of(6));
-	expect_change(test, table, index, ua_of(5), ua_of(7), false);
+	expect_set_owner(test, table, index, ua_of(5), ua_of(7), false);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, index, index + 2));
-	expect_change(test, table, index, ua_of(6), ua_of(7), false);
+	expect_set_owner(test, table, index, ua_of(6), ua_of(7), false);
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
-	expect_change(test, table, index, ua_of(1), ua_of(7), false);
+	expect_set_owner(test, table, index, ua_of(1), ua_of(7), false);
 	expect_figures(test, table, 0);
 	tce_table_finish(&range);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Leaves */
 
-/* Clears one entry and expects whose it was. */
+/* Clears one entry and expects its owner. */
 static void expect_owner(struct kunit *test, const struct shape *shape,
-			 struct tce_table *table, unsigned long index, u64 owner)
+			 struct tce_table *table, unsigned long index,
+			 u64 owner)
 {
 	struct tce_cursor cursor = {
 		.table = table, .index = index, .end = index + 1,
@@ -330,12 +339,13 @@ static void expect_owner(struct kunit *test, const struct shape *shape,
 	struct tce_batch old;
 
 	KUNIT_ASSERT_EQ(test, 1, table_clear_next(test, &cursor, &old));
-	KUNIT_EXPECT_EQ_MSG(test, old.extent[0].owner, owner, "index %#lx", index);
+	KUNIT_EXPECT_EQ_MSG(test, old.extent[0].owner, owner, "index %#lx",
+			    index);
 	KUNIT_EXPECT_EQ(test, old.extent[0].tce,
 			hpa_of(shape, index) | READ_WRITE);
 }
 
-/* Stores over what is there and expects whose it was. */
+/* Replaces one entry by a store and expects its previous owner. */
 static void expect_owner_before(struct kunit *test, const struct shape *shape,
 				struct tce_table *table, unsigned long index,
 				u64 owner, u64 new_owner)
@@ -350,7 +360,8 @@ static void expect_owner_before(struct kunit *test, const struct shape *shape,
 	table_prepare(test, table, &range, index, 1, new_owner);
 	KUNIT_ASSERT_EQ(test, 0, tce_table_store(&range, &batch, &old));
 	KUNIT_ASSERT_EQ(test, 1, batch_count(test, table, &old));
-	KUNIT_EXPECT_EQ_MSG(test, old.extent[0].owner, owner, "index %#lx", index);
+	KUNIT_EXPECT_EQ_MSG(test, old.extent[0].owner, owner, "index %#lx",
+			    index);
 	tce_table_finish(&range);
 }
 
@@ -361,7 +372,7 @@ static void owners_share_a_leaf(struct kunit *test)
 	unsigned long index = place_of(shape);
 	u64 tce = hpa_of(shape, index + 9) | READ_WRITE;
 
-	/* One owner after the other: one is enough. */
+	/* One owner after the other does not need a view. */
 	table_store(test, shape, table, index, 4, ua_of(1));
 	KUNIT_EXPECT_EQ(test, 4, table_clear(test, table, index, index + 4));
 	table_set(test, table, index, tce);
@@ -370,27 +381,27 @@ static void owners_share_a_leaf(struct kunit *test)
 	table_store(test, shape, table, index + 4, 4, ua_of(2));
 	expect_views(test, table, 0);
 
-	/* Nobody's entry does not fit, and needs memory to do so. */
-	exchange_is_refused(test, table, index + 9, tce, TCE_OWNER_NONE, false,
-			    H_TOO_HARD);
-	/* Not even in the place of one of the others. */
-	exchange_is_refused(test, table, index + 1, tce, TCE_OWNER_NONE, false,
-			    H_TOO_HARD);
+	/* An entry of TCE_OWNER_NONE needs a view, which must be allocated. */
+	expect_exchange_error(test, table, index + 9, tce, TCE_OWNER_NONE,
+			      false, H_TOO_HARD);
+	/* So does one that replaces an entry of the leaf's owner. */
+	expect_exchange_error(test, table, index + 1, tce, TCE_OWNER_NONE,
+			      false, H_TOO_HARD);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index + 1), ua_of(2));
 	expect_views(test, table, 0);
-	/* Small levels have a page that is there already. */
+	/* Small levels get the view from a page that has free places. */
 	if (shape_level_bits(shape) + 3 >= PAGE_SHIFT) {
-		fixture_refuse(test, 1);
-		exchange_is_refused(test, table, index + 9, tce, TCE_OWNER_NONE,
-				    true, -ENOMEM);
+		fixture_fail_alloc(test, 1);
+		expect_exchange_error(test, table, index + 9, tce,
+				      TCE_OWNER_NONE, true, -ENOMEM);
 		expect_views(test, table, 0);
-		fixture_refuse(test, 0);
+		fixture_fail_alloc(test, 0);
 	}
 	table_set(test, table, index + 9,
 		  hpa_of(shape, index + 9) | READ_WRITE);
 	expect_views(test, table, 1);
 
-	/* The ones before and the ones after the view. */
+	/* Entries set before the view was added, and after. */
 	table_store(test, shape, table, index + 10, 2, ua_of(3));
 	table_store(test, shape, table, index + 12, 2, ua_of(2));
 	table_store(test, shape, table, index + 14, 2, TCE_OWNER_EACH);
@@ -419,11 +430,11 @@ static void owners_share_a_leaf(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 6, table_clear(test, table, 0, shape->entries));
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* An exchange finds the owner that the leaf has, too. */
-static void exchange_finds_the_leafs_owner(struct kunit *test)
+/* An exchange returns the owner of the leaf where the view has none. */
+static void exchange_returns_leaf_owner(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -435,7 +446,8 @@ static void exchange_finds_the_leafs_owner(struct kunit *test)
 			hpa_of(shape, index) | READ_WRITE, ua_of(1));
 	expect_views(test, table, 0);
 
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index + 1, GFP_NOWAIT));
+	KUNIT_ASSERT_EQ(test, 0,
+			table_hold(table, &range, index + 1, GFP_NOWAIT));
 	expect_views(test, table, 1);
 	expect_exchange(test, table, index + 1, hpa_of(shape, 1) | READ_ONLY,
 			ua_of(2), false, hpa_of(shape, index + 1) | READ_WRITE,
@@ -446,7 +458,7 @@ static void exchange_finds_the_leafs_owner(struct kunit *test)
 	expect_owner(test, shape, table, index + 2, ua_of(1));
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Stores the next entries of a range. */
@@ -468,8 +480,8 @@ static void store_for(struct kunit *test, const struct shape *shape,
 	KUNIT_EXPECT_EQ(test, old.count, 0);
 }
 
-/* A prepared range can be stored, whatever was prepared since. */
-static void claims_of_owners(struct kunit *test)
+/* A prepared range can be stored whatever ranges were prepared after it. */
+static void prepare_for_two_owners(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -478,10 +490,10 @@ static void claims_of_owners(struct kunit *test)
 	struct tce_range range[2];
 	unsigned int i;
 
-	/* An empty leaf, but its owner is claimed. */
+	/* The leaf is empty, but its owner is already decided. */
 	table_prepare(test, table, &range[0], index, 4, ua_of(0));
-	exchange_is_refused(test, table, index + 20, tce, TCE_OWNER_NONE, false,
-			    H_TOO_HARD);
+	expect_exchange_error(test, table, index + 20, tce, TCE_OWNER_NONE,
+			      false, H_TOO_HARD);
 	store_for(test, shape, &range[0], 2, ua_of(0));
 	expect_views(test, table, 0);
 
@@ -497,26 +509,28 @@ static void claims_of_owners(struct kunit *test)
 		expect_owner(test, shape, table, index + i, ua_of(i / 4));
 	expect_figures(test, table, 0);
 
-	/* With the leaf, the view goes, and the next owner needs none. */
-	table_trimmed(test, table);
+	/*
+	 * The view is freed with the leaf, and the new leaf does not need one.
+	 */
+	table_trim_all(test, table);
 	table_prepare(test, table, &range[0], index, 4, ua_of(0));
 	tce_table_finish(&range[0]);
 	expect_exchange(test, table, index, tce, TCE_OWNER_NONE, false, 0, 0);
 	expect_views(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static struct kunit_case tce_table_owner_cases[] = {
-	KUNIT_CASE_PARAM(exchange_changes_the_owner, owner_gen_params),
-	KUNIT_CASE_PARAM(no_permission_but_taken, owner_gen_params),
-	KUNIT_CASE_PARAM(held_leaf_takes_any_owner, owner_gen_params),
-	KUNIT_CASE_PARAM(held_leaf_stays, owner_gen_params),
-	KUNIT_CASE_PARAM(hold_without_a_view, owner_gen_params),
-	KUNIT_CASE_PARAM(owner_changes_once, owner_gen_params),
+	KUNIT_CASE_PARAM(exchange_changes_owner, owner_gen_params),
+	KUNIT_CASE_PARAM(entry_without_permissions, owner_gen_params),
+	KUNIT_CASE_PARAM(held_leaf_accepts_any_owner, owner_gen_params),
+	KUNIT_CASE_PARAM(held_leaf_is_not_trimmed, owner_gen_params),
+	KUNIT_CASE_PARAM(hold_fails_without_view, owner_gen_params),
+	KUNIT_CASE_PARAM(set_owner_if_unchanged, owner_gen_params),
 	KUNIT_CASE_PARAM(owners_share_a_leaf, owner_gen_params),
-	KUNIT_CASE_PARAM(exchange_finds_the_leafs_owner, owner_gen_params),
-	KUNIT_CASE_PARAM(claims_of_owners, owner_gen_params),
+	KUNIT_CASE_PARAM(exchange_returns_leaf_owner, owner_gen_params),
+	KUNIT_CASE_PARAM(prepare_for_two_owners, owner_gen_params),
 	{}
 };
 

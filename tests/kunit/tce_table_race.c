@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that work on a TCE table at the same time.
+ * Tests of concurrent operations on a TCE table.
  */
 
 #include <kunit/test.h>
@@ -22,39 +22,44 @@
 
 #define CONSERVED	16
 
-/* Tables at a time: threads that wait for each other wait for the host, too. */
+/*
+ * Tables between two barriers. A barrier takes long where the host does not run
+ * all CPUs at the same time.
+ */
 #define TABLES		50
 
-/* Long enough for another CPU to come, short enough to go on without it. */
+/* Long enough for another CPU to arrive; the test goes on if none does. */
 #define MEETING_SPINS	20000
 
-/* How far apart they are afterwards, at most, so that all distances occur. */
+/*
+ * Limit of the random delay afterwards, which varies the order of the threads.
+ */
 #define PARTING_SPINS	256
 
 /**
- * struct race - threads and what they work on
+ * struct race - threads and the tables that they use
  * @test: the test
- * @shape: what the table was asked to be
- * @geo: the same for tce_table_create()
+ * @shape: requested shape of the tables
+ * @geo: their geometry
  * @table: the table or tables
  * @threads: number of threads
- * @body: what each of them does
- * @rounds: how often, or for how many tables
- * @base: the index that it is about
+ * @body: the function that each thread runs
+ * @rounds: number of rounds, or of tables
+ * @base: first index that is used
  * @arrived: threads at the barrier
  * @passed: how often the barrier has been passed
- * @here: threads that have come to a table
+ * @here: threads that have arrived at each table
  * @stop: no more rounds
- * @lost: blocks of pages that came too late and were given back
+ * @lost: allocations that were freed because another thread had linked the
+ *        level
  * @put: values that were put in, one bit each
- * @seen: values that came out again, one bit each
- * @backing: what the backing has
- * @writers: how many write an entry of the backing now
- * @changed: values that got their owner, one bit each
- * @owned: values that came out with it, one bit each
- * @nobody: whether entries are TCE_OWNER_NONE's
- * @wrong: values that came out twice, or with another's owner, and whatever else
- *         must not happen
+ * @seen: values that were taken out, one bit each
+ * @backing: entries of the backing
+ * @writers: threads that write an entry of the backing now
+ * @changed: values whose owner was set, one bit each
+ * @owned: values that were taken out with that owner, one bit each
+ * @no_owner: whether entries are of TCE_OWNER_NONE
+ * @wrong: number of errors, such as a value that was taken out twice
  */
 struct race {
 	struct kunit *test;
@@ -76,7 +81,7 @@ struct race {
 	atomic_t writers[CONSERVED];
 	unsigned long *changed;
 	unsigned long *owned;
-	bool nobody;
+	bool no_owner;
 	atomic_t wrong;
 };
 
@@ -98,7 +103,7 @@ static void race_barrier(struct race *race)
 	}
 }
 
-/* Starts the threads on a table about together, if the host lets them. */
+/* Makes the threads begin with a table at about the same time. */
 static void race_meet(struct race *race, unsigned int table, u32 salt)
 {
 	int all = min(race->threads, num_online_cpus());
@@ -143,7 +148,7 @@ static void race_start(struct race *race,
 	threads_run(race->test, race->threads, race_run, race);
 }
 
-/* Neighbours in levels that are missing */
+/* Adjacent entries in missing levels: one thread links each level */
 
 static unsigned long race_hpa(struct race *race, unsigned long number)
 {
@@ -155,19 +160,19 @@ static u64 race_owner(unsigned long number)
 	return (number + 1) << PAGE_SHIFT;
 }
 
-/* The owner of a value until it gets its own. */
+/* The owner of a value until tce_table_set_owner(). */
 static u64 race_first_owner(unsigned long number)
 {
 	return race_owner(number) | 1;
 }
 
-/* The first thread makes the tables of a round. */
+/* Creates the tables of a round. */
 static void tables_begin(struct race *race)
 {
 	struct fixture *fixture = race->test->priv;
 	unsigned int i;
 
-	/* One failure says as much as thousands. */
+	/* Stop at the first failure; each further round would repeat it. */
 	if (READ_ONCE(race->test->status) == KUNIT_FAILURE)
 		race->stop = true;
 
@@ -176,12 +181,12 @@ static void tables_begin(struct race *race)
 		race->table[i] = table_create(race->test, &race->geo, NULL);
 		if (!IS_ERR(race->table[i]))
 			continue;
-		KUNIT_FAIL(race->test, "no table");
+		KUNIT_FAIL(race->test, "cannot create a table");
 		race->stop = true;
 	}
 	atomic_set(&fixture->met, 0);
 	if (!race->stop)
-		race->lost -= atomic_long_read(&fixture->given_back);
+		race->lost -= atomic_long_read(&fixture->freed);
 }
 
 static void tables_end(struct race *race)
@@ -190,7 +195,7 @@ static void tables_end(struct race *race)
 	unsigned long bytes = 0;
 	unsigned int i, j;
 
-	race->lost += atomic_long_read(&fixture->given_back);
+	race->lost += atomic_long_read(&fixture->freed);
 
 	for (i = 0; i < TABLES; i++) {
 		for (j = 0; j < race->threads; j++)
@@ -198,7 +203,7 @@ static void tables_end(struct race *race)
 			    (race_hpa(race, j) | READ_WRITE) ||
 			    owner_at(race->test, race->table[i],
 				     race->base + j) !=
-			    (race->nobody ? TCE_OWNER_NONE : race_owner(j)))
+			    (race->no_owner ? TCE_OWNER_NONE : race_owner(j)))
 				KUNIT_FAIL(race->test, "entry %u", j);
 		bytes += expect_levels(race->test, race->table[i],
 				       race->threads);
@@ -215,7 +220,7 @@ static void insert_by_exchange(struct race *race, struct tce_table *table,
 {
 	struct tce_entry entry = {
 		.tce = race_hpa(race, me) | READ_WRITE,
-		.owner = race->nobody ? TCE_OWNER_NONE : race_owner(me),
+		.owner = race->no_owner ? TCE_OWNER_NONE : race_owner(me),
 	};
 	int ret = tce_table_exchange(table, race->base + me, &entry, true);
 
@@ -245,14 +250,14 @@ static void insert_by_store_for(struct race *race, struct tce_table *table,
 	tce_table_finish(&range);
 }
 
-/* With a view from the start. */
+/* The leaf has a view from the start. */
 static void insert_by_store(struct race *race, struct tce_table *table,
 			    unsigned int me)
 {
 	insert_by_store_for(race, table, me, TCE_OWNER_EACH);
 }
 
-/* With a view as soon as it turns out that there is another owner. */
+/* The leaf gets a view with its second owner. */
 static void insert_for_owner(struct race *race, struct tce_table *table,
 			     unsigned int me)
 {
@@ -281,8 +286,8 @@ static void insert_held(struct race *race, struct tce_table *table,
 }
 
 /*
- * What a thread has set it finds from far before, although another one may be about to
- * link the level that it is in.
+ * A thread must find the entry that it has set by a search from the start of
+ * the table, even if another thread is just linking an upper level.
  */
 static void insert_and_find(struct race *race, struct tce_table *table,
 			    unsigned int me)
@@ -293,7 +298,8 @@ static void insert_and_find(struct race *race, struct tce_table *table,
 
 	insert_by_exchange(race, table, me);
 	while (tce_table_extent(&cursor, &extent))
-		if (index >= extent.index && index - extent.index < extent.count)
+		if (index >= extent.index &&
+		    index - extent.index < extent.count)
 			return;
 	KUNIT_FAIL(race->test, "thread %u", me);
 }
@@ -352,13 +358,14 @@ static void owners(struct race *race, unsigned int me)
 	insert_rounds(race, me, insert_for_owner);
 }
 
-/* What the host and the guest do at once. */
+/* MAP_DMA and hypercalls at the same time. */
 static void mixture(struct race *race, unsigned int me)
 {
 	insert_rounds(race, me, me & 1 ? insert_by_store : insert_held);
 }
 
-static void race_to_insert(struct kunit *test, unsigned int rounds, bool nobody,
+static void race_to_insert(struct kunit *test, unsigned int rounds,
+			   bool no_owner,
 			   void (*body)(struct race *race, unsigned int me))
 {
 	const struct shape *shape = shape_of(test);
@@ -369,12 +376,12 @@ static void race_to_insert(struct kunit *test, unsigned int rounds, bool nobody,
 	for (threads = 2; threads <= THREADS_MOST; threads++) {
 		struct race *race = race_new(test, shape, threads);
 
-		race->nobody = nobody;
-		/* More threads than CPUs cannot meet, but get in the way. */
+		race->no_owner = no_owner;
+		/* More threads than CPUs cannot meet, but they can preempt. */
 		if (large)
 			fixture->meet = min(threads, num_online_cpus());
 		race->rounds = threads == 2 ? rounds : rounds / 4;
-		/* Small levels are quick, and several of them go in at once. */
+		/* Rounds with small levels are short. */
 		if (!large)
 			race->rounds *= 5;
 		race->rounds = threads_rounds(threads, race->rounds);
@@ -382,11 +389,11 @@ static void race_to_insert(struct kunit *test, unsigned int rounds, bool nobody,
 		race_start(race, body);
 		fixture->meet = 0;
 
-		kunit_info(test, "%u threads: %lu blocks of pages came late",
+		kunit_info(test, "%u threads: %lu allocations lost the race",
 			   threads, race->lost);
 		/*
-		 * With one level missing, one of two threads must be late, unless its level
-		 * becomes the view.
+		 * Both threads allocate the missing level, and one of them is
+		 * too late; but its level may become the view of the leaf.
 		 */
 		if (threads == 2 && shape->levels == 2 && body != owners &&
 		    num_online_cpus() > 1)
@@ -394,43 +401,43 @@ static void race_to_insert(struct kunit *test, unsigned int rounds, bool nobody,
 	}
 }
 
-static void neighbours_exchange(struct kunit *test)
+static void concurrent_exchange(struct kunit *test)
 {
 	race_to_insert(test, 4000, true, exchanges);
 }
 
-/* Two owners in a leaf need a view. */
-static void owners_exchange(struct kunit *test)
+/* A leaf with entries of two owners needs a view. */
+static void concurrent_exchange_of_owners(struct kunit *test)
 {
 	race_to_insert(test, 1000, false, exchanges);
 }
 
-static void neighbours_store(struct kunit *test)
+static void concurrent_store(struct kunit *test)
 {
 	race_to_insert(test, 1000, false, stores);
 }
 
-static void neighbours_hold(struct kunit *test)
+static void concurrent_hold(struct kunit *test)
 {
 	race_to_insert(test, 1000, false, holds);
 }
 
-static void neighbours_owners(struct kunit *test)
+static void concurrent_store_of_owners(struct kunit *test)
 {
 	race_to_insert(test, 1000, false, owners);
 }
 
-static void neighbours_are_found(struct kunit *test)
+static void concurrent_exchange_and_find(struct kunit *test)
 {
 	race_to_insert(test, 1000, true, finds);
 }
 
-static void neighbours_mixed(struct kunit *test)
+static void concurrent_store_and_hold(struct kunit *test)
 {
 	race_to_insert(test, 1000, false, mixture);
 }
 
-/* Levels of a kernel page, so that each is a request; and levels of 4 KiB. */
+/* Levels of a kernel page, each of them one allocation, and levels of 4 KiB. */
 static const struct shape insert_shapes[] = {
 	{ .page_shift = 12, .levels = 2, .entries = BIT(2 * (PAGE_SHIFT - 3)) },
 	{ .page_shift = 12, .levels = 4, .entries = BIT(36) },
@@ -438,17 +445,17 @@ static const struct shape insert_shapes[] = {
 
 KUNIT_ARRAY_PARAM(insert, insert_shapes, shape_describe);
 
-/* Conservation: what goes in comes out once, or is there at the end */
+/* Conservation: each value that is put in is taken out exactly once */
 
-/* A value goes in, for the owner that it is to have in the end. */
+/* Records a value that is put in with its final owner. */
 static void conserve_put(struct race *race, unsigned long number)
 {
 	set_bit(number, race->put);
 	set_bit(number, race->changed);
 }
 
-/* A value comes out, and whose it is: its owner's, or not yet. */
-static void conserve_seen(struct race *race, u64 tce, u64 owner)
+/* Records a value that was taken out; its owner may not have been set yet. */
+static void conserve_take(struct race *race, u64 tce, u64 owner)
 {
 	unsigned long number = (tce >> race->shape->page_shift) - 1;
 
@@ -478,7 +485,7 @@ static void conserve_exchange(struct race *race, unsigned long index,
 	if (tce_table_exchange(race->table[0], index, &entry, true))
 		atomic_inc(&race->wrong);
 	if (entry.tce)
-		conserve_seen(race, entry.tce, entry.owner);
+		conserve_take(race, entry.tce, entry.owner);
 	else if (entry.owner)
 		atomic_inc(&race->wrong);
 }
@@ -491,7 +498,7 @@ static void conserve_old(struct race *race, struct tce_batch *old)
 		if (found.index < race->base ||
 		    found.index >= race->base + CONSERVED)
 			atomic_inc(&race->wrong);
-		conserve_seen(race, found.tce, found.owner);
+		conserve_take(race, found.tce, found.owner);
 	}
 }
 
@@ -537,8 +544,8 @@ static void conserve_clear(struct race *race)
 }
 
 /*
- * As KVM does it: the entry first, its owner after it, unless another one has the
- * entry by then.
+ * As KVM does: sets the entry first and its owner afterwards, unless another
+ * thread has changed the entry in between.
  */
 static void conserve_held(struct race *race, unsigned long index,
 			  unsigned long number, bool set)
@@ -559,7 +566,7 @@ static void conserve_held(struct race *race, unsigned long index,
 	if (tce_table_exchange(race->table[0], index, &entry, false))
 		atomic_inc(&race->wrong);
 	else if (entry.tce)
-		conserve_seen(race, entry.tce, entry.owner);
+		conserve_take(race, entry.tce, entry.owner);
 
 	if (!set)
 		tce_table_finish(&range);
@@ -568,7 +575,10 @@ static void conserve_held(struct race *race, unsigned long index,
 		set_bit(number, race->changed);
 }
 
-/* All set one entry, as KVM does it, and now and then clear it. */
+/*
+ * All threads set the same entry, as KVM does, or in one of five rounds clear
+ * it.
+ */
 static void one_held_entry(struct race *race, unsigned int me)
 {
 	unsigned int i, count = race->rounds * CONSERVED;
@@ -578,7 +588,7 @@ static void one_held_entry(struct race *race, unsigned int me)
 		conserve_held(race, race->base, me * count + i, i % 5);
 }
 
-/* All exchange one entry; now and then it is cleared. */
+/* All threads exchange the same entry, or in one of five rounds clear it. */
 static void one_entry(struct race *race, unsigned int me)
 {
 	unsigned int i, count = race->rounds * CONSERVED;
@@ -588,7 +598,7 @@ static void one_entry(struct race *race, unsigned int me)
 		conserve_exchange(race, race->base, me * count + i, i % 5);
 }
 
-/* One clears, all others store to the same range. */
+/* One thread clears a range, the others store to it. */
 static void stores_and_clears(struct race *race, unsigned int me)
 {
 	unsigned int round;
@@ -603,7 +613,7 @@ static void stores_and_clears(struct race *race, unsigned int me)
 	}
 }
 
-/* The first clears, the second is KVM, the others store. */
+/* One thread clears, one sets single entries as KVM does, the others store. */
 static void everything(struct race *race, unsigned int me)
 {
 	unsigned int round, i;
@@ -624,7 +634,7 @@ static void everything(struct race *race, unsigned int me)
 	}
 }
 
-/* The same with exchanges, for the owner at once. */
+/* The same with an exchange that sets the final owner. */
 static void everything_exchanged(struct race *race, unsigned int me)
 {
 	unsigned int round, i;
@@ -646,7 +656,7 @@ static void everything_exchanged(struct race *race, unsigned int me)
 	}
 }
 
-/* Nobody else may be here with the same entry. */
+/* The leaf's lock must keep other threads from writing the same entry. */
 static void conserve_write(struct race *race, unsigned long index, u64 tce)
 {
 	unsigned int i = index - race->base;
@@ -662,8 +672,8 @@ static void conserve_write(struct race *race, unsigned long index, u64 tce)
 	atomic_dec(&race->writers[i]);
 }
 
-static int conserve_back_set(void *data, unsigned long index, const __be64 *tces,
-			     unsigned long count)
+static int conserve_back_set(void *data, unsigned long index,
+			     const __be64 *tces, unsigned long count)
 {
 	for (; count; count--)
 		conserve_write(data, index++, be64_to_cpu(*tces++));
@@ -705,7 +715,7 @@ static void conserve(struct kunit *test, unsigned int threads,
 	unsigned long numbers;
 
 	race->rounds = threads_rounds(threads, rounds);
-	/* Over the edge of a leaf. */
+	/* Across the end of a leaf. */
 	race->base = BIT(shape_level_bits(shape)) - CONSERVED / 2;
 	race->table[0] = backed ? table_backed(test, shape, &backing) :
 				  table_of(test, shape);
@@ -738,45 +748,45 @@ static void conserve(struct kunit *test, unsigned int threads,
 			      "%u owners put in, %u came out",
 			      bitmap_weight(race->changed, numbers),
 			      bitmap_weight(race->owned, numbers));
-	kunit_info(test, "%u threads: %u of %u values with their owner", threads,
-		   bitmap_weight(race->owned, numbers),
+	kunit_info(test, "%u threads: %u of %u values with their owner",
+		   threads, bitmap_weight(race->owned, numbers),
 		   bitmap_weight(race->put, numbers));
 	expect_figures(test, race->table[0], 0);
-	table_gone(test, race->table[0]);
+	table_destroy(test, race->table[0]);
 }
 
-static void exchange_of_one_entry(struct kunit *test)
+static void concurrent_exchange_of_one_entry(struct kunit *test)
 {
 	conserve(test, 2, 2000, false, one_entry);
 	conserve(test, 4, 500, false, one_entry);
 }
 
-/* A change of the owner that comes too late is reported as such. */
-static void owners_of_one_entry(struct kunit *test)
+/* tce_table_set_owner() says whether the entry was still the caller's. */
+static void concurrent_set_owner_of_one_entry(struct kunit *test)
 {
 	conserve(test, 2, 2000, false, one_held_entry);
 	conserve(test, 4, 500, false, one_held_entry);
 }
 
-static void clear_against_store(struct kunit *test)
+static void concurrent_clear_and_store(struct kunit *test)
 {
 	conserve(test, 2, 5000, false, stores_and_clears);
 	conserve(test, 3, 2000, false, stores_and_clears);
 }
 
-static void clear_against_exchange(struct kunit *test)
+static void concurrent_clear_and_exchange(struct kunit *test)
 {
 	conserve(test, 2, 5000, false, everything_exchanged);
 	conserve(test, 4, 2000, false, everything_exchanged);
 }
 
-static void owners_against_everything(struct kunit *test)
+static void concurrent_set_owner_and_all_else(struct kunit *test)
 {
 	conserve(test, 2, 5000, false, everything);
 	conserve(test, 4, 2000, false, everything);
 }
 
-static void backing_follows(struct kunit *test)
+static void backing_stays_consistent(struct kunit *test)
 {
 	conserve(test, 2, 2000, true, everything);
 	conserve(test, 3, 2000, true, everything);
@@ -791,19 +801,21 @@ static const struct shape conserve_shapes[] = {
 KUNIT_ARRAY_PARAM(conserve, conserve_shapes, shape_describe);
 
 static struct kunit_case tce_table_race_cases[] = {
-	KUNIT_CASE_PARAM(neighbours_exchange, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_store, insert_gen_params),
-	KUNIT_CASE_PARAM(owners_exchange, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_hold, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_owners, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_are_found, insert_gen_params),
-	KUNIT_CASE_PARAM(neighbours_mixed, insert_gen_params),
-	KUNIT_CASE_PARAM(exchange_of_one_entry, conserve_gen_params),
-	KUNIT_CASE_PARAM(owners_of_one_entry, conserve_gen_params),
-	KUNIT_CASE_PARAM(clear_against_store, conserve_gen_params),
-	KUNIT_CASE_PARAM(clear_against_exchange, conserve_gen_params),
-	KUNIT_CASE_PARAM(owners_against_everything, conserve_gen_params),
-	KUNIT_CASE_PARAM(backing_follows, conserve_gen_params),
+	KUNIT_CASE_PARAM(concurrent_exchange, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_store, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_exchange_of_owners, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_hold, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_store_of_owners, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_exchange_and_find, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_store_and_hold, insert_gen_params),
+	KUNIT_CASE_PARAM(concurrent_exchange_of_one_entry, conserve_gen_params),
+	KUNIT_CASE_PARAM(concurrent_set_owner_of_one_entry,
+			 conserve_gen_params),
+	KUNIT_CASE_PARAM(concurrent_clear_and_store, conserve_gen_params),
+	KUNIT_CASE_PARAM(concurrent_clear_and_exchange, conserve_gen_params),
+	KUNIT_CASE_PARAM(concurrent_set_owner_and_all_else,
+			 conserve_gen_params),
+	KUNIT_CASE_PARAM(backing_stays_consistent, conserve_gen_params),
 	{}
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of ranges that are held while extents go in and out: what makes an extent,
- * batches that are full, and many leaves.
+ * Tests of prepared ranges: what forms an extent, batches that become full, and
+ * ranges of many leaves.
  */
 
 #include <kunit/test.h>
@@ -30,7 +30,7 @@ static const struct shape range_shapes[] = {
 
 KUNIT_ARRAY_PARAM(range, range_shapes, shape_describe);
 
-/* A place in the middle of a leaf that is not the first one. */
+/* An index in a leaf that is not the first one. */
 static unsigned long place_of(const struct shape *shape)
 {
 	return 3 * span_of(shape, 1) + 100;
@@ -38,7 +38,8 @@ static unsigned long place_of(const struct shape *shape)
 
 static struct tce_extent extent_of(const struct shape *shape,
 				   unsigned long index, unsigned long count,
-				   unsigned long page, u64 permissions, u64 owner)
+				   unsigned long page, u64 permissions,
+				   u64 owner)
 {
 	return (struct tce_extent) {
 		.index = index,
@@ -48,7 +49,7 @@ static struct tce_extent extent_of(const struct shape *shape,
 	};
 }
 
-/* Sets extents one by one, each in a range of its own. */
+/* Sets each extent by a range of its own. */
 static void set_extents(struct kunit *test, struct tce_table *table,
 			const struct tce_extent *extents, unsigned int count)
 {
@@ -64,7 +65,8 @@ static void set_extents(struct kunit *test, struct tce_table *table,
 		table_prepare(test, table, &range, extents->index,
 			      extents->count, extents->owner);
 		while (new.first < new.count)
-			KUNIT_ASSERT_EQ(test, 0, tce_table_store(&range, &new, &old));
+			KUNIT_ASSERT_EQ(test, 0,
+					tce_table_store(&range, &new, &old));
 		KUNIT_EXPECT_EQ(test, range.index, range.end);
 		tce_table_finish(&range);
 	}
@@ -79,14 +81,18 @@ static void expect_same(struct kunit *test, const struct tce_extent *got,
 	KUNIT_EXPECT_EQ(test, got->owner, want->owner);
 }
 
-/* Expects these extents of a range: seen, then replaced, then cleared. */
+/*
+ * Expects these extents from tce_table_extent(), then from tce_table_clear().
+ */
 static void expect_extents(struct kunit *test, const struct shape *shape,
 			   struct tce_table *table,
 			   const struct tce_extent *want, unsigned int count)
 {
 	const struct tce_extent *last = &want[count - 1];
 	struct tce_cursor cursor = {
-		.table = table, .index = want->index, .end = last->index + last->count,
+		.table = table,
+		.index = want->index,
+		.end = last->index + last->count,
 	};
 	struct tce_extent one;
 	struct tce_batch old;
@@ -110,12 +116,13 @@ static void expect_extents(struct kunit *test, const struct shape *shape,
 
 /* What ends an extent */
 
-static void neighbours_are_one_extent(struct kunit *test)
+static void adjacent_entries_are_one_extent(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long at = place_of(shape);
-	struct tce_extent want = extent_of(shape, at, 10, 50, READ_WRITE, ua_of(1));
+	struct tce_extent want =
+		extent_of(shape, at, 10, 50, READ_WRITE, ua_of(1));
 	struct tce_extent parts[] = {
 		extent_of(shape, at, 3, 50, READ_WRITE, ua_of(1)),
 		/* Write permission implies read. */
@@ -127,7 +134,7 @@ static void neighbours_are_one_extent(struct kunit *test)
 	set_extents(test, table, parts, ARRAY_SIZE(parts));
 	expect_extents(test, shape, table, &want, 1);
 
-	/* With a view, too, however they got there. */
+	/* Also in a leaf with a view, and set one by one. */
 	set_extents(test, table, &(struct tce_extent) {
 		.index = at + 50, .count = 1, .tce = BIT_ULL(40) | READ_ONLY,
 		.owner = ua_of(2),
@@ -138,14 +145,13 @@ static void neighbours_are_one_extent(struct kunit *test)
 				ua_of(1), true, 0, 0);
 	expect_views(test, table, 1);
 	KUNIT_EXPECT_EQ(test, 1, table_clear(test, table, at + 50, at + 51));
-	/* The first was set with what the leaf has, if it had nothing else. */
 	expect_extents(test, shape, table, &want, 1);
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void extents_end(struct kunit *test)
+static void permissions_and_holes_end_extents(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -172,7 +178,9 @@ static void extents_end(struct kunit *test)
 		extent_of(shape, leaf - 3, 3, 50, READ_ONLY, ua_of(1)),
 		extent_of(shape, leaf, 4, 53, READ_ONLY, ua_of(1)),
 	};
-	struct tce_cursor cursor = { .table = table, .index = leaf - 3, .end = leaf + 4 };
+	struct tce_cursor cursor = { .table = table,
+				     .index = leaf - 3,
+				     .end = leaf + 4 };
 	struct tce_extent one;
 
 	set_extents(test, table, permission, ARRAY_SIZE(permission));
@@ -182,7 +190,7 @@ static void extents_end(struct kunit *test)
 	set_extents(test, table, hole, ARRAY_SIZE(hole));
 	expect_extents(test, shape, table, hole, ARRAY_SIZE(hole));
 
-	/* People do not care where a leaf ends. */
+	/* tce_table_extent() joins extents across leaves. */
 	set_extents(test, table, border, ARRAY_SIZE(border));
 	KUNIT_ASSERT_TRUE(test, tce_table_extent(&cursor, &one));
 	KUNIT_EXPECT_EQ(test, one.count, 7);
@@ -190,7 +198,7 @@ static void extents_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 7, table_clear(test, table, leaf - 3, leaf + 4));
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static void owners_end_extents(struct kunit *test)
@@ -210,13 +218,13 @@ static void owners_end_extents(struct kunit *test)
 	expect_extents(test, shape, table, owners, ARRAY_SIZE(owners));
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* Batches that are full */
+/* Full batches */
 
-/* Each entry an extent: a step of the addresses between any two of them. */
-static void clear_full_batches(struct kunit *test)
+/* No two entries are contiguous, so each is an extent. */
+static void clear_fills_batches(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -233,7 +241,8 @@ static void clear_full_batches(struct kunit *test)
 		tce_table_clear(&cursor, &old);
 		KUNIT_ASSERT_EQ(test, old.count,
 				min_t(unsigned int, TCE_BATCH, RANGE - done));
-		KUNIT_EXPECT_EQ(test, batch_count(test, table, &old), old.count);
+		KUNIT_EXPECT_EQ(test, batch_count(test, table, &old),
+				old.count);
 		for (i = 0; i < old.count; i++, done++)
 			KUNIT_EXPECT_EQ(test, old.extent[i].index, at + done);
 		expect_entry(test, table, at + done - 1, 0);
@@ -246,11 +255,13 @@ static void clear_full_batches(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, done, RANGE);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* One extent goes in, and comes to a stop where what comes out fills the batch. */
-static void store_over_full_batches(struct kunit *test)
+/*
+ * A store of one extent stops where the replaced extents fill the other batch.
+ */
+static void store_stops_at_full_batch(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -261,18 +272,20 @@ static void store_over_full_batches(struct kunit *test)
 	struct tce_batch old;
 
 	KUNIT_ASSERT_NOT_NULL(test, new);
-	/* Every second one is set. */
+	/* Set every second entry. */
 	for (i = 0; i < RANGE; i += 2)
 		table_store(test, shape, table, at + i, 1, ua_of(1));
 	new->count = 1;
 	new->entries = RANGE;
-	new->extent[0] = extent_of(shape, ULONG_MAX, RANGE, 7, READ_ONLY, ua_of(2));
+	new->extent[0] =
+		extent_of(shape, ULONG_MAX, RANGE, 7, READ_ONLY, ua_of(2));
 	table_prepare(test, table, &range, at, RANGE, ua_of(2));
 
 	while (new->first < new->count) {
 		before = done;
 		KUNIT_ASSERT_EQ(test, 0, tce_table_store(&range, new, &old));
-		KUNIT_ASSERT_EQ(test, batch_count(test, table, &old), old.count);
+		KUNIT_ASSERT_EQ(test, batch_count(test, table, &old),
+				old.count);
 		for (i = 0; i < old.count; i++) {
 			KUNIT_EXPECT_EQ(test, old.extent[i].index, at + done);
 			KUNIT_EXPECT_EQ(test, old.extent[i].tce,
@@ -281,13 +294,14 @@ static void store_over_full_batches(struct kunit *test)
 			done += 2;
 		}
 		KUNIT_EXPECT_EQ(test, done - before,
-				min_t(unsigned int, 2 * TCE_BATCH, RANGE - before));
+				min_t(unsigned int, 2 * TCE_BATCH,
+				      RANGE - before));
 		KUNIT_EXPECT_EQ(test, range.index, at + done);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, at + done - 1),
 				(done + 6ULL) << shape->page_shift | READ_ONLY);
 		if (done == RANGE)
 			break;
-		/* What is left of the extent is for the next call. */
+		/* The rest of the extent is left for the next call. */
 		KUNIT_EXPECT_EQ(test, new->extent[0].count, RANGE - done);
 		KUNIT_EXPECT_EQ(test, new->extent[0].tce,
 				(done + 7ULL) << shape->page_shift | READ_ONLY);
@@ -297,15 +311,16 @@ static void store_over_full_batches(struct kunit *test)
 	}
 	tce_table_finish(&range);
 	expect_figures(test, table, RANGE);
-	KUNIT_EXPECT_EQ(test, RANGE, table_clear(test, table, 0, shape->entries));
+	KUNIT_EXPECT_EQ(test, RANGE,
+			table_clear(test, table, 0, shape->entries));
 	expect_figures(test, table, 0);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* As far as is looked at with a lock held, and not over the end of a leaf. */
-static void store_takes_breaks(struct kunit *test)
+/* A call stores up to TCE_TABLE_SCAN entries, of one leaf. */
+static void store_is_bounded(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -333,10 +348,11 @@ static void store_takes_breaks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, range.leaves, 0);
 	tce_table_finish(&range);
 	expect_figures(test, table, count);
-	KUNIT_EXPECT_EQ(test, count, table_clear(test, table, 0, shape->entries));
-	table_trimmed(test, table);
+	KUNIT_EXPECT_EQ(test, count,
+			table_clear(test, table, 0, shape->entries));
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Many leaves */
@@ -356,7 +372,7 @@ static void expect_held(struct kunit *test, const struct shape *shape,
 				    shape->levels, "leaf %u of %u", i, from);
 }
 
-static void leaves_are_let_go_one_by_one(struct kunit *test)
+static void store_releases_each_leaf(struct kunit *test)
 {
 	static const u8 leaves[] = {
 		1, TCE_RANGE_FEW, TCE_RANGE_FEW + 1, MANY,
@@ -377,7 +393,7 @@ static void leaves_are_let_go_one_by_one(struct kunit *test)
 				      count * leaf - 10, ua_of(1));
 			expect_held(test, shape, table, first, 0, count);
 
-			/* What is stored and cleared again is held no more. */
+			/* A leaf that was stored to its end is not held. */
 			for (i = 0; i < stop; i++) {
 				unsigned long end = min(first + (i + 1) * leaf,
 							range.end);
@@ -386,26 +402,31 @@ static void leaves_are_let_go_one_by_one(struct kunit *test)
 					new.first = 0;
 					new.count = 1;
 					new.entries = end - range.index;
-					new.extent[0] =
-						extent_of(shape, 0, new.entries, 7,
-							  READ_ONLY, ua_of(1));
-					ret = tce_table_store(&range, &new, &old);
+					new.extent[0] = extent_of(shape, 0,
+								  new.entries,
+								  7, READ_ONLY,
+								  ua_of(1));
+					ret = tce_table_store(&range, &new,
+							      &old);
 					KUNIT_ASSERT_EQ(test, 0, ret);
 				}
 				table_clear(test, table, first + i * leaf, end);
 			}
 			expect_held(test, shape, table, first, stop, count);
 			tce_table_finish(&range);
-			KUNIT_EXPECT_EQ(test, table_queued(table), count - stop);
-			table_trimmed(test, table);
+			KUNIT_EXPECT_EQ(test, table_queued(table),
+					count - stop);
+			table_trim_all(test, table);
 		}
 	}
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* Nothing is held after a failure, wherever it was, and nothing is lost. */
-static void prepare_stops_in_the_middle(struct kunit *test)
+/*
+ * Whichever allocation fails, nothing stays held, and all levels can be freed.
+ */
+static void prepare_fails_midway(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_range range = {
@@ -418,29 +439,30 @@ static void prepare_stops_in_the_middle(struct kunit *test)
 	for (nth = 1; !done; nth += 3) {
 		int ret;
 
-		fixture_refuse(test, nth);
-		ret = tce_table_prepare(table, &range, TCE_OWNER_EACH, GFP_KERNEL);
-		done = !fixture_refused(test);
-		fixture_refuse(test, 0);
+		fixture_fail_alloc(test, nth);
+		ret = tce_table_prepare(table, &range, TCE_OWNER_EACH,
+					GFP_KERNEL);
+		done = !fixture_alloc_failed(test);
+		fixture_fail_alloc(test, 0);
 		KUNIT_ASSERT_EQ(test, ret, done ? 0 : -ENOMEM);
 		KUNIT_EXPECT_EQ(test, range.index, 3);
 		if (done)
 			tce_table_finish(&range);
 		expect_figures(test, table, 0);
-		table_trimmed(test, table);
+		table_trim_all(test, table);
 	}
 
-	/* A process that is being killed does not wait for many leaves. */
+	/* A fatal signal ends the preparation of many leaves. */
 	set_tsk_thread_flag(current, TIF_SIGPENDING);
 	sigaddset(&current->pending.signal, SIGKILL);
 	KUNIT_EXPECT_EQ(test, -EINTR, tce_table_prepare(table, &range, ua_of(1),
 							GFP_KERNEL));
-	/* One leaf is no wait. */
+	/* But not that of one leaf. */
 	range.end = range.index + 1;
 	KUNIT_EXPECT_EQ(test, 0, tce_table_prepare(table, &range, ua_of(1),
 						   GFP_KERNEL));
 	tce_table_finish(&range);
-	/* Nor is what cannot sleep. */
+	/* Nor one that cannot sleep. */
 	range.end = TCE_RANGE_FEW * span_of(shape, 1);
 	KUNIT_EXPECT_EQ(test, 0, tce_table_prepare(table, &range, ua_of(1),
 						   GFP_NOWAIT));
@@ -448,17 +470,19 @@ static void prepare_stops_in_the_middle(struct kunit *test)
 	sigdelset(&current->pending.signal, SIGKILL);
 	clear_tsk_thread_flag(current, TIF_SIGPENDING);
 	expect_figures(test, table, 0);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	/* More leaves than there is room for, and no memory for more. */
+	/*
+	 * One leaf more than fits without an array, which would have to sleep.
+	 */
 	range.end++;
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_table_prepare(table, &range, ua_of(1),
-							 GFP_NOWAIT));
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_table_prepare(table, &range, ua_of(1),
-							 0));
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(1), GFP_NOWAIT));
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(1), 0));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static const struct shape huge_shapes[] = {
@@ -468,25 +492,25 @@ static const struct shape huge_shapes[] = {
 
 KUNIT_ARRAY_PARAM(huge, huge_shapes, shape_describe);
 
-/* Whatever user space asks for is no reason to warn. */
-static void prepare_too_much(struct kunit *test)
+/* User space must not be able to trigger a warning of the page allocator. */
+static void prepare_huge_range(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	struct tce_range range = { .end = shape->entries };
 
-	/* Without a level either, should there be room for the leaves. */
-	fixture_refuse(test, 1);
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_table_prepare(table, &range, ua_of(1),
-							 GFP_KERNEL));
-	fixture_refuse(test, 0);
-	table_trimmed(test, table);
+	/* In case that the array can be allocated, the first level cannot. */
+	fixture_fail_alloc(test, 1);
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(1), GFP_KERNEL));
+	fixture_fail_alloc(test, 0);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* What an operation that has no memory holds is let go of like anything else. */
-static void prepare_without_memory(struct kunit *test)
+/* A range that must not allocate holds leaves that exist, and releases them. */
+static void prepare_without_allocation(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long leaf = span_of(shape, 1);
@@ -495,35 +519,37 @@ static void prepare_without_memory(struct kunit *test)
 	struct tce_range mine;
 
 	table_prepare(test, table, &mine, leaf - 1, 2, ua_of(1));
-	fixture_refuse(test, 1);
-	/* The third one is missing. */
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_table_prepare(table, &range, ua_of(1), 0));
-	/* The first two take no other owner. */
+	fixture_fail_alloc(test, 1);
+	/* The third leaf is missing. */
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(1), 0));
+	/* The first two would need a view for another owner. */
 	range.end = leaf + 1;
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_table_prepare(table, &range, ua_of(2), 0));
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(2), 0));
 	KUNIT_EXPECT_EQ(test, 0, tce_table_prepare(table, &range, ua_of(1), 0));
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 	tce_table_finish(&mine);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
 	tce_table_finish(&range);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 2);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static struct kunit_case tce_table_range_cases[] = {
-	KUNIT_CASE_PARAM(neighbours_are_one_extent, range_gen_params),
-	KUNIT_CASE_PARAM(extents_end, range_gen_params),
+	KUNIT_CASE_PARAM(adjacent_entries_are_one_extent, range_gen_params),
+	KUNIT_CASE_PARAM(permissions_and_holes_end_extents, range_gen_params),
 	KUNIT_CASE_PARAM(owners_end_extents, range_gen_params),
-	KUNIT_CASE_PARAM(clear_full_batches, range_gen_params),
-	KUNIT_CASE_PARAM(store_over_full_batches, range_gen_params),
-	KUNIT_CASE_PARAM(store_takes_breaks, range_gen_params),
-	KUNIT_CASE_PARAM(leaves_are_let_go_one_by_one, range_gen_params),
-	KUNIT_CASE_PARAM(prepare_stops_in_the_middle, range_gen_params),
-	KUNIT_CASE_PARAM(prepare_too_much, huge_gen_params),
-	KUNIT_CASE_PARAM(prepare_without_memory, range_gen_params),
+	KUNIT_CASE_PARAM(clear_fills_batches, range_gen_params),
+	KUNIT_CASE_PARAM(store_stops_at_full_batch, range_gen_params),
+	KUNIT_CASE_PARAM(store_is_bounded, range_gen_params),
+	KUNIT_CASE_PARAM(store_releases_each_leaf, range_gen_params),
+	KUNIT_CASE_PARAM(prepare_fails_midway, range_gen_params),
+	KUNIT_CASE_PARAM(prepare_huge_range, huge_gen_params),
+	KUNIT_CASE_PARAM(prepare_without_allocation, range_gen_params),
 	{}
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the TCE table: every shape, every operation, every failure, one
- * thread. The random operations and the threads have files of their own.
+ * Tests of the TCE table in one thread: shapes, operations and failed
+ * allocations. Random operations and concurrency have files of their own.
  */
 
 #include <kunit/test.h>
@@ -23,7 +23,7 @@
 #include "hardware.h"
 #include "tce_table.h"
 
-/* Page sizes, numbers of levels and windows; the suite fills them in. */
+/* Page sizes x numbers of levels x window sizes; set by fill_all_shapes(). */
 static struct shape all_shapes[6 * 5 * 10];
 
 static void describe_shape(struct shape *shape, char *text)
@@ -36,7 +36,7 @@ KUNIT_ARRAY_PARAM(every_shape, all_shapes, describe_shape);
 #define SHAPE(shift, depth, number)					\
 	{ .page_shift = (shift), .levels = (depth), .entries = (number) }
 
-/* One of each kind, for what does not depend on the numbers. */
+/* One shape of each kind. */
 static const struct shape some_shapes[] = {
 	SHAPE(12, 5, BIT(42)),
 	SHAPE(12, 3, 0x12345678),
@@ -73,7 +73,7 @@ static u64 whole_of(const struct shape *shape)
 
 /* Geometry */
 
-static void backed_shapes(struct kunit *test)
+static void geometry_of_backed_table(struct kunit *test)
 {
 	struct tce_geometry geo, before;
 	unsigned int bits;
@@ -101,8 +101,8 @@ static void backed_shapes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, geo.levels, 2);
 }
 
-static void shape_is_refused(struct kunit *test, unsigned int page_shift,
-			     unsigned long entries, unsigned int levels)
+static void expect_shape_invalid(struct kunit *test, unsigned int page_shift,
+				 unsigned long entries, unsigned int levels)
 {
 	struct tce_geometry geo, before;
 
@@ -116,7 +116,7 @@ static void shape_is_refused(struct kunit *test, unsigned int page_shift,
 	KUNIT_EXPECT_MEMEQ(test, &geo, &before, sizeof(geo));
 }
 
-static void odd_shapes_are_refused(struct kunit *test)
+static void invalid_shapes_are_rejected(struct kunit *test)
 {
 	u64 sizes = SZ_4K | SZ_64K | SZ_2M | SZ_16M | SZ_256M | SZ_1G;
 	unsigned int shift;
@@ -124,25 +124,27 @@ static void odd_shapes_are_refused(struct kunit *test)
 	for (shift = 0; shift < 200; shift++) {
 		if (shift < 64 && (sizes & BIT_ULL(shift)))
 			continue;
-		shape_is_refused(test, shift, 1, 1);
+		expect_shape_invalid(test, shift, 1, 1);
 	}
-	shape_is_refused(test, UINT_MAX, 1, 1);
+	expect_shape_invalid(test, UINT_MAX, 1, 1);
 
-	shape_is_refused(test, 16, 1, 0);
-	shape_is_refused(test, 12, 1, 6);
-	shape_is_refused(test, 12, 1, UINT_MAX);
-	shape_is_refused(test, 16, 0, 1);
-	shape_is_refused(test, 12, ULONG_MAX, 5);
-	shape_is_refused(test, 12, BIT(63), 5);
-	shape_is_refused(test, 12, BIT(63) + 1, 5);
-	shape_is_refused(test, 12, BIT(55 - 12), 5);
-	shape_is_refused(test, 30, BIT(55 - 30), 3);
-	shape_is_refused(test, 12, BIT(54 - 12) + 1, 5);
-	shape_is_refused(test, 30, BIT(54 - 30) + 1, 2);
-	/* Five levels of 4 KiB take 45 bits, so they would reach bit 59. */
-	shape_is_refused(test, 16, 1, 5);
-	shape_is_refused(test, 21, 1, 5);
-	shape_is_refused(test, 24, 1, 4);
+	expect_shape_invalid(test, 16, 1, 0);
+	expect_shape_invalid(test, 12, 1, 6);
+	expect_shape_invalid(test, 12, 1, UINT_MAX);
+	expect_shape_invalid(test, 16, 0, 1);
+	expect_shape_invalid(test, 12, ULONG_MAX, 5);
+	expect_shape_invalid(test, 12, BIT(63), 5);
+	expect_shape_invalid(test, 12, BIT(63) + 1, 5);
+	expect_shape_invalid(test, 12, BIT(55 - 12), 5);
+	expect_shape_invalid(test, 30, BIT(55 - 30), 3);
+	expect_shape_invalid(test, 12, BIT(54 - 12) + 1, 5);
+	expect_shape_invalid(test, 30, BIT(54 - 30) + 1, 2);
+	/*
+	 * Five levels of 4 KiB translate 45 bits, so they would reach bit 59.
+	 */
+	expect_shape_invalid(test, 16, 1, 5);
+	expect_shape_invalid(test, 21, 1, 5);
+	expect_shape_invalid(test, 24, 1, 4);
 }
 
 static void expect_levels_used(struct kunit *test, unsigned long entries,
@@ -157,8 +159,8 @@ static void expect_levels_used(struct kunit *test, unsigned long entries,
 			    "%#lx entries", entries);
 }
 
-/* As many levels as asked for, unless one had more than eight kernel pages. */
-static void large_levels_become_more(struct kunit *test)
+/* More levels than requested where a level would exceed eight kernel pages. */
+static void large_levels_are_split(struct kunit *test)
 {
 	/* Entries of eight kernel pages, as a shift. */
 	const unsigned int most = PAGE_SHIFT;
@@ -170,13 +172,13 @@ static void large_levels_become_more(struct kunit *test)
 	expect_levels_used(test, BIT(2 * most) + 1, 2, 3, 2 * most / 3 + 1);
 	expect_levels_used(test, BIT(42), 1, DIV_ROUND_UP(42, most),
 			   DIV_ROUND_UP(42, DIV_ROUND_UP(42, most)));
-	/* More than that is what was asked for. */
+	/* Requests for more levels are followed. */
 	expect_levels_used(test, BIT(most), 3, 3, 9);
 	expect_levels_used(test, BIT(42), 5, 5, 9);
 }
 
-static void expect_ends(struct kunit *test, const struct shape *shape,
-			struct tce_table *table, unsigned long other)
+static void expect_levels_of_ends(struct kunit *test, const struct shape *shape,
+				  struct tce_table *table, unsigned long other)
 {
 	struct tce_table_stats stats;
 	unsigned int depth;
@@ -185,7 +187,7 @@ static void expect_ends(struct kunit *test, const struct shape *shape,
 	for (depth = 0; depth < TCE_TABLE_MAX_LEVELS; depth++) {
 		unsigned long levels = 0;
 
-		/* The levels of entry 0 and those of @other, if others. */
+		/* The levels above entry 0 and those above @other. */
 		if (depth < shape->levels)
 			levels = 1 + !!(other / span_of(shape,
 							shape->levels - depth));
@@ -194,8 +196,8 @@ static void expect_ends(struct kunit *test, const struct shape *shape,
 	}
 }
 
-static void expect_nothing_around(struct kunit *test, const struct shape *shape,
-				  struct tce_table *table, unsigned long index)
+static void expect_unset_around(struct kunit *test, const struct shape *shape,
+				struct tce_table *table, unsigned long index)
 {
 	unsigned long last = shape->entries - 1;
 	unsigned int below;
@@ -230,16 +232,16 @@ static void first_and_last(struct kunit *test, const struct shape *shape)
 	expect_exchange(test, table, last, hpa_of(shape, last) | READ_WRITE,
 			TCE_OWNER_NONE, true, 0, 0);
 	expect_entry(test, table, last, hpa_of(shape, last) | READ_WRITE);
-	expect_nothing_around(test, shape, table, last);
+	expect_unset_around(test, shape, table, last);
 
-	/* One page: both ends are the same entry, and the second one stays. */
+	/* In a window of one page both ends are the same entry. */
 	table_set(test, table, 0, hpa_of(shape, 0) | READ_ONLY);
 	expect_entry(test, table, 0, hpa_of(shape, 0) | READ_ONLY);
-	expect_nothing_around(test, shape, table, 0);
+	expect_unset_around(test, shape, table, 0);
 	if (last)
 		expect_entry(test, table, last,
 			     hpa_of(shape, last) | READ_WRITE);
-	expect_ends(test, shape, table, last);
+	expect_levels_of_ends(test, shape, table, last);
 	expect_figures(test, table, last ? 2 : 1);
 
 	expect_exchange(test, table, 0, 0, 0, false,
@@ -247,13 +249,13 @@ static void first_and_last(struct kunit *test, const struct shape *shape)
 	expect_entry(test, table, 0, 0);
 	table_set(test, table, last, 0);
 	expect_entry(test, table, last, 0);
-	expect_ends(test, shape, table, last);
+	expect_levels_of_ends(test, shape, table, last);
 	expect_figures(test, table, 0);
 
-	/* With nothing in it, a table can be as it was. */
-	table_trimmed(test, table);
+	/* An empty table can be trimmed to its initial state. */
+	table_trim_all(test, table);
 	tce_table_stats(table, &trimmed);
-	/* What has come since has gone. */
+	/* All levels that were added since were removed. */
 	KUNIT_EXPECT_EQ(test, trimmed.levels_added - fresh.levels_added,
 			trimmed.levels_removed - fresh.levels_removed);
 	trimmed.levels_added = fresh.levels_added;
@@ -263,7 +265,7 @@ static void first_and_last(struct kunit *test, const struct shape *shape)
 	expect_entry(test, table, last, hpa_of(shape, last) | READ_ONLY);
 	expect_figures(test, table, 1);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static void every_shape(struct kunit *test)
@@ -272,8 +274,8 @@ static void every_shape(struct kunit *test)
 	struct tce_geometry geo;
 
 	if (!shape_levels(asked)) {
-		shape_is_refused(test, asked->page_shift, asked->entries,
-				 asked->levels);
+		expect_shape_invalid(test, asked->page_shift, asked->entries,
+				     asked->levels);
 		return;
 	}
 
@@ -302,13 +304,15 @@ static void permissions(struct kunit *test)
 
 	for (from = 0; from < ARRAY_SIZE(all); from++) {
 		for (to = 0; to < ARRAY_SIZE(all); to++) {
-			/* Nothing at all, not an address without permissions. */
+			/*
+			 * Without permissions: no entry, not an address alone.
+			 */
 			u64 old = all[from] ? hpa_of(shape, 10) | all[from] : 0;
 			u64 new = all[to] ? hpa_of(shape, to) | all[to] : 0;
 
 			table_set(test, table, index, old);
 			expect_entry(test, table, index, old);
-			/* The hardware has no write without read. */
+			/* Write permission implies read. */
 			if (old & WRITE_ONLY)
 				old |= READ_ONLY;
 			expect_exchange(test, table, index, new, TCE_OWNER_NONE,
@@ -318,7 +322,7 @@ static void permissions(struct kunit *test)
 	}
 	expect_figures(test, table, 1);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static void misaligned_address(struct kunit *test)
@@ -335,24 +339,24 @@ static void misaligned_address(struct kunit *test)
 		/* The lowest two are permissions. */
 		if (BIT(bit) & READ_WRITE)
 			continue;
-		exchange_is_refused(test, table, index, hpa | READ_WRITE,
-				    TCE_OWNER_NONE, true, -EINVAL);
-		exchange_is_refused(test, table, index, hpa | READ_ONLY,
-				    TCE_OWNER_NONE, false, -EINVAL);
-		exchange_is_refused(test, table, index, BIT(bit),
-				    TCE_OWNER_NONE, false, -EINVAL);
-		/* Also where a level is missing. */
-		exchange_is_refused(test, table, 0, hpa | WRITE_ONLY,
-				    TCE_OWNER_NONE, true, -EINVAL);
+		expect_exchange_error(test, table, index, hpa | READ_WRITE,
+				      TCE_OWNER_NONE, true, -EINVAL);
+		expect_exchange_error(test, table, index, hpa | READ_ONLY,
+				      TCE_OWNER_NONE, false, -EINVAL);
+		expect_exchange_error(test, table, index, BIT(bit),
+				      TCE_OWNER_NONE, false, -EINVAL);
+		/* Also where the leaf is missing. */
+		expect_exchange_error(test, table, 0, hpa | WRITE_ONLY,
+				      TCE_OWNER_NONE, true, -EINVAL);
 	}
 	expect_entry(test, table, index, hpa_of(shape, index) | READ_WRITE);
 	expect_figures(test, table, 1);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void range_is_refused(struct kunit *test, struct tce_table *table,
-			     unsigned long index, unsigned long end)
+static void expect_range_invalid(struct kunit *test, struct tce_table *table,
+				 unsigned long index, unsigned long end)
 {
 	struct tce_range range = { .index = index, .end = end };
 
@@ -363,7 +367,7 @@ static void range_is_refused(struct kunit *test, struct tce_table *table,
 			tce_table_prepare(table, &range, ua_of(1), 0));
 }
 
-static void index_beyond_the_table(struct kunit *test)
+static void index_out_of_range(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	const unsigned long beyond[] = {
@@ -376,31 +380,32 @@ static void index_beyond_the_table(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(beyond); i++) {
 		unsigned long index = beyond[i];
 
-		exchange_is_refused(test, table, index,
-				    hpa_of(shape, 1) | READ_WRITE,
-				    TCE_OWNER_NONE, true, -EINVAL);
-		exchange_is_refused(test, table, index,
-				    hpa_of(shape, 1) | READ_WRITE,
-				    TCE_OWNER_NONE, false, -EINVAL);
-		exchange_is_refused(test, table, index, 0, 0, true, -EINVAL);
+		expect_exchange_error(test, table, index,
+				      hpa_of(shape, 1) | READ_WRITE,
+				      TCE_OWNER_NONE, true, -EINVAL);
+		expect_exchange_error(test, table, index,
+				      hpa_of(shape, 1) | READ_WRITE,
+				      TCE_OWNER_NONE, false, -EINVAL);
+		expect_exchange_error(test, table, index, 0, 0, true, -EINVAL);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
-		range_is_refused(test, table, index, index + 1);
-		/* From inside, over the end. */
-		range_is_refused(test, table, 0, index + !i);
-		range_is_refused(test, table, shape->entries - 1, index + !i);
+		expect_range_invalid(test, table, index, index + 1);
+		/* From an index of the table across its end. */
+		expect_range_invalid(test, table, 0, index + !i);
+		expect_range_invalid(test, table, shape->entries - 1,
+				     index + !i);
 	}
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 	expect_figures(test, table, 0);
 
-	/* Where a walk ends that takes of an index only what the levels have. */
+	/* A walk that drops the high bits of the index would find entry 0. */
 	table_set(test, table, 0, hpa_of(shape, 1) | READ_WRITE);
 	for (i = 0; i < ARRAY_SIZE(beyond); i++)
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, beyond[i]), 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void nothing_is_allocated_when_forbidden(struct kunit *test)
+static void no_allocation_unless_allowed(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long last = shape->entries - 1;
@@ -416,8 +421,8 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 	unsigned long flags;
 	u64 got;
 
-	/* Any request fails, and would be seen. */
-	fixture_refuse(test, 1);
+	/* An allocation would fail and be noticed. */
+	fixture_fail_alloc(test, 1);
 	local_irq_save(flags);
 	set_ret = tce_table_exchange(table, last, &set, false);
 	clear_ret = tce_table_exchange(table, 0, &clear, true);
@@ -428,10 +433,10 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 		cleared = old.count;
 	}
 	local_irq_restore(flags);
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 
-	/* With one level, nothing can be missing but a view. */
+	/* With one level, no level can be missing, only a view. */
 	if (shape->levels == 1) {
 		KUNIT_EXPECT_EQ(test, set_ret, 0);
 		KUNIT_EXPECT_EQ(test, set.tce, 0);
@@ -450,12 +455,12 @@ static void nothing_is_allocated_when_forbidden(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, hold_ret, -ENOMEM);
 	expect_figures(test, table, 0);
 
-	fixture_refuse(test, 0);
-	table_gone(test, table);
+	fixture_fail_alloc(test, 0);
+	table_destroy(test, table);
 }
 
-/* Levels missing from the second, the third ... level down to the leaf. */
-static void forbidden_at_every_depth(struct kunit *test)
+/* The missing level is the leaf, then the level above it, and so on. */
+static void no_allocation_at_any_depth(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -463,25 +468,25 @@ static void forbidden_at_every_depth(struct kunit *test)
 	unsigned int below;
 
 	table_set(test, table, 0, hpa_of(shape, 0) | READ_WRITE);
-	fixture_refuse(test, 1);
+	fixture_fail_alloc(test, 1);
 	for (below = 1; below < shape->levels; below++) {
 		unsigned long index = span_of(shape, below);
 
-		exchange_is_refused(test, table, index,
-				    hpa_of(shape, index) | READ_WRITE,
-				    TCE_OWNER_NONE, false, H_TOO_HARD);
+		expect_exchange_error(test, table, index,
+				      hpa_of(shape, index) | READ_WRITE,
+				      TCE_OWNER_NONE, false, H_TOO_HARD);
 		KUNIT_EXPECT_EQ(test, tce_table_get(table, index), 0);
 		KUNIT_EXPECT_EQ(test, -ENOMEM,
 				table_hold(table, &range, index, 0));
 	}
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 	expect_figures(test, table, 1);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void existing_leaf_needs_no_memory(struct kunit *test)
+static void existing_leaf_needs_no_allocation(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long first = shape->entries / 2;
@@ -492,14 +497,14 @@ static void existing_leaf_needs_no_memory(struct kunit *test)
 	unsigned long flags;
 	int set, hold[3];
 
-	/* Interrupts are off and memory is allowed: no request may sleep. */
+	/* Interrupts are off, so no allocation may sleep. */
 	local_irq_save(flags);
 	table_set(test, table, first, hpa_of(shape, first) | READ_WRITE);
 	hold[0] = table_hold(table, &range[0], first, GFP_NOWAIT);
 	local_irq_restore(flags);
 	KUNIT_ASSERT_EQ(test, hold[0], 0);
 
-	fixture_refuse(test, 1);
+	fixture_fail_alloc(test, 1);
 	local_irq_save(flags);
 	set = tce_table_exchange(table, first + 1, &entry, false);
 	hold[1] = table_hold(table, &range[1], first + 1, 0);
@@ -511,8 +516,8 @@ static void existing_leaf_needs_no_memory(struct kunit *test)
 	table_set(test, table, first, hpa_of(shape, 5) | READ_ONLY);
 	hold[2] = table_hold(table, &range[2], first, GFP_NOWAIT);
 	KUNIT_ASSERT_EQ(test, hold[2], 0);
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 
 	expect_entry(test, table, first, hpa_of(shape, 5) | READ_ONLY);
 	expect_entry(test, table, first + 1, tce);
@@ -522,20 +527,20 @@ static void existing_leaf_needs_no_memory(struct kunit *test)
 	tce_table_finish(&range[2]);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, 0, shape->entries));
 	if (shape->levels > 1)
-		table_trimmed(test, table);
+		table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Ranges */
 
-/* Whose an entry is: @owner's, or its own. */
+/* The owner of an entry in map_range(): @owner, or one for each entry. */
 static u64 owner_of(u64 owner, unsigned long index)
 {
 	return owner == TCE_OWNER_EACH ? ua_of(index) : owner;
 }
 
-/* Maps a range as entries that know their index; expects that nothing was set there. */
+/* Sets all entries of a range, none of which is set before. */
 static void map_range(struct kunit *test, const struct shape *shape,
 		      struct tce_table *table, unsigned long index,
 		      unsigned long count, u64 permissions, u64 owner)
@@ -557,7 +562,7 @@ static void map_range(struct kunit *test, const struct shape *shape,
 		batch_fill(&batch, shape->page_shift, new, now);
 		KUNIT_EXPECT_EQ(test, 0, tce_table_store(&range, &batch, &old));
 		KUNIT_EXPECT_EQ(test, old.count, 0);
-		/* A leaf at a time; what is left of the batch is for the next one. */
+		/* A call ends with the leaf; the rest of the batch is left. */
 		KUNIT_ASSERT_EQ(test, range.index,
 				min(before + now,
 				    ALIGN(before + 1, span_of(shape, 1))));
@@ -565,7 +570,7 @@ static void map_range(struct kunit *test, const struct shape *shape,
 	tce_table_finish(&range);
 }
 
-/* Clears a range and expects just the entries of map_range(); how many? */
+/* Clears a range and expects entries of map_range(). Returns their number. */
 static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
 				 struct tce_table *table, unsigned long index,
 				 unsigned long end, u64 owner)
@@ -596,10 +601,9 @@ static unsigned long unmap_range(struct kunit *test, const struct shape *shape,
 	return all;
 }
 
-/* Over an entry before @start, and three from there on, of which two are set. */
-static noinline void
-store_over(struct kunit *test, const struct shape *shape, struct tce_table *table,
-	   unsigned long start)
+/* Stores four entries from @start - 1 on, which replace two that are set. */
+static noinline void store_over(struct kunit *test, const struct shape *shape,
+				struct tce_table *table, unsigned long start)
 {
 	struct tce_batch batch, old;
 	struct tce_entry new[4];
@@ -638,7 +642,7 @@ static void store_and_clear(struct kunit *test)
 	struct tce_table_stats stats;
 	unsigned int i;
 
-	/* From the end of one leaf over the next one into the third. */
+	/* From the end of one leaf to the start of the third. */
 	map_range(test, shape, table, start, count, WRITE_ONLY, TCE_OWNER_EACH);
 	expect_entry(test, table, start - 1, 0);
 	expect_entry(test, table, start, hpa_of(shape, start) | WRITE_ONLY);
@@ -651,7 +655,7 @@ static void store_and_clear(struct kunit *test)
 	tce_table_stats(table, &stats);
 	KUNIT_EXPECT_EQ(test, stats.user_levels, shape->levels > 1 ? 3 : 1);
 
-	/* What is stored over it comes out of it, but for what was cleared. */
+	/* A store returns the entries that it replaces. */
 	table_set(test, table, start + 1, 0);
 	store_over(test, shape, table, start);
 	for (i = 0; i < 4; i++) {
@@ -662,7 +666,7 @@ static void store_and_clear(struct kunit *test)
 	}
 	expect_figures(test, table, count + 1);
 
-	/* A clear takes the owner away with the entry. */
+	/* A clear removes the owner with the entry. */
 	KUNIT_EXPECT_EQ(test, 4,
 			table_clear(test, table, start - 1, start + 3));
 	for (i = 0; i < 4; i++) {
@@ -674,33 +678,33 @@ static void store_and_clear(struct kunit *test)
 				    TCE_OWNER_EACH));
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void nothing_is_not_a_range(struct kunit *test)
+static void empty_range(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	struct tce_cursor cursor = { .table = table, .index = 7, .end = 7 };
 	struct tce_batch old;
 
-	range_is_refused(test, table, 0, 0);
-	range_is_refused(test, table, 7, 7);
-	range_is_refused(test, table, 8, 7);
-	range_is_refused(test, table, shape->entries, shape->entries);
+	expect_range_invalid(test, table, 0, 0);
+	expect_range_invalid(test, table, 7, 7);
+	expect_range_invalid(test, table, 8, 7);
+	expect_range_invalid(test, table, shape->entries, shape->entries);
 	tce_table_clear(&cursor, &old);
 	KUNIT_EXPECT_EQ(test, old.count, 0);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 1);
 	expect_figures(test, table, 0);
 
-	/* Nor is it cleared where something is. */
+	/* An empty range clears nothing where an entry is set. */
 	table_set(test, table, 7, hpa_of(shape, 7) | READ_ONLY);
 	cursor.index = 7;
 	tce_table_clear(&cursor, &old);
 	KUNIT_EXPECT_EQ(test, old.count, 0);
 	expect_entry(test, table, 7, hpa_of(shape, 7) | READ_ONLY);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 #define MARKS	40
@@ -714,8 +718,8 @@ static int compare_marks(const void *a, const void *b)
 }
 
 /*
- * Entries before, at and behind the edges of levels at each depth, together and
- * alone behind a hole.
+ * Indices before, at and after the ends of levels of each depth, some adjacent
+ * and some after a hole.
  */
 static unsigned int mark(const struct shape *shape, unsigned long *marks)
 {
@@ -748,7 +752,9 @@ static unsigned int mark(const struct shape *shape, unsigned long *marks)
 	return kept;
 }
 
-/* One clear of [@index, @end); @marks are all that is set. */
+/*
+ * Clears [@index, @end) and expects the entries in @marks, which are all set.
+ */
 static void clear_marks(struct kunit *test, struct tce_table *table,
 			const struct shape *shape, const unsigned long *marks,
 			unsigned int count, unsigned long index,
@@ -775,8 +781,10 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 		KUNIT_ASSERT_LE(test, batch_count(test, table, &old),
 				count - next);
 		if (!old.count) {
+			unsigned long stop = min(cursor.index, end);
+
 			KUNIT_ASSERT_TRUE(test, next == count ||
-					  marks[next] >= min(cursor.index, end));
+					  marks[next] >= stop);
 			continue;
 		}
 		leaf = marks[next] / span_of(shape, 1);
@@ -789,7 +797,10 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 					tce_table_get(table, found.index), 0);
 		}
 		KUNIT_ASSERT_GT(test, cursor.index, marks[next - 1]);
-		/* Full, or far enough, or nothing more of this leaf is in the range. */
+		/*
+		 * Ended by a full batch, the scan limit, or the leaf's last
+		 * entry.
+		 */
 		if (!full && next < count && marks[next] < end &&
 		    marks[next] / span_of(shape, 1) == leaf)
 			KUNIT_ASSERT_EQ(test, cursor.index, TCE_TABLE_SCAN +
@@ -815,7 +826,8 @@ static void clear_over_holes(struct kunit *test)
 			for (i = 0; i < count; i++)
 				if (!tce_table_get(table, marks[i]))
 					table_set(test, table, marks[i],
-						  hpa_of(shape, marks[i]) | READ_ONLY);
+						  hpa_of(shape, marks[i]) |
+							  READ_ONLY);
 
 			if (index > end)
 				continue;
@@ -832,14 +844,14 @@ static void clear_over_holes(struct kunit *test)
 	clear_marks(test, table, shape, marks, 0, 0, 0);
 	while (count--)
 		table_set(test, table, marks[count], 0);
-	/* Levels with nothing in them are stepped over like holes. */
+	/* Empty levels are skipped like holes. */
 	clear_marks(test, table, shape, marks, 0, 0, shape->entries);
 	expect_figures(test, table, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* One call after the other, each over a bounded part of one level. */
+/* Expects that each call scans a bounded part of one level. */
 static void clear_in_small_steps(struct kunit *test, struct tce_table *table,
 				 unsigned long index, unsigned long step,
 				 unsigned long least)
@@ -854,7 +866,7 @@ static void clear_in_small_steps(struct kunit *test, struct tce_table *table,
 		before = cursor.index;
 		tce_table_clear(&cursor, &old);
 		KUNIT_ASSERT_GT(test, cursor.index, before);
-		/* What is left of a leaf with nothing set needs no look. */
+		/* The rest of a leaf without set entries is not scanned. */
 		if (!old.count)
 			KUNIT_ASSERT_LE(test, cursor.index - before, step);
 		calls++;
@@ -864,8 +876,8 @@ static void clear_in_small_steps(struct kunit *test, struct tce_table *table,
 	KUNIT_EXPECT_GE(test, calls, least);
 }
 
-/* However large a level is, there is an end to what is done without a break. */
-static void clear_takes_breaks(struct kunit *test)
+/* The work of one call is bounded, whatever the size of a level. */
+static void clear_is_bounded(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long slots = span_of(shape, 1);
@@ -879,14 +891,14 @@ static void clear_takes_breaks(struct kunit *test)
 			unsigned long step = span_of(shape, below);
 			unsigned long index = (slots - 1) * step;
 
-			/* Alone, at the end of a level. */
+			/* The only entry is the last of a level. */
 			table_set(test, table, index,
 				  hpa_of(shape, index) | READ_WRITE);
 			clear_in_small_steps(test, table, index, 1024 * step,
 					     slots / 1024);
 			expect_figures(test, table, 0);
 			if (!view)
-				table_trimmed(test, table);
+				table_trim_all(test, table);
 		}
 		if (!view)
 			KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, 0,
@@ -894,7 +906,7 @@ static void clear_takes_breaks(struct kunit *test)
 	}
 	tce_table_finish(&range);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static const struct shape long_level_shapes[] = {
@@ -906,7 +918,7 @@ static const struct shape long_level_shapes[] = {
 
 KUNIT_ARRAY_PARAM(long_levels, long_level_shapes, shape_describe);
 
-/* Sets a run of entries that lead to memory in a row. */
+/* Sets the entries of an extent. */
 static void set_run(struct kunit *test, struct tce_table *table,
 		    const struct shape *shape, const struct tce_extent *run)
 {
@@ -926,22 +938,24 @@ static void expect_extent(struct kunit *test, struct tce_cursor *cursor,
 	KUNIT_EXPECT_EQ(test, got.index, want->index);
 	KUNIT_EXPECT_EQ(test, got.count, want->count);
 	KUNIT_EXPECT_EQ(test, got.tce, want->tce);
-	/* Past it, maybe past the hole behind it. */
+	/* Past the extent, perhaps past the hole after it. */
 	KUNIT_EXPECT_GE(test, cursor->index, want->index + want->count);
 }
 
-static void extents_are_what_is_set(struct kunit *test)
+static void extents_cover_set_entries(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long leaf = span_of(shape, 1), last = shape->entries - 1;
 	struct tce_table *table = table_of(test, shape);
 	struct tce_cursor cursor = { .table = table, .end = shape->entries };
-	/* At the beginning; other permissions; memory somewhere else; the end. */
+	/*
+	 * First entry; other permissions; other memory; two leaves; last entry.
+	 */
 	struct tce_extent runs[] = {
 		{ 0, 3, 100UL << shape->page_shift | READ_ONLY },
 		{ 3, 2, 103UL << shape->page_shift | READ_WRITE },
 		{ 5, 4, 200UL << shape->page_shift | READ_WRITE },
-		/* Through two leaves; one that is missing is between the others. */
+		/* Across two leaves, then with a missing leaf in between. */
 		{ leaf - 2, 4, 300UL << shape->page_shift | READ_ONLY },
 		{ 3 * leaf - 1, 1, 304UL << shape->page_shift | READ_ONLY },
 		{ 4 * leaf, 1, 305UL << shape->page_shift | READ_ONLY },
@@ -950,7 +964,7 @@ static void extents_are_what_is_set(struct kunit *test)
 	struct tce_extent extent;
 	unsigned int i;
 
-	/* There is one leaf only. */
+	/* All in the only leaf. */
 	if (leaf > last) {
 		runs[3].index = 100;
 		runs[4].index = 200;
@@ -966,7 +980,7 @@ static void extents_are_what_is_set(struct kunit *test)
 		expect_extent(test, &cursor, &runs[i]);
 	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
 
-	/* From the middle of one to the middle of another. */
+	/* From inside one extent to inside another. */
 	cursor.index = 1;
 	cursor.end = runs[3].index + 1;
 	runs[0].index++;
@@ -982,12 +996,12 @@ static void extents_are_what_is_set(struct kunit *test)
 	cursor.end = 1;
 	KUNIT_EXPECT_FALSE(test, tce_table_extent(&cursor, &extent));
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Memory */
 
-static void figures_while_the_table_grows(struct kunit *test)
+static void stats_of_a_growing_table(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned long level_bytes = level_bytes_of(shape);
@@ -1009,12 +1023,15 @@ static void figures_while_the_table_grows(struct kunit *test)
 		table_set(test, table, index,
 			  hpa_of(shape, index) | READ_WRITE);
 		if (i % 3 == 0) {
-			KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index,
-							    GFP_NOWAIT));
+			KUNIT_ASSERT_EQ(test, 0,
+					table_hold(table, &range, index,
+						   GFP_NOWAIT));
 			tce_table_finish(&range);
 		}
 
-		/* Nothing has been given back, so the pages are full. */
+		/*
+		 * No level was freed, so no page has a free place but the last.
+		 */
 		tce_table_stats(table, &stats);
 		levels = stats.user_levels + stats.hw_bytes / level_bytes;
 		KUNIT_EXPECT_EQ(test, stats.page_bytes, block *
@@ -1033,11 +1050,14 @@ static void figures_while_the_table_grows(struct kunit *test)
 	}
 	expect_figures(test, table, steps);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* The window that this driver was started for: 38 TiB with 32 GiB in it. */
-static void origin(struct kunit *test, u64 owner, unsigned long user_bytes)
+/*
+ * A window of 38 TiB with 32 GiB mapped at two places, which must stay small.
+ */
+static void sparse_38t_window(struct kunit *test, u64 owner,
+			      unsigned long user_bytes)
 {
 	const unsigned long pages = 0x400000000 >> 16;
 	const unsigned long upper = 0x244000000000 >> 16;
@@ -1057,7 +1077,7 @@ static void origin(struct kunit *test, u64 owner, unsigned long user_bytes)
 	KUNIT_EXPECT_LE(test, stats.hw_bytes, SZ_4M + SZ_256K);
 	KUNIT_EXPECT_LE(test, stats.page_bytes, SZ_4M + user_bytes + SZ_512K);
 
-	/* Here one entry after the other would take: */
+	/* A table with all levels takes 4896 MiB for the leaves alone. */
 	KUNIT_EXPECT_EQ(test, shape->entries * 8, 4896UL * SZ_1M);
 	KUNIT_EXPECT_EQ(test, stats.whole_bytes, whole_of(shape));
 	KUNIT_EXPECT_GE(test, stats.whole_bytes, 4896UL * SZ_1M);
@@ -1077,28 +1097,28 @@ static void origin(struct kunit *test, u64 owner, unsigned long user_bytes)
 			unmap_range(test, shape, table, 0, shape->entries,
 				    owner));
 	expect_figures(test, table, 0);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-static void origin_with_one_owner(struct kunit *test)
+static void sparse_38t_window_one_owner(struct kunit *test)
 {
-	origin(test, ua_of(42), 0);
+	sparse_38t_window(test, ua_of(42), 0);
 }
 
-static void origin_with_owners(struct kunit *test)
+static void sparse_38t_window_many_owners(struct kunit *test)
 {
-	origin(test, TCE_OWNER_EACH, SZ_4M);
+	sparse_38t_window(test, TCE_OWNER_EACH, SZ_4M);
 }
 
-static const struct shape origin_shapes[] = {
+static const struct shape sparse_38t_shapes[] = {
 	SHAPE(16, 2, 0x264000000000 >> 16),
 	SHAPE(16, 3, 0x264000000000 >> 16),
 	SHAPE(16, 4, 0x264000000000 >> 16),
 };
 
-KUNIT_ARRAY_PARAM(origin, origin_shapes, shape_describe);
+KUNIT_ARRAY_PARAM(sparse_38t, sparse_38t_shapes, shape_describe);
 
 /* Failure */
 
@@ -1111,21 +1131,21 @@ static void create_fails(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0,
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
-	fixture_refuse(test, 1);
+	fixture_fail_alloc(test, 1);
 	table = table_create(test, &geo, NULL);
-	KUNIT_EXPECT_TRUE(test, fixture_refused(test));
+	KUNIT_EXPECT_TRUE(test, fixture_alloc_failed(test));
 	KUNIT_ASSERT_EQ(test, PTR_ERR(table), -ENOMEM);
 	KUNIT_EXPECT_EQ(test, fixture_blocks(test), 0);
 
-	fixture_refuse(test, 2);
+	fixture_fail_alloc(test, 2);
 	table = table_of(test, shape);
-	KUNIT_EXPECT_FALSE(test, fixture_refused(test));
-	fixture_refuse(test, 0);
+	KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* Runs the operation; whether it was done, checks what it returned. */
+/* Tries an operation and checks its result. Returns whether it succeeded. */
 typedef bool (*attempt)(struct kunit *test, const struct shape *shape,
 			struct tce_table *table);
 
@@ -1158,7 +1178,7 @@ static bool try_exchange(struct kunit *test, const struct shape *shape,
 	return true;
 }
 
-/* For one owner, where there may be entries of another: then with a view. */
+/* With an owner; where the leaf has entries of another one it needs a view. */
 static bool try_exchange_owner(struct kunit *test, const struct shape *shape,
 			       struct tce_table *table)
 {
@@ -1203,7 +1223,9 @@ static bool try_hold(struct kunit *test, const struct shape *shape,
 static bool try_prepare_for(struct kunit *test, const struct shape *shape,
 			    struct tce_table *table, u64 owner)
 {
-	/* Two leaves, and two of the next level up where there is one. */
+	/*
+	 * Two leaves; below two levels of the depth above, where there is one.
+	 */
 	struct tce_range range = {
 		.index = target(shape),
 		.end = target(shape) + span_of(shape, 1),
@@ -1232,9 +1254,9 @@ static bool try_prepare_each(struct kunit *test, const struct shape *shape,
 }
 
 /*
- * The n-th request for pages is refused, from the first on until none is. As
- * several levels may share a page, the table has had some before, of every
- * number up to a page full.
+ * Makes each allocation of an operation fail in turn, until the operation
+ * succeeds. Small levels share a page, so this is repeated for tables with 0,
+ * 1, and so on up to a page full of levels.
  */
 static void fail_every_request(struct kunit *test, attempt try)
 {
@@ -1256,10 +1278,11 @@ static void fail_every_request(struct kunit *test, attempt try)
 					  hpa_of(shape, i) | READ_ONLY);
 			tce_table_stats(table, &before);
 
-			fixture_refuse(test, nth);
+			fixture_fail_alloc(test, nth);
 			done = try(test, shape, table);
-			KUNIT_ASSERT_EQ(test, done, !fixture_refused(test));
-			fixture_refuse(test, 0);
+			KUNIT_ASSERT_EQ(test, done,
+					!fixture_alloc_failed(test));
+			fixture_fail_alloc(test, 0);
 			failures += !done;
 
 			tce_table_stats(table, &after);
@@ -1269,15 +1292,17 @@ static void fail_every_request(struct kunit *test, attempt try)
 					     hpa_of(shape, i) | READ_ONLY);
 			expect_figures(test, table, levels);
 
-			/* What failed may be tried again. */
+			/* The operation succeeds when it is tried again. */
 			if (!done)
 				KUNIT_EXPECT_TRUE(test,
 						  try(test, shape, table));
 			expect_figures(test, table, levels);
-			table_gone(test, table);
+			table_destroy(test, table);
 		}
 
-		/* Where each level has its own pages, each of them failed. */
+		/*
+		 * Each level is an allocation of its own, and each has failed.
+		 */
 		if (most == 1)
 			KUNIT_EXPECT_GE(test, failures, shape->levels - 1);
 	}
@@ -1302,7 +1327,7 @@ static void prepare_fails(struct kunit *test)
 static const struct shape failing_shapes[] = {
 	SHAPE(12, 5, BIT(42)),
 	SHAPE(16, 3, BIT(28)),
-	/* Levels of 64 KiB, of more than that, and hardly any entries. */
+	/* Levels of 64 KiB, larger ones, and a window with few entries. */
 	SHAPE(12, 3, BIT(39)),
 	SHAPE(16, 2, BIT(28)),
 	SHAPE(30, 3, BIT(24)),
@@ -1310,7 +1335,7 @@ static const struct shape failing_shapes[] = {
 
 KUNIT_ARRAY_PARAM(failing, failing_shapes, shape_describe);
 
-/* A level is put in while another thread allocates the same one */
+/* Another thread links a level while the operation allocates it */
 
 struct neighbour {
 	const struct shape *shape;
@@ -1319,7 +1344,7 @@ struct neighbour {
 	bool view;
 };
 
-static void neighbour_is_faster(struct kunit *test, void *data)
+static void neighbour_allocates_first(struct kunit *test, void *data)
 {
 	struct neighbour *neighbour = data;
 	struct tce_range range;
@@ -1335,8 +1360,8 @@ static void neighbour_is_faster(struct kunit *test, void *data)
 		  hpa_of(neighbour->shape, neighbour->index) | READ_WRITE);
 }
 
-static void late_levels_are_given_back(struct kunit *test, attempt try,
-				       bool view)
+static void late_levels_are_freed(struct kunit *test, attempt try,
+				  bool view)
 {
 	const struct shape *shape = shape_of(test);
 	struct neighbour neighbour = {
@@ -1345,47 +1370,49 @@ static void late_levels_are_given_back(struct kunit *test, attempt try,
 	struct fixture *fixture = test->priv;
 
 	neighbour.table = table_of(test, shape);
-	/* Just the view of the leaf is missing, or everything is. */
+	/* Only the view is missing, or all levels are. */
 	if (view)
 		table_set(test, neighbour.table, neighbour.index,
 			  hpa_of(shape, neighbour.index) | READ_WRITE);
 
 	fixture->data = &neighbour;
-	fixture->meanwhile = neighbour_is_faster;
+	fixture->alloc_hook = neighbour_allocates_first;
 	KUNIT_EXPECT_TRUE(test, try(test, shape, neighbour.table));
-	KUNIT_EXPECT_NULL(test, fixture->meanwhile);
-	/* What came late may be just what is missing next, which is a view. */
+	KUNIT_EXPECT_NULL(test, fixture->alloc_hook);
+	/*
+	 * A level that came too late may be used as the view that is missing.
+	 */
 	if (view || (try != try_prepare && try != try_hold))
-		KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->given_back), 0);
+		KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->freed), 0);
 
 	expect_entry(test, neighbour.table, neighbour.index,
 		     hpa_of(shape, neighbour.index) | READ_WRITE);
 	expect_figures(test, neighbour.table, 1);
 
-	table_gone(test, neighbour.table);
+	table_destroy(test, neighbour.table);
 }
 
-static void exchange_comes_late(struct kunit *test)
+static void exchange_loses_race(struct kunit *test)
 {
-	late_levels_are_given_back(test, try_exchange, false);
-	late_levels_are_given_back(test, try_exchange_owner, false);
-	late_levels_are_given_back(test, try_exchange_owner, true);
+	late_levels_are_freed(test, try_exchange, false);
+	late_levels_are_freed(test, try_exchange_owner, false);
+	late_levels_are_freed(test, try_exchange_owner, true);
 }
 
-static void prepare_comes_late(struct kunit *test)
+static void prepare_loses_race(struct kunit *test)
 {
-	late_levels_are_given_back(test, try_prepare, false);
-	late_levels_are_given_back(test, try_prepare_each, false);
-	late_levels_are_given_back(test, try_prepare_each, true);
+	late_levels_are_freed(test, try_prepare, false);
+	late_levels_are_freed(test, try_prepare_each, false);
+	late_levels_are_freed(test, try_prepare_each, true);
 }
 
-static void hold_comes_late(struct kunit *test)
+static void hold_loses_race(struct kunit *test)
 {
-	late_levels_are_given_back(test, try_hold, false);
-	late_levels_are_given_back(test, try_hold, true);
+	late_levels_are_freed(test, try_hold, false);
+	late_levels_are_freed(test, try_hold, true);
 }
 
-/* Levels of at least a kernel page, so that each of them is a request. */
+/* Levels of at least a kernel page, so that each is an allocation. */
 static const struct shape large_level_shapes[] = {
 	SHAPE(12, 2, BIT(2 * (PAGE_SHIFT - 3))),
 	SHAPE(12, 3, BIT(3 * (PAGE_SHIFT - 3))),
@@ -1403,7 +1430,7 @@ static int fill_all_shapes(struct kunit_suite *suite)
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
 		for (levels = 1; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
 			unsigned int page_shift = page_shifts[i];
-			/* What PHBs translate, and what the levels can have. */
+			/* Limits of the PHBs, and of that number of levels. */
 			unsigned long largest = BIT(54 - page_shift);
 			unsigned long full = min(BIT(min(PAGE_SHIFT * levels,
 							 54U)), largest);
@@ -1424,30 +1451,30 @@ static int fill_all_shapes(struct kunit_suite *suite)
 
 static struct kunit_case tce_table_cases[] = {
 	KUNIT_CASE_PARAM(every_shape, every_shape_gen_params),
-	KUNIT_CASE(odd_shapes_are_refused),
-	KUNIT_CASE(large_levels_become_more),
-	KUNIT_CASE(backed_shapes),
+	KUNIT_CASE(invalid_shapes_are_rejected),
+	KUNIT_CASE(large_levels_are_split),
+	KUNIT_CASE(geometry_of_backed_table),
 	KUNIT_CASE_PARAM(permissions, some_gen_params),
 	KUNIT_CASE_PARAM(misaligned_address, some_gen_params),
-	KUNIT_CASE_PARAM(index_beyond_the_table, some_gen_params),
-	KUNIT_CASE_PARAM(nothing_is_allocated_when_forbidden, some_gen_params),
-	KUNIT_CASE_PARAM(forbidden_at_every_depth, some_gen_params),
-	KUNIT_CASE_PARAM(existing_leaf_needs_no_memory, some_gen_params),
+	KUNIT_CASE_PARAM(index_out_of_range, some_gen_params),
+	KUNIT_CASE_PARAM(no_allocation_unless_allowed, some_gen_params),
+	KUNIT_CASE_PARAM(no_allocation_at_any_depth, some_gen_params),
+	KUNIT_CASE_PARAM(existing_leaf_needs_no_allocation, some_gen_params),
 	KUNIT_CASE_PARAM(store_and_clear, some_gen_params),
-	KUNIT_CASE_PARAM(nothing_is_not_a_range, some_gen_params),
+	KUNIT_CASE_PARAM(empty_range, some_gen_params),
 	KUNIT_CASE_PARAM(clear_over_holes, some_gen_params),
-	KUNIT_CASE_PARAM(clear_takes_breaks, long_levels_gen_params),
-	KUNIT_CASE_PARAM(extents_are_what_is_set, some_gen_params),
-	KUNIT_CASE_PARAM(figures_while_the_table_grows, some_gen_params),
-	KUNIT_CASE_PARAM(origin_with_one_owner, origin_gen_params),
-	KUNIT_CASE_PARAM(origin_with_owners, origin_gen_params),
+	KUNIT_CASE_PARAM(clear_is_bounded, long_levels_gen_params),
+	KUNIT_CASE_PARAM(extents_cover_set_entries, some_gen_params),
+	KUNIT_CASE_PARAM(stats_of_a_growing_table, some_gen_params),
+	KUNIT_CASE_PARAM(sparse_38t_window_one_owner, sparse_38t_gen_params),
+	KUNIT_CASE_PARAM(sparse_38t_window_many_owners, sparse_38t_gen_params),
 	KUNIT_CASE_PARAM(create_fails, some_gen_params),
 	KUNIT_CASE_PARAM(exchange_fails, failing_gen_params),
 	KUNIT_CASE_PARAM(hold_fails, failing_gen_params),
 	KUNIT_CASE_PARAM(prepare_fails, failing_gen_params),
-	KUNIT_CASE_PARAM(exchange_comes_late, large_levels_gen_params),
-	KUNIT_CASE_PARAM(prepare_comes_late, large_levels_gen_params),
-	KUNIT_CASE_PARAM(hold_comes_late, large_levels_gen_params),
+	KUNIT_CASE_PARAM(exchange_loses_race, large_levels_gen_params),
+	KUNIT_CASE_PARAM(prepare_loses_race, large_levels_gen_params),
+	KUNIT_CASE_PARAM(hold_loses_race, large_levels_gen_params),
 	{}
 };
 

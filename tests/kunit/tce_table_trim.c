@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of levels that are not used any more.
+ * Tests of tce_table_trim(), in one thread.
  */
 
 #include <kunit/test.h>
@@ -28,17 +28,7 @@
 #define LEAVES		12
 #define AGAIN		7
 
-static const struct shape trim_shapes[] = {
-	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
-	{ .page_shift = 12, .levels = 3, .entries = 0x12345678 },
-	{ .page_shift = 12, .levels = 3, .entries = BIT(39) },
-	{ .page_shift = 16, .levels = 3, .entries = 0x264000000000 >> 16 },
-	{ .page_shift = 16, .levels = 2, .entries = BIT(26) },
-	{ .page_shift = 21, .levels = 4, .entries = BIT(33) },
-	{ .page_shift = 30, .levels = 3, .entries = BIT(24) },
-};
-
-KUNIT_ARRAY_PARAM(trim, trim_shapes, shape_describe);
+KUNIT_ARRAY_PARAM(trim, multilevel_shapes, shape_describe);
 
 static u64 any(struct rnd_state *random)
 {
@@ -60,20 +50,20 @@ static unsigned int depth_of(struct kunit *test, struct tce_table *table,
 	return hardware_depth(test, &window, index);
 }
 
-/* What goes and what stays, against an array */
+/* Random operations, compared with a model that is kept in XArrays */
 
 /**
- * struct forest - a table, and what should be in it
+ * struct trim_model - a table and its expected state
  * @test: the test
- * @shape: what the table was asked to be
+ * @shape: requested shape of the table
  * @table: the table
- * @entries: the entries that are set, by index
- * @leaves: the leaves that are there, by number
- * @used: entries that are set
- * @random: the random numbers
+ * @entries: entries that are set, by index
+ * @leaves: leaves that are present, by number
+ * @used: number of entries that are set
+ * @random: state of the random numbers
  * @place: indices that the operations are near to
  */
-struct forest {
+struct trim_model {
 	struct kunit *test;
 	const struct shape *shape;
 	struct tce_table *table;
@@ -84,198 +74,176 @@ struct forest {
 	unsigned long place[PLACES];
 };
 
-static unsigned long forest_leaf(struct forest *forest, unsigned long index)
+static unsigned long model_leaf(struct trim_model *model, unsigned long index)
 {
-	return index >> shape_level_bits(forest->shape);
+	return index >> shape_level_bits(model->shape);
 }
 
-static void forest_save(struct forest *forest, struct xarray *array,
-			unsigned long index, unsigned long value)
+static bool model_any(struct trim_model *model, unsigned long index,
+		      unsigned long count)
 {
-	void *old = value ? xa_store(array, index, xa_mk_value(value),
-				     GFP_KERNEL) :
-			    xa_erase(array, index);
-
-	KUNIT_ASSERT_FALSE(forest->test, xa_is_err(old));
+	return xa_find(&model->entries, &index, index + count - 1, XA_PRESENT);
 }
 
-static unsigned long forest_load(struct xarray *array, unsigned long index)
+static void model_set(struct trim_model *model)
 {
-	void *value = xa_load(array, index);
-
-	return value ? xa_to_value(value) : 0;
-}
-
-static bool forest_any(struct forest *forest, unsigned long index,
-		       unsigned long count)
-{
-	return xa_find(&forest->entries, &index, index + count - 1, XA_PRESENT);
-}
-
-static void forest_set(struct forest *forest)
-{
-	const struct shape *shape = forest->shape;
-	unsigned long index = forest->place[below(&forest->random, PLACES)];
-	unsigned int count = 1 + below(&forest->random, RANGE);
+	const struct shape *shape = model->shape;
+	unsigned long index = model->place[below(&model->random, PLACES)];
+	unsigned int count = 1 + below(&model->random, RANGE);
 	unsigned int i;
 
-	index += below(&forest->random, 2 * RANGE);
+	index += below(&model->random, 2 * RANGE);
 	index -= min_t(unsigned long, index, RANGE);
 	index = min(index, shape->entries - count);
-	switch (below(&forest->random, 3)) {
+	switch (below(&model->random, 3)) {
 	case 0:
 		count = 1;
-		table_set(forest->test, forest->table, index,
+		table_set(model->test, model->table, index,
 			  hpa_of(shape, index) | READ_WRITE);
 		break;
 	case 1:
-		table_store(forest->test, shape, forest->table, index, count,
+		table_store(model->test, shape, model->table, index, count,
 			    TCE_OWNER_EACH);
 		break;
 	default:
-		table_store(forest->test, shape, forest->table, index, count,
-			    ua_of(below(&forest->random, 2)));
+		table_store(model->test, shape, model->table, index, count,
+			    ua_of(below(&model->random, 2)));
 	}
 
 	for (i = 0; i < count; i++) {
-		forest->used += !forest_load(&forest->entries, index + i);
-		forest_save(forest, &forest->entries, index + i, 1);
-		forest_save(forest, &forest->leaves,
-			    forest_leaf(forest, index + i), 1);
+		model->used += !array_load(&model->entries, index + i);
+		array_save(model->test, &model->entries, index + i, 1);
+		array_save(model->test, &model->leaves,
+			   model_leaf(model, index + i), 1);
 	}
 }
 
-/* Clears what begins near a place, or a single entry. */
-static void forest_clear(struct forest *forest)
+/* Clears a range near a place, or a single entry. */
+static void model_clear(struct trim_model *model)
 {
-	unsigned long index = forest->place[below(&forest->random, PLACES)];
+	unsigned long index = model->place[below(&model->random, PLACES)];
 	unsigned long end, cleared, expected = 0;
 	void *value;
 
-	index -= min(index, below(&forest->random, 2 * RANGE));
-	end = min(index + 1 + below(&forest->random, 4 * RANGE),
-		  forest->shape->entries);
-	if (!below(&forest->random, 3)) {
-		table_set(forest->test, forest->table, index, 0);
-		cleared = forest_load(&forest->entries, index);
+	index -= min(index, below(&model->random, 2 * RANGE));
+	end = min(index + 1 + below(&model->random, 4 * RANGE),
+		  model->shape->entries);
+	if (!below(&model->random, 3)) {
+		table_set(model->test, model->table, index, 0);
+		cleared = array_load(&model->entries, index);
 		end = index + 1;
 	} else {
-		cleared = table_clear(forest->test, forest->table, index, end);
+		cleared = table_clear(model->test, model->table, index, end);
 	}
 
-	xa_for_each_range(&forest->entries, index, value, index, end - 1) {
-		forest_save(forest, &forest->entries, index, 0);
+	xa_for_each_range(&model->entries, index, value, index, end - 1) {
+		array_save(model->test, &model->entries, index, 0);
 		expected++;
 	}
-	KUNIT_ASSERT_EQ(forest->test, cleared, expected);
-	forest->used -= cleared;
+	KUNIT_ASSERT_EQ(model->test, cleared, expected);
+	model->used -= cleared;
 }
 
-/* Expects that the levels of one depth are there if anything is below them. */
-static void forest_expect_depth(struct forest *forest, unsigned int depth)
+/* Expects that a level of this depth exists if an entry below it is set. */
+static void model_expect_depth(struct trim_model *model, unsigned int depth)
 {
-	unsigned int above = forest->shape->levels - 1 - depth;
-	unsigned int bits = shape_level_bits(forest->shape) * above;
-	unsigned long span = span_of(forest->shape, above + 1);
+	unsigned int above = model->shape->levels - 1 - depth;
+	unsigned int bits = shape_level_bits(model->shape) * above;
+	unsigned long span = span_of(model->shape, above + 1);
 	unsigned long leaf, before = ULONG_MAX, levels = 0;
 	struct tce_table_stats stats;
 	void *value;
 
-	xa_for_each(&forest->leaves, leaf, value) {
+	xa_for_each(&model->leaves, leaf, value) {
 		unsigned long index = (leaf >> bits) * span;
 
 		if (leaf >> bits == before)
 			continue;
 		before = leaf >> bits;
 
-		if (forest_any(forest, index, span)) {
-			KUNIT_EXPECT_GT(forest->test,
-					depth_of(forest->test, forest->table,
+		if (model_any(model, index, span)) {
+			KUNIT_EXPECT_GT(model->test,
+					depth_of(model->test, model->table,
 						 index), depth);
 			levels++;
 			continue;
 		}
 
-		KUNIT_EXPECT_LE(forest->test, depth_of(forest->test,
-						       forest->table, index),
+		KUNIT_EXPECT_LE(model->test, depth_of(model->test,
+						      model->table, index),
 				depth);
 	}
 
-	tce_table_stats(forest->table, &stats);
-	KUNIT_EXPECT_EQ(forest->test, stats.depth[depth].levels, levels);
+	tce_table_stats(model->table, &stats);
+	KUNIT_EXPECT_EQ(model->test, stats.depth[depth].levels, levels);
 }
 
-static void forest_trim(struct forest *forest)
+static void model_trim(struct trim_model *model)
 {
 	unsigned int depth;
 	unsigned long leaf;
 	void *value;
 
-	table_trim(forest->test, forest->table);
+	table_trim(model->test, model->table);
 
-	for (depth = 1; depth < forest->shape->levels; depth++)
-		forest_expect_depth(forest, depth);
-	expect_figures(forest->test, forest->table, forest->used);
+	for (depth = 1; depth < model->shape->levels; depth++)
+		model_expect_depth(model, depth);
+	expect_figures(model->test, model->table, model->used);
 
-	xa_for_each(&forest->leaves, leaf, value)
-		if (!forest_any(forest, leaf * span_of(forest->shape, 1),
-				span_of(forest->shape, 1)))
-			forest_save(forest, &forest->leaves, leaf, 0);
+	xa_for_each(&model->leaves, leaf, value)
+		if (!model_any(model, leaf * span_of(model->shape, 1),
+			       span_of(model->shape, 1)))
+			array_save(model->test, &model->leaves, leaf, 0);
 }
 
-static void partial_unmapping(struct kunit *test)
+static void random_partial_unmap(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
-	struct forest *forest;
+	struct trim_model *model;
 	unsigned int round, i;
 
-	forest = kunit_kzalloc(test, sizeof(*forest), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, forest);
-	forest->test = test;
-	forest->shape = shape;
-	forest->table = table_of(test, shape);
-	xa_init(&forest->entries);
-	xa_init(&forest->leaves);
-	prandom_seed_state(&forest->random, shape->entries);
-	/* At the edges of levels of all depths, some of them next to each other. */
+	model = kunit_kzalloc(test, sizeof(*model), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, model);
+	model->test = test;
+	model->shape = shape;
+	model->table = table_of(test, shape);
+	xa_init(&model->entries);
+	xa_init(&model->leaves);
+	prandom_seed_state(&model->random, shape->entries);
+	/* At the starts of levels of all depths, some of them adjacent. */
 	for (i = 0; i < PLACES; i++)
-		forest->place[i] = below(&forest->random, 3) *
-			span_of(shape, below(&forest->random, shape->levels)) +
-			(i & 1 ? forest->place[i - 1] : 0);
-	forest->place[0] = shape->entries - 1;
+		model->place[i] = below(&model->random, 3) *
+			span_of(shape, below(&model->random, shape->levels)) +
+			(i & 1 ? model->place[i - 1] : 0);
+	model->place[0] = shape->entries - 1;
 
 	for (round = 0; round < ROUNDS; round++) {
-		for (i = below(&forest->random, 3 * RANGES); i; i--) {
-			if (below(&forest->random, 3))
-				forest_clear(forest);
+		for (i = below(&model->random, 3 * RANGES); i; i--) {
+			if (below(&model->random, 3))
+				model_clear(model);
 			else
-				forest_set(forest);
+				model_set(model);
 		}
-		forest_trim(forest);
-		/* One failure says as much as hundreds. */
+		model_trim(model);
+		/*
+		 * Stop at the first failure; each further round would repeat
+		 * it.
+		 */
 		if (READ_ONCE(test->status) == KUNIT_FAILURE)
 			break;
 	}
 
-	KUNIT_EXPECT_EQ(test, forest->used,
-			table_clear(test, forest->table, 0, shape->entries));
-	table_trimmed(test, forest->table);
-	table_gone(test, forest->table);
-	xa_destroy(&forest->entries);
-	xa_destroy(&forest->leaves);
+	KUNIT_EXPECT_EQ(test, model->used,
+			table_clear(test, model->table, 0, shape->entries));
+	table_trim_all(test, model->table);
+	table_destroy(test, model->table);
+	xa_destroy(&model->entries);
+	xa_destroy(&model->leaves);
 }
 
-/* Order of things */
+/* Order */
 
-static unsigned long leaf_far(const struct shape *shape, unsigned int i)
-{
-	/* Each second one is far away, so that the upper levels are its own. */
-	return i * span_of(shape, 1) +
-		(i & 1) * (shape->entries / 2 / span_of(shape, 1)) *
-		span_of(shape, 1);
-}
-
-static void next_jiffy(void)
+static void wait_for_next_jiffy(void)
 {
 	unsigned long now = jiffies;
 
@@ -283,10 +251,13 @@ static void next_jiffy(void)
 		schedule_timeout_uninterruptible(1);
 }
 
-/* The oldest go first, by when they were used last, whatever order they are queued in. */
-static void those_used_last_stay(struct kunit *test)
+/* Age counts from the last use, not from when the level was queued. */
+static void oldest_levels_go_first(struct kunit *test)
 {
-	/* In which order they fall out of use; AGAIN is the first, too. */
+	/*
+	 * Order in which they fall out of use; AGAIN does so before all others,
+	 * too.
+	 */
 	static const u8 order[LEAVES] = {
 		3, 8, 0, 11, 5, 1, 9, 2, 10, 4, AGAIN, 6,
 	};
@@ -297,29 +268,30 @@ static void those_used_last_stay(struct kunit *test)
 	bool more;
 
 	for (i = 0; i < LEAVES; i++)
-		table_store(test, shape, table, leaf_far(shape, i) + 7, 3,
+		table_store(test, shape, table, spread_leaf(shape, i) + 7, 3,
 			    ua_of(1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
-	/* The first one is in use again later, and the last one, too. */
-	table_clear(test, table, leaf_far(shape, AGAIN),
-		    leaf_far(shape, AGAIN) + span_of(shape, 1));
+	/* AGAIN falls out of use first, and is used again below. */
+	table_clear(test, table, spread_leaf(shape, AGAIN),
+		    spread_leaf(shape, AGAIN) + span_of(shape, 1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	for (i = 0; i < LEAVES; i++) {
-		unsigned long index = leaf_far(shape, order[i]);
+		unsigned long index = spread_leaf(shape, order[i]);
 
 		if (order[i] == AGAIN) {
 			table_store(test, shape, table, index, 1, ua_of(1));
-			/* It stays where it is. */
+			/* Its place in the queue does not change. */
 			KUNIT_EXPECT_EQ(test, table_queued(table), i + 1);
 		}
 		table_clear(test, table, index, index + span_of(shape, 1));
 		since[i] = jiffies;
-		next_jiffy();
+		wait_for_next_jiffy();
 	}
 	KUNIT_EXPECT_EQ(test, table_queued(table), LEAVES);
 
-	/* None is so old, however long the test takes. */
-	KUNIT_EXPECT_EQ(test, 0, table_trim_old(test, table, 1000 * HZ, &more));
+	/* No level is that old, however slow the machine is. */
+	KUNIT_EXPECT_EQ(test, 0,
+			table_trim_older(test, table, 1000 * HZ, &more));
 	KUNIT_EXPECT_TRUE(test, more);
 	KUNIT_EXPECT_EQ(test, table_queued(table), LEAVES);
 
@@ -327,11 +299,13 @@ static void those_used_last_stay(struct kunit *test)
 		unsigned long gone, age = jiffies - since[LEAVES - left];
 		unsigned int old = 0;
 
-		/* Time goes on, so there may be more of them than at first sight. */
-		gone = table_trim_old(test, table, age, &more);
+		/*
+		 * Time passes, so more levels than the first may be old enough.
+		 */
+		gone = table_trim_older(test, table, age, &more);
 		for (; old < left; old++) {
-			unsigned long leaf = leaf_far(shape,
-						      order[LEAVES - left + old]);
+			unsigned long leaf =
+				spread_leaf(shape, order[LEAVES - left + old]);
 
 			if (depth_of(test, table, leaf) == shape->levels)
 				break;
@@ -341,19 +315,19 @@ static void those_used_last_stay(struct kunit *test)
 		for (i = LEAVES - left + old; i < LEAVES; i++)
 			KUNIT_EXPECT_EQ(test, shape->levels,
 					depth_of(test, table,
-						 leaf_far(shape, order[i])));
+						 spread_leaf(shape, order[i])));
 		left -= old;
 		KUNIT_EXPECT_EQ(test, table_queued(table), left);
 		KUNIT_EXPECT_EQ(test, more, left > 0);
 		expect_figures(test, table, 0);
 	}
-	KUNIT_EXPECT_EQ(test, 0, table_trimmed(test, table));
+	KUNIT_EXPECT_EQ(test, 0, table_trim_all(test, table));
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* One in use is not trimmed, but forgotten, and queued anew later. */
-static void those_in_use_leave_the_queue(struct kunit *test)
+/* A level in use is dropped from the queue, and queued again later. */
+static void levels_in_use_are_dequeued(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -365,7 +339,7 @@ static void those_in_use_leave_the_queue(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, tce_table_trim(table, 0));
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 0);
 
-	/* By an entry; by what holds it. */
+	/* In use by an entry, then by a prepared range. */
 	table_set(test, table, index, hpa_of(shape, 1) | READ_ONLY);
 	table_set(test, table, index, 0);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
@@ -379,22 +353,26 @@ static void those_in_use_leave_the_queue(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 2);
 
 	table_prepare(test, table, &range, index, 1, ua_of(1));
-	KUNIT_EXPECT_EQ(test, 0, table_trim_old(test, table, 0, &more));
+	KUNIT_EXPECT_EQ(test, 0, table_trim_older(test, table, 0, &more));
 	KUNIT_EXPECT_FALSE(test, more);
 	tce_table_finish(&range);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 3);
 
-	/* One that is too young stays, and there is no need to say so again. */
-	KUNIT_EXPECT_EQ(test, 0, table_trim_old(test, table, 1000 * HZ, &more));
+	/*
+	 * A level that is too young stays queued, so idle is not called again.
+	 */
+	KUNIT_EXPECT_EQ(test, 0,
+			table_trim_older(test, table, 1000 * HZ, &more));
 	KUNIT_EXPECT_TRUE(test, more);
 	table_set(test, table, index, hpa_of(shape, 1) | READ_ONLY);
 	table_set(test, table, index, 0);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 3);
 
-	/* In use and not, in one queue. */
-	table_set(test, table, 5 * span_of(shape, 1), hpa_of(shape, 1) | READ_ONLY);
+	/* One level in use and one unused in the queue. */
+	table_set(test, table, 5 * span_of(shape, 1),
+		  hpa_of(shape, 1) | READ_ONLY);
 	table_set(test, table, 5 * span_of(shape, 1), 0);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 2);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 3);
@@ -402,13 +380,13 @@ static void those_in_use_leave_the_queue(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, table_trim(test, table));
 	table_set(test, table, index, 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 4);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* Used by the last thing before the trim: the age begins anew each time. */
-static void age_is_since_the_last_use(struct kunit *test)
+/* Each use resets the age of a level. */
+static void age_counts_from_last_use(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
@@ -426,7 +404,8 @@ static void age_is_since_the_last_use(struct kunit *test)
 		again = jiffies;
 		switch (i) {
 		case 0:
-			table_set(test, table, index, hpa_of(shape, 1) | READ_ONLY);
+			table_set(test, table, index,
+				  hpa_of(shape, 1) | READ_ONLY);
 			table_set(test, table, index, 0);
 			break;
 		case 1:
@@ -434,70 +413,72 @@ static void age_is_since_the_last_use(struct kunit *test)
 			tce_table_finish(&range);
 			break;
 		default:
-			KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index,
-							    GFP_NOWAIT));
+			KUNIT_ASSERT_EQ(test, 0,
+					table_hold(table, &range, index,
+						   GFP_NOWAIT));
 			tce_table_set_owner(&range, 1, 2);
 		}
-		/* Old enough by the first time, but not by the second. */
+		/* Old enough by its first use, but not by the second. */
 		if (!tce_table_trim(table, again - first))
 			KUNIT_EXPECT_GE(test, jiffies - again, again - first);
 	}
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /**
- * struct witness - what is to be seen while levels are killed
+ * struct observer - state that is checked in each kill of a trim
  * @test: the test
- * @shape: what the table was asked to be
+ * @shape: requested shape of the table
  * @table: the table
  * @kills: the kills
- * @given_back: blocks of pages that had been given back before
- * @bytes: bytes that the table had before
+ * @freed: page allocations that had been freed before the trim
+ * @bytes: bytes that the table had before the trim
  */
-struct witness {
+struct observer {
 	struct kunit *test;
 	const struct shape *shape;
 	struct tce_table *table;
 	struct kills kills;
-	long given_back;
+	long freed;
 	long bytes;
 };
 
-static void witness_kill(void *data, unsigned long index, unsigned long count)
+static void observer_kill(void *data, unsigned long index, unsigned long count)
 {
-	struct witness *witness = data;
-	struct kunit *test = witness->test;
+	struct observer *observer = data;
+	struct kunit *test = observer->test;
 	struct fixture *fixture = test->priv;
 	struct tce_range range;
 	unsigned long at;
 
-	/* Neither the hardware nor software comes there any more. */
-	for (at = index; at < index + count; at += span_of(witness->shape, 1)) {
-		KUNIT_EXPECT_EQ(test, depth_of(test, witness->table, at), 1);
+	/* Neither the hardware nor software reaches the levels. */
+	for (at = index; at < index + count;
+	     at += span_of(observer->shape, 1)) {
+		KUNIT_EXPECT_EQ(test, depth_of(test, observer->table, at), 1);
 		if (READ_ONCE(test->status) == KUNIT_FAILURE)
 			return;
-		KUNIT_EXPECT_EQ(test, tce_table_get(witness->table, at), 0);
-		exchange_is_refused(test, witness->table, at,
-				    hpa_of(witness->shape, 1) | READ_ONLY,
-				    TCE_OWNER_NONE, false, H_TOO_HARD);
+		KUNIT_EXPECT_EQ(test, tce_table_get(observer->table, at), 0);
+		expect_exchange_error(test, observer->table, at,
+				      hpa_of(observer->shape, 1) | READ_ONLY,
+				      TCE_OWNER_NONE, false, H_TOO_HARD);
 		KUNIT_EXPECT_EQ(test, -ENOMEM,
-				table_hold(witness->table, &range, at, 0));
+				table_hold(observer->table, &range, at, 0));
 	}
 
-	/* The memory is still there. */
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&fixture->given_back),
-			witness->given_back);
-	KUNIT_EXPECT_EQ(test, fixture_bytes(test), witness->bytes);
-	kills_kill(&witness->kills, index, count);
+	/* But they have not been freed. */
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&fixture->freed),
+			observer->freed);
+	KUNIT_EXPECT_EQ(test, fixture_bytes(test), observer->bytes);
+	kills_kill(&observer->kills, index, count);
 }
 
-static void unlinked_then_killed_then_freed(struct kunit *test)
+static void unlink_kill_free_in_order(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
-	struct witness witness = {
+	struct observer observer = {
 		.test = test, .shape = shape, .table = table,
 	};
 	struct fixture *fixture = test->priv;
@@ -505,28 +486,28 @@ static void unlinked_then_killed_then_freed(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < LEAVES; i++)
-		table_store(test, shape, table, leaf_far(shape, i), 2,
+		table_store(test, shape, table, spread_leaf(shape, i), 2,
 			    i % 3 ? ua_of(1) : TCE_OWNER_EACH);
 	KUNIT_EXPECT_EQ(test, 2 * LEAVES,
 			table_clear(test, table, 0, shape->entries));
 
-	witness.given_back = atomic_long_read(&fixture->given_back);
-	witness.bytes = fixture_bytes(test);
+	observer.freed = atomic_long_read(&fixture->freed);
+	observer.bytes = fixture_bytes(test);
 	tce_table_stats(table, &before);
-	kills_begin(&witness.kills, test, table);
-	fixture->kill_data = &witness;
-	fixture->kill = witness_kill;
+	kills_begin(&observer.kills, test, table);
+	fixture->kill_data = &observer;
+	fixture->kill = observer_kill;
 	KUNIT_EXPECT_FALSE(test, tce_table_trim(table, 0));
 	fixture->kill = NULL;
 
-	/* All but the first one. */
-	KUNIT_EXPECT_EQ(test, kills_end(&witness.kills), before.hw_bytes /
+	/* All levels but the first one. */
+	KUNIT_EXPECT_EQ(test, kills_end(&observer.kills), before.hw_bytes /
 			(8UL << shape_level_bits(shape)) - 1);
-	KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->given_back),
-			witness.given_back);
-	KUNIT_EXPECT_EQ(test, 0, table_trimmed(test, table));
+	KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->freed),
+			observer.freed);
+	KUNIT_EXPECT_EQ(test, 0, table_trim_all(test, table));
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 static void kill_one(void *data, unsigned long index, unsigned long count)
@@ -552,8 +533,10 @@ static void trim_kills(struct kunit *test, struct tce_table *table,
 	KUNIT_EXPECT_EQ(test, killed.count, count);
 }
 
-/* Leaves that are neighbours are one range, whatever order they became idle in. */
-static void neighbours_are_killed_at_once(struct kunit *test)
+/*
+ * Adjacent leaves are killed as one range, in whatever order they were queued.
+ */
+static void adjacent_leaves_are_killed_at_once(struct kunit *test)
 {
 	static const u8 order[] = { 3, 1, 4, 2 };
 	const struct shape *shape = shape_of(test);
@@ -561,7 +544,7 @@ static void neighbours_are_killed_at_once(struct kunit *test)
 	unsigned long leaf = span_of(shape, 1), last = shape->entries - 1;
 	unsigned int i;
 
-	/* The upper levels stay. */
+	/* Entry 0 keeps the upper levels. */
 	table_set(test, table, 0, hpa_of(shape, 0) | READ_ONLY);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		table_set(test, table, order[i] * leaf + 9,
@@ -570,7 +553,7 @@ static void neighbours_are_killed_at_once(struct kunit *test)
 		table_set(test, table, order[i] * leaf + 9, 0);
 	trim_kills(test, table, leaf, 4 * leaf);
 
-	/* A single one; and one that the window has less of. */
+	/* A single leaf, then one that extends past the end of the window. */
 	table_set(test, table, 2 * leaf, hpa_of(shape, 1) | READ_ONLY);
 	table_set(test, table, 2 * leaf, 0);
 	trim_kills(test, table, 2 * leaf, leaf);
@@ -578,21 +561,21 @@ static void neighbours_are_killed_at_once(struct kunit *test)
 	table_set(test, table, last, 0);
 	KUNIT_EXPECT_GT(test, table_trim(test, table), 0);
 	table_set(test, table, 0, 0);
-	table_trimmed(test, table);
+	table_trim_all(test, table);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
-/* What stays */
+/* Levels in use */
 
-static void held_leaves_stay(struct kunit *test)
+static void held_leaves_are_not_trimmed(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct tce_table *table = table_of(test, shape);
 	unsigned long index = 3 * span_of(shape, 1) - RANGE / 2;
 	struct tce_range range, one;
 
-	/* Two leaves with nothing in them. */
+	/* Two leaves without entries. */
 	table_prepare(test, table, &range, index, RANGE, TCE_OWNER_EACH);
 	table_prepare(test, table, &one, index, 1, ua_of(1));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
@@ -605,9 +588,9 @@ static void held_leaves_stay(struct kunit *test)
 
 	tce_table_finish(&range);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 2);
-	KUNIT_EXPECT_GE(test, table_trimmed(test, table), 2);
+	KUNIT_EXPECT_GE(test, table_trim_all(test, table), 2);
 
-	table_gone(test, table);
+	table_destroy(test, table);
 }
 
 /* Failure */
@@ -641,13 +624,19 @@ static int fail_to_hold(struct tce_table *table, unsigned long index)
 	return ret;
 }
 
-/* Wherever memory ends, what is there by then can be taken out again. */
-static void failed_levels_go(struct kunit *test,
-			     int (*fail)(struct tce_table *table,
-					 unsigned long index))
+/*
+ * Whichever allocation fails, the levels that were linked before can be
+ * trimmed.
+ */
+static void failed_levels_are_trimmed(struct kunit *test,
+				      int (*fail)(struct tce_table *table,
+						  unsigned long index))
 {
 	const struct shape *shape = shape_of(test);
-	/* Two leaves of two levels each, where there are more. */
+	/*
+	 * A range at the end of a level of depth 1, which needs two levels per
+	 * depth.
+	 */
 	unsigned long index = shape->entries / 2 /
 			      span_of(shape, shape->levels - 1) *
 			      span_of(shape, shape->levels - 1) - RANGE / 2;
@@ -658,44 +647,44 @@ static void failed_levels_go(struct kunit *test,
 		struct tce_table *table = table_of(test, shape);
 		int ret;
 
-		fixture_refuse(test, nth);
+		fixture_fail_alloc(test, nth);
 		ret = fail(table, index);
-		done = !fixture_refused(test);
+		done = !fixture_alloc_failed(test);
 		KUNIT_ASSERT_EQ(test, ret, done ? 0 : -ENOMEM);
-		fixture_refuse(test, 0);
+		fixture_fail_alloc(test, 0);
 
 		if (!done)
-			table_trimmed(test, table);
-		table_gone(test, table);
+			table_trim_all(test, table);
+		table_destroy(test, table);
 	}
 }
 
-static void failed_prepare_leaves_nothing(struct kunit *test)
+static void failed_prepare_leaves_no_level(struct kunit *test)
 {
-	failed_levels_go(test, fail_to_prepare);
+	failed_levels_are_trimmed(test, fail_to_prepare);
 }
 
-static void failed_exchange_leaves_nothing(struct kunit *test)
+static void failed_exchange_leaves_no_level(struct kunit *test)
 {
-	failed_levels_go(test, fail_to_exchange);
+	failed_levels_are_trimmed(test, fail_to_exchange);
 }
 
-static void failed_hold_leaves_nothing(struct kunit *test)
+static void failed_hold_leaves_no_level(struct kunit *test)
 {
-	failed_levels_go(test, fail_to_hold);
+	failed_levels_are_trimmed(test, fail_to_hold);
 }
 
 static struct kunit_case tce_table_trim_cases[] = {
-	KUNIT_CASE_PARAM(partial_unmapping, trim_gen_params),
-	KUNIT_CASE_PARAM(those_used_last_stay, trim_gen_params),
-	KUNIT_CASE_PARAM(those_in_use_leave_the_queue, trim_gen_params),
-	KUNIT_CASE_PARAM(age_is_since_the_last_use, trim_gen_params),
-	KUNIT_CASE_PARAM(unlinked_then_killed_then_freed, trim_gen_params),
-	KUNIT_CASE_PARAM(neighbours_are_killed_at_once, trim_gen_params),
-	KUNIT_CASE_PARAM(held_leaves_stay, trim_gen_params),
-	KUNIT_CASE_PARAM(failed_prepare_leaves_nothing, trim_gen_params),
-	KUNIT_CASE_PARAM(failed_exchange_leaves_nothing, trim_gen_params),
-	KUNIT_CASE_PARAM(failed_hold_leaves_nothing, trim_gen_params),
+	KUNIT_CASE_PARAM(random_partial_unmap, trim_gen_params),
+	KUNIT_CASE_PARAM(oldest_levels_go_first, trim_gen_params),
+	KUNIT_CASE_PARAM(levels_in_use_are_dequeued, trim_gen_params),
+	KUNIT_CASE_PARAM(age_counts_from_last_use, trim_gen_params),
+	KUNIT_CASE_PARAM(unlink_kill_free_in_order, trim_gen_params),
+	KUNIT_CASE_PARAM(adjacent_leaves_are_killed_at_once, trim_gen_params),
+	KUNIT_CASE_PARAM(held_leaves_are_not_trimmed, trim_gen_params),
+	KUNIT_CASE_PARAM(failed_prepare_leaves_no_level, trim_gen_params),
+	KUNIT_CASE_PARAM(failed_exchange_leaves_no_level, trim_gen_params),
+	KUNIT_CASE_PARAM(failed_hold_leaves_no_level, trim_gen_params),
 	{}
 };
 

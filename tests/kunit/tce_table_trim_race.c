@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads that use a table while another one trims it.
+ * Tests of tce_table_trim() with other threads that use the table.
  */
 
 #include <kunit/test.h>
@@ -27,46 +27,28 @@
 #define LEAVES		12
 #define FIGURES		10
 
-/* Rounds in which a leaf goes while others wait for it. */
+/* Rounds in which a leaf is trimmed while a thread waits for its lock. */
 #define WAITS		200
 
-/* Long enough for another CPU to come to a lock. */
+/* Long enough for another CPU to reach a lock. */
 #define LOCK_SPINS	20000
 
-static const struct shape trim_shapes[] = {
-	{ .page_shift = 12, .levels = 5, .entries = BIT(42) },
-	{ .page_shift = 12, .levels = 3, .entries = 0x12345678 },
-	{ .page_shift = 12, .levels = 3, .entries = BIT(39) },
-	{ .page_shift = 16, .levels = 3, .entries = 0x264000000000 >> 16 },
-	{ .page_shift = 16, .levels = 2, .entries = BIT(26) },
-	{ .page_shift = 21, .levels = 4, .entries = BIT(33) },
-	{ .page_shift = 30, .levels = 3, .entries = BIT(24) },
-};
-
-KUNIT_ARRAY_PARAM(trim, trim_shapes, shape_describe);
-
-static unsigned long leaf_far(const struct shape *shape, unsigned int i)
-{
-	/* Each second one is far away, so that the upper levels are its own. */
-	return i * span_of(shape, 1) +
-		(i & 1) * (shape->entries / 2 / span_of(shape, 1)) *
-		span_of(shape, 1);
-}
+KUNIT_ARRAY_PARAM(trim, multilevel_shapes, shape_describe);
 
 /* Readers */
 
 /**
- * struct wait - threads that wait for each other until a level is freed
+ * struct wait - a trim that has to wait for a reader
  * @test: the test
- * @shape: what the table was asked to be
+ * @shape: requested shape of the table
  * @table: the table
  * @trimmer: the thread that trims
- * @reading: a reader is in its RCU section
- * @trim: it may begin
- * @killed: the levels are out of the tree, and killed
- * @trimmed: everything is over
- * @leave: the reader may leave
- * @left: it has left
+ * @reading: completed when the reader is in its RCU section
+ * @trim: completed when the trim may begin
+ * @killed: completed when the levels have been unlinked and killed
+ * @trimmed: the trim has returned
+ * @leave: the reader may leave its RCU section
+ * @left: the reader has left it
  */
 struct wait {
 	struct kunit *test;
@@ -88,7 +70,7 @@ static void wait_kill(void *data, unsigned long index, unsigned long count)
 	complete(&wait->killed);
 }
 
-/* Waits until the thread that trims waits itself, or has come to the end. */
+/* Waits until the trimmer sleeps. Returns false if it has returned instead. */
 static bool wait_until_it_waits(struct wait *wait)
 {
 	while (!READ_ONCE(wait->trimmed)) {
@@ -114,7 +96,7 @@ static void wait_trim(struct wait *wait)
 	WRITE_ONCE(wait->trimmed, true);
 }
 
-/* The only one of them that has its CPU for itself. */
+/* Spins, so it needs a CPU that the other threads are not bound to. */
 static void wait_read(struct wait *wait)
 {
 	bool early;
@@ -123,7 +105,7 @@ static void wait_read(struct wait *wait)
 	complete(&wait->reading);
 	while (!READ_ONCE(wait->leave))
 		cpu_relax();
-	/* Whatever a walk has found has to be there until now. */
+	/* Levels that a walk has found must not be freed before this. */
 	early = READ_ONCE(wait->trimmed);
 	WRITE_ONCE(wait->left, true);
 	rcu_read_unlock();
@@ -133,7 +115,7 @@ static void wait_read(struct wait *wait)
 static void wait_watch(struct wait *wait)
 {
 	struct fixture *fixture = wait->test->priv;
-	long given_back = atomic_long_read(&fixture->given_back);
+	long freed = atomic_long_read(&fixture->freed);
 	unsigned int i;
 
 	wait_for_completion(&wait->reading);
@@ -142,8 +124,8 @@ static void wait_watch(struct wait *wait)
 	for (i = 0; i < 100; i++) {
 		KUNIT_EXPECT_TRUE(wait->test, wait_until_it_waits(wait));
 		KUNIT_EXPECT_EQ(wait->test,
-				atomic_long_read(&fixture->given_back),
-				given_back);
+				atomic_long_read(&fixture->freed),
+				freed);
 		if (READ_ONCE(wait->test->status) == KUNIT_FAILURE)
 			break;
 		schedule();
@@ -167,7 +149,7 @@ static void wait_body(void *data, unsigned int me)
 	}
 }
 
-static void readers_leave_first(struct kunit *test)
+static void free_waits_for_readers(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct wait wait = {
@@ -182,33 +164,33 @@ static void readers_leave_first(struct kunit *test)
 	init_completion(&wait.trim);
 	init_completion(&wait.killed);
 	for (i = 0; i < LEAVES; i++)
-		table_store(test, shape, wait.table, leaf_far(shape, i), 2,
+		table_store(test, shape, wait.table, spread_leaf(shape, i), 2,
 			    TCE_OWNER_EACH);
 	table_clear(test, wait.table, 0, shape->entries);
 
 	threads_run(test, 3, wait_body, &wait);
-	KUNIT_EXPECT_EQ(test, 0, table_trimmed(test, wait.table));
+	KUNIT_EXPECT_EQ(test, 0, table_trim_all(test, wait.table));
 
-	table_gone(test, wait.table);
+	table_destroy(test, wait.table);
 }
 
-/* Waiting for the lock of a leaf that goes */
+/* Threads that wait for the lock of a leaf which is unlinked meanwhile */
 
 /**
- * struct dead - threads that wait for the lock of one leaf
+ * struct lock_race - threads that wait for the lock of one leaf
  * @test: the test
- * @shape: what the table was asked to be
+ * @shape: requested shape of the table
  * @table: the table
  * @index: an entry of the leaf
- * @round: which round it is
- * @watch: the first thread is to let the others come
- * @locked: the first thread has the lock, and keeps it for the others
- * @trimming: the second one is about to unlink the leaf
- * @using: the third one is about to use it
- * @gone: the leaf has gone
- * @wrong: whatever must not happen
+ * @round: number of the round
+ * @watch: the next clear, with the leaf's lock held, is to wait for the others
+ * @locked: the first thread has the lock
+ * @trimming: the second thread is about to trim the leaf
+ * @using: the third thread is about to use the leaf
+ * @gone: the leaf was trimmed
+ * @wrong: number of errors
  */
-struct dead {
+struct lock_race {
 	struct kunit *test;
 	const struct shape *shape;
 	struct tce_table *table;
@@ -222,23 +204,23 @@ struct dead {
 	unsigned int wrong;
 };
 
-static int dead_set(void *data, unsigned long index, const __be64 *tces,
-		    unsigned long count)
+static int lock_race_set(void *data, unsigned long index, const __be64 *tces,
+			 unsigned long count)
 {
 	return 0;
 }
 
-/* The lock is held; the others come for it, who trims first. */
-static int dead_clear(void *data, unsigned long index, unsigned long count)
+/* Keeps the lock until the trimmer, then the user, wait for it. */
+static int lock_race_clear(void *data, unsigned long index, unsigned long count)
 {
-	struct dead *dead = data;
+	struct lock_race *race = data;
 	int spins;
 
-	if (!READ_ONCE(dead->watch))
+	if (!READ_ONCE(race->watch))
 		return 0;
-	WRITE_ONCE(dead->watch, false);
-	WRITE_ONCE(dead->locked, true);
-	for (spins = 0; spins < 100 * LOCK_SPINS && !READ_ONCE(dead->using);
+	WRITE_ONCE(race->watch, false);
+	WRITE_ONCE(race->locked, true);
+	for (spins = 0; spins < 100 * LOCK_SPINS && !READ_ONCE(race->using);
 	     spins++)
 		cpu_relax();
 	for (spins = 0; spins < LOCK_SPINS; spins++)
@@ -247,23 +229,23 @@ static int dead_clear(void *data, unsigned long index, unsigned long count)
 	return 0;
 }
 
-static void dead_kill(void *data, unsigned long index, unsigned long count)
+static void lock_race_kill(void *data, unsigned long index, unsigned long count)
 {
-	struct dead *dead = data;
+	struct lock_race *race = data;
 
-	WRITE_ONCE(dead->gone, true);
+	WRITE_ONCE(race->gone, true);
 }
 
-static void dead_is_wrong(struct dead *dead, bool wrong)
+static void lock_race_is_wrong(struct lock_race *race, bool wrong)
 {
 	if (wrong)
-		dead->wrong++;
+		race->wrong++;
 }
 
-static int dead_store(struct dead *dead, u64 tce)
+static int lock_race_store(struct lock_race *race, u64 tce)
 {
 	struct tce_range range = {
-		.index = dead->index + 1, .end = dead->index + 2,
+		.index = race->index + 1, .end = race->index + 2,
 	};
 	struct tce_batch new = {
 		.count = 1,
@@ -273,101 +255,107 @@ static int dead_store(struct dead *dead, u64 tce)
 	struct tce_batch old;
 	int ret;
 
-	ret = tce_table_prepare(dead->table, &range, ua_of(1), GFP_KERNEL);
+	ret = tce_table_prepare(race->table, &range, ua_of(1), GFP_KERNEL);
 	if (ret)
 		return ret;
 	ret = tce_table_store(&range, &new, &old);
-	dead_is_wrong(dead, old.count);
+	lock_race_is_wrong(race, old.count);
 	tce_table_finish(&range);
 
 	return ret;
 }
 
-/* Each way of getting at a leaf. Whatever happens to it, what was set is there. */
-static void dead_use(struct dead *dead)
+/* Uses the leaf in one of six ways. An entry that was set must not be lost. */
+static void lock_race_use(struct lock_race *race)
 {
-	u64 tce = hpa_of(dead->shape, dead->index + 1) | READ_WRITE;
+	u64 tce = hpa_of(race->shape, race->index + 1) | READ_WRITE;
 	struct tce_entry entry = { .tce = tce, .owner = ua_of(1) };
 	struct tce_cursor cursor = {
-		.table = dead->table, .index = dead->index,
-		.end = dead->index + 2,
+		.table = race->table, .index = race->index,
+		.end = race->index + 2,
 	};
 	struct tce_range range;
 	struct tce_batch old;
 	bool set = true;
 	int ret;
 
-	switch (dead->round % 6) {
+	switch (race->round % 6) {
 	case 0:
-		ret = tce_table_exchange(dead->table, dead->index + 1, &entry, true);
-		dead_is_wrong(dead, ret || entry.tce);
+		ret = tce_table_exchange(race->table, race->index + 1, &entry,
+					 true);
+		lock_race_is_wrong(race, ret || entry.tce);
 		break;
 	case 1:
-		dead_is_wrong(dead, dead_store(dead, tce));
+		lock_race_is_wrong(race, lock_race_store(race, tce));
 		break;
 	case 2:
-		ret = tce_table_exchange(dead->table, dead->index + 1, &entry, false);
+		ret = tce_table_exchange(race->table, race->index + 1, &entry,
+					 false);
 		set = !ret;
-		/* It may be gone already by then. */
-		dead_is_wrong(dead, ret && ret != H_TOO_HARD);
+		/* The leaf may already have been trimmed. */
+		lock_race_is_wrong(race, ret && ret != H_TOO_HARD);
 		break;
 	case 3:
 		entry.tce = 0;
 		set = false;
-		ret = tce_table_exchange(dead->table, dead->index + 1, &entry, false);
-		dead_is_wrong(dead, ret || entry.tce || entry.owner);
+		ret = tce_table_exchange(race->table, race->index + 1, &entry,
+					 false);
+		lock_race_is_wrong(race, ret || entry.tce || entry.owner);
 		break;
 	case 4:
 		set = false;
 		tce_table_clear(&cursor, &old);
-		dead_is_wrong(dead, old.count || cursor.index < cursor.end);
+		lock_race_is_wrong(race,
+				   old.count || cursor.index < cursor.end);
 		break;
 	default:
 		set = false;
-		ret = table_hold(dead->table, &range, dead->index + 1, GFP_NOWAIT);
-		dead_is_wrong(dead, ret);
+		ret = table_hold(race->table, &range, race->index + 1,
+				 GFP_NOWAIT);
+		lock_race_is_wrong(race, ret);
 		if (!ret)
 			tce_table_finish(&range);
 	}
-	dead_is_wrong(dead, tce_table_get(dead->table, dead->index + 1) !=
-		      (set ? tce : 0));
+	lock_race_is_wrong(race, tce_table_get(race->table, race->index + 1) !=
+			   (set ? tce : 0));
 }
 
-static void dead_body(void *data, unsigned int me)
+static void lock_race_body(void *data, unsigned int me)
 {
-	struct dead *dead = data;
+	struct lock_race *race = data;
 	struct tce_entry entry = { .tce = 0 };
 	int spins;
 
 	if (!me) {
-		dead_is_wrong(dead, tce_table_exchange(dead->table, dead->index,
-						       &entry, false));
-		dead_is_wrong(dead, entry.owner != ua_of(1));
+		lock_race_is_wrong(race,
+				   tce_table_exchange(race->table, race->index,
+						      &entry, false));
+		lock_race_is_wrong(race, entry.owner != ua_of(1));
 		return;
 	}
 
-	while (!READ_ONCE(dead->locked))
+	while (!READ_ONCE(race->locked))
 		cpu_relax();
 	if (me == 1) {
-		WRITE_ONCE(dead->trimming, true);
-		tce_table_trim(dead->table, 0);
+		WRITE_ONCE(race->trimming, true);
+		tce_table_trim(race->table, 0);
 		return;
 	}
-	while (!READ_ONCE(dead->trimming))
+	while (!READ_ONCE(race->trimming))
 		cpu_relax();
 	for (spins = 0; spins < LOCK_SPINS / 2; spins++)
 		barrier();
-	WRITE_ONCE(dead->using, true);
-	dead_use(dead);
+	WRITE_ONCE(race->using, true);
+	lock_race_use(race);
 }
 
-static void leaf_goes_while_others_wait(struct kunit *test)
+static void trim_while_others_wait_for_leaf(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	struct fixture *fixture = test->priv;
-	struct dead dead = { .test = test, .shape = shape };
+	struct lock_race race = { .test = test, .shape = shape };
 	struct backing backing = {
-		.set = dead_set, .clear = dead_clear, .data = &dead,
+		.set = lock_race_set, .clear = lock_race_clear, .data = &race,
 	};
 	u64 tce = hpa_of(shape, 1) | READ_WRITE;
 	unsigned int gone = 0;
@@ -375,59 +363,60 @@ static void leaf_goes_while_others_wait(struct kunit *test)
 	if (num_online_cpus() < 3)
 		kunit_skip(test, "each of three threads needs a CPU");
 
-	dead.table = table_backed(test, shape, &backing);
-	dead.index = 3 * span_of(shape, 1) + 5;
-	fixture->kill_data = &dead;
-	fixture->kill = dead_kill;
-	for (dead.round = 0; dead.round < threads_rounds(3, WAITS); dead.round++) {
-		/* In use, but queued since it was not. */
-		expect_exchange(test, dead.table, dead.index, tce, ua_of(1),
+	race.table = table_backed(test, shape, &backing);
+	race.index = 3 * span_of(shape, 1) + 5;
+	fixture->kill_data = &race;
+	fixture->kill = lock_race_kill;
+	for (race.round = 0; race.round < threads_rounds(3, WAITS);
+	     race.round++) {
+		/* Queue the leaf, then use it again. */
+		expect_exchange(test, race.table, race.index, tce, ua_of(1),
 				true, 0, 0);
-		expect_exchange(test, dead.table, dead.index, 0, 0, false, tce,
+		expect_exchange(test, race.table, race.index, 0, 0, false, tce,
 				ua_of(1));
-		expect_exchange(test, dead.table, dead.index, tce, ua_of(1),
+		expect_exchange(test, race.table, race.index, tce, ua_of(1),
 				false, 0, 0);
-		dead.locked = false;
-		dead.trimming = false;
-		dead.using = false;
-		dead.gone = false;
-		WRITE_ONCE(dead.watch, true);
-		threads_run(test, 3, dead_body, &dead);
-		gone += dead.gone;
+		race.locked = false;
+		race.trimming = false;
+		race.using = false;
+		race.gone = false;
+		WRITE_ONCE(race.watch, true);
+		threads_run(test, 3, lock_race_body, &race);
+		gone += race.gone;
 
-		expect_figures(test, dead.table,
-			       !!tce_table_get(dead.table, dead.index + 1));
-		table_clear(test, dead.table, 0, shape->entries);
+		expect_figures(test, race.table,
+			       !!tce_table_get(race.table, race.index + 1));
+		table_clear(test, race.table, 0, shape->entries);
 		fixture->kill = NULL;
-		tce_table_trim(dead.table, 0);
-		fixture->kill = dead_kill;
-		expect_figures(test, dead.table, 0);
-		KUNIT_EXPECT_EQ(test, table_queued(dead.table), 0);
+		tce_table_trim(race.table, 0);
+		fixture->kill = lock_race_kill;
+		expect_figures(test, race.table, 0);
+		KUNIT_EXPECT_EQ(test, table_queued(race.table), 0);
 		if (READ_ONCE(test->status) == KUNIT_FAILURE)
 			break;
 	}
 	fixture->kill = NULL;
-	kunit_info(test, "%u of %u leaves went", gone, dead.round);
-	KUNIT_EXPECT_EQ(test, dead.wrong, 0);
+	kunit_info(test, "%u of %u leaves went", gone, race.round);
+	KUNIT_EXPECT_EQ(test, race.wrong, 0);
 	KUNIT_EXPECT_GT(test, gone, 0);
-	table_trimmed(test, dead.table);
-	table_gone(test, dead.table);
+	table_trim_all(test, race.table);
+	table_destroy(test, race.table);
 }
 
-/* A crowd */
+/* Many threads */
 
 /**
- * struct crowd - threads that set and clear while another one trims
+ * struct crowd - threads that set and clear entries while another one trims
  * @test: the test
- * @shape: what the table was asked to be
+ * @shape: requested shape of the table
  * @table: the table
- * @base: an index at the edge of a level
- * @rounds: how often, at least
- * @working: how many have not finished
- * @trims: how often the table has been trimmed
- * @kills: ranges of levels that were taken out
- * @views: views that were there together
- * @wrong: whatever must not happen
+ * @base: an index at the start of a level
+ * @rounds: number of rounds, at least
+ * @working: number of threads that have not finished
+ * @trims: number of calls of tce_table_trim()
+ * @kills: number of ranges that were killed
+ * @views: largest number of views at the same time
+ * @wrong: number of errors
  */
 struct crowd {
 	struct kunit *test;
@@ -456,7 +445,7 @@ static void crowd_kill(void *data, unsigned long index, unsigned long count)
 	WRITE_ONCE(crowd->kills, crowd->kills + 1);
 }
 
-/* Whatever else is going on, no figure is below nothing. */
+/* No count of the statistics may become negative, not even for a short time. */
 static void crowd_figures(struct crowd *crowd)
 {
 	struct tce_table_stats stats;
@@ -478,7 +467,9 @@ static void crowd_trim(struct crowd *crowd)
 
 	fixture->kill_data = crowd;
 	fixture->kill = crowd_kill;
-	/* As the driver does it: when it is told to, and as long as there is more. */
+	/*
+	 * As the driver does: after an idle callback, and while levels remain.
+	 */
 	while (working || more) {
 		working = atomic_read(&crowd->working);
 		if (!atomic_xchg(&fixture->idle, 0) && !more) {
@@ -486,7 +477,7 @@ static void crowd_trim(struct crowd *crowd)
 			continue;
 		}
 		working = true;
-		/* Now and then they are all too young. */
+		/* In each fourth call all levels are too young. */
 		more = tce_table_trim(crowd->table,
 				      crowd->trims % 4 ? 0 : 1000 * HZ);
 		crowd->trims++;
@@ -503,8 +494,8 @@ static void crowd_expect(struct crowd *crowd, unsigned long index, u64 tce)
 	u64 address = (u64)index << window.page_shift;
 
 	crowd_is_wrong(crowd, tce_table_get(crowd->table, index) != tce);
-	crowd_is_wrong(crowd, hardware_dma(crowd->test, &window, address, true) !=
-		       (tce & ~READ_WRITE));
+	crowd_is_wrong(crowd, hardware_dma(crowd->test, &window, address,
+					   true) != (tce & ~READ_WRITE));
 }
 
 static void crowd_exchange(struct crowd *crowd, unsigned long index,
@@ -524,7 +515,7 @@ static void crowd_exchange(struct crowd *crowd, unsigned long index,
 	crowd_is_wrong(crowd, entry.tce != tce || entry.owner != owner);
 }
 
-/* As KVM does it, so the owner is known only when the entry is set. */
+/* As KVM does: the owner is set after the entry. */
 static void crowd_hold(struct crowd *crowd, unsigned long index,
 		       unsigned long number, u64 owner)
 {
@@ -584,23 +575,24 @@ static void crowd_store(struct crowd *crowd, unsigned long index,
 
 	while (table_clear_next(crowd->test, &cursor, &old)) {
 		while (batch_take(&old, crowd->shape->page_shift, &found)) {
-			crowd_is_wrong(crowd, all >= 2 || found.owner != owner ||
-				       found.index != index + all ||
-				       found.tce != entry[all].tce);
+			crowd_is_wrong(crowd,
+				       all >= 2 || found.owner != owner ||
+					       found.index != index + all ||
+					       found.tce != entry[all].tce);
 			all++;
 		}
 	}
 	crowd_is_wrong(crowd, all != 2);
 }
 
-/* On few or busy CPUs all rounds may be over before a level was taken out. */
+/* On few or busy CPUs all rounds may end before a level is trimmed. */
 static bool crowd_goes_on(struct crowd *crowd, unsigned int round)
 {
 	return round < crowd->rounds ||
 	       (!READ_ONCE(crowd->kills) && round < 1000 * crowd->rounds);
 }
 
-/* All in the same few leaves, each at indices of its own. */
+/* All threads use the same few leaves, each thread its own indices. */
 static void crowd_work(struct crowd *crowd, unsigned int me)
 {
 	unsigned long span = span_of(crowd->shape, 1);
@@ -619,7 +611,7 @@ static void crowd_work(struct crowd *crowd, unsigned int me)
 			crowd_exchange(crowd, index, number, TCE_OWNER_NONE);
 		else if (round & 8)
 			crowd_store(crowd, index, number, ua_of(me));
-		else /* Two leaves at once, which few others need. */
+		else /* Two leaves that the other threads use less. */
 			crowd_store(crowd, crowd->base + 8 * me * span - 1,
 				    number, ua_of(me));
 		cond_resched();
@@ -637,7 +629,7 @@ static void crowd_body(void *data, unsigned int me)
 		crowd_trim(crowd);
 }
 
-static void trim_in_a_crowd(struct kunit *test)
+static void trim_while_a_crowd_maps(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
 	unsigned int threads;
@@ -651,7 +643,7 @@ static void trim_in_a_crowd(struct kunit *test)
 			.working = ATOMIC_INIT(threads - 1),
 		};
 
-		/* Where there are more than two levels, over an upper edge. */
+		/* With more than two levels, across the end of an upper one. */
 		crowd.base = span_of(shape, shape->levels > 2 ? 2 : 1) * 2 -
 			     2 * (shape->levels > 2) * span_of(shape, 1);
 		threads_run(test, threads, crowd_body, &crowd);
@@ -661,16 +653,16 @@ static void trim_in_a_crowd(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic_read(&crowd.wrong), 0);
 		KUNIT_EXPECT_GT(test, crowd.kills, 0);
 		expect_figures(test, crowd.table, 0);
-		/* Nothing that is unused was left, without anybody being told. */
-		KUNIT_EXPECT_EQ(test, 0, table_trimmed(test, crowd.table));
-		table_gone(test, crowd.table);
+		/* Each unused level was announced by the idle callback. */
+		KUNIT_EXPECT_EQ(test, 0, table_trim_all(test, crowd.table));
+		table_destroy(test, crowd.table);
 	}
 }
 
 static struct kunit_case tce_table_trim_race_cases[] = {
-	KUNIT_CASE_PARAM(readers_leave_first, trim_gen_params),
-	KUNIT_CASE_PARAM(leaf_goes_while_others_wait, trim_gen_params),
-	KUNIT_CASE_PARAM(trim_in_a_crowd, trim_gen_params),
+	KUNIT_CASE_PARAM(free_waits_for_readers, trim_gen_params),
+	KUNIT_CASE_PARAM(trim_while_others_wait_for_leaf, trim_gen_params),
+	KUNIT_CASE_PARAM(trim_while_a_crowd_maps, trim_gen_params),
 	{}
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads of a test.
+ * Runs a part of a test in several threads.
  */
 
 #include <kunit/test.h>
@@ -18,7 +18,8 @@
 
 static unsigned int rounds;
 module_param(rounds, uint, 0444);
-MODULE_PARM_DESC(rounds, "rounds of each race of two threads; of more threads, a quarter");
+MODULE_PARM_DESC(rounds,
+		 "rounds of races of two threads; a quarter for more threads");
 
 unsigned int threads_rounds(unsigned int threads, unsigned int usual)
 {
@@ -29,11 +30,11 @@ unsigned int threads_rounds(unsigned int threads, unsigned int usual)
 }
 
 /**
- * struct threads - threads that do something
+ * struct threads - the threads of threads_run()
  * @test: the test
- * @body: what each of them does
- * @data: for @body
- * @done: counts the threads that have ended
+ * @body: the function that each thread runs
+ * @data: argument of @body
+ * @done: completed by each thread when @body has returned
  * @runner: the threads
  */
 struct threads {
@@ -53,7 +54,7 @@ static int threads_start(void *data)
 	struct threads_runner *runner = data;
 	struct threads *threads = runner->threads;
 
-	/* The fixture finds the test through the thread. */
+	/* kunit_get_current_test() is how the fixture finds the test. */
 	current->kunit_test = threads->test;
 	threads->body(threads->data, runner->me);
 	current->kunit_test = NULL;
@@ -96,7 +97,7 @@ void threads_run(struct kunit *test, unsigned int count,
 	if (i < count) {
 		while (i--)
 			kthread_stop_put(threads->runner[i].task);
-		KUNIT_FAIL_AND_ABORT(test, "no threads");
+		KUNIT_FAIL_AND_ABORT(test, "cannot create a thread");
 	}
 
 	for (i = 0; i < count; i++)

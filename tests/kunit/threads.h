@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Threads of a test.
+ * Runs a part of a test in several threads.
  */
 #ifndef THREADS_H
 #define THREADS_H
@@ -9,12 +9,16 @@
 
 struct kunit;
 
-/* How often a race of so many threads is tried: @usual, or the parameter rounds. */
+/*
+ * Rounds of a race of @threads threads: @usual unless the parameter rounds is
+ * set.
+ */
 unsigned int threads_rounds(unsigned int threads, unsigned int usual);
 
 /*
- * Runs @body in so many threads, each bound to a CPU, one after the other, and
- * waits for their end; or the test ends.
+ * Runs @body in @threads threads, which are bound to the CPUs in turn, and
+ * waits until all have returned. The test is aborted if a thread cannot be
+ * created.
  */
 void threads_run(struct kunit *test, unsigned int threads,
 		 void (*body)(void *data, unsigned int me), void *data);

@@ -1,42 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What KVM does to a TCE table, without KVM. For tests: a guest's hypercalls are
- * ioctls (tce_kvm_test.h), so they can be made at will, by many threads, while
- * user space does to the same table what it likes.
+ * Makes KVM's calls into a TCE table without KVM, for tests. Hypercalls of a
+ * guest are ioctls (tce_kvm_test.h), so several threads can make any of them
+ * while user space changes the same table.
  *
- * The calls into the table and their order are those of
- * arch/powerpc/kvm/book3s_64_vio.c, and so is what becomes of their results. The
- * names of the functions there are given here. What is left out never reaches the
- * table: KVM's copy of the entries for emulated devices.
+ * The calls into the table, their order and the use of their results are those
+ * of arch/powerpc/kvm/book3s_64_vio.c; comments name the functions there. KVM's
+ * own copy of the entries, for emulated devices, is left out: it does not
+ * affect the table.
  *
- * What KVM holds while it uses a table: nothing. A hypercall walks the LIOBN's list
- * of tables with list_for_each_entry_lockless(), takes no reference of the struct
- * iommu_table and is in no RCU read-side section. Tables leave the list with
- * list_del_rcu(), and an RCU callback drops KVM's reference. So:
+ * KVM holds no lock and no reference while it uses a table. A hypercall walks
+ * the list of tables of the LIOBN with list_for_each_entry_lockless(), does not
+ * take a reference to the struct iommu_table, and is not in an RCU read-side
+ * critical section. Tables are removed from the list by list_del_rcu(), and an
+ * RCU callback drops KVM's reference. Therefore:
  *
- * - Where the kernel does not preempt, a hypercall is an RCU reader until it sleeps.
- *   Nothing in the walk sleeps but, perhaps, the callbacks in it_ops; and what sleeps
- *   there returns to a table that may be gone. This module does the same. It takes
- *   nothing either, and it complains of a callback that sleeps.
+ * - Without preemption, a hypercall is an RCU reader until it sleeps. In the
+ *   walk only the callbacks in it_ops could sleep, and the table may be freed
+ *   by the time such a callback returns. This module takes no lock or reference
+ *   either, and warns about a callback that sleeps.
  *
- * - Where the kernel preempts, a hypercall is no reader, and KVM itself may use a
- *   table after it was freed, whatever the table's owner does. That is not what is
- *   tested here. There a table that has left the list keeps its reference until the
- *   calls that use it are over, and a grace period longer (@hold). It hides nothing
- *   else: the call is still in no RCU section, and everything but the struct
- *   iommu_table and its it_ops may go under it.
+ * - With preemption, a hypercall is not an RCU reader, so KVM itself may use a
+ *   table after it was freed, whatever the owner of the table does. This is not
+ *   tested here: a table that was removed from the list keeps its reference
+ *   until the calls that use it have returned, and for a grace period after
+ *   that (@hold). This protects only the struct iommu_table and its it_ops: the
+ *   call is still not in an RCU section, and everything else may be freed
+ *   during it.
  *
- * - mm_iommu_lookup() returns a region without a reference. From there to
- *   mm_iommu_mapped_inc() the same holds, and there is an RCU section here, which
- *   does not reach to a callback.
+ * - mm_iommu_lookup() returns a region without a reference. The same is true
+ *   until mm_iommu_mapped_inc(); here this part is an RCU section, which no
+ *   callback is in.
  *
- * - The LIOBN itself (struct kvmppc_spapr_tce_table) is freed by RCU in KVM, though
- *   reading the list of H_PUT_TCE_INDIRECT may sleep. It is KVM's alone; here it is
- *   counted. The list of tables is walked anew for each entry, as KVM does, so that
- *   no table is kept over a page fault.
+ * - The LIOBN (struct kvmppc_spapr_tce_table) is freed by RCU in KVM, although
+ *   reading the list of H_PUT_TCE_INDIRECT may sleep. Only KVM uses it, so here
+ *   it has a refcount. The list of tables is walked for each entry, as in KVM,
+ *   so that no table is used across a page fault.
  *
- * Attaching looks at the group's tables without a lock, as KVM does; a test must not
- * remove a window at the same time.
+ * Like KVM, TCE_KVM_ATTACH reads the tables of the group without a lock; a test
+ * must not remove a window at the same time.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -79,18 +81,18 @@ static_assert(TCE_KVM_SUCCESS == H_SUCCESS);
 static_assert(TCE_KVM_PARAMETER == H_PARAMETER);
 static_assert(TCE_KVM_TOO_HARD == H_TOO_HARD);
 
-/* Longer than any wait of a test is worth; shorter than what a watchdog bears. */
+/* Longer than a test waits, and shorter than the limit of a watchdog. */
 #define TCE_PAUSE_MAX_MS	2000
 
 static bool hold = IS_ENABLED(CONFIG_PREEMPTION);
 module_param(hold, bool, 0444);
-MODULE_PARM_DESC(hold, "keep a table's reference until the calls that use it are over");
+MODULE_PARM_DESC(hold, "hold a reference to a table during calls that use it");
 
 /**
  * struct tce_kvm_table - a LIOBN; KVM's struct kvmppc_spapr_tce_table
- * @ref: the guest, and hypercalls in progress
- * @iommu_tables: what it stands for, walked without a lock
- * @page_shift: the guest's IOMMU page
+ * @ref: held by the guest and by hypercalls in progress
+ * @iommu_tables: the host's tables, walked without a lock
+ * @page_shift: IOMMU page size of the guest, as a shift
  * @offset: first entry of the window, in the guest's pages
  * @size: number of entries, in the guest's pages
  */
@@ -103,11 +105,11 @@ struct tce_kvm_table {
 };
 
 /**
- * struct tce_kvm_iommu_table - a host's table that a LIOBN stands for;
+ * struct tce_kvm_iommu_table - a table of the host that a LIOBN is attached to;
  *	KVM's struct kvmppc_spapr_tce_iommu_table
- * @ref: the list, and with @hold the calls that use it
- * @next: in the LIOBN's list
- * @rcu: drops the reference on @tbl
+ * @ref: held by the list and, with the parameter hold, by calls that use it
+ * @next: in the list of the LIOBN
+ * @rcu: drops the reference to @tbl
  * @tbl: the host's table
  */
 struct tce_kvm_iommu_table {
@@ -119,13 +121,13 @@ struct tce_kvm_iommu_table {
 
 /**
  * struct tce_kvm_guest - an open file
- * @lock: protects those after @paused; not held while the table is used
- * @paused: hypercalls that pause
- * @seen: TCE_KVM_PAUSED has said so
+ * @lock: protects @table and what follows it; not held while the table is used
+ * @paused: number of hypercalls that are paused
+ * @seen: TCE_KVM_PAUSED has reported a pause
  * @table: the LIOBN, or NULL
- * @kept: a group that the platform does not take back, or NULL
- * @kept_ops: what @kept has instead of the platform's operations
- * @platform_ops: those
+ * @kept: the group of TCE_KVM_KEEP, or NULL
+ * @kept_ops: operations of @kept meanwhile
+ * @platform_ops: operations of @kept before
  */
 struct tce_kvm_guest {
 	struct mutex lock; /* see above */
@@ -139,9 +141,9 @@ struct tce_kvm_guest {
 
 /**
  * struct tce_kvm_call - a hypercall in progress
- * @guest: whose it is
- * @table: its LIOBN
- * @args: what the caller gave; @args.pause is 0 once it has paused
+ * @guest: the guest
+ * @table: the LIOBN
+ * @args: arguments of the ioctl; @args.pause is 0 after the pause
  */
 struct tce_kvm_call {
 	struct tce_kvm_guest *guest;
@@ -150,7 +152,7 @@ struct tce_kvm_call {
 };
 
 /**
- * struct tce_kvm_forgotten - a reference that KVM would have lost
+ * struct tce_kvm_forgotten - a reference that KVM would have leaked
  * @node: in tce_kvm_forgotten
  * @tbl: the table
  */
@@ -189,14 +191,14 @@ static void tce_kvm_iommu_table_del(struct tce_kvm_iommu_table *stit)
 	kref_put(&stit->ref, tce_kvm_iommu_table_release);
 }
 
-/* The table that a LIOBN stands for, for a hypercall; NULL if it has left the list. */
+/* The table for a hypercall; NULL if it was removed from the list. */
 static struct tce_kvm_iommu_table *
 tce_kvm_iommu_table_begin(const struct tce_kvm_table *table)
 {
 	struct tce_kvm_iommu_table *stit, *found = NULL;
 
 	if (!hold) {
-		/* There is one at most, so the walk ends here. */
+		/* The list has at most one table. */
 		list_for_each_entry_lockless(stit, &table->iommu_tables, next)
 			return stit;
 
@@ -214,7 +216,7 @@ tce_kvm_iommu_table_begin(const struct tce_kvm_table *table)
 
 static void tce_kvm_iommu_table_end(struct tce_kvm_iommu_table *stit)
 {
-	/* Without @hold it may be gone, if a callback has slept. */
+	/* Without @hold it may have been freed, if a callback has slept. */
 	if (hold)
 		kref_put(&stit->ref, tce_kvm_iommu_table_release);
 }
@@ -242,7 +244,7 @@ static struct tce_kvm_table *tce_kvm_table_get(struct tce_kvm_guest *guest)
 	return table;
 }
 
-/* kvm_spapr_tce_attach_iommu_group(): the first table that fits. */
+/* kvm_spapr_tce_attach_iommu_group(): the first table that matches. */
 static struct iommu_table *
 tce_kvm_find(struct iommu_table_group *table_group,
 	     const struct tce_kvm_attach *attach)
@@ -376,7 +378,10 @@ static long tce_kvm_detach(struct tce_kvm_guest *guest)
 	if (!table)
 		return -ENXIO;
 
-	/* It is not the guest's any more, so nothing else changes the list. */
+	/*
+	 * guest->table no longer points to it, so nothing else changes the
+	 * list.
+	 */
 	list_for_each_entry_safe(stit, next, &table->iommu_tables, next)
 		tce_kvm_iommu_table_del(stit);
 	tce_kvm_table_put(table);
@@ -384,7 +389,7 @@ static long tce_kvm_detach(struct tce_kvm_guest *guest)
 	return 0;
 }
 
-/* Forgotten references */
+/* Leaked references */
 
 static long tce_kvm_ioctl_forget(struct tce_kvm_guest *guest)
 {
@@ -395,7 +400,7 @@ static long tce_kvm_ioctl_forget(struct tce_kvm_guest *guest)
 	if (!forgotten)
 		return -ENOMEM;
 
-	/* What is not detached has its reference. */
+	/* Until the table is detached, the list has a reference to it. */
 	mutex_lock(&guest->lock);
 	if (guest->table) {
 		stit = list_first_entry(&guest->table->iommu_tables,
@@ -416,7 +421,7 @@ static long tce_kvm_ioctl_forget(struct tce_kvm_guest *guest)
 	return 0;
 }
 
-static long tce_kvm_recall(void)
+static long tce_kvm_put_forgotten(void)
 {
 	struct tce_kvm_forgotten *forgotten, *next;
 
@@ -431,9 +436,9 @@ static long tce_kvm_recall(void)
 	return 0;
 }
 
-/* A kept group */
+/* Groups whose owner does not change */
 
-static long tce_kvm_nothing(void)
+static long tce_kvm_do_nothing(void)
 {
 	return 0;
 }
@@ -456,9 +461,9 @@ static long tce_kvm_ioctl_keep(struct tce_kvm_guest *guest, void __user *argp)
 	if (!guest->kept) {
 		table_group = iommu_group_get_iommudata(group);
 		guest->kept_ops = *table_group->ops;
-		/* Both have had other arguments in other kernels. */
-		guest->kept_ops.take_ownership = (void *)tce_kvm_nothing;
-		guest->kept_ops.release_ownership = (void *)tce_kvm_nothing;
+		/* Their arguments differ between kernel versions. */
+		guest->kept_ops.take_ownership = (void *)tce_kvm_do_nothing;
+		guest->kept_ops.release_ownership = (void *)tce_kvm_do_nothing;
 		guest->platform_ops = table_group->ops;
 		table_group->ops = &guest->kept_ops;
 		guest->kept = group;
@@ -471,7 +476,7 @@ static long tce_kvm_ioctl_keep(struct tce_kvm_guest *guest, void __user *argp)
 	return ret;
 }
 
-static void tce_kvm_unkeep(struct tce_kvm_guest *guest)
+static void tce_kvm_restore_ops(struct tce_kvm_guest *guest)
 {
 	struct iommu_table_group *table_group;
 
@@ -485,7 +490,7 @@ static void tce_kvm_unkeep(struct tce_kvm_guest *guest)
 
 /* Pauses */
 
-/* Takes time between two steps of a call, in which a hypercall is not interrupted. */
+/* Spins between two steps of a call, where a hypercall does not sleep. */
 static void tce_kvm_pause(struct tce_kvm_call *call, unsigned int step)
 {
 	unsigned int ms;
@@ -496,21 +501,22 @@ static void tce_kvm_pause(struct tce_kvm_call *call, unsigned int step)
 	call->args.pause = 0;
 	atomic_set(&call->guest->seen, 0);
 	atomic_inc(&call->guest->paused);
-	/* The other side may be late, where the machine has other things to do. */
-	for (ms = 0; ms < TCE_PAUSE_MAX_MS && !atomic_read(&call->guest->seen); ms++)
+	/* On a busy machine it may take long until the other side notices. */
+	for (ms = 0; ms < TCE_PAUSE_MAX_MS && !atomic_read(&call->guest->seen);
+	     ms++)
 		mdelay(1);
 	mdelay(min_t(unsigned int, call->args.pause_ms, TCE_PAUSE_MAX_MS));
 	atomic_dec(&call->guest->paused);
 }
 
-/* The table's operations, none of which may sleep */
+/* Operations of the table, none of which may sleep */
 
-/* How often the task has left its CPU, as far as a callback could have caused it. */
+/* Context switches of the task that a callback may have caused. */
 static unsigned long tce_kvm_switches(void)
 {
 	unsigned long switches = current->nvcsw;
 
-	/* Where the kernel does not preempt, it has asked for each of them. */
+	/* Without preemption the task is switched only where it reschedules. */
 	if (!IS_ENABLED(CONFIG_PREEMPTION))
 		switches += current->nivcsw;
 
@@ -519,7 +525,7 @@ static unsigned long tce_kvm_switches(void)
 
 static unsigned long tce_kvm_enter(void)
 {
-	/* For the kernel's own check, where it is configured. */
+	/* Enables the check of CONFIG_DEBUG_ATOMIC_SLEEP. */
 	non_block_start();
 
 	return tce_kvm_switches();
@@ -529,7 +535,7 @@ static void tce_kvm_leave(unsigned long switches, const char *callback)
 {
 	non_block_end();
 	WARN_ONCE(tce_kvm_switches() != switches,
-		  "%s slept, and KVM's table may be gone\n", callback);
+		  "%s slept, so the table may have been freed\n", callback);
 }
 
 static long tce_kvm_xchg(struct iommu_table *tbl, unsigned long entry,
@@ -569,8 +575,8 @@ static __be64 *tce_kvm_address(struct iommu_table *tbl, unsigned long entry,
 /* Addresses */
 
 /*
- * kvmppc_ioba_validate(). Until 7.2 the kernel's check looks at the first entry,
- * whatever it is given; so here there is never more.
+ * kvmppc_ioba_validate(). Up to 7.2 the kernel checks only the first entry,
+ * whatever the number of pages, so this does the same on all kernels.
  */
 static long tce_kvm_check_ioba(const struct tce_kvm_table *table,
 			       unsigned long ioba)
@@ -580,7 +586,9 @@ static long tce_kvm_check_ioba(const struct tce_kvm_table *table,
 	       H_PARAMETER : H_SUCCESS;
 }
 
-/* kvmppc_tce_to_ua(), for a guest that has the caller's memory. */
+/*
+ * kvmppc_tce_to_ua(): the guest's physical addresses are user-space addresses.
+ */
 static bool tce_kvm_to_ua(u64 tce, unsigned long *ua)
 {
 	*ua = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
@@ -619,16 +627,18 @@ static long tce_kvm_validate(const struct tce_kvm_table *table, u64 tce)
 	return ret;
 }
 
-/* The table's pages in one of the guest's. */
+/* IOMMU pages of the table in one of the guest. */
 static unsigned long tce_kvm_subpages(const struct tce_kvm_table *table,
 				      const struct iommu_table *tbl)
 {
 	return 1UL << (table->page_shift - tbl->it_page_shift);
 }
 
-/* What is done to the table */
+/* Changes of the table */
 
-/* kvmppc_clear_tce(): no kill, and what is taken out is forgotten. */
+/*
+ * kvmppc_clear_tce(): there is no kill, and the old entries are not un-counted.
+ */
 static void tce_kvm_clear(const struct tce_kvm_table *table,
 			  struct iommu_table *tbl, unsigned long entry)
 {
@@ -747,7 +757,7 @@ static long tce_kvm_map_subpage(struct tce_kvm_call *call,
 	if (dir != DMA_NONE)
 		tce_kvm_uncount(tbl, entry);
 
-	/* KVM has a plain store here, and a word is not torn. */
+	/* A plain store in KVM, which the compiler does not tear. */
 	WRITE_ONCE(*pua, cpu_to_be64(ua));
 
 	return H_SUCCESS;
@@ -818,11 +828,11 @@ static long tce_kvm_put(struct tce_kvm_call *call)
 	if (dir != DMA_NONE && !tce_kvm_to_ua(args->value, &ua))
 		return H_PARAMETER;
 
-	return tce_kvm_put_entry(call, args->ioba >> call->table->page_shift, ua,
-				 dir, dir == DMA_NONE);
+	return tce_kvm_put_entry(call, args->ioba >> call->table->page_shift,
+				 ua, dir, dir == DMA_NONE);
 }
 
-/* One TCE of a list; the page may have to be faulted in. */
+/* Reads one TCE of a list; may sleep for a page fault. */
 static bool tce_kvm_read(const __be64 __user *list, unsigned long i, u64 *tce)
 {
 	__be64 word;
@@ -864,7 +874,7 @@ static long tce_kvm_put_indirect(struct tce_kvm_call *call)
 			return ret;
 	}
 
-	/* The guest may change it now, which is what @again stands for. */
+	/* The guest may change the list here: then @again has the new one. */
 	if (args->again)
 		list = u64_to_user_ptr(args->again);
 
@@ -904,7 +914,7 @@ static long tce_kvm_stuff(struct tce_kvm_call *call)
 	if (!stit)
 		return ret;
 
-	/* Nothing looks whether that many entries are there. */
+	/* KVM does not check that the range ends within the table. */
 	for (i = 0; i < args->npages; i++) {
 		ret = tce_kvm_unmap(call, stit->tbl, entry + i);
 		if (ret == H_SUCCESS)
@@ -921,7 +931,7 @@ static long tce_kvm_stuff(struct tce_kvm_call *call)
 	return ret;
 }
 
-/* kvmppc_clear_tce(), on its own */
+/* kvmppc_clear_tce() alone */
 static long tce_kvm_clear_entry(struct tce_kvm_call *call)
 {
 	const struct tce_kvm_hcall *args = &call->args;
@@ -986,7 +996,7 @@ static int tce_kvm_release(struct inode *inode, struct file *file)
 	struct tce_kvm_guest *guest = file->private_data;
 
 	tce_kvm_detach(guest);
-	tce_kvm_unkeep(guest);
+	tce_kvm_restore_ops(guest);
 	kfree(guest);
 
 	return 0;
@@ -1016,7 +1026,7 @@ static long tce_kvm_ioctl(struct file *file, unsigned int cmd,
 	case TCE_KVM_FORGET:
 		return tce_kvm_ioctl_forget(guest);
 	case TCE_KVM_RECALL:
-		return tce_kvm_recall();
+		return tce_kvm_put_forgotten();
 	case TCE_KVM_PAUSED:
 		if (!atomic_read(&guest->paused))
 			return 0;
@@ -1049,14 +1059,14 @@ static int __init tce_kvm_init(void)
 static void __exit tce_kvm_exit(void)
 {
 	misc_deregister(&tce_kvm_device);
-	tce_kvm_recall();
-	/* References are dropped after a grace period. */
+	tce_kvm_put_forgotten();
+	/* RCU callbacks of this module drop references. */
 	rcu_barrier();
 }
 
 module_init(tce_kvm_init);
 module_exit(tce_kvm_exit);
 
-MODULE_DESCRIPTION("What KVM does to a TCE table, for tests");
+MODULE_DESCRIPTION("Makes KVM's calls into a TCE table, for tests");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What KVM's calls into a TCE table cost, for the benchmark. They are made as KVM makes
- * them: no lock is held, no reference is taken, there is no RCU section but KVM's own
- * where it checks an address, and nothing is looked at besides (tce_kvm_test.c is for
- * that). Calls and order are those of arch/powerpc/kvm/book3s_64_vio.c, whose
- * functions are named here; what never reaches the table is left out.
+ * Measures KVM's calls into a TCE table, for the benchmark. As in KVM, there is
+ * no lock, no reference, and no RCU section but that around the check of an
+ * address. Nothing else is checked (tce_kvm_test.c does that). The calls and
+ * their order are those of arch/powerpc/kvm/book3s_64_vio.c; comments name the
+ * functions there.
  *
- * It is for a program that does nothing else meanwhile: the table must not go during a
- * call, and calls of one file must not overlap.
+ * The program must not remove the table during a call, and calls on one file
+ * must not overlap.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -41,7 +41,7 @@
 /**
  * struct tce_kvm_timed - an open file
  * @tbl: the host's table, with a reference; or NULL
- * @page_shift: the guest's IOMMU page
+ * @page_shift: IOMMU page size of the guest, as a shift
  */
 struct tce_kvm_timed {
 	struct iommu_table *tbl;
@@ -112,10 +112,12 @@ static long tce_kvm_unmap_subpage(struct iommu_table *tbl, unsigned long entry)
 }
 
 /* kvmppc_tce_iommu_unmap() */
-static long tce_kvm_unmap(const struct tce_kvm_timed *timed, unsigned long entry)
+static long tce_kvm_unmap(const struct tce_kvm_timed *timed,
+			  unsigned long entry)
 {
 	struct iommu_table *tbl = timed->tbl;
-	unsigned long i, subpages = 1UL << (timed->page_shift - tbl->it_page_shift);
+	unsigned long i,
+		subpages = 1UL << (timed->page_shift - tbl->it_page_shift);
 	long ret = H_SUCCESS;
 
 	entry *= subpages;
@@ -160,7 +162,8 @@ static long tce_kvm_map(const struct tce_kvm_timed *timed, unsigned long entry,
 			unsigned long ua, enum dma_data_direction dir)
 {
 	struct iommu_table *tbl = timed->tbl;
-	unsigned long i, subpages = 1UL << (timed->page_shift - tbl->it_page_shift);
+	unsigned long i,
+		subpages = 1UL << (timed->page_shift - tbl->it_page_shift);
 	long ret = H_SUCCESS;
 
 	entry *= subpages;
@@ -183,11 +186,12 @@ static long tce_kvm_put(const struct tce_kvm_timed *timed, unsigned long entry,
 	if (ret != H_SUCCESS)
 		return ret;
 
-	return dir == DMA_NONE ? tce_kvm_unmap(timed, entry) :
-				 tce_kvm_map(timed, entry, tce & ~TCE_PERM, dir);
+	return dir == DMA_NONE ?
+		       tce_kvm_unmap(timed, entry) :
+		       tce_kvm_map(timed, entry, tce & ~TCE_PERM, dir);
 }
 
-/* A TCE of a list, which is big-endian. */
+/* Reads one TCE of a list. */
 static bool tce_kvm_read(const u64 __user *list, unsigned long i, u64 *tce)
 {
 	u64 word;
@@ -231,8 +235,8 @@ static long tce_kvm_put_indirect(const struct tce_kvm_timed *timed,
 }
 
 /* kvmppc_h_stuff_tce() */
-static long tce_kvm_stuff(const struct tce_kvm_timed *timed, unsigned long entry,
-			  unsigned long count)
+static long tce_kvm_stuff(const struct tce_kvm_timed *timed,
+			  unsigned long entry, unsigned long count)
 {
 	long ret = H_SUCCESS;
 	unsigned long i;
@@ -253,14 +257,16 @@ static long tce_kvm_run(const struct tce_kvm_timed *timed,
 	switch (time->what) {
 	case TCE_KVM_TIME_PUT:
 		for (i = 0; i < time->count && ret == H_SUCCESS; i++)
-			ret = tce_kvm_put(timed, entry + i, time->value + i * step);
+			ret = tce_kvm_put(timed, entry + i,
+					  time->value + i * step);
 		return ret;
-	case TCE_KVM_TIME_UNPUT:
+	case TCE_KVM_TIME_CLEAR:
 		for (i = 0; i < time->count && ret == H_SUCCESS; i++)
 			ret = tce_kvm_put(timed, entry + i, 0);
 		return ret;
 	case TCE_KVM_TIME_INDIRECT:
-		return tce_kvm_put_indirect(timed, entry, u64_to_user_ptr(time->value),
+		return tce_kvm_put_indirect(timed, entry,
+					    u64_to_user_ptr(time->value),
 					    time->count);
 	case TCE_KVM_TIME_STUFF:
 		return tce_kvm_stuff(timed, entry, time->count);
@@ -271,7 +277,8 @@ static long tce_kvm_run(const struct tce_kvm_timed *timed,
 		return ret;
 	case TCE_KVM_TIME_ADDRESS_RO:
 		for (i = 0; i < time->count; i++)
-			if (!IOMMU_TABLE_USERSPACE_ENTRY_RO(timed->tbl, entry + i))
+			if (!IOMMU_TABLE_USERSPACE_ENTRY_RO(timed->tbl,
+							    entry + i))
 				ret = H_TOO_HARD;
 		return ret;
 	case TCE_KVM_TIME_EXCHANGE:
@@ -283,7 +290,8 @@ static long tce_kvm_run(const struct tce_kvm_timed *timed,
 	return H_PARAMETER;
 }
 
-static long tce_kvm_time_run(const struct tce_kvm_timed *timed, void __user *argp)
+static long tce_kvm_time_run(const struct tce_kvm_timed *timed,
+			     void __user *argp)
 {
 	struct tce_kvm_time time;
 	u64 start;
@@ -349,7 +357,8 @@ static int tce_kvm_time_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static long tce_kvm_time_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+static long tce_kvm_time_ioctl(struct file *file, unsigned int cmd,
+			       unsigned long arg)
 {
 	struct tce_kvm_timed *timed = file->private_data;
 	void __user *argp = (void __user *)arg;
@@ -380,6 +389,6 @@ static struct miscdevice tce_kvm_time_device = {
 
 module_misc_device(tce_kvm_time_device);
 
-MODULE_DESCRIPTION("What KVM's calls into a TCE table cost, for the benchmark");
+MODULE_DESCRIPTION("Measures KVM's calls into a TCE table, for the benchmark");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * /dev/tce_kvm_time: what KVM's calls into a TCE table cost, timed in the kernel. A
- * guest's memory is the caller's, as in tce_kvm_test.h.
+ * /dev/tce_kvm_time: measures KVM's calls into a TCE table in the kernel. The
+ * guest's memory is that of the caller, as in tce_kvm_test.h.
  */
 #ifndef TCE_KVM_TIME_H
 #define TCE_KVM_TIME_H
@@ -13,32 +13,32 @@
 
 #define TCE_KVM_TIME_DEVICE	"/dev/tce_kvm_time"
 
-/* What is timed: hypercalls, and the calls that they are made of. */
+/* What is measured: hypercalls, and the callbacks that they consist of. */
 enum tce_kvm_time_what {
-	/* H_PUT_TCE: @count of them; the pages follow each other. */
+	/* @count times H_PUT_TCE, of contiguous pages. */
 	TCE_KVM_TIME_PUT,
-	/* H_PUT_TCE of 0, @count times. */
-	TCE_KVM_TIME_UNPUT,
+	/* @count times H_PUT_TCE of 0. */
+	TCE_KVM_TIME_CLEAR,
 	/* One H_PUT_TCE_INDIRECT of @count entries, at most 512. */
 	TCE_KVM_TIME_INDIRECT,
 	/* One H_STUFF_TCE of @count entries. */
 	TCE_KVM_TIME_STUFF,
-	/* Where an entry's address is kept, for one that is to be set: @count times. */
+	/* @count times useraddrptr, for entries that are to be set. */
 	TCE_KVM_TIME_ADDRESS,
-	/* The same for one that is cleared. */
+	/* @count times useraddrptr, for entries that are to be cleared. */
 	TCE_KVM_TIME_ADDRESS_RO,
-	/* The exchange with nothing, @count times. */
+	/* @count times xchg_no_kill with an empty entry. */
 	TCE_KVM_TIME_EXCHANGE,
 };
 
 /**
- * struct tce_kvm_time - calls that are timed
+ * struct tce_kvm_time - calls that are measured
  * @what: enum tce_kvm_time_what
- * @count: how many
+ * @count: number of calls or of entries
  * @ioba: bus address of the first entry
  * @value: PUT: the first TCE. INDIRECT: address of a list of big-endian TCEs
- * @ns: out: nanoseconds that all of it took
- * @status: out: what the guest is told by the last one that was made
+ * @ns: out: duration of all calls in nanoseconds
+ * @status: out: return value of the last hypercall
  */
 struct tce_kvm_time {
 	__u32 what;
@@ -49,7 +49,7 @@ struct tce_kvm_time {
 	__s64 status;
 };
 
-/* Which table: until the file is closed. As TCE_KVM_ATTACH. */
+/* As TCE_KVM_ATTACH; the table is used until the file is closed. */
 #define TCE_KVM_TIME_ATTACH	_IOW('K', 0, struct tce_kvm_attach)
 #define TCE_KVM_TIME_RUN	_IOWR('K', 1, struct tce_kvm_time)
 

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For how long the module under test keeps interrupts, or preemption, off. The kernel's
- * own tracers (irqsoff, preemptoff) keep the longest time of all the kernel, behind which
- * the module's is not seen. Here it is the longest one at whose end a function of the
- * module is in the backtrace; and the longest one that the module has ended itself, not
- * counting what interrupts take that come in meanwhile, nor what the kernel does with
- * interrupts off.
+ * Measures how long the module under test keeps interrupts or preemption off.
+ * The kernel's tracers (irqsoff, preemptoff) report only the longest section of
+ * the whole kernel, which hides those of the module. This keeps the longest
+ * section at whose end a function of the module is in the backtrace ("any"),
+ * and the longest one that the module has ended itself ("own"), without the
+ * time of interrupts during it and of kernel functions that turn interrupts
+ * off.
  *
- * For a kernel with both tracers and a machine with one CPU, whose clock goes on by a
- * nanosecond with each instruction. What is found is in debugfs, tce_latency_test.
+ * For a kernel with both tracers, on a machine with one CPU whose clock
+ * advances by a nanosecond per instruction. The result is in debugfs,
+ * tce_latency_test.
  */
 
 #include <linux/cpumask.h>
@@ -28,15 +30,15 @@
 
 #define MODULE_MARK		" [vfio_iommu_spapr_tce]"
 
-/* To look at a backtrace takes far longer than shorter times than this. */
+/* Shorter sections are ignored; checking a backtrace takes much longer. */
 #define LATENCY_LEAST		1000
 #define LATENCY_DEPTH		24
 
 enum { LATENCY_OWN, LATENCY_ANY, LATENCY_KINDS };
 
 /**
- * struct latency_worst - the longest time
- * @ns: how long, in nanoseconds
+ * struct latency_worst - the longest section
+ * @ns: length in nanoseconds
  * @depth: number of entries in @trace
  * @trace: backtrace of its end
  */
@@ -48,11 +50,11 @@ struct latency_worst {
 
 /**
  * struct latency - interrupts or preemption
- * @name: which of them
+ * @name: "interrupts" or "preemption"
  * @off: they are off
- * @since: timebase of when they were turned off
- * @others: of the time since then, what is not the module's own
- * @worst: the longest times, of the module itself and of all that it has called
+ * @since: timebase when they were turned off
+ * @others: part of the time since then that does not count as the module's own
+ * @worst: the longest sections by kind
  */
 struct latency {
 	const char *name;
@@ -65,14 +67,14 @@ struct latency {
 static struct latency latency_irq = { .name = "interrupts" };
 static struct latency latency_preempt = { .name = "preemption" };
 
-/* What is done here is not looked at. There is one CPU, and no interrupt comes in. */
+/* Set while this module works, which is not measured. There is only one CPU. */
 static bool latency_busy;
 
-/* The last time that anything was turned off or on, and whether it was in a softirq. */
+/* Timebase of the last event, and whether it was in a softirq. */
 static u64 latency_last;
 static bool latency_last_softirq;
 
-static void latency_goes_on(u64 now)
+static void latency_account(u64 now)
 {
 	bool softirq = in_serving_softirq();
 
@@ -80,16 +82,20 @@ static void latency_goes_on(u64 now)
 		latency_preempt.others += now - latency_last;
 	latency_last_softirq = softirq;
 	latency_last = now;
-	/* The idle task has it off, and nobody waits for that. */
+	/* The idle task runs with preemption off, which delays no task. */
 	if (is_idle_task(current))
 		latency_preempt.off = false;
 }
 
-/* Between the probe and the function that has turned something on. */
-static bool latency_is_plumbing(const char *symbol)
+/*
+ * Functions between the probe and the one that turned interrupts or preemption
+ * on.
+ */
+static bool latency_is_instrumentation(const char *symbol)
 {
-	static const char * const prefixes[] = {
-		"latency_", "__traceiter_", "trace_", "preempt_", "_raw_", "__local_bh_",
+	static const char *const prefixes[] = {
+		"latency_", "__traceiter_", "trace_",
+		"preempt_", "_raw_",	    "__local_bh_",
 	};
 	unsigned int i;
 
@@ -101,8 +107,8 @@ static bool latency_is_plumbing(const char *symbol)
 }
 
 /*
- * Whose time it is; LATENCY_KINDS if it is none of the module's. What a page fault or an
- * interrupt does the module has not called.
+ * The kind of a section, or LATENCY_KINDS if the module is not involved.
+ * Functions of a page fault or an interrupt were not called by the module.
  */
 static unsigned int latency_kind(const unsigned long *trace, unsigned int depth)
 {
@@ -113,17 +119,18 @@ static unsigned int latency_kind(const unsigned long *trace, unsigned int depth)
 		sprint_symbol(symbol, trace[i]);
 		if (strstr(symbol, MODULE_MARK))
 			return kind;
-		if (strstr(symbol, "_common_virt+") || strstr(symbol, "_common_real+") ||
+		if (strstr(symbol, "_common_virt+") ||
+		    strstr(symbol, "_common_real+") ||
 		    strstarts(symbol, "interrupt_return"))
 			break;
-		if (!latency_is_plumbing(symbol))
+		if (!latency_is_instrumentation(symbol))
 			kind = LATENCY_ANY;
 	}
 
 	return LATENCY_KINDS;
 }
 
-static void latency_look(struct latency *latency, u64 all, u64 own)
+static void latency_compare(struct latency *latency, u64 all, u64 own)
 {
 	struct latency_worst new = {};
 	unsigned int kind;
@@ -147,7 +154,7 @@ static void latency_begin(void *data, unsigned long ip, unsigned long parent)
 	if (latency_busy)
 		return;
 
-	latency_goes_on(get_tb());
+	latency_account(get_tb());
 	latency->off = true;
 	latency->others = 0;
 	latency->since = get_tb();
@@ -161,10 +168,11 @@ static void latency_end(void *data, unsigned long ip, unsigned long parent)
 	if (latency_busy)
 		return;
 
-	/* With interrupts off: interrupts themselves, and functions of the kernel. */
+	/* Interrupt handlers, and kernel functions that turn interrupts off. */
 	if (latency == &latency_irq && latency->off && !latency_last_softirq)
-		latency_preempt.others += now - max(latency->since, latency_preempt.since);
-	latency_goes_on(now);
+		latency_preempt.others +=
+			now - max(latency->since, latency_preempt.since);
+	latency_account(now);
 	if (!latency->off)
 		return;
 
@@ -176,8 +184,8 @@ static void latency_end(void *data, unsigned long ip, unsigned long parent)
 		return;
 
 	latency_busy = true;
-	latency_look(latency, all, own);
-	/* The other ones may be off meanwhile. */
+	latency_compare(latency, all, own);
+	/* Do not count the time spent here in a section that is still open. */
 	latency_last = get_tb();
 	spent = latency_last - now;
 	latency_irq.since += spent;
@@ -236,7 +244,7 @@ static int latency_register(void)
 	return 0;
 }
 
-/* A line for each, and behind it the backtrace. */
+/* A line for each section, followed by the backtrace of its end. */
 static void latency_print(struct seq_file *seq, const struct latency *latency)
 {
 	static const char * const kinds[] = { "own", "any" };
@@ -245,7 +253,8 @@ static void latency_print(struct seq_file *seq, const struct latency *latency)
 	for (kind = 0; kind < LATENCY_KINDS; kind++) {
 		const struct latency_worst *worst = &latency->worst[kind];
 
-		seq_printf(seq, "%s %s %llu\n", latency->name, kinds[kind], worst->ns);
+		seq_printf(seq, "%s %s %llu\n", latency->name, kinds[kind],
+			   worst->ns);
 		for (i = 0; i < worst->depth; i++)
 			seq_printf(seq, "  %pS\n", (void *)worst->trace[i]);
 	}
@@ -271,8 +280,8 @@ static int __init tce_latency_test_init(void)
 
 	ret = latency_register();
 	if (!ret)
-		latency_file = debugfs_create_file("tce_latency_test", 0400, NULL, NULL,
-						   &latency_fops);
+		latency_file = debugfs_create_file("tce_latency_test", 0400,
+						   NULL, NULL, &latency_fops);
 
 	return ret;
 }
@@ -285,6 +294,6 @@ static void __exit tce_latency_test_exit(void)
 
 module_init(tce_latency_test_init);
 module_exit(tce_latency_test_exit);
-MODULE_DESCRIPTION("Test of how long the sPAPR TCE backend keeps interrupts off");
+MODULE_DESCRIPTION("Measures how long interrupts or preemption are off");
 MODULE_AUTHOR("The vfio_iommu_spapr_tce authors");
 MODULE_LICENSE("GPL");

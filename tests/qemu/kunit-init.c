@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * First process of a machine whose kernel nobody has a user space for, the big-endian
- * one: load the KUnit module, show what its suites say and what the kernel has said,
- * switch off. It prints what tests/qemu/init would. Compiled with the kernel's nolibc.
+ * First process of the big-endian machine, for which Debian has no user space:
+ * load the KUnit module, show the results of its suites and the kernel's log,
+ * power off. The output is like that of tests/qemu/init. Compiled with the
+ * kernel's nolibc.
  */
 
 #include <linux/reboot.h>
@@ -21,7 +22,7 @@ static void say(const char *line)
 	write(1, line, strlen(line));
 }
 
-/* As much of @path as there is room for, as a string. */
+/* Reads a file as a string, as much of it as fits. */
 static bool read_file(const char *path)
 {
 	int fd = open(path, O_RDONLY);
@@ -42,8 +43,8 @@ static bool read_file(const char *path)
 }
 
 /*
- * Each suite's file has a head of its own, of two lines, and calls its suite the first;
- * here all of them have one head.
+ * The file of each suite has a header of two lines, and number 1; print one
+ * header for all, and different numbers.
  */
 static void show_suite(const char *name, unsigned int number)
 {
@@ -65,7 +66,7 @@ static void show_suite(const char *name, unsigned int number)
 	}
 }
 
-/* What getdents64() returns. */
+/* A directory entry of getdents64(). */
 struct entry {
 	__u64 inode;
 	__s64 offset;
