@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Read by Makefiles of programs: each of $(programs) is one source file with all of
-# $(library), linked statically, in $(OUT).
+# Included by the Makefiles of programs: each of $(programs) is one source file,
+# linked statically with all of $(library), in $(OUT). Sources of the library that
+# are not in the directory are in tests/lib.
 
-CFLAGS += -pthread -MMD -MP
+lib := $(dir $(lastword $(MAKEFILE_LIST)))lib
+CFLAGS += -pthread -MMD -MP -I$(lib)
+vpath %.c $(lib)
 LDFLAGS = -static -pthread
 objects = $(programs:%=$(OUT)/%.o) $(library:%.c=$(OUT)/%.o)
 
