@@ -1,94 +1,105 @@
 # Sourced by the other scripts: where things are. Each artifact of the cache is
-# named by a hash of what makes it, so any checkout with the same recipe finds it.
+# named by a hash of the recipe that makes it, so that all checkouts with the
+# same recipe find it.
 
 # The scripts are in scripts/ or below it
 TOP=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 TOP=${TOP%/scripts*}
 CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-iommu-spapr-tce}
 BUILD=$TOP/build
-# What a run leaves to read; below TOP, which is all that scripts/in-root has of it
+# What a run leaves to read; below TOP, the only part of it in scripts/in-root
 LOGS=${LOGS:-$BUILD/logs}
 JOBS=$(nproc)
 
-# key TEXT FILE...: a hash of all of it
-key() {
+# The kernels' configurations
+CONFIG=$TOP/scripts/cache/config
+
+# key TEXT FILE...: a hash of TEXT and of files in scripts/cache, without
+# comments; "# CONFIG_X is not set" is none
+key() (
+	cd "$TOP/scripts/cache"
 	text=$1
 	shift
-	{ echo "$text"; cat "$@"; } | sha256sum | cut -c 1-12
-}
+	{
+		echo "$text"
+		sed '/^# CONFIG_/b
+			/^[[:space:]]*\(#.*\)\{0,1\}$/d' "$@"
+	} | sha256sum | cut -c 1-12
+)
 
 arch=$(dpkg --print-architecture 2>/dev/null) || {
 	echo "this needs a Debian machine: there is no dpkg" >&2
 	exit 1
 }
-rootkey=$(key "$arch" "$TOP/scripts/cache/mkroot")
-stockkey=$(key "$rootkey" "$TOP/scripts/cache/mkstock")
-sourcekey=$(key "$stockkey" "$TOP/scripts/cache/mksource")
+rootkey=$(key "$arch" mkroot)
+stockkey=$(key "$rootkey" mkstock)
+sourcekey=$(key "$stockkey" mksource)
 
 ROOT=$CACHE/root-$rootkey
 STOCK=$CACHE/stock-$stockkey
 SOURCE=$CACHE/source-$sourcekey
-USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/cache/mkuserland")
-PACKAGING=$CACHE/packaging-$(key "$stockkey" "$TOP/scripts/cache/mkpackaging")
-clientkey=$(key "$rootkey" "$TOP/scripts/cache/mkclient")
+USERLAND=$CACHE/userland-$(key "$rootkey" mkuserland)
+PACKAGING=$CACHE/packaging-$(key "$stockkey" mkpackaging)
+clientkey=$(key "$rootkey" mkclient)
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
 CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
 libvirt_packages="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients \
-	qemu-system-ppc iptables bash coreutils util-linux kmod driverctl busybox-static"
-CLIENT_libvirt=$CACHE/client-libvirt-$(key "$rootkey $libvirt_packages" \
-	"$TOP/scripts/cache/mkclient")
+	qemu-system-ppc iptables bash coreutils util-linux kmod driverctl \
+	busybox-static"
+libvirtkey=$(key "$rootkey $libvirt_packages" mkclient)
+CLIENT_libvirt=$CACHE/client-libvirt-$libvirtkey
 CLIENT_tools=$CACHE/client-tools-$clientkey
 for flavour in 64k 4k; do
-	kunitkey=$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
-		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/$flavour.config")
+	kunitkey=$(key "$sourcekey" mkkunit config/kunit.config \
+		config/$flavour.config)
 	eval "KUNIT_$flavour=\$CACHE/kunit-$flavour-$kunitkey"
 done
 for flavour in kasan kcsan; do
-	debugkey=$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
-		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/debug.config" \
-		"$TOP/tests/qemu/$flavour.config")
+	debugkey=$(key "$sourcekey" mkkunit config/kunit.config \
+		config/debug.config config/$flavour.config)
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
-SIGNED=$CACHE/signed-$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
-	"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/signed.config")
+SIGNED=$CACHE/signed-$(key "$sourcekey" mkkunit config/kunit.config \
+	config/signed.config)
 
 # Debug kernels of the series after the stock kernels', from a source of its own
 series=7.2
-serieskey=$(key "$rootkey $series" "$TOP/scripts/cache/mkseries")
+serieskey=$(key "$rootkey $series" mkseries)
 SERIES=$CACHE/source-$series-$serieskey
 for flavour in preempt preempt4k; do
-	debugkey=$(key "$serieskey" "$TOP/scripts/cache/mkkunit" \
-		"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/debug.config" \
-		"$TOP/tests/qemu/$flavour.config")
+	debugkey=$(key "$serieskey" mkkunit config/kunit.config \
+		config/debug.config config/$flavour.config)
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
 
-# The stock kernels' source for other compilers: clang, and the big-endian one. HEADERS is
-# what modules are compiled for and nothing else
-CLANG=$CACHE/clang-$(key "$rootkey" "$TOP/scripts/cache/mkclang")
-headerskey=$(key "$sourcekey" "$TOP/scripts/cache/mkheaders" "$TOP/scripts/cache/mkclang" \
-	"$TOP/scripts/cache/mkkunit" "$TOP/tests/qemu/kunit.config" \
-	"$TOP/tests/qemu/64k.config" "$TOP/tests/qemu/headers.config")
+# The stock kernels' source, configured for clang and for big-endian. HEADERS_
+# are for compiling modules only, no kernel is built
+CLANG=$CACHE/clang-$(key "$rootkey" mkclang)
+headerskey=$(key "$sourcekey" mkheaders mkclang mkkunit config/kunit.config \
+	config/64k.config config/headers.config)
 HEADERS_clang=$CACHE/headers-clang-$headerskey
 HEADERS_be=$CACHE/headers-be-$headerskey
 KUNIT_clang=$CACHE/kunit-clang-$headerskey
-KUNIT_be=$CACHE/kunit-be-$(key "$sourcekey" "$TOP/scripts/cache/mkkunit" \
-	"$TOP/tests/qemu/kunit.config" "$TOP/tests/qemu/64k.config")
+KUNIT_be=$CACHE/kunit-be-$(key "$sourcekey" mkkunit config/kunit.config \
+	config/64k.config)
 
 # A QEMU newer than the root's own
-QEMU=$CACHE/qemu-$(key "$stockkey" "$TOP/scripts/cache/mkqemu")
+QEMU=$CACHE/qemu-$(key "$stockkey" mkqemu)
 
-# Other suites of the mirror whose kernels are tested, some only in the long part; the
-# mirror may lack some. A suite comes after one that its name begins with
+# Other suites of the mirror whose kernels are tested, some only by make
+# check-long; the mirror may lack some. A suite comes after one that is a prefix
+# of its name
 ci_releases="bookworm forky"
 long_releases="bookworm-backports trixie-backports sid experimental"
 releases="$ci_releases $long_releases"
 
 # What make check-long can be asked for
-long_parts="ci stock machines releases clang big-endian kasan kcsan preempt preempt4k"
+long_parts="ci stock machines releases clang big-endian kasan kcsan preempt"
+long_parts="$long_parts preempt4k"
 
-# Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian; kunit
-# and debug are what mkkunit builds; headers, and with clang also kunit, mkheaders
+# Kernels are named SUITE-FLAVOUR. The suite stock is the root's own suite of
+# Debian, kunit and debug are built by mkkunit, headers and kunit-clang by
+# mkheaders
 kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
 kernels="$kernels debug-preempt debug-preempt4k headers-clang headers-be"
 kernels="$kernels kunit-clang kunit-be"
@@ -108,12 +119,14 @@ one_of() {
 stock() {
 	case $1 in
 	*-clang) echo "$CLANG" ;;
-	stock-* | kunit-* | headers-* | debug-* | packaging-* | signed-*) echo "$STOCK" ;;
-	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
+	stock-* | kunit-* | headers-* | debug-* | packaging-* | signed-*)
+		echo "$STOCK"
+		;;
+	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" mkrelease)" ;;
 	esac
 }
 
-# linux KERNEL: the source that it was built from, for kernels of the cache's own
+# linux KERNEL: the source of a kernel that the cache has built
 linux() {
 	case $1 in
 	debug-preempt*) echo "$SERIES" ;;
@@ -128,7 +141,8 @@ release() {
 	stock-4k) sed 's/$/-powerpc64le/' "$STOCK/release" ;;
 	*) cat "$(stock "$1")/release-${1##*-}" ;;
 	esac 2>/dev/null || {
-		echo "the cache has no kernel $1: scripts/prepare $1, if the mirror has it" >&2
+		echo "the cache has no kernel $1: scripts/prepare $1 makes it" \
+			"if the mirror has it" >&2
 		exit 1
 	}
 }
@@ -138,8 +152,8 @@ cross() {
 	[ "$arch" = ppc64el ] || echo powerpc64le-linux-gnu-
 }
 
-# run NAME ABOUT COMMAND...: one line when it starts, one when it ends, the output
-# to a log of its own, whose end is shown on failure
+# run NAME ABOUT COMMAND...: a line when it starts and one when it ends; the
+# output goes to a log of its own, whose end is shown on failure
 run() (
 	job=$1
 	echo "$job: $2 ..."
