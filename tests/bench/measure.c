@@ -92,7 +92,7 @@ static bool kills_counted(void)
 	static int counted = -1;
 
 	if (counted < 0) {
-		counted = !vfio_hypervised() && !access(TRACING, F_OK);
+		counted = !vfio_is_guest() && !access(TRACING, F_OK);
 		if (counted)
 			bench_write(TRACING "kprobe_events", PROBE);
 	}
@@ -254,7 +254,7 @@ bool bench_supported(const struct geometry *geometry)
 
 	if (!(vfio_limits()->ddw.pgsizes & BIT_ULL(geometry->page_shift)))
 		return false;
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		return geometry->levels == 1 && geometry->window_shift <= 36;
 
 	return geometry->levels <= vfio_limits()->ddw.levels && shift <= 21 &&

@@ -339,7 +339,7 @@ void bench_places(void)
 	size_t i;
 
 	/* A table of the hypervisor has one level. */
-	if (vfio_hypervised()) {
+	if (vfio_is_guest()) {
 		for (i = 0; i < ARRAY_SIZE(guests); i++)
 			measure_single(&guests[i], "near", 1, 64, memory);
 	} else {

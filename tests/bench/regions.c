@@ -273,7 +273,7 @@ void bench_regions(void)
 	};
 	static const uint64_t counts[] = { 1, 16, 64, 512, 4096 };
 	bool large = vfio_page_shift() > 12;
-	const struct geometry *geometry = vfio_hypervised() ? &guests[large] :
+	const struct geometry *geometry = vfio_is_guest() ? &guests[large] :
 							      &hosts[large];
 	size_t i;
 

@@ -331,7 +331,7 @@ static void measure_refused(void)
 {
 	static const struct geometry host = { "4k3", 12, 40, 3 };
 	static const struct geometry guest = { "4k1", 12, 30, 1 };
-	const struct geometry *geometry = vfio_hypervised() ? &guest : &host;
+	const struct geometry *geometry = vfio_is_guest() ? &guest : &host;
 	uint64_t half = PAGES / 2 << 12;
 	const struct {
 		struct row row;

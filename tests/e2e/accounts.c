@@ -66,7 +66,7 @@ static size_t page;
 
 static uint64_t wanted(const struct shape *shape)
 {
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		return page == 1 << 16 ? shape->guest_64k : shape->guest_4k;
 
 	return page == 1 << 16 ? shape->host_64k : shape->host_4k;
@@ -81,14 +81,14 @@ static void test_shape(const void *data)
 
 	vfio_open(&vfio);
 	if (!(vfio_limits()->ddw.pgsizes & BIT_ULL(shape->page_shift)) ||
-	    (vfio_hypervised() && !shape->guest)) {
+	    (vfio_is_guest() && !shape->guest)) {
 		tap_skip("the platform has no such window");
 		vfio_close(&vfio);
 		return;
 	}
 
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		CHECK_EQ(vfio_create(vfio.container, 12, BIT_ULL(DEFAULT_SHIFT), 1,
 				     NULL), 0);
 	before = state_locked();
@@ -116,14 +116,14 @@ static uint64_t default_pages(__u64 bytes)
 {
 	uint64_t table = bytes / 4096 * 8;
 
-	return (vfio_hypervised() ? table : 2 * table) / page;
+	return (vfio_is_guest() ? table : 2 * table) / page;
 }
 
 static void check_default(struct vfio *vfio, uint64_t before, __u64 bytes)
 {
 	uint64_t pages = default_pages(bytes);
 
-	if (!vfio_hypervised())
+	if (!vfio_is_guest())
 		CHECK_EQ(pages, page == 1 << 16 ? 128 : 2048);
 	state_limit(pages - 1);
 	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, page, MAP_BOTH), -ENOMEM);

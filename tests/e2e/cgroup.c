@@ -206,7 +206,7 @@ static void test_full(void)
 	CHECK(common->mapped > 0);
 	CHECK_MAPPED(common->start, (common->mapped + 1) * (page >> PAGE_SHIFT));
 	/* A guest may have no other window beside this one. */
-	if (!vfio_hypervised())
+	if (!vfio_is_guest())
 		CHECK_EQ(common->create, -ENOMEM);
 	tap_diag("%lu places until then", common->mapped);
 
@@ -218,7 +218,7 @@ static void test_full(void)
 		CHECK_EQ(status, 0);
 	CHECK_EQ(common->unmap, 0);
 	CHECK_EQ(common->again, 0);
-	if (!vfio_hypervised())
+	if (!vfio_is_guest())
 		CHECK_EQ(common->later, 0);
 	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
 }
@@ -229,8 +229,8 @@ int main(void)
 
 	page = vfio_page_size();
 	memory = vfio_memory(page);
-	window_bytes = BIT_ULL(vfio_hypervised() ? 34 : 40);
-	levels = vfio_hypervised() ? 1 : 3;
+	window_bytes = BIT_ULL(vfio_is_guest() ? 34 : 40);
+	levels = vfio_is_guest() ? 1 : 3;
 	common = mmap(NULL, page, PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (common == MAP_FAILED)

@@ -22,7 +22,7 @@
 #define SIZE		BIT_ULL(30)
 #define LEAVES		512
 #define LEAF_BYTES	(SIZE / LEAVES)
-#define LEVELS		(vfio_hypervised() ? 1 : 3)
+#define LEVELS		(vfio_is_guest() ? 1 : 3)
 
 /* Empty levels go after a second. */
 #define POLLS		500

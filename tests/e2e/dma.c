@@ -95,7 +95,7 @@ static void test_write_only(void)
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_WRITE), 0);
 	CHECK(edu_writes(&vfio, IOVA, memory));
 	/* The hardware has no write without read, a hypervisor has. */
-	CHECK_EQ(edu_reads(&vfio, IOVA, memory), !vfio_hypervised());
+	CHECK_EQ(edu_reads(&vfio, IOVA, memory), !vfio_is_guest());
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
 }
 
@@ -261,7 +261,7 @@ static void test_shape(const void *data)
 		tap_skip("the memory is made of smaller pages");
 		return;
 	}
-	if (vfio_hypervised() && shape->size_shift > vfio_large_shift()) {
+	if (vfio_is_guest() && shape->size_shift > vfio_large_shift()) {
 		tap_skip("the hypervisor has no such window");
 		return;
 	}
@@ -324,7 +324,7 @@ static void test_large_at_0(void)
 	__u64 size = BIT_ULL(46);
 	__u64 start;
 
-	if (vfio_hypervised()) {
+	if (vfio_is_guest()) {
 		tap_skip("the hypervisor has no such window");
 		return;
 	}

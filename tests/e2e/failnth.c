@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "guest.h"
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -604,7 +603,7 @@ int main(void)
 	bytes = MANY_LEAVES * LEAF_BYTES;
 	memory = vfio_memory(bytes);
 	other = vfio_memory(page);
-	pseries = machine_is_pseries();
+	pseries = vfio_is_guest();
 	have_faults();
 	state_watch();
 

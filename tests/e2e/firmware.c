@@ -25,7 +25,7 @@
 #define IOVA		0x200000
 #define STAGE		0x100000
 #define WINDOW_BYTES	BIT_ULL(30)
-#define LEVELS		(vfio_hypervised() ? 1 : 2)
+#define LEVELS		(vfio_is_guest() ? 1 : 2)
 
 /* From <sys/klog.h>'s manual: all that is in the buffer, and its size. */
 #define KLOG_READ_ALL	3
@@ -214,7 +214,7 @@ static void test_join(void)
 	struct state before;
 	size_t i;
 
-	if (!vfio_have_device(1) || vfio_hypervised()) {
+	if (!vfio_have_device(1) || vfio_is_guest()) {
 		tap_skip("no second device behind the same windows");
 		return;
 	}

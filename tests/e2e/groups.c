@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "edu.h"
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -584,7 +583,7 @@ int main(void)
 		page_shift = vfio_page_shift();
 	state_watch();
 
-	if (machine_is_pseries())
+	if (vfio_is_guest())
 		add_guest_tests();
 	else
 		add_host_tests();

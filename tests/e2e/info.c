@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -55,7 +54,7 @@ static void test_extension(const void *data)
 	int container = vfio_open_container();
 	struct vfio vfio;
 
-	if (extension->number == VFIO_EEH && machine_is_pseries()) {
+	if (extension->number == VFIO_EEH && vfio_is_guest()) {
 		tap_skip("whether a guest has EEH is up to its hypervisor");
 		close(container);
 		return;
@@ -129,7 +128,7 @@ static void test_info_fields(void)
 	CHECK_EQ(info.flags, VFIO_IOMMU_SPAPR_INFO_DDW);
 	CHECK_EQ(info.dma32_window_start, 0);
 	/* A hypervisor may give a guest what it likes. */
-	if (machine_is_pseries())
+	if (vfio_is_guest())
 		CHECK(info.dma32_window_size >= SIZE_1G);
 	else
 		CHECK_EQ(info.dma32_window_size, SIZE_2G);
@@ -137,7 +136,7 @@ static void test_info_fields(void)
 	CHECK(info.ddw.pgsizes & SIZE_64K);
 	CHECK_EQ(info.ddw.pgsizes & (SIZE_4K - 1), 0);
 	CHECK_EQ(info.ddw.max_dynamic_windows_supported, 2);
-	CHECK_EQ(info.ddw.levels, machine_is_pseries() ? 1 : 5);
+	CHECK_EQ(info.ddw.levels, vfio_is_guest() ? 1 : 5);
 	vfio_close(&vfio);
 }
 

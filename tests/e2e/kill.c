@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "guest.h"
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -92,7 +91,7 @@ static void run_elsewhere(int node)
 static void test_node(const void *data)
 {
 	unsigned int device = *(const unsigned int *)data;
-	bool guest = machine_is_pseries();
+	bool guest = vfio_is_guest();
 	unsigned int shift = vfio_page_shift(), i;
 	unsigned int leaves = guest ? LEAVES_GUEST : LEAVES;
 	uint64_t bytes = 1ULL << (ENTRIES_SHIFT + shift), start, offset;

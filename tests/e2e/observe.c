@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "guest.h"
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -134,7 +133,7 @@ static void check_group_line(const char *figures)
 	if (file)
 		fclose(file);
 	CHECK_EQ(found, group);
-	if (machine_is_pseries())
+	if (vfio_is_guest())
 		return;
 
 	snprintf(name, sizeof(name), "domain%d-pe%x", domain, pe);
@@ -180,7 +179,7 @@ static void test_group_leaves(void)
 	char path[PATH_MAX], line[32];
 
 	/* In a guest a window belongs to one group. */
-	if (!vfio_have_device(1) || machine_is_pseries()) {
+	if (!vfio_have_device(1) || vfio_is_guest()) {
 		tap_skip("a window has one group here");
 		return;
 	}
@@ -229,14 +228,14 @@ static void test_counts(void)
 	CHECK_EQ(figures_number(0, "map_calls"), 3);
 	CHECK_EQ(figures_number(0, "map_pages"), 5);
 	kills = figures_number(0, "kills");
-	CHECK_EQ(kills, machine_is_pseries() ? 0 : 3);
-	CHECK_EQ(figures_number(0, "kill_pages"), machine_is_pseries() ? 0 : 5);
+	CHECK_EQ(kills, vfio_is_guest() ? 0 : 3);
+	CHECK_EQ(figures_number(0, "kill_pages"), vfio_is_guest() ? 0 : 5);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 2 * PAGE), 0);
 	/* Two are left of these, and a hole. */
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, PAGES * PAGE), 0);
 	CHECK_EQ(figures_number(0, "unmap_calls"), 2);
 	CHECK_EQ(figures_number(0, "unmap_pages"), 4);
-	CHECK_EQ(figures_number(0, "kills"), machine_is_pseries() ? 0 : kills + 2);
+	CHECK_EQ(figures_number(0, "kills"), vfio_is_guest() ? 0 : kills + 2);
 	vfio_close(&vfio);
 }
 
@@ -343,7 +342,7 @@ static void test_traced(void)
 	check_traced(" tce_unmap: ", " iova=0x100000 size=0x40000 ", "pages=2");
 	check_traced(" tce_window_detach: ", " group=", "ret=0");
 	check_traced(" tce_window_remove: ", " window=", "");
-	if (vfio_levels(2) > 1 || machine_is_pseries()) {
+	if (vfio_levels(2) > 1 || vfio_is_guest()) {
 		check_traced(" tce_level_alloc: ", " depth=1 ", "index=");
 		check_traced(" tce_level_free: ", " depth=1 ", "index=");
 	}

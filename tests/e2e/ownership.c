@@ -26,7 +26,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -284,7 +283,7 @@ static void use_vfio(const struct end *end)
 		CHECK_EQ(vfio_map(vfio.container, IOVA, memory, MAP_BYTES,
 				  MAP_BOTH), 0);
 	CHECK_EQ(vfio_create(vfio.container, shift, bytes,
-			     machine_is_pseries() ? 1 : 2, &start), 0);
+			     vfio_is_guest() ? 1 : 2, &start), 0);
 	for (offset = 0; offset < bytes; offset += bytes / LEAVES)
 		CHECK_EQ(vfio_map(vfio.container, start + offset, memory,
 				  1ULL << shift, MAP_BOTH), 0);

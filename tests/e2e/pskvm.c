@@ -17,7 +17,6 @@
 
 #include "edu.h"
 #include "guest.h"
-#include "machine.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"

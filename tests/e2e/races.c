@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "guest.h"
-#include "machine.h"
 #include "race.h"
 #include "state.h"
 #include "tap.h"
@@ -489,7 +488,7 @@ int main(void)
 	page = vfio_page_size();
 	memory = vfio_memory((1 + BATCH) * page);
 	regions = memory + page;
-	pseries = machine_is_pseries();
+	pseries = vfio_is_guest();
 	state_watch();
 
 	tap_test_ours("MAP_DMA against MAP_DMA in a leaf that is not there",

@@ -34,7 +34,7 @@
 #define IOVA		0x200000
 #define FREE_IOVA	0x300000
 #define WINDOW_BYTES	BIT_ULL(30)
-#define LEVELS		(vfio_hypervised() ? 1 : 2)
+#define LEVELS		(vfio_is_guest() ? 1 : 2)
 #define HIGH		(WINDOW1_START + IOVA)
 #define HIGH_STAGE	(WINDOW1_START + 0x100000)
 
@@ -300,7 +300,7 @@ static void test_v1(void)
 /* Two groups have the windows, and one of them loses the first. */
 static void test_other_group(void)
 {
-	if (!vfio_have_device(1) || vfio_hypervised()) {
+	if (!vfio_have_device(1) || vfio_is_guest()) {
 		tap_skip("no second device behind the same windows");
 		return;
 	}

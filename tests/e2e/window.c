@@ -120,7 +120,7 @@ static void test_create_refusal(const void *data)
 	/* Levels must not be what is wrong with it. */
 	if (args.levels == LEVELS)
 		args.levels = vfio_levels(LEVELS);
-	if (refusal->host && vfio_hypervised()) {
+	if (refusal->host && vfio_is_guest()) {
 		tap_skip("the hypervisor has the table");
 		vfio_close(&vfio);
 		return;
@@ -185,7 +185,7 @@ static void test_third(void)
 	 * while it has no other.
 	 */
 	CHECK_EQ(vfio_remove(vfio.container,
-			     vfio_hypervised() ? WINDOW1_START : 0), 0);
+			     vfio_is_guest() ? WINDOW1_START : 0), 0);
 	CHECK_EQ(create(&vfio), 0);
 	CHECK_STATE(&before);
 	CHECK_EQ(create(&vfio), -ENOSPC);
@@ -205,7 +205,7 @@ static void test_starts(void)
 			     &start), 0);
 	CHECK_EQ(start, WINDOW1_START);
 	/* In a guest the place at 0 is for the default window only. */
-	if (!vfio_hypervised()) {
+	if (!vfio_is_guest()) {
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		CHECK_EQ(vfio_create(vfio.container, 16, SIZE, LEVELS, &start),
 			 0);
@@ -316,7 +316,7 @@ static void test_again_and_again(void)
 	open_empty(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	/* In a guest the one beside the default one. */
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		CHECK_EQ(create(&vfio), 0);
 	before = state_now();
 	for (round = 0; round < ROUNDS; round++) {
@@ -432,7 +432,7 @@ static void check_shape(struct vfio *vfio, const struct shape *shape,
 
 	CHECK_EQ(vfio_create(vfio->container, shape->page_shift, size,
 			     shape->levels, &start), 0);
-	CHECK_EQ(start, vfio_hypervised() ? WINDOW1_START : 0);
+	CHECK_EQ(start, vfio_is_guest() ? WINDOW1_START : 0);
 	CHECK_EQ(state_locked(), before.locked + charge);
 
 	if (!tap_intree()) {
@@ -443,7 +443,7 @@ static void check_shape(struct vfio *vfio, const struct shape *shape,
 		CHECK_EQ(figures.user_bytes, 0);
 	}
 	/* A guest's levels are only what software knows. */
-	if (!tap_intree() && !vfio_hypervised()) {
+	if (!tap_intree() && !vfio_is_guest()) {
 		CHECK_EQ(figures.levels,
 			 vfio_levels_made(shape->page_shift, entries_shift,
 					  shape->levels));
@@ -470,7 +470,7 @@ static void test_shape(const void *data)
 		CHECK(tap_intree());
 		tap_skip("ours only");
 	} else {
-		if (vfio_hypervised())
+		if (vfio_is_guest())
 			CHECK_EQ(create(&vfio), 0);
 		check_shape(&vfio, shape, 9);
 		check_shape(&vfio, shape, 17);
@@ -505,7 +505,7 @@ static void check_one_level(struct vfio *vfio, unsigned char *page,
 		CHECK(figures_read(start, &figures));
 		/* Two paths from the first level, and no level is larger than eight pages. */
 		CHECK(figures.page_bytes <= 2 * figures.levels * 8 * vfio_page_size());
-		if (!vfio_hypervised())
+		if (!vfio_is_guest())
 			CHECK_EQ(figures.levels,
 				 vfio_levels_made(PAGE_SHIFT, entries_shift, 1));
 	}
@@ -520,13 +520,13 @@ static void test_one_level(void)
 	struct vfio vfio;
 
 	open_empty(&vfio);
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		CHECK_EQ(create(&vfio), 0);
 	CHECK_EQ(vfio_register(vfio.container, page, vfio_page_size()), 0);
 	for (shift = ONE_LEVEL_LEAST; shift <= ONE_LEVEL_MOST; shift++)
-		if (!vfio_hypervised() || shift <= vfio_large_shift())
+		if (!vfio_is_guest() || shift <= vfio_large_shift())
 			check_one_level(&vfio, page, shift);
-	if (!tap_intree() && !vfio_hypervised())
+	if (!tap_intree() && !vfio_is_guest())
 		check_one_level(&vfio, page, ONE_LEVEL_HUGE);
 	vfio_close(&vfio);
 	munmap(page, vfio_page_size());
@@ -557,7 +557,7 @@ static void test_large(void)
 	struct vfio vfio;
 	unsigned int i;
 
-	if (vfio_hypervised()) {
+	if (vfio_is_guest()) {
 		tap_skip("the hypervisor has no such window");
 		munmap(page, vfio_page_size());
 		return;
@@ -590,7 +590,7 @@ int main(void)
 
 	/* In-tree what a guest is refused stays charged. */
 	for (i = 0; i < ARRAY_SIZE(create_refusals); i++)
-		tap_test_case(create_refusals[i].ours || vfio_hypervised(),
+		tap_test_case(create_refusals[i].ours || vfio_is_guest(),
 			      test_create_refusal, &create_refusals[i],
 			      "TCE_CREATE refuses %s", create_refusals[i].what);
 	tap_test_ours("TCE_CREATE that cannot answer leaves no window behind",

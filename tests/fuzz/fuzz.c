@@ -30,7 +30,6 @@
 #include "edu.h"
 #include "fuse.h"
 #include "grammar.h"
-#include "machine.h"
 #include "model.h"
 #include "observe.h"
 #include "perform.h"
@@ -1116,7 +1115,7 @@ int main(void)
 {
 	int ret;
 
-	if (machine_is_pseries())
+	if (vfio_is_guest())
 		tap_bail("the model is for PowerNV");
 	setup();
 	state_watch();

@@ -18,7 +18,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "machine.h"
 #include "tap.h"
 #include "vfio.h"
 
@@ -195,9 +194,20 @@ const struct vfio_iommu_spapr_tce_info *vfio_limits(void)
 	return &limits;
 }
 
-bool vfio_hypervised(void)
+bool vfio_is_guest(void)
 {
-	return machine_is_pseries();
+	FILE *file = fopen("/proc/cpuinfo", "r");
+	bool guest = false;
+	char line[256];
+
+	if (!file)
+		tap_bail("/proc/cpuinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (!strncmp(line, "platform", 8))
+			guest = strstr(line, "pSeries");
+	fclose(file);
+
+	return guest;
 }
 
 unsigned int vfio_levels(unsigned int wanted)
@@ -209,7 +219,7 @@ unsigned int vfio_levels(unsigned int wanted)
 
 unsigned int vfio_large_shift(void)
 {
-	return vfio_hypervised() ? vfio_page_shift() + 22 : 40;
+	return vfio_is_guest() ? vfio_page_shift() + 22 : 40;
 }
 
 void vfio_detach(struct vfio *vfio)
@@ -317,6 +327,23 @@ int vfio_remove(int container, __u64 start)
 	return vfio_ioctl(container, VFIO_IOMMU_SPAPR_TCE_REMOVE, &args);
 }
 
+int vfio_create_large(struct vfio *vfio, unsigned int levels)
+{
+	return vfio_create(vfio->container, vfio_page_shift(),
+			   BIT_ULL(vfio_large_shift()), vfio_levels(levels),
+			   NULL);
+}
+
+void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
+		      __u64 iova)
+{
+	CHECK_EQ(vfio_register(vfio->container, memory, size), 0);
+	CHECK_EQ(vfio_create_large(vfio, 2), 0);
+	CHECK_EQ(vfio_map(vfio->container, iova, memory, size, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio->container, WINDOW1_START + iova, memory, size,
+			  MAP_BOTH), 0);
+}
+
 unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 {
 	unsigned int least = tap_intree() ? vfio_page_shift() - 3 :
@@ -355,7 +382,7 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 {
 	if (!levels || levels > MAX_LEVELS)
 		return false;
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		return levels == 1 || !tap_intree();
 	if (tap_intree())
 		return levels_can_be(page_shift, entries_shift, levels);
@@ -373,7 +400,7 @@ __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
 	__u64 bytes = 0;
 
 	/* The hypervisor's table is not ours; the view is. A part of a page is not charged. */
-	if (vfio_hypervised())
+	if (vfio_is_guest())
 		return (8ULL << entries_shift) / vfio_page_size();
 
 	for (height = 0, bits = entries_shift; height < levels; height++) {

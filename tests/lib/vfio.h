@@ -76,8 +76,21 @@ int vfio_create(int container, unsigned int page_shift, __u64 size,
 		unsigned int levels, __u64 *start);
 int vfio_remove(int container, __u64 start);
 
-/* In a guest the hypervisor has the tables: of one level, and not endlessly large. */
-bool vfio_hypervised(void);
+/* Creates a window of vfio_large_shift(), with kernel pages. */
+int vfio_create_large(struct vfio *vfio, unsigned int levels);
+
+/*
+ * Registers @memory, and maps it at @iova and at WINDOW1_START + @iova, in the default
+ * window and in a large one.
+ */
+void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
+		      __u64 iova);
+
+/*
+ * Whether this is a guest. The hypervisor has the tables then, of one level and of
+ * limited size; otherwise the host's kernel has them.
+ */
+bool vfio_is_guest(void);
 
 /* What the platform can do, from GET_INFO; after vfio_open(). */
 const struct vfio_iommu_spapr_tce_info *vfio_limits(void);

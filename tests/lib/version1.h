@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A container of version 1, which its program has once. Its default window is the
+ * only one.
+ */
+#ifndef E2E_VERSION1_H
+#define E2E_VERSION1_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "state.h"
+#include "vfio.h"
+
+#define IOMMU_SHIFT	12
+#define IOMMU_PAGE	(1ULL << IOMMU_SHIFT)
+
+/* Both are in one leaf, which the table keeps as long as the stage is mapped. */
+#define STAGE		0xf0000
+#define IOVA		0x100000
+
+/* The tests' memory: pinned by IOMMU page, in more than one batch. */
+#define PAGES		256
+#define BYTES		(PAGES * IOMMU_PAGE)
+
+extern struct vfio vfio;
+extern unsigned char *memory;
+extern size_t page;
+extern uint64_t window_bytes;
+
+/* Allocates the memory, and reads the window's size. Tests come after it. */
+void init_v1(void);
+
+void open_v1(void);
+void open_enabled(void);
+int enable(void);
+int disable(void);
+int map(uint64_t iova, const void *from, uint64_t size, unsigned int flags);
+int unmap(uint64_t iova, uint64_t size);
+
+/* Maps the stage; edu_stage() would register its page, as in version 2. */
+void map_stage(void);
+
+/* Pages pinned since @before. */
+long long pins(const struct state *before);
+
+/*
+ * Pins of @entries that map @pages kernel pages. A kernel page is pinned once for all
+ * of its entries; in-tree, and where IOMMU pages are kernel pages, each entry pins.
+ */
+long long pinned_by(uint64_t entries, uint64_t pages);
+
+/* What ENABLE charges: the whole window. */
+uint64_t enabled_charge(void);
+
+/* What creating the window charges: a table of one level. */
+uint64_t window_charge(void);
+
+#endif /* E2E_VERSION1_H */
