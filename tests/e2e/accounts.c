@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What each window adds to locked_vm, to the page, as measured with the kernel's own
- * module: a limit that is set for one module does for the other. The same numbers for
- * both of them, and no formula.
+ * What each window adds to locked_vm, to the page, as measured with the
+ * kernel's own module: a limit that is set for one module does for the other.
+ * The same numbers for both of them, and no formula.
  */
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An ioctl that waits for its argument, which is in a page of a FUSE file that is not
- * answered yet: other threads and processes go on, the group can leave its container,
- * and the process can be killed.
+ * An ioctl that waits for its argument, which is in a page of a FUSE file that
+ * is not answered yet: other threads and processes go on, the group can leave
+ * its container, and the process can be killed.
  */
 
 #define _GNU_SOURCE
@@ -28,9 +28,9 @@ static unsigned char *memory;
 static size_t page;
 
 /*
- * Arguments that do not come. The ioctl is made in a thread, on the first device's
- * container, in which there are a region that is not mapped, one that is, and the default
- * window.
+ * Arguments that do not come. The ioctl is made in a thread, on the first
+ * device's container, in which there are a region that is not mapped, one that
+ * is, and the default window.
  */
 #define MAPPED		0x100000
 #define FREE		0x300000
@@ -152,7 +152,9 @@ static void open_for_argument(void)
 	CHECK_EQ(vfio_map(first.container, MAPPED, memory, page, MAP_BOTH), 0);
 }
 
-/* Where the argument is: in the file, or with its beginning in ordinary memory. */
+/*
+ * Where the argument is: in the file, or with its beginning in ordinary memory.
+ */
 static void *place_argument(const struct argument *argument)
 {
 	unsigned char *pages;
@@ -241,7 +243,9 @@ static void test_argument(const void *data)
 	fuse_stop();
 }
 
-/* The container's only group leaves meanwhile, and the container begins anew. */
+/*
+ * The container's only group leaves meanwhile, and the container begins anew.
+ */
 static int detached;
 
 static void *detach_thread(void *unused)

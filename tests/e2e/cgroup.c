@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A memory cgroup that is full: MAP_DMA and TCE_CREATE are refused with ENOMEM, and
- * nobody is killed for what a device's table takes.
+ * A memory cgroup that is full: MAP_DMA and TCE_CREATE are refused with ENOMEM,
+ * and nobody is killed for what a device's table takes.
  */
 
 #define _GNU_SOURCE
@@ -28,14 +28,17 @@
 #define PAGE_SHIFT	12
 /* No leaf has more; in each place there is a new one. */
 #define LEAF_BYTES	BIT_ULL(22)
-/* What the group may take more than it has: less than the leaves of all places. */
+/*
+ * What the group may take more than it has: less than the leaves of all places.
+ */
 #define ROOM		(2 << 20)
 
 #define POLLS		6000
 #define POLL_US		10000
 
 /**
- * struct common - what the process in the group and the one outside have in common
+ * struct common - what the process in the group and the one outside have in
+ * common
  * @stage: the process in the group has come this far
  * @go: up to here it may go on
  * @map: what the first MAP_DMA that was refused returned
@@ -115,8 +118,8 @@ static void come(int *what, int value)
 }
 
 /*
- * In the group. From the first stage on it does nothing that takes memory but what is
- * under test.
+ * In the group. From the first stage on it does nothing that takes memory but
+ * what is under test.
  */
 static void in_group(void *unused)
 {

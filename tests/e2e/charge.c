@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Charging locked_vm with the levels that there are, instead of with a whole table
- * (the module's parameter charge_allocated).
+ * Charging locked_vm with the levels that there are, instead of with a whole
+ * table (the module's parameter charge_allocated).
  */
 
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include "vfio.h"
 
 /*
- * A window of 512 leaves of 512 entries. In a guest user space asks for one level; what
- * the module remembers has levels all the same.
+ * A window of 512 leaves of 512 entries. In a guest user space asks for one
+ * level; what the module remembers has levels all the same.
  */
 #define PAGE_SHIFT	12
 #define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)
@@ -190,9 +190,9 @@ static void test_switch(void)
 }
 
 /*
- * A hypercall cannot charge, as it must not sleep: where a level is missing, and there is
- * no room for it in a kernel page that is charged, it is handed up. MAP_DMA makes the
- * level.
+ * A hypercall cannot charge, as it must not sleep: where a level is missing,
+ * and there is no room for it in a kernel page that is charged, it is handed
+ * up. MAP_DMA makes the level.
  */
 static void test_kvm(void)
 {

@@ -66,8 +66,8 @@ static const char *mebibytes(uint64_t bytes, char *text, size_t size)
 }
 
 /*
- * The window as debugfs has it, for scripts/demo. Lines of the mappings that follow each
- * other are one: where the memory is does not matter here.
+ * The window as debugfs has it, for scripts/demo. Lines of the mappings that
+ * follow each other are one: where the memory is does not matter here.
  */
 static void copy_figures(uint64_t start)
 {

@@ -20,7 +20,9 @@
 #define STAGE		0x100000
 #define IOVA		0x200000
 
-/* The part above 16 GiB and a hole, as in the window of the project's origin. */
+/*
+ * The part above 16 GiB and a hole, as in the window of the project's origin.
+ */
 #define FAR		0x244000000000ULL
 
 #define MEMORY_BYTES	(2 << 20)
@@ -358,7 +360,9 @@ static void setup(void)
 	page = vfio_page_size();
 	memory = vfio_memory(MEMORY_BYTES);
 
-	/* The same window for both modules: the default one of theirs is not. */
+	/*
+	 * The same window for both modules: the default one of theirs is not.
+	 */
 	vfio_open(&vfio);
 	window0_size = vfio_limits()->dma32_window_size;
 	ret = vfio_register(vfio.container, memory, MEMORY_BYTES);

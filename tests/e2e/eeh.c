@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_EEH_PE_OP: what it refuses, every operation as far as the emulated bridge
- * has it, and that an operation reaches every group of the container.
+ * VFIO_EEH_PE_OP: what it refuses, every operation as far as the emulated
+ * bridge has it, and that an operation reaches every group of the container.
  *
  * QEMU's PHB4 never freezes a device, so the state is always 0, normal, and an
- * error that its firmware agrees to inject never comes. What can be seen is that
- * the kernel blocks the configuration space of a device in reset.
+ * error that its firmware agrees to inject never comes. What can be seen is
+ * that the kernel blocks the configuration space of a device in reset.
  */
 
 #include <asm/eeh.h>
@@ -28,7 +28,9 @@
 /* One past the last operation. */
 #define NO_OPERATION	(VFIO_EEH_PE_INJECT_ERR + 1)
 
-/* The flag in the kernel's state of a PE: its configuration space is blocked. */
+/*
+ * The flag in the kernel's state of a PE: its configuration space is blocked.
+ */
 #define PE_CFG_BLOCKED	4
 
 static struct vfio vfio;

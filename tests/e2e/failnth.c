@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A chain of calls with every command in it, run again and again with the n-th
- * allocation failing, or the n-th copy from or to user space, until it goes through
- * with nothing failing (Documentation/fault-injection/fault-injection.rst,
- * /proc/self/fail-nth). A call that fails must leave all as it was, must work when it
- * is made again, and must not change what the rest of the chain does.
+ * allocation failing, or the n-th copy from or to user space, until it goes
+ * through with nothing failing
+ * (Documentation/fault-injection/fault-injection.rst, /proc/self/fail-nth). A
+ * call that fails must leave all as it was, must work when it is made again,
+ * and must not change what the rest of the chain does.
  */
 
 #define _GNU_SOURCE
@@ -25,7 +26,9 @@
 #define FAIL_NTH	"/proc/self/fail-nth"
 #define FAULTS		"/sys/kernel/debug"
 
-/* More than a chain ever allocates: one that does not end is a bug of the test. */
+/*
+ * More than a chain ever allocates: one that does not end is a bug of the test.
+ */
 #define MOST		2000
 
 /* How many more faults a call may have than it had before. */
@@ -238,7 +241,8 @@ static int unset_container(void)
 
 /*
  * struct link - a call of a chain
- * @faults: how many faults it can have, as far as is known from those that had none
+ * @faults: how many faults it can have, as far as is known from those that had
+ * none
  */
 struct link {
 	const char *name;
@@ -400,8 +404,8 @@ static void have_faults(void)
 		return;
 
 	/*
-	 * A window that this cannot make for want of memory it does not make ever
-	 * again (failed_ddw_pdn_list), so not in there.
+	 * A window that this cannot make for want of memory it does not make
+	 * ever again (failed_ddw_pdn_list), so not in there.
 	 */
 	find_function("spapr_tce_create_table", &start, &end);
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
@@ -410,7 +414,10 @@ static void have_faults(void)
 	}
 }
 
-/* The windows have no more memory than before, as soon as empty levels have gone. */
+/*
+ * The windows have no more memory than before, as soon as empty levels have
+ * gone.
+ */
 static bool no_more_memory(const struct state *before)
 {
 	struct state now;
@@ -448,8 +455,8 @@ static void guest_goes(void)
 }
 
 /*
- * Makes one call, with the @left-th fault in it. Returns how many are left then, and
- * counts in @failed if it failed for it.
+ * Makes one call, with the @left-th fault in it. Returns how many are left
+ * then, and counts in @failed if it failed for it.
  */
 static unsigned int chain_call(struct link *link, unsigned int left,
 			       unsigned int *failed)
@@ -490,8 +497,8 @@ static unsigned int chain_call(struct link *link, unsigned int left,
 }
 
 /*
- * Runs a chain with the @n-th fault. Returns whether it came to that, and counts in
- * @failed the calls that failed for it.
+ * Runs a chain with the @n-th fault. Returns whether it came to that, and
+ * counts in @failed the calls that failed for it.
  */
 static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
 {
@@ -569,7 +576,9 @@ static void chain(struct link *links, unsigned long type)
 	unkeep(0);
 	unkeep(1);
 	CHECK_STATE(&before);
-	/* Nothing failed if nothing is injected, whatever else is wrong here. */
+	/*
+	 * Nothing failed if nothing is injected, whatever else is wrong here.
+	 */
 	CHECK(failed > 0);
 	tap_diag("%u faults, %u of them failed a call", n - 1, failed);
 }

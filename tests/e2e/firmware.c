@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What firmware answers is no errno: a positive RTAS status and OPAL's codes are EIO, and
- * nothing is left of the call. Where it does not let go of a window, the window's table
- * stays where it is, empty. ../firmware/tce_firmware_test.c answers for it.
+ * What firmware answers is no errno: a positive RTAS status and OPAL's codes
+ * are EIO, and nothing is left of the call. Where it does not let go of a
+ * window, the window's table stays where it is, empty.
+ * ../firmware/tce_firmware_test.c answers for it.
  */
 
 #include <errno.h>
@@ -36,8 +37,9 @@ static unsigned char *memory;
 static size_t page;
 
 /*
- * Some are small enough to be taken for an errno, or large enough to be a pointer's.
- * create_table is the platform's own code too, whose errnos are errnos: none of those.
+ * Some are small enough to be taken for an errno, or large enough to be a
+ * pointer's. create_table is the platform's own code too, whose errnos are
+ * errnos: none of those.
  */
 static const long answers[] = { 1, 9900, -6, -7, -26, -516, -4096, -9000 };
 
@@ -234,9 +236,9 @@ static void test_join(void)
 }
 
 /*
- * The firmware keeps the window: the device finds nothing in it. The table is never
- * freed, so nothing is said here of what is left, but for the process, which has none of
- * it any more.
+ * The firmware keeps the window: the device finds nothing in it. The table is
+ * never freed, so nothing is said here of what is left, but for the process,
+ * which has none of it any more.
  */
 static void check_kept(const char *call, void (*let_go)(void), bool can_map)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Several groups in one container: every window is every group's, whenever it was
- * made and whenever the group came. Groups come and go while others work on.
+ * Several groups in one container: every window is every group's, whenever it
+ * was made and whenever the group came. Groups come and go while others work
+ * on.
  *
  * Needs two devices in groups of their own, behind one PHB or behind two.
  */
@@ -75,7 +76,9 @@ static void open_both(void)
 	edu_stage(&second, STAGE2);
 }
 
-/* Takes one of two groups out, and its stage, which belongs to the container. */
+/*
+ * Takes one of two groups out, and its stage, which belongs to the container.
+ */
 static void leave(struct vfio *vfio)
 {
 	unsigned char *stage = vfio->stage;
@@ -182,9 +185,9 @@ static void test_late_group(void)
 
 /*
  * That the second device, alone in another container, does not get through at
- * @iova. The platform sets both of a group's windows anew when it gets the group
- * back, so this would hold even if the module forgot to take them out: what shows
- * that it did not is that the windows are freed.
+ * @iova. The platform sets both of a group's windows anew when it gets the
+ * group back, so this would hold even if the module forgot to take them out:
+ * what shows that it did not is that the windows are freed.
  */
 static void check_cut_off(uint64_t iova)
 {
@@ -209,7 +212,9 @@ static void test_detach_blocks(void)
 	check_cut_off(IOVA);
 	check_cut_off(IOVA1);
 	CHECK_EQ(vfio_remove(first.container, WINDOW1_START), 0);
-	/* A group that still had it would keep it. In-tree the rest went too. */
+	/*
+	 * A group that still had it would keep it. In-tree the rest went too.
+	 */
 	if (!tap_intree())
 		CHECK_STATE(&before);
 	vfio_close(&first);
@@ -448,8 +453,9 @@ static void test_threads(void)
 }
 
 /*
- * A hypervisor's window belongs to one group. A second group may come while there
- * is none; then making one fails half way, when the first group has it already.
+ * A hypervisor's window belongs to one group. A second group may come while
+ * there is none; then making one fails half way, when the first group has it
+ * already.
  */
 static void test_hypervisor_half_way(void)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * IOMMU pages that are larger than the kernel's: each must lie in one page of memory. A
- * region may begin with huge pages and go on with others, so that its first page says
- * nothing about the rest.
+ * IOMMU pages that are larger than the kernel's: each must lie in one page of
+ * memory. A region may begin with huge pages and go on with others, so that its
+ * first page says nothing about the rest.
  */
 
 #define _GNU_SOURCE
@@ -25,8 +25,8 @@
 #define HUGE_PAGES	2
 
 /*
- * With the hash MMU, 256 MiB of addresses have pages of one size: huge pages end where
- * such a piece ends, and the others begin there.
+ * With the hash MMU, 256 MiB of addresses have pages of one size: huge pages
+ * end where such a piece ends, and the others begin there.
  */
 #define BORDER		0x50000000UL
 
@@ -73,7 +73,10 @@ static void *ordinary_at(unsigned long address, size_t size)
 	return at;
 }
 
-/* Whether the platform has IOMMU pages of this size, and a huge page has room for one. */
+/*
+ * Whether the platform has IOMMU pages of this size, and a huge page has room
+ * for one.
+ */
 static bool open_window(const struct size *size)
 {
 	vfio_open(&vfio);
@@ -147,8 +150,8 @@ static void test_whole(const void *data)
 }
 
 /*
- * What is behind the huge pages of a region that @owner has registered, in which @vfio
- * maps it.
+ * What is behind the huge pages of a region that @owner has registered, in
+ * which @vfio maps it.
  */
 static void check_mixed(const struct size *size, int owner)
 {
@@ -163,7 +166,10 @@ static void check_mixed(const struct size *size, int owner)
 	if (unit > vfio_page_size()) {
 		int error = tap_intree() ? -EPERM : -EINVAL;
 
-		/* From its first page on, its last one, and where nothing is mapped. */
+		/*
+		 * From its first page on, its last one, and where nothing is
+		 * mapped.
+		 */
 		CHECK_EQ(map(bytes, ordinary, unit), error);
 		CHECK_STATE(&before);
 		CHECK_EQ(map(2 * bytes - unit, memory + 2 * bytes - unit, unit), error);
@@ -270,7 +276,9 @@ static void test_misaligned(const void *data)
 	vfio_close(&vfio);
 }
 
-/* A region that is not aligned to the IOMMU page, or ends in the middle of one. */
+/*
+ * A region that is not aligned to the IOMMU page, or ends in the middle of one.
+ */
 static void test_part_of_huge(const void *data)
 {
 	const struct size *size = data;

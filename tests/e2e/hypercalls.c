@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a guest may ask of KVM that no sane one does, and what KVM passes on without a
- * look: addresses that are 0 or not aligned, ranges over the end of the window, lists
- * that change, calls that fail half way. None of it may leave a page counted that is not
- * mapped, or one not counted that is, and the kernel has nothing to complain of.
+ * What a guest may ask of KVM that no sane one does, and what KVM passes on
+ * without a look: addresses that are 0 or not aligned, ranges over the end of
+ * the window, lists that change, calls that fail half way. None of it may leave
+ * a page counted that is not mapped, or one not counted that is, and the kernel
+ * has nothing to complain of.
  */
 
 #define _GNU_SOURCE
@@ -142,7 +143,9 @@ static void address_zero(void *data)
 	end();
 }
 
-/* In a process of its own, in which a null pointer may well point to something. */
+/*
+ * In a process of its own, in which a null pointer may well point to something.
+ */
 static void test_zero(void)
 {
 	tap_child(address_zero, NULL);
@@ -229,8 +232,8 @@ static void test_list_end(void)
 }
 
 /*
- * Addresses that are not aligned: only a list can have them. Whether they are taken for
- * their page's or handed up does not matter.
+ * Addresses that are not aligned: only a list can have them. Whether they are
+ * taken for their page's or handed up does not matter.
  */
 
 static void check_done(long status)
@@ -328,7 +331,10 @@ static void test_list_changed(void)
 	end();
 }
 
-/* KVM looks at the first of the window's pages in a guest's, and finds out at the others. */
+/*
+ * KVM looks at the first of the window's pages in a guest's, and finds out at
+ * the others.
+ */
 static void test_half_registered(void)
 {
 	const __u64 half = REGION_BYTES / 2;
@@ -342,7 +348,10 @@ static void test_half_registered(void)
 
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 0);
-	/* With others' pages in the place, of which some are replaced, and all cleared. */
+	/*
+	 * With others' pages in the place, of which some are replaced, and all
+	 * cleared.
+	 */
 	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], REGION_BYTES, MAP_BOTH), 0);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 0);
@@ -469,8 +478,9 @@ static void test_levels_charged(void)
 }
 
 /*
- * A level is charged by MAP_DMA, not by KVM, where nothing may wait for the lock of that.
- * There may be levels to spare in a kernel page, so some are made until there is none.
+ * A level is charged by MAP_DMA, not by KVM, where nothing may wait for the
+ * lock of that. There may be levels to spare in a kernel page, so some are made
+ * until there is none.
  */
 static __u64 use_levels(struct figures *before)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A hypercall that is in the middle of its work when something else happens: each call of
- * KVM's, at each of its steps, against each way in which what it uses can go or change.
- * ../kvm/tce_kvm_test.c stops there for some time, without sleep, as a CPU that an
- * interrupt or another guest has; on a kernel that does not preempt that holds up grace
- * periods, as it would for KVM.
+ * A hypercall that is in the middle of its work when something else happens:
+ * each call of KVM's, at each of its steps, against each way in which what it
+ * uses can go or change. ../kvm/tce_kvm_test.c stops there for some time,
+ * without sleep, as a CPU that an interrupt or another guest has; on a kernel
+ * that does not preempt that holds up grace periods, as it would for KVM.
  *
- * Where it ends is the same each time: nothing is counted that is not mapped, nor mapped
- * and not counted, and what has gone has left nothing.
+ * Where it ends is the same each time: nothing is counted that is not mapped,
+ * nor mapped and not counted, and what has gone has left nothing.
  */
 
 #define _GNU_SOURCE
@@ -151,7 +151,9 @@ static void land(void)
 
 /* What happens meanwhile, and how things are then */
 
-/* Each has a window at 0 no more, or still, and regions with their witnesses. */
+/*
+ * Each has a window at 0 no more, or still, and regions with their witnesses.
+ */
 static void remove_window(void)
 {
 	struct figures figures;
@@ -217,7 +219,10 @@ static void unput(void)
 	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
 }
 
-/* Without witness it may be possible; then nothing of it is in use, and never will be. */
+/*
+ * Without witness it may be possible; then nothing of it is in use, and never
+ * will be.
+ */
 static void unregister(int i)
 {
 	int ret;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCE kills: whatever is put into a window or taken out of it is killed, after its
- * entry was changed and before its page is given back. ../kill/tce_kill_test.c is
- * the witness.
+ * TCE kills: whatever is put into a window or taken out of it is killed, after
+ * its entry was changed and before its page is given back.
+ * ../kill/tce_kill_test.c is the witness.
  */
 
 #define _GNU_SOURCE
@@ -205,8 +205,9 @@ static void test_guest(void)
 }
 
 /*
- * A kill of a hypercall's that takes long. Until it is over a device may reach what the
- * hypercall has taken out, so that it must stay pinned, whatever goes meanwhile.
+ * A kill of a hypercall's that takes long. Until it is over a device may reach
+ * what the hypercall has taken out, so that it must stay pinned, whatever goes
+ * meanwhile.
  */
 
 static struct slow {

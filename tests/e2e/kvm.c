@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side of a table: what it maps and unmaps behind VFIO's back, against all
- * that VFIO does to the same table. KVM is played by a module, see
+ * KVM's side of a table: what it maps and unmaps behind VFIO's back, against
+ * all that VFIO does to the same table. KVM is played by a module, see
  * ../kvm/tce_kvm_test.h.
  *
- * What else there is of KVM: hypercalls.c has what a guest may ask for besides, outlive.c
- * windows that go while KVM has them, kvmraces.c what happens at the same time.
+ * What else there is of KVM: hypercalls.c has what a guest may ask for besides,
+ * outlive.c windows that go while KVM has them, kvmraces.c what happens at the
+ * same time.
  */
 
 #define _GNU_SOURCE
@@ -176,8 +177,8 @@ static void test_not_registered(void)
 }
 
 /*
- * A list may have TCEs without permissions in it. KVM counts their pages like any
- * other, and then clears the entry with them.
+ * A list may have TCEs without permissions in it. KVM counts their pages like
+ * any other, and then clears the entry with them.
  */
 static void test_no_permission(void)
 {
@@ -225,7 +226,9 @@ static void test_v1(void)
 		return;
 	}
 
-	/* The memory is registered, but elsewhere: KVM gets as far as it can. */
+	/*
+	 * The memory is registered, but elsewhere: KVM gets as far as it can.
+	 */
 	vfio_open_device(&v2, 1);
 	CHECK_EQ(vfio_register(v2.container, memory, REGION_BYTES), 0);
 
@@ -261,7 +264,10 @@ static void test_v1(void)
 	vfio_close(&v2);
 }
 
-/* Another process, with the same memory registered at the same place: it sees nothing. */
+/*
+ * Another process, with the same memory registered at the same place: it sees
+ * nothing.
+ */
 static void other_process(void *data)
 {
 	struct vfio vfio;
@@ -284,7 +290,10 @@ static void other_process(void *data)
 	vfio_close(&vfio);
 }
 
-/* KVM clears what it cannot map, without a kill. UNREGISTER_MEMORY lets go of that. */
+/*
+ * KVM clears what it cannot map, without a kill. UNREGISTER_MEMORY lets go of
+ * that.
+ */
 static void test_clear_unregister(void)
 {
 	struct vfio vfio;
@@ -456,7 +465,9 @@ static const struct unmapper {
 	{ "TCE_REMOVE", unmap_remove },
 };
 
-/* From one page that is one entry to one that is more than KVM has at a time. */
+/*
+ * From one page that is one entry to one that is more than KVM has at a time.
+ */
 static const struct shape {
 	unsigned int shift;
 	unsigned int npages;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side at the same time as anything else. The first races are of threads that make
- * hypercalls as they come, in the same few entries, while the program does something with
- * the window. Those after them are rounds (race.h): one way to take something away, against
- * hypercalls of one kind for as long as that takes.
+ * KVM's side at the same time as anything else. The first races are of threads
+ * that make hypercalls as they come, in the same few entries, while the program
+ * does something with the window. Those after them are rounds (race.h): one way
+ * to take something away, against hypercalls of one kind for as long as that
+ * takes.
  *
  * ROUNDS=N in the environment: hypercalls of the first, rounds of the others.
  */
@@ -427,7 +428,10 @@ static int status_error(long status)
 	       status == GUEST_NO_TABLE ? 0 : -EBADE;
 }
 
-/* Each maps where it finds something, and the other way round, from call to call. */
+/*
+ * Each maps where it finds something, and the other way round, from call to
+ * call.
+ */
 
 static int put_round(unsigned int round)
 {
@@ -503,8 +507,9 @@ static int make_window(void)
 }
 
 /*
- * All is as it was when there was no window, now and then to the last page. A charge may
- * be taken back a little later, where a page fault had the lock for it.
+ * All is as it was when there was no window, now and then to the last page. A
+ * charge may be taken back a little later, where a page fault had the lock for
+ * it.
  */
 static int look(unsigned int round)
 {
@@ -610,7 +615,10 @@ static int let_go_over(unsigned int begun, unsigned int end)
 	       make_window() ?: fill();
 }
 
-/* The memory: what is mapped is taken out, and what is registered is put in again */
+/*
+ * The memory: what is mapped is taken out, and what is registered is put in
+ * again
+ */
 
 static bool unregistered[REGIONS];
 

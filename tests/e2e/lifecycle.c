@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a container begins and ends: its first call and its default window, processes
- * that exit or are killed, groups that leave and come back, and the module's use count.
+ * How a container begins and ends: its first call and its default window,
+ * processes that exit or are killed, groups that leave and come back, and the
+ * module's use count.
  */
 
 #define _GNU_SOURCE

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What works without a device: the module is the one that modprobe takes, the VFIO
- * core knows it, it goes and comes back. On kernels whose VFIO core refuses every
- * device that is all there is.
+ * What works without a device: the module is the one that modprobe takes, the
+ * VFIO core knows it, it goes and comes back. On kernels whose VFIO core
+ * refuses every device that is all there is.
  */
 
 #include <errno.h>

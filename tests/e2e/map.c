@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What MAP_DMA and UNMAP_DMA refuse, and that a refusal changes nothing: not the
- * table, not the counts, not what the device sees.
+ * What MAP_DMA and UNMAP_DMA refuse, and that a refusal changes nothing: not
+ * the table, not the counts, not what the device sees.
  */
 
 #include <errno.h>
@@ -17,8 +17,8 @@
 #define PAGES		16
 
 /*
- * The first window, which is as large as a guest's default one, and a larger one of
- * the kernel's pages.
+ * The first window, which is as large as a guest's default one, and a larger
+ * one of the kernel's pages.
  */
 #define WINDOW0_SIZE	BIT_ULL(30)
 #define WINDOW1_SHIFT	34

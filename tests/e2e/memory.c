@@ -465,8 +465,8 @@ static void test_outlive(void)
 }
 
 /*
- * What lets go of the last mapping of a region whose container is gone. Nobody closes a
- * container for it.
+ * What lets go of the last mapping of a region whose container is gone. Nobody
+ * closes a container for it.
  */
 static void last_unmap(struct vfio *vfio)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The levels of a table are on the node of the group's bridge, which reads them, and not
- * on that of the CPU that maps; in a guest on the latter, which alone reads them.
+ * The levels of a table are on the node of the group's bridge, which reads
+ * them, and not on that of the CPU that maps; in a guest on the latter, which
+ * alone reads them.
  *
  * Needs two nodes with memory and a device on each of them.
  */
@@ -22,8 +23,8 @@
 #define NODES		2
 
 /*
- * Pages so far from each other that each one needs a leaf, of 32 KiB, or in a guest of
- * 4 KiB: 64 MiB in all.
+ * Pages so far from each other that each one needs a leaf, of 32 KiB, or in a
+ * guest of 4 KiB: 64 MiB in all.
  */
 #define ENTRIES_SHIFT	24
 #define LEAVES		2048
@@ -31,7 +32,10 @@
 
 static unsigned char *memory;
 
-/* The number in the file @path that follows @form, which has one; -1 without one. */
+/*
+ * The number in the file @path that follows @form, which has one; -1 without
+ * one.
+ */
 static long number_in(const char *path, const char *form)
 {
 	FILE *file = fopen(path, "r");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A process whose mmap_lock is held, by a page fault that is not answered, gives
- * something back that needs the lock: other processes go on, and it can be killed.
+ * A process whose mmap_lock is held, by a page fault that is not answered,
+ * gives something back that needs the lock: other processes go on, and it can
+ * be killed.
  */
 
 #define _GNU_SOURCE
@@ -177,8 +178,8 @@ static void *map_thread(void *unused)
 }
 
 /*
- * While its lock is held, a process does nothing that needs memory: no thread is made, no
- * file read.
+ * While its lock is held, a process does nothing that needs memory: no thread
+ * is made, no file read.
  */
 static void holder(void *data)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Windows that go while KVM has them: TCE_REMOVE, the end of a container, the end of a
- * process. What a window takes goes at once, its memory, its charge, its pages and its
- * directory in debugfs. What KVM's reference keeps is the struct iommu_table, and the
- * module. Hypercalls that come later are handed up if they map, and do nothing else.
+ * Windows that go while KVM has them: TCE_REMOVE, the end of a container, the
+ * end of a process. What a window takes goes at once, its memory, its charge,
+ * its pages and its directory in debugfs. What KVM's reference keeps is the
+ * struct iommu_table, and the module. Hypercalls that come later are handed up
+ * if they map, and do nothing else.
  */
 
 #include <errno.h>
@@ -21,7 +22,10 @@
 /* A leaf of three levels. */
 #define LEAF_BYTES	(512 * IOMMU_PAGE)
 
-/* What is left of a window: each of KVM's calls, and nothing that could be seen of it. */
+/*
+ * What is left of a window: each of KVM's calls, and nothing that could be seen
+ * of it.
+ */
 static void check_gone(int guest, __u64 iova, const struct state *want)
 {
 	unsigned char *memory = region[MEMORY];
@@ -50,7 +54,10 @@ static int open_mapped(struct vfio *vfio)
 	return guest;
 }
 
-/* A container of another group, in which the memory is registered, if there is one. */
+/*
+ * A container of another group, in which the memory is registered, if there is
+ * one.
+ */
 static bool open_second(struct vfio *second, struct state *registered)
 {
 	if (!vfio_have_device(1)) {
@@ -180,8 +187,8 @@ static void test_detached_group(void)
 }
 
 /*
- * The memory of a process is its containers' together: it is registered, and still
- * nothing can be mapped with a window that is gone.
+ * The memory of a process is its containers' together: it is registered, and
+ * still nothing can be mapped with a window that is gone.
  */
 static void test_closed_registered(void)
 {
@@ -225,8 +232,8 @@ static void test_removed_closed(void)
 }
 
 /*
- * A process that collects windows in guests, each with levels: it pays for all that it
- * has, and has no more than one at a time.
+ * A process that collects windows in guests, each with levels: it pays for all
+ * that it has, and has no more than one at a time.
  */
 static void collect(bool charged)
 {
@@ -367,7 +374,10 @@ static void test_forgotten_stay(void)
 	check_forgotten(forget_and_stay);
 }
 
-/* Another process, that was given the guest's file: it may be the last to use it. */
+/*
+ * Another process, that was given the guest's file: it may be the last to use
+ * it.
+ */
 
 static void use_inherited(void *data)
 {

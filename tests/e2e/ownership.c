@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A disk goes back and forth between its ordinary driver and VFIO, and the tables
- * of its group with it, however VFIO's user has ended. The ordinary driver must find
- * it as it left it each time, and nothing may be left of a round. On a kernel whose
- * drivers use tables themselves (iommu=nobypass; disable_ddw in a guest) its DMA goes
- * through the group's default window again.
+ * A disk goes back and forth between its ordinary driver and VFIO, and the
+ * tables of its group with it, however VFIO's user has ended. The ordinary
+ * driver must find it as it left it each time, and nothing may be left of a
+ * round. On a kernel whose drivers use tables themselves (iommu=nobypass;
+ * disable_ddw in a guest) its DMA goes through the group's default window
+ * again.
  *
- * Needs an NVMe disk of at least 1 MiB whose data are of no value, with its driver
- * loaded.
+ * Needs an NVMe disk of at least 1 MiB whose data are of no value, with its
+ * driver loaded.
  */
 
 #define _GNU_SOURCE
@@ -35,7 +36,10 @@
 
 #define TRACING		"/sys/kernel/debug/tracing"
 
-/* Above the default window. What goes past it, or through another one, has bit 59. */
+/*
+ * Above the default window. What goes past it, or through another one, has bit
+ * 59.
+ */
 #define WINDOW_END	(1ULL << 40)
 
 #define ROUNDS		12
@@ -49,8 +53,8 @@
 #define MAP_BYTES	(4 << 20)
 
 /*
- * And in a large window: pages so far from each other that each one needs a leaf
- * of 32 KiB, and as much for the software's view of it.
+ * And in a large window: pages so far from each other that each one needs a
+ * leaf of 32 KiB, and as much for the software's view of it.
  */
 #define ENTRIES_SHIFT	24
 #define LEAVES		256
@@ -61,8 +65,9 @@
 #define POLL_US		10000
 
 /*
- * What other parts of the kernel may keep, in all: half of one round's tables. Sixty
- * rounds, with VFIO's part and without it, went up and down by 3.4 MiB with no trend.
+ * What other parts of the kernel may keep, in all: half of one round's tables.
+ * Sixty rounds, with VFIO's part and without it, went up and down by 3.4 MiB
+ * with no trend.
  */
 #define SLACK_KIB	(ROUND_KIB / 2)
 
@@ -228,7 +233,9 @@ static long sum_of(const char *path, const char *form)
 	return sum;
 }
 
-/* Slabs give back what is free in them, and KASAN what it has kept for a while. */
+/*
+ * Slabs give back what is free in them, and KASAN what it has kept for a while.
+ */
 static void shrink_slabs(void)
 {
 	glob_t found;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A container and other processes than its first user: fork and exec, file descriptors
- * that are passed on, and processes that end in the middle of a MAP_DMA.
+ * A container and other processes than its first user: fork and exec, file
+ * descriptors that are passed on, and processes that end in the middle of a
+ * MAP_DMA.
  */
 
 #define _GNU_SOURCE
@@ -108,7 +109,10 @@ static void test_owner_gone(void)
 
 /* File descriptors go to another process, as they do to a helper of QEMU's. */
 
-/* It stays the other one's too. A socket would do the same, if the kernel has any. */
+/*
+ * It stays the other one's too. A socket would do the same, if the kernel has
+ * any.
+ */
 static int fetch_fd(pid_t process, int fd)
 {
 	int pidfd = syscall(SYS_pidfd_open, process, 0);

@@ -3,8 +3,9 @@
  * In a guest the hypervisor has the tables: a window has one level, a group has
  * its own windows, and an entry is there when the hypervisor says so.
  *
- * The kernel never again makes a window for a device for which the hypervisor once
- * failed to make one, so nothing here asks for what it would accept and not do.
+ * The kernel never again makes a window for a device for which the hypervisor
+ * once failed to make one, so nothing here asks for what it would accept and
+ * not do.
  */
 
 #define _GNU_SOURCE
@@ -38,7 +39,9 @@
 static struct vfio vfio;
 static struct vfio_iommu_spapr_tce_info info;
 static unsigned char *memory;
-/* Pages that any memory is good for, other than the default window's if can be. */
+/*
+ * Pages that any memory is good for, other than the default window's if can be.
+ */
 static unsigned int small;
 
 static int map(uint64_t iova, const unsigned char *from, uint64_t size)
@@ -200,7 +203,10 @@ static void test_levels(void)
 		CHECK_STATE(&before);
 	}
 
-	/* The hypervisor has the table: a wish for more levels is as good as for one. */
+	/*
+	 * The hypervisor has the table: a wish for more levels is as good as
+	 * for one.
+	 */
 	CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G, 1, &start), 0);
 	with = state_now();
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
@@ -308,8 +314,8 @@ static bool large_pages(unsigned int shift, unsigned int count)
 #define SHIFT_1G	30
 
 /*
- * Memory in pieces of 1 << @shift, or more, @size rounded up to them; NULL if the
- * machine has none.
+ * Memory in pieces of 1 << @shift, or more, @size rounded up to them; NULL if
+ * the machine has none.
  */
 static unsigned char *memory_in_pieces(unsigned int shift, size_t *size)
 {
@@ -368,7 +374,10 @@ static void test_page_size(const void *data)
 	CHECK_EQ(map(start, from, 2 * page), 0);
 	CHECK_EQ(map(start + window - 2 * page, from + 2 * page, 2 * page), 0);
 	CHECK_MAPPED(start, 4);
-	/* The first and the last bytes of pages, so that all address bits count. */
+	/*
+	 * The first and the last bytes of pages, so that all address bits
+	 * count.
+	 */
 	CHECK(works(start, from));
 	CHECK(works(start + 2 * page - EDU_BYTES, from + 2 * page - EDU_BYTES));
 	CHECK(works(start + window - EDU_BYTES, from + 4 * page - EDU_BYTES));
@@ -494,7 +503,10 @@ static void test_without_default(void)
 	vfio_close(&vfio);
 }
 
-/* Both windows; the device's buffer is reached through the second, which it returns. */
+/*
+ * Both windows; the device's buffer is reached through the second, which it
+ * returns.
+ */
 static uint64_t open_staged_in_second(void)
 {
 	uint64_t start;
@@ -558,8 +570,8 @@ static bool shrink_window(void)
 }
 
 /*
- * A MAP of which the hypervisor takes the first half only: there is nothing of it
- * then, nor of what was mapped there, and what lies beside it is as it was.
+ * A MAP of which the hypervisor takes the first half only: there is nothing of
+ * it then, nor of what was mapped there, and what lies beside it is as it was.
  */
 static void test_refused_in_the_middle(void)
 {
@@ -723,7 +735,9 @@ int main(void)
 	tap_test("UNMAP_DMA of a part leaves the rest", test_partial_unmap);
 	tap_test_ours("a MAP_DMA that is refused leaves what was mapped",
 		      test_all_or_nothing);
-	/* In-tree refused windows stay charged, and one of no levels is made. */
+	/*
+	 * In-tree refused windows stay charged, and one of no levels is made.
+	 */
 	tap_test_ours("TCE_CREATE takes one to five levels, and makes the same of them",
 		      test_levels);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)

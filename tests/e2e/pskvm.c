@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side of a guest's windows: the hypervisor has the tables, and a guest in the
- * guest (nested KVM) maps in them. What holds of KVM's side everywhere is in kvm.c,
- * hypercalls.c and outlive.c, which run on this machine, too; this is what the device
- * reaches.
+ * KVM's side of a guest's windows: the hypervisor has the tables, and a guest
+ * in the guest (nested KVM) maps in them. What holds of KVM's side everywhere
+ * is in kvm.c, hypercalls.c and outlive.c, which run on this machine, too; this
+ * is what the device reaches.
  */
 
 #define _GNU_SOURCE
@@ -29,7 +29,10 @@ static struct vfio vfio;
 static int guest;
 static unsigned int rounds = ROUNDS;
 
-/* A window, the device, a guest with the window. The first window is the platform's. */
+/*
+ * A window, the device, a guest with the window. The first window is the
+ * platform's.
+ */
 static __u64 begin(bool second, unsigned int shift)
 {
 	__u64 start = 0;
@@ -114,7 +117,10 @@ static void test_second_small(void)
 	check_window(true, PAGE_SHIFT);
 }
 
-/* What the hypervisor still has when KVM's window has gone is the next window's. */
+/*
+ * What the hypervisor still has when KVM's window has gone is the next
+ * window's.
+ */
 static void test_outlives(void)
 {
 	unsigned char *memory = region[MEMORY];
@@ -140,7 +146,10 @@ static void test_outlives(void)
 	end();
 }
 
-/* A hypercall for a window that the platform has already taken from the hypervisor. */
+/*
+ * A hypercall for a window that the platform has already taken from the
+ * hypervisor.
+ */
 static void test_removed(void)
 {
 	unsigned char *memory = region[MEMORY];

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Two calls at the same time, each pair of them that can meet in the same place.
+ * Two calls at the same time, each pair of them that can meet in the same
+ * place.
  *
  * race.h says what a round is.
  *
- * ROUNDS=N in the environment: rounds of each race; those with a group that leaves have
- * half as many each.
+ * ROUNDS=N in the environment: rounds of each race; those with a group that
+ * leaves have half as many each.
  */
 
 #define _GNU_SOURCE
@@ -82,7 +83,10 @@ static int unmap(__u64 iova)
 	return vfio_unmap(vfio.container, iova, IOMMU_PAGE);
 }
 
-/* Another leaf each round, so that those before it have gone when it comes again. */
+/*
+ * Another leaf each round, so that those before it have gone when it comes
+ * again.
+ */
 static __u64 leaf(unsigned int round)
 {
 	return round * 7 % LEAVES * LEAF_BYTES;
@@ -271,7 +275,10 @@ static void test_remove_map(void)
 
 /* UNREGISTER against MAP, by the same container or by another one */
 
-/* Each round of a batch has a region of its own, which @registrar has registered. */
+/*
+ * Each round of a batch has a region of its own, which @registrar has
+ * registered.
+ */
 static bool unregistered[BATCH], mapped[BATCH];
 static unsigned char *regions;
 static int registrar;
@@ -364,7 +371,9 @@ static void test_unregister_elsewhere(void)
 	end();
 }
 
-/* Detach against MAP: half of the rounds with a group that others stay behind */
+/*
+ * Detach against MAP: half of the rounds with a group that others stay behind
+ */
 
 static int detach_second(unsigned int round)
 {
@@ -408,7 +417,10 @@ static void test_detach_map(void)
 	end();
 }
 
-/* And half of them with the last group, which takes the container's windows and memory. */
+/*
+ * And half of them with the last group, which takes the container's windows and
+ * memory.
+ */
 
 static int detach_only(unsigned int round)
 {
@@ -417,7 +429,9 @@ static int detach_only(unsigned int round)
 	return vfio_ioctl(vfio.group, VFIO_GROUP_UNSET_CONTAINER, NULL);
 }
 
-/* The core says EINVAL without a backend, and the backend ENODEV when it goes. */
+/*
+ * The core says EINVAL without a backend, and the backend ENODEV when it goes.
+ */
 static int map_in_time(unsigned int round)
 {
 	int ret = map(place(round, 0));
@@ -464,7 +478,10 @@ static void test_detach_only(void)
 	race_detach_only(map_in_time);
 }
 
-/* Calls that change the container, too, may still wait for it when it is released. */
+/*
+ * Calls that change the container, too, may still wait for it when it is
+ * released.
+ */
 
 static int change_in_time(unsigned int round)
 {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Another function of the group is removed and found again while the container has
- * windows. The platform, to which a device that appears is one that the kernel has used,
- * takes window 0 out of the group and drops a reference of its table; the second window's
- * place it clears with it. So both are cut off: nothing can be mapped in them any more, what
- * is mapped can be unmapped, and new ones work.
+ * Another function of the group is removed and found again while the container
+ * has windows. The platform, to which a device that appears is one that the
+ * kernel has used, takes window 0 out of the group and drops a reference of its
+ * table; the second window's place it clears with it. So both are cut off:
+ * nothing can be mapped in them any more, what is mapped can be unmapped, and
+ * new ones work.
  */
 
 #define _GNU_SOURCE
@@ -196,8 +197,8 @@ static void test_cut_off(void)
 }
 
 /*
- * With the first window, the platform takes out what it has in the second one's place on
- * a host, the way past all windows; in a guest, all dynamic windows.
+ * With the first window, the platform takes out what it has in the second one's
+ * place on a host, the way past all windows; in a guest, all dynamic windows.
  */
 static void test_second_window(void)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device goes while a container has its group and pages are mapped: unbound from
- * its driver, removed in sysfs, pulled out of its slot. The last is done by QEMU's
- * monitor, which the machine has at its own virtio port "monitor"; the devices are
- * "edu0" and "edu1" there, in the hotplug slots "d0" and "d1".
+ * A device goes while a container has its group and pages are mapped: unbound
+ * from its driver, removed in sysfs, pulled out of its slot. The last is done
+ * by QEMU's monitor, which the machine has at its own virtio port "monitor";
+ * the devices are "edu0" and "edu1" there, in the hotplug slots "d0" and "d1".
  *
- * A PowerNV kernel does not serve the buttons of such slots (it turns the PCIe port
- * drivers off), so the slot is switched off here. For the kernel that is a device
- * that is gone without a word; it is told afterwards.
+ * A PowerNV kernel does not serve the buttons of such slots (it turns the PCIe
+ * port drivers off), so the slot is switched off here. For the kernel that is a
+ * device that is gone without a word; it is told afterwards.
  */
 
 #define _GNU_SOURCE
@@ -106,7 +106,9 @@ static void bind(unsigned int number)
 		tap_bail("vfio-pci does not take %s", address(number));
 }
 
-/* The ways in which a device goes, all by another process than the container's. */
+/*
+ * The ways in which a device goes, all by another process than the container's.
+ */
 
 static void go_unbind(void *data)
 {
@@ -350,7 +352,9 @@ static void test_idle(const void *data)
 
 static int told[2];
 
-/* A process that was there before the device was opened: it must not have it. */
+/*
+ * A process that was there before the device was opened: it must not have it.
+ */
 static void go_when_told(void *data)
 {
 	const struct way *way = data;

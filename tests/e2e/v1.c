@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Version 1 of the interface: ENABLE and DISABLE, what they charge, what is refused,
- * and how a container ends.
+ * Version 1 of the interface: ENABLE and DISABLE, what they charge, what is
+ * refused, and how a container ends.
  */
 
 #define _GNU_SOURCE
@@ -301,8 +301,8 @@ static void test_disable_unmaps(void)
 }
 
 /*
- * MAP_DMA that makes the window, against DISABLE. Whoever is first, nothing is mapped
- * afterwards: MAP_DMA is refused, or DISABLE unmaps.
+ * MAP_DMA that makes the window, against DISABLE. Whoever is first, nothing is
+ * mapped afterwards: MAP_DMA is refused, or DISABLE unmaps.
  */
 #define RACE_ROUNDS	200
 #define RACE_BYTES	(4 << 20)
@@ -390,8 +390,8 @@ static void test_disable_race(void)
 }
 
 /*
- * An entry pins a kernel page, however small the IOMMU's page is: what that is more than
- * ENABLE charged is charged by MAP_DMA, and given back by UNMAP_DMA.
+ * An entry pins a kernel page, however small the IOMMU's page is: what that is
+ * more than ENABLE charged is charged by MAP_DMA, and given back by UNMAP_DMA.
  */
 #define PINS_MORE	16
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Version 1 of the interface: MAP_DMA of memory that is not registered, which is pinned
- * page by page.
+ * Version 1 of the interface: MAP_DMA of memory that is not registered, which
+ * is pinned page by page.
  */
 
 #define _GNU_SOURCE
@@ -245,7 +245,9 @@ static void test_same_page_often(void)
 	vfio_close(&vfio);
 }
 
-/* Ends of the window, and large pages of memory under small ones of the IOMMU. */
+/*
+ * Ends of the window, and large pages of memory under small ones of the IOMMU.
+ */
 static void test_large_memory(void)
 {
 	uint64_t size = 16 << 20;
@@ -297,9 +299,10 @@ static void test_dirty(void)
 }
 
 /*
- * A file system must know before its pages are written, and a device says nothing. A
- * block device is as good as a file on it, and what is mapped only to be read, or is
- * the process's own copy, is nothing that a device could spoil.
+ * A file system must know before its pages are written, and a device says
+ * nothing. A block device is as good as a file on it, and what is mapped only
+ * to be read, or is the process's own copy, is nothing that a device could
+ * spoil.
  */
 static void test_file_written_back(void)
 {
@@ -335,7 +338,9 @@ static void test_file_written_back(void)
 	close(file);
 }
 
-/* A file's pages belong to the file: who reads it sees what the device wrote. */
+/*
+ * A file's pages belong to the file: who reads it sees what the device wrote.
+ */
 static void test_file_memory(void)
 {
 	int file = memfd_create("v1", MFD_CLOEXEC);

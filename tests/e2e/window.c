@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCE_CREATE and TCE_REMOVE: what they refuse, where windows begin, what they are
- * charged, and that nothing of them is left behind.
+ * TCE_CREATE and TCE_REMOVE: what they refuse, where windows begin, what they
+ * are charged, and that nothing of them is left behind.
  */
 
 #include <errno.h>
@@ -181,8 +181,8 @@ static void test_third(void)
 	CHECK_STATE(&before);
 
 	/*
-	 * A place that becomes free can be had again; a guest's default window only
-	 * while it has no other.
+	 * A place that becomes free can be had again; a guest's default window
+	 * only while it has no other.
 	 */
 	CHECK_EQ(vfio_remove(vfio.container,
 			     vfio_is_guest() ? WINDOW1_START : 0), 0);
@@ -479,8 +479,9 @@ static void test_shape(const void *data)
 }
 
 /*
- * One level is what older QEMU and DPDK ask for first. The kernel's own module makes such
- * a window of up to 2^33 bytes; so does ours, of any size, without its pages in one piece.
+ * One level is what older QEMU and DPDK ask for first. The kernel's own module
+ * makes such a window of up to 2^33 bytes; so does ours, of any size, without
+ * its pages in one piece.
  */
 #define ONE_LEVEL_LEAST	28
 #define ONE_LEVEL_MOST	(tap_intree() ? 33 : 34)
@@ -503,7 +504,10 @@ static void check_one_level(struct vfio *vfio, unsigned char *page,
 	CHECK_MAPPED(start, 2 * vfio_page_size() >> PAGE_SHIFT);
 	if (!tap_intree()) {
 		CHECK(figures_read(start, &figures));
-		/* Two paths from the first level, and no level is larger than eight pages. */
+		/*
+		 * Two paths from the first level, and no level is larger than
+		 * eight pages.
+		 */
 		CHECK(figures.page_bytes <= 2 * figures.levels * 8 * vfio_page_size());
 		if (!vfio_is_guest())
 			CHECK_EQ(figures.levels,

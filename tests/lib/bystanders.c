@@ -76,7 +76,10 @@ bool wait_exit(pid_t pid, int *status)
 	return false;
 }
 
-/* Runs @run in a process of its own, which must finish in time and pass its checks. */
+/*
+ * Runs @run in a process of its own, which must finish in time and pass its
+ * checks.
+ */
 #define CHECK_FINISHES(run) check_finishes(run, #run)
 static bool check_finishes(void (*run)(void *unused), const char *name)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Other processes, which share nothing with a process that is stuck but the module:
- * whether they make progress. Nothing of the stuck process's may be waited for.
+ * Other processes, which share nothing with a process that is stuck but the
+ * module: whether they make progress. Nothing of the stuck process's may be
+ * waited for.
  */
 #ifndef E2E_BYSTANDERS_H
 #define E2E_BYSTANDERS_H
@@ -49,9 +50,9 @@ bool wait_exit(pid_t pid, int *status);
 bool have_fuse(void);
 
 /*
- * Runs other processes, with the group of that device: they attach, register, map,
- * create and remove windows, in both versions of the interface, close, and are killed.
- * Each must finish. False if one of them hung.
+ * Runs other processes, with the group of that device: they attach, register,
+ * map, create and remove windows, in both versions of the interface, close, and
+ * are killed. Each must finish. False if one of them hung.
  */
 bool check_bystanders(unsigned int device);
 

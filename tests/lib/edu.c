@@ -25,7 +25,9 @@
 #define EDU_POLLS	10000
 #define EDU_POLL_US	2000
 
-/* The registers have the byte order of the machine's architecture: big-endian. */
+/*
+ * The registers have the byte order of the machine's architecture: big-endian.
+ */
 static __u64 *edu_register(struct vfio *vfio, unsigned int offset)
 {
 	return (__u64 *)((char *)vfio->bar + offset);

@@ -2,7 +2,8 @@
 /*
  * QEMU's edu device: it has a buffer of 4 KiB and a DMA engine between that and
  * memory. Nothing but DMA reaches the buffer, so there is a page of memory, the
- * stage, that stays mapped and through which the buffer is loaded and looked at.
+ * stage, that stays mapped and through which the buffer is loaded and looked
+ * at.
  */
 #ifndef E2E_EDU_H
 #define E2E_EDU_H

@@ -32,7 +32,9 @@
 
 /* Requests that can wait at once. */
 #define WAITING		64
-/* The largest request, and the largest answer: one page of 64K and its header. */
+/*
+ * The largest request, and the largest answer: one page of 64K and its header.
+ */
 #define BUFFER		(1 << 17)
 
 #define POLLS		6000
@@ -246,10 +248,10 @@ void fuse_start(enum fuse_lock lock)
 	sigset_t children;
 
 	/*
-	 * A thread that waits for a page is interrupted by any signal that it is woken
-	 * for, and its read fails. SIGCHLD is ignored, but the kernel does not know that
-	 * while the thread that forks has it blocked, as fork() of the C library does: it
-	 * looks for another thread then.
+	 * A thread that waits for a page is interrupted by any signal that it
+	 * is woken for, and its read fails. SIGCHLD is ignored, but the kernel
+	 * does not know that while the thread that forks has it blocked, as
+	 * fork() of the C library does: it looks for another thread then.
 	 */
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);

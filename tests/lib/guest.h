@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A guest's hypercalls, as ../kvm/tce_kvm_test.h makes them: KVM's side of a table.
- * What the hypercalls return is in that header; GUEST_NO_TABLE besides.
+ * A guest's hypercalls, as ../kvm/tce_kvm_test.h makes them: KVM's side of a
+ * table. What the hypercalls return is in that header; GUEST_NO_TABLE besides.
  */
 #ifndef E2E_GUEST_H
 #define E2E_GUEST_H
@@ -42,8 +42,8 @@ int guest_paused(int guest);
 /* H_PUT_TCE: maps one page, or unmaps it. */
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
 /*
- * H_PUT_TCE as a client does it: if it is @handed_up, user space maps the page, which
- * leaves room for what a hypercall cannot charge, and for some time only.
+ * H_PUT_TCE as a client does it: if it is @handed_up, user space maps the page,
+ * which leaves room for what a hypercall cannot charge, and for some time only.
  */
 #define CLIENT_TRIES	50
 
@@ -64,8 +64,8 @@ long h_indirect(int guest, __u64 ioba, const unsigned char *page,
 		unsigned int flags);
 
 /*
- * A list of such pages as H_PUT_TCE_INDIRECT reads it, in memory of the thread's own; it
- * is good until the thread's next one.
+ * A list of such pages as H_PUT_TCE_INDIRECT reads it, in memory of the
+ * thread's own; it is good until the thread's next one.
  */
 const __u64 *guest_list(const unsigned char *page, unsigned int page_shift,
 			unsigned int npages, unsigned int flags);

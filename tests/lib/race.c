@@ -196,8 +196,9 @@ void race_run(const struct race *this, unsigned int count)
 	tap_diag("%u rounds, %u of them overlapped, %u calls of the second side, in %ld.%03ld s",
 		 raced, overlapped, calls, ms / 1000, ms % 1000);
 	/*
-	 * A race in which nothing ever meets shows nothing. But a few rounds need not
-	 * meet, where the host runs one of the machine's CPUs at a time.
+	 * A race in which nothing ever meets shows nothing. But a few rounds
+	 * need not meet, where the host runs one of the machine's CPUs at a
+	 * time.
 	 */
 	CHECK(overlapped > 0 || raced < ROUNDS_SURE);
 }

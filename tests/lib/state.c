@@ -290,7 +290,10 @@ static struct state watched;
 static bool ignored;
 static __u64 warnings;
 
-/* Since it started. Of an older kernel, whether there was one: TAINT_WARN is bit 9. */
+/*
+ * Since it started. Of an older kernel, whether there was one: TAINT_WARN is
+ * bit 9.
+ */
 static __u64 kernel_warnings(void)
 {
 	if (!access(WARN_COUNT, R_OK))

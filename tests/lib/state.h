@@ -60,7 +60,9 @@ struct state state_now(void);
 /* Waits for what is unpinned after a grace period, and for the worker. */
 void state_settle(void);
 
-/* From here on every test must leave all as it was, and a kernel without WARN. */
+/*
+ * From here on every test must leave all as it was, and a kernel without WARN.
+ */
 void state_watch(void);
 
 /* The test that runs leaves something, and says itself what it must not. */
@@ -79,7 +81,9 @@ bool state_check(const struct state *before, const char *file, int line);
 void state_check_mapped(__u64 start, __u64 count, const char *file,
 			int line);
 
-/* The module's parameter of that name; it is for windows to come (ours only). */
+/*
+ * The module's parameter of that name; it is for windows to come (ours only).
+ */
 void state_charge_allocated(bool on);
 
 /* Kernel pages charged to this process. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A container of version 1, which its program has once. Its default window is the
- * only one.
+ * A container of version 1, which its program has once. Its default window is
+ * the only one.
  */
 #ifndef E2E_VERSION1_H
 #define E2E_VERSION1_H
@@ -15,7 +15,9 @@
 #define IOMMU_SHIFT	12
 #define IOMMU_PAGE	(1ULL << IOMMU_SHIFT)
 
-/* Both are in one leaf, which the table keeps as long as the stage is mapped. */
+/*
+ * Both are in one leaf, which the table keeps as long as the stage is mapped.
+ */
 #define STAGE		0xf0000
 #define IOVA		0x100000
 
@@ -45,8 +47,9 @@ void map_stage(void);
 long long pins(const struct state *before);
 
 /*
- * Pins of @entries that map @pages kernel pages. A kernel page is pinned once for all
- * of its entries; in-tree, and where IOMMU pages are kernel pages, each entry pins.
+ * Pins of @entries that map @pages kernel pages. A kernel page is pinned once
+ * for all of its entries; in-tree, and where IOMMU pages are kernel pages, each
+ * entry pins.
  */
 long long pinned_by(uint64_t entries, uint64_t pages);
 

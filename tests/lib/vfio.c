@@ -27,7 +27,10 @@
 #define WINDOW_SELECT_BIT	59
 /* The address bits that a window can have, or less. */
 #define ADDRESS_BITS		55
-/* No level takes more than eight kernel pages; the kernel's own module would take 16 MiB. */
+/*
+ * No level takes more than eight kernel pages; the kernel's own module would
+ * take 16 MiB.
+ */
 #define LEVEL_MAX_ORDER		3
 #define LEVEL_MAX_SHIFT_INTREE	(24 - 3)
 #define MAX_LEVELS		5
@@ -353,7 +356,9 @@ unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 	return even > least ? even : least;
 }
 
-/* Whether @levels of them are within the hardware's limits and the allocator's. */
+/*
+ * Whether @levels of them are within the hardware's limits and the allocator's.
+ */
 static bool levels_can_be(unsigned int page_shift, unsigned int entries_shift,
 			  unsigned int levels)
 {
@@ -399,7 +404,10 @@ __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
 	unsigned int height, bits;
 	__u64 bytes = 0;
 
-	/* The hypervisor's table is not ours; the view is. A part of a page is not charged. */
+	/*
+	 * The hypervisor's table is not ours; the view is. A part of a page is
+	 * not charged.
+	 */
 	if (vfio_is_guest())
 		return (8ULL << entries_shift) / vfio_page_size();
 

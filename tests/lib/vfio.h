@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The VFIO interface as functions. What can be refused returns 0 or -errno, as
- * the kernel's side of it does; what the test cannot do without ends the program.
+ * the kernel's side of it does; what the test cannot do without ends the
+ * program.
  */
 #ifndef E2E_VFIO_H
 #define E2E_VFIO_H
@@ -43,7 +44,9 @@ struct vfio {
 	__u64 stage_iova;
 };
 
-/* The test devices, by number, from the environment: VFIO_DEVICE, VFIO_DEVICE2. */
+/*
+ * The test devices, by number, from the environment: VFIO_DEVICE, VFIO_DEVICE2.
+ */
 bool vfio_have_device(unsigned int number);
 
 /* A container with the first device's group in it, version 2. */
@@ -80,15 +83,15 @@ int vfio_remove(int container, __u64 start);
 int vfio_create_large(struct vfio *vfio, unsigned int levels);
 
 /*
- * Registers @memory, and maps it at @iova and at WINDOW1_START + @iova, in the default
- * window and in a large one.
+ * Registers @memory, and maps it at @iova and at WINDOW1_START + @iova, in the
+ * default window and in a large one.
  */
 void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
 		      __u64 iova);
 
 /*
- * Whether this is a guest. The hypervisor has the tables then, of one level and of
- * limited size; otherwise the host's kernel has them.
+ * Whether this is a guest. The hypervisor has the tables then, of one level and
+ * of limited size; otherwise the host's kernel has them.
  */
 bool vfio_is_guest(void);
 
@@ -100,15 +103,15 @@ unsigned int vfio_levels(unsigned int wanted);
 unsigned int vfio_large_shift(void);
 
 /*
- * Entries of a level, as a shift. Ours has levels of 4 KiB on any kernel, in-tree they
- * are kernel pages.
+ * Entries of a level, as a shift. Ours has levels of 4 KiB on any kernel,
+ * in-tree they are kernel pages.
  */
 unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels);
 
 /*
- * Whether a table may be asked for with this many levels. Ours takes the number for a
- * wish: vfio_levels_made() says how many there are then. They fit the hardware, and no
- * level takes more than eight kernel pages in one piece.
+ * Whether a table may be asked for with this many levels. Ours takes the number
+ * for a wish: vfio_levels_made() says how many there are then. They fit the
+ * hardware, and no level takes more than eight kernel pages in one piece.
  */
 bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		     unsigned int levels);
@@ -116,16 +119,20 @@ unsigned int vfio_levels_made(unsigned int page_shift, unsigned int entries_shif
 			      unsigned int wanted);
 
 /*
- * Kernel pages that a window is charged: a whole table of the levels that were asked for,
- * each of whole kernel pages, and the user-space view of the same size. In a guest, the
- * view alone. The kernel's own module and ours charge the same, whatever ours allocates.
+ * Kernel pages that a window is charged: a whole table of the levels that were
+ * asked for, each of whole kernel pages, and the user-space view of the same
+ * size. In a guest, the view alone. The kernel's own module and ours charge the
+ * same, whatever ours allocates.
  */
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels);
 
 /* Anonymous memory, kernel-page aligned, already there. */
 unsigned char *vfio_memory(size_t size);
 
-/* Whether the kernel takes the page at @address for dirty, whatever its PTE says. */
+/*
+ * Whether the kernel takes the page at @address for dirty, whatever its PTE
+ * says.
+ */
 bool page_is_dirty(const unsigned char *address);
 size_t vfio_page_size(void);
 unsigned int vfio_page_shift(void);

@@ -19,8 +19,8 @@
 unsigned char *region[REGIONS];
 
 /*
- * What a failed test leaves behind is not the next one's business, so memory is never
- * used twice.
+ * What a failed test leaves behind is not the next one's business, so memory is
+ * never used twice.
  */
 void new_regions(void)
 {

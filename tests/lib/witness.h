@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What tests of KVM's side begin with: two windows, two regions, and a witness for each
- * region, one page of it that is mapped in the second window and stays. Without anything
- * else UNREGISTER_MEMORY is refused until the witness is gone, so that a page that is
- * counted once too little is seen as well as one that is counted once too often.
+ * What tests of KVM's side begin with: two windows, two regions, and a witness
+ * for each region, one page of it that is mapped in the second window and
+ * stays. Without anything else UNREGISTER_MEMORY is refused until the witness
+ * is gone, so that a page that is counted once too little is seen as well as
+ * one that is counted once too often.
  */
 #ifndef E2E_WITNESS_H
 #define E2E_WITNESS_H
@@ -33,7 +34,9 @@
 enum { MEMORY, OTHER, REGIONS };
 extern unsigned char *region[REGIONS];
 
-/* A test of a program whose tests all leave a kernel that complains of nothing. */
+/*
+ * A test of a program whose tests all leave a kernel that complains of nothing.
+ */
 struct test {
 	const char *name;
 	/* Not with the in-tree module. */
@@ -41,7 +44,10 @@ struct test {
 	void (*run)(void);
 };
 
-/* Regions of its own for each test; nothing the kernel complains of goes unnoticed. */
+/*
+ * Regions of its own for each test; nothing the kernel complains of goes
+ * unnoticed.
+ */
 void add_tests(const struct test *test, size_t count);
 
 /* Regions that were never registered before. */
