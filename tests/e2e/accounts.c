@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What each window adds to locked_vm, to the page, as measured with the
- * kernel's own module: a limit that is set for one module does for the other.
- * The same numbers for both of them, and no formula.
+ * What each window adds to locked_vm: literal numbers, measured with the
+ * in-tree module. Both modules must charge the same, so that a limit that
+ * suffices for one suffices for the other.
  */
 
 #include <errno.h>
@@ -14,15 +14,15 @@
 
 #define IOVA		0x200000
 
-/* In a guest a dynamic window is beside the default one. */
+/* In a guest a dynamic window exists in addition to the default one. */
 #define DEFAULT_SHIFT	30
 
 /**
  * struct shape - a window, and the kernel pages that it is charged
  * @page_shift: IOMMU page size, as a shift
  * @size_shift: bytes, as a shift
- * @levels: as many as are asked for
- * @guest: a hypervisor has such a window too
+ * @levels: levels that are requested
+ * @guest: a guest can have such a window too
  * @host_64k: kernel pages on a host with 64K pages
  * @host_4k: on a host with 4K pages
  * @guest_64k: in a guest with 64K pages
@@ -38,7 +38,7 @@ static const struct shape {
 	uint64_t guest_64k;
 	uint64_t guest_4k;
 } shapes[] = {
-	/* Less than a level is one. */
+	/* A part of a level is charged as a level. */
 	{ 12, 20, 1, false,      2,       2,   0,    0 },
 	{ 12, 28, 1, true,      16,     256,   8,  128 },
 	{ 12, 30, 1, true,      64,    1024,  32,  512 },
@@ -89,21 +89,24 @@ static void test_shape(const void *data)
 
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	if (vfio_is_guest())
-		CHECK_EQ(vfio_create(vfio.container, 12, BIT_ULL(DEFAULT_SHIFT), 1,
-				     NULL), 0);
+		CHECK_EQ(vfio_create(vfio.container, 12, BIT_ULL(DEFAULT_SHIFT),
+				     1, NULL),
+			 0);
 	before = state_locked();
 
-	/* To the page: one less is refused. */
+	/* With a limit one page lower the window is refused. */
 	if (wanted(shape)) {
 		state_limit(wanted(shape) - 1);
 		CHECK_EQ(vfio_create(vfio.container, shape->page_shift,
-				     BIT_ULL(shape->size_shift), shape->levels, NULL),
+				     BIT_ULL(shape->size_shift), shape->levels,
+				     NULL),
 			 -ENOMEM);
 		CHECK_EQ(state_locked(), before);
 	}
 	state_limit(wanted(shape));
 	CHECK_EQ(vfio_create(vfio.container, shape->page_shift,
-			     BIT_ULL(shape->size_shift), shape->levels, &start), 0);
+			     BIT_ULL(shape->size_shift), shape->levels, &start),
+		 0);
 	CHECK_EQ(state_locked(), before + wanted(shape));
 	state_unlimit();
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
@@ -111,7 +114,7 @@ static void test_shape(const void *data)
 	vfio_close(&vfio);
 }
 
-/* The default window is one of 4K pages and one level, 2 GiB on a host. */
+/* The default window: 4K pages, one level, 2 GiB on a host. */
 static uint64_t default_pages(__u64 bytes)
 {
 	uint64_t table = bytes / 4096 * 8;
@@ -126,7 +129,8 @@ static void check_default(struct vfio *vfio, uint64_t before, __u64 bytes)
 	if (!vfio_is_guest())
 		CHECK_EQ(pages, page == 1 << 16 ? 128 : 2048);
 	state_limit(pages - 1);
-	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, page, MAP_BOTH), -ENOMEM);
+	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, page, MAP_BOTH),
+		 -ENOMEM);
 	CHECK_EQ(state_locked(), before);
 	state_limit(pages);
 	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, page, MAP_BOTH), 0);
@@ -172,11 +176,12 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
 		tap_test_case(false, test_shape, &shapes[i],
-			      "2^%u bytes of 2^%u byte pages, %u levels, are charged to the page",
+			      "2^%u bytes, 2^%u a page, %u levels: charge",
 			      shapes[i].size_shift, shapes[i].page_shift,
 			      shapes[i].levels);
-	tap_test("the default window is charged to the page", test_default);
-	tap_test("version 1's is, beside what ENABLE charges", test_default_v1);
+	tap_test("the default window is charged exactly", test_default);
+	tap_test("version 1: so is the default window, beside ENABLE",
+		 test_default_v1);
 
 	return tap_main();
 }

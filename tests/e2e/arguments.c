@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An ioctl that waits for its argument, which is in a page of a FUSE file that
- * is not answered yet: other threads and processes go on, the group can leave
- * its container, and the process can be killed.
+ * An ioctl waits for its argument, which is in a page of a FUSE file that is
+ * not answered yet. Meanwhile other threads and processes must make progress,
+ * the group must be able to leave its container, and a signal must kill the
+ * process.
  */
 
 #define _GNU_SOURCE
@@ -28,18 +29,17 @@ static unsigned char *memory;
 static size_t page;
 
 /*
- * Arguments that do not come. The ioctl is made in a thread, on the first
- * device's container, in which there are a region that is not mapped, one that
- * is, and the default window.
+ * A thread makes the ioctl on the container of the first device, which has a
+ * region that is not mapped, one that is, and the default window.
  */
 #define MAPPED		0x100000
 #define FREE		0x300000
 #define ELSEWHERE	0x500000
 
-/* The argument of an ioctl, all of it, with its size and these members. */
-#define FILL(args, type, ...)							\
-	(*(struct type *)(args) = (struct type) {				\
-		.argsz = sizeof(struct type), __VA_ARGS__			\
+/* Stores the argument of an ioctl, with argsz and these members. */
+#define FILL(args, type, ...)						\
+	(*(struct type *)(args) = (struct type) {			\
+		.argsz = sizeof(struct type), __VA_ARGS__		\
 	})
 
 static void register_args(void *args)
@@ -76,7 +76,7 @@ static void remove_args(void *args)
 	FILL(args, vfio_iommu_spapr_tce_remove, .start_addr = 0);
 }
 
-/* Not all of it: the rest may be where there is no answer yet. */
+/* Only argsz: the rest may be in the page that is not answered. */
 static void info_args(void *args)
 {
 	((struct vfio_iommu_spapr_tce_info *)args)->argsz =
@@ -92,39 +92,48 @@ static const struct argument {
 	const char *what;
 	unsigned long request;
 	void (*fill)(void *args);
-	/* So many bytes of it are there; the rest is not. */
-	size_t there;
+	/* Bytes of it that can be read at once; 0 if it is in the file. */
+	size_t readable;
 	bool host;
-	/* The default window is not there any more afterwards. */
+	/* The default window is removed by it. */
 	bool removes;
 } arguments[] = {
-	{ .what = "REGISTER_MEMORY", .request = VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
+	{ .what = "the argument of REGISTER_MEMORY",
+	  .request = VFIO_IOMMU_SPAPR_REGISTER_MEMORY,
 	  .fill = register_args },
-	{ .what = "UNREGISTER_MEMORY", .request = VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
+	{ .what = "the argument of UNREGISTER_MEMORY",
+	  .request = VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY,
 	  .fill = unregister_args },
-	{ .what = "MAP_DMA", .request = VFIO_IOMMU_MAP_DMA,
+	{ .what = "the argument of MAP_DMA",
+	  .request = VFIO_IOMMU_MAP_DMA,
 	  .fill = map_args },
-	{ .what = "UNMAP_DMA", .request = VFIO_IOMMU_UNMAP_DMA,
+	{ .what = "the argument of UNMAP_DMA",
+	  .request = VFIO_IOMMU_UNMAP_DMA,
 	  .fill = unmap_args },
-	{ .what = "TCE_CREATE", .request = VFIO_IOMMU_SPAPR_TCE_CREATE,
+	{ .what = "the argument of TCE_CREATE",
+	  .request = VFIO_IOMMU_SPAPR_TCE_CREATE,
 	  .fill = create_args },
-	{ .what = "TCE_REMOVE", .request = VFIO_IOMMU_SPAPR_TCE_REMOVE,
+	{ .what = "the argument of TCE_REMOVE",
+	  .request = VFIO_IOMMU_SPAPR_TCE_REMOVE,
 	  .fill = remove_args, .removes = true },
-	{ .what = "GET_INFO", .request = VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+	{ .what = "the argument of GET_INFO",
+	  .request = VFIO_IOMMU_SPAPR_TCE_GET_INFO,
 	  .fill = info_args },
-	{ .what = "the answer of GET_INFO", .request = VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+	{ .what = "the result of GET_INFO",
+	  .request = VFIO_IOMMU_SPAPR_TCE_GET_INFO,
 	  .fill = info_args,
-	  .there = offsetof(struct vfio_iommu_spapr_tce_info, ddw) },
-	{ .what = "VFIO_EEH_PE_OP", .request = VFIO_EEH_PE_OP,
+	  .readable = offsetof(struct vfio_iommu_spapr_tce_info, ddw) },
+	{ .what = "the argument of VFIO_EEH_PE_OP",
+	  .request = VFIO_EEH_PE_OP,
 	  .fill = eeh_args, .host = true },
 };
 
 /**
  * struct pending - an ioctl that waits for its argument
- * @request: which
- * @args: where its argument will be
- * @result: what it returned, when it has
- * @thread: that waits in it
+ * @request: the ioctl
+ * @args: the address of its argument
+ * @result: the result, once it has returned
+ * @thread: the thread that makes it
  */
 struct pending {
 	unsigned long request;
@@ -153,25 +162,27 @@ static void open_for_argument(void)
 }
 
 /*
- * Where the argument is: in the file, or with its beginning in ordinary memory.
+ * The address of the argument: in the file, or with its first bytes in ordinary
+ * memory.
  */
 static void *place_argument(const struct argument *argument)
 {
 	unsigned char *pages;
 
 	argument->fill(fuse_content());
-	if (!argument->there)
+	if (!argument->readable)
 		return fuse_page();
 
 	pages = vfio_memory(2 * page);
 	fuse_page_at(pages + page);
-	pages += page - argument->there;
+	pages += page - argument->readable;
 	argument->fill(pages);
 
 	return pages;
 }
 
-static void begin_pending(const struct argument *argument, struct pending *pending)
+static void begin_pending(const struct argument *argument,
+			  struct pending *pending)
 {
 	pending->request = argument->request;
 	pending->args = place_argument(argument);
@@ -179,29 +190,33 @@ static void begin_pending(const struct argument *argument, struct pending *pendi
 	CHECK(fuse_wait(1));
 }
 
-static int same_done;
+static int same_finished;
 
-/* What other threads do with the same container. */
-static void *same_container(void *unused)
+/* Another thread uses the same container. */
+static void *use_same_container(void *unused)
 {
 	struct vfio_iommu_spapr_tce_info info;
 	struct vfio joined;
 	__u64 start;
 
 	CHECK_EQ(STEP(vfio_info(first.container, &info)), 0);
-	CHECK_EQ(STEP(vfio_register(first.container, memory + 3 * page, page)), 0);
-	CHECK_EQ(STEP(vfio_map(first.container, ELSEWHERE, memory + 3 * page, page,
-			       MAP_BOTH)), 0);
+	CHECK_EQ(STEP(vfio_register(first.container, memory + 3 * page, page)),
+		 0);
+	CHECK_EQ(STEP(vfio_map(first.container, ELSEWHERE, memory + 3 * page,
+			       page, MAP_BOTH)),
+		 0);
 	CHECK_EQ(STEP(vfio_unmap(first.container, ELSEWHERE, page)), 0);
-	CHECK_EQ(STEP(vfio_create(first.container, 12, WINDOW_BYTES, LEVELS, &start)),
+	CHECK_EQ(STEP(vfio_create(first.container, 12, WINDOW_BYTES, LEVELS,
+				  &start)),
 		 0);
 	CHECK_EQ(STEP(vfio_remove(first.container, start)), 0);
-	CHECK_EQ(STEP(vfio_unregister(first.container, memory + 3 * page, page)), 0);
+	CHECK_EQ(STEP(vfio_unregister(first.container, memory + 3 * page,
+				      page)), 0);
 	if (vfio_have_device(1) && !vfio_is_guest()) {
 		CHECK_EQ(STEP(vfio_attach(&joined, first.container, 1)), 0);
 		STEP(vfio_detach(&joined));
 	}
-	set_flag(&same_done);
+	set_flag(&same_finished);
 
 	return unused;
 }
@@ -223,16 +238,15 @@ static void test_argument(const void *data)
 	fuse_start(FUSE_UNLOCKED);
 	begin_pending(argument, &pending);
 
-	same_done = 0;
-	pthread_create(&same, NULL, same_container, NULL);
-	if (!CHECK(wait_flag(&same_done))) {
+	same_finished = 0;
+	pthread_create(&same, NULL, use_same_container, NULL);
+	if (!CHECK(wait_flag(&same_finished))) {
 		tap_diag("another thread hangs in %s", shared->step);
 	} else if (vfio_have_device(1)) {
 		check_bystanders(1);
 		CHECK_EQ(fuse_waiting(), 1);
 	}
 
-	/* The argument is here at last. */
 	fuse_answer();
 	pthread_join(pending.thread, NULL);
 	pthread_join(same, NULL);
@@ -244,7 +258,7 @@ static void test_argument(const void *data)
 }
 
 /*
- * The container's only group leaves meanwhile, and the container begins anew.
+ * The only group of the container leaves meanwhile, which resets the container.
  */
 static int detached;
 
@@ -273,14 +287,14 @@ static void test_argument_detach(const void *data)
 	fuse_answer();
 	pthread_join(pending.thread, NULL);
 	pthread_join(detaching, NULL);
-	/* An answer was found before. */
-	CHECK_EQ(pending.result, argument->there ? 0 : -ENODEV);
+	/* GET_INFO had its result before the group left. */
+	CHECK_EQ(pending.result, argument->readable ? 0 : -ENODEV);
 	vfio_close(&first);
 	fuse_stop();
 }
 
-/* A process whose argument never comes is killed. */
-static void never_comes(void *data)
+/* A process is killed while it waits for its argument. */
+static void wait_for_argument(void *data)
 {
 	struct pending pending;
 
@@ -299,7 +313,7 @@ static void test_argument_killed(const void *data)
 		return;
 	memset(shared, 0, sizeof(*shared));
 	fuse_start(FUSE_UNLOCKED);
-	pid = tap_start(never_comes, (void *)data);
+	pid = tap_start(wait_for_argument, (void *)data);
 	CHECK(wait_flag(&shared->ready));
 	kill(pid, SIGKILL);
 	CHECK(wait_exit(pid, &status));
@@ -317,7 +331,7 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(arguments); i++) {
 		tap_test_case(true, test_argument, &arguments[i],
-			      "other threads and processes go on while an ioctl waits for %s",
+			      "others make progress while one waits for %s",
 			      arguments[i].what);
 		if (arguments[i].host)
 			continue;

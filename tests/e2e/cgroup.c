@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A memory cgroup that is full: MAP_DMA and TCE_CREATE are refused with ENOMEM,
- * and nobody is killed for what a device's table takes.
+ * A full memory cgroup: MAP_DMA and TCE_CREATE fail with ENOMEM, and the table
+ * of a device causes no OOM kill.
  */
 
 #define _GNU_SOURCE
@@ -26,28 +26,26 @@
 #define GROUP		MOUNT_POINT "/test"
 
 #define PAGE_SHIFT	12
-/* No leaf has more; in each place there is a new one. */
+/* Bytes that the largest leaf maps: each slot has a leaf of its own. */
 #define LEAF_BYTES	BIT_ULL(22)
-/*
- * What the group may take more than it has: less than the leaves of all places.
- */
+/* Memory that the cgroup may allocate: less than the leaves of all slots. */
 #define ROOM		(2 << 20)
 
 #define POLLS		6000
 #define POLL_US		10000
 
 /**
- * struct common - what the process in the group and the one outside have in
- * common
- * @stage: the process in the group has come this far
- * @go: up to here it may go on
- * @map: what the first MAP_DMA that was refused returned
- * @mapped: places that were mapped by then
- * @create: what TCE_CREATE returned in the full group
- * @unmap: what UNMAP_DMA of all of it did
- * @again: and MAP_DMA of one place again
- * @later: TCE_CREATE when there was room again
- * @start: where its window begins
+ * struct common - memory shared by the process in the cgroup and the one
+ * outside
+ * @stage: stage that the process in the cgroup has reached
+ * @go: stage up to which it may continue
+ * @map: result of the first MAP_DMA that failed
+ * @mapped: slots that were mapped before it
+ * @create: result of TCE_CREATE in the full cgroup
+ * @unmap: result of UNMAP_DMA of all slots
+ * @again: result of another MAP_DMA of one slot
+ * @later: result of TCE_CREATE after memory was freed
+ * @start: start of its window
  */
 static struct common {
 	int stage;
@@ -64,7 +62,7 @@ static struct common {
 static unsigned char *memory;
 static size_t page;
 static struct vfio vfio;
-/* Found out beforehand: even to read a file takes memory. */
+/* Determined in advance: reading a file allocates memory. */
 static __u64 window_bytes;
 static unsigned int levels;
 
@@ -77,7 +75,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* The number behind @name, or the only one. */
+/* The number after @name, or the only one of the file. */
 static unsigned long long read_number(const char *path, const char *name)
 {
 	unsigned long long value = 0, found = 0;
@@ -112,14 +110,14 @@ static bool wait_for(int *what, int value)
 	return false;
 }
 
-static void come(int *what, int value)
+static void set_stage(int *what, int value)
 {
 	__atomic_store_n(what, value, __ATOMIC_RELEASE);
 }
 
 /*
- * In the group. From the first stage on it does nothing that takes memory but
- * what is under test.
+ * Runs in the cgroup. From the first stage on only the calls under test
+ * allocate memory.
  */
 static void in_group(void *unused)
 {
@@ -132,39 +130,42 @@ static void in_group(void *unused)
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, window_bytes, levels, &start),
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, window_bytes, levels,
+			     &start),
 		 0);
 	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
 	common->start = start;
-	come(&common->stage, 1);
+	set_stage(&common->stage, 1);
 	wait_for(&common->go, 1);
 
 	for (i = 1; i < window_bytes / LEAF_BYTES; i++) {
-		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES, memory,
-				       page, MAP_BOTH);
+		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES,
+				       memory, page, MAP_BOTH);
 		if (common->map)
 			break;
 		common->mapped = i;
 	}
-	/* Levels of eight pages. */
-	common->create = vfio_create(vfio.container, PAGE_SHIFT, eight, 1, NULL);
-	come(&common->stage, 2);
+	/* A level of eight pages. */
+	common->create =
+		vfio_create(vfio.container, PAGE_SHIFT, eight, 1, NULL);
+	set_stage(&common->stage, 2);
 	wait_for(&common->go, 2);
 
 	common->unmap = vfio_unmap(vfio.container, start, window_bytes);
-	/* The levels are freed a little later. */
+	/* The levels are freed by a work item. */
 	for (i = 0; i < POLLS; i++) {
-		common->again = vfio_map(vfio.container, start, memory, page, MAP_BOTH);
+		common->again =
+			vfio_map(vfio.container, start, memory, page, MAP_BOTH);
 		if (common->again != -ENOMEM)
 			break;
 		usleep(POLL_US);
 	}
-	come(&common->stage, 3);
+	set_stage(&common->stage, 3);
 	wait_for(&common->go, 3);
 
-	/* There is room again. */
-	common->later = vfio_create(vfio.container, PAGE_SHIFT, window_bytes >> 10, 1,
-				    NULL);
+	/* Memory is available again. */
+	common->later = vfio_create(vfio.container, PAGE_SHIFT,
+				    window_bytes >> 10, 1, NULL);
 	vfio_close(&vfio);
 }
 
@@ -198,25 +199,26 @@ static void test_full(void)
 	snprintf(text, sizeof(text), "%llu",
 		 read_number(GROUP "/memory.current", NULL) + ROOM);
 	write_file(GROUP "/memory.max", text);
-	come(&common->go, 1);
+	set_stage(&common->go, 1);
 
-	/* Or it is killed. */
+	/* Or until it is killed. */
 	while (!wait_for(&common->stage, 2) && !waitpid(pid, &status, WNOHANG))
 		;
 	CHECK_EQ(common->stage, 2);
 	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
 	CHECK_EQ(common->map, -ENOMEM);
 	CHECK(common->mapped > 0);
-	CHECK_MAPPED(common->start, (common->mapped + 1) * (page >> PAGE_SHIFT));
-	/* A guest may have no other window beside this one. */
+	CHECK_MAPPED(common->start,
+		     (common->mapped + 1) * (page >> PAGE_SHIFT));
+	/* In a guest it may be the only window. */
 	if (!vfio_is_guest())
 		CHECK_EQ(common->create, -ENOMEM);
-	tap_diag("%lu places until then", common->mapped);
+	tap_diag("%lu slots were mapped", common->mapped);
 
-	come(&common->go, 2);
+	set_stage(&common->go, 2);
 	CHECK(wait_for(&common->stage, 3));
 	write_file(GROUP "/memory.max", "max");
-	come(&common->go, 3);
+	set_stage(&common->go, 3);
 	if (waitpid(pid, &status, 0) == pid)
 		CHECK_EQ(status, 0);
 	CHECK_EQ(common->unmap, 0);
@@ -241,9 +243,8 @@ int main(void)
 	make_group();
 	state_watch();
 
-	/* In-tree tables are nobody's. */
-	tap_test_ours("a full cgroup: MAP_DMA and TCE_CREATE have no memory, nobody is killed",
-		      test_full);
+	/* In-tree tables are not charged to a cgroup. */
+	tap_test_ours("a full cgroup: ENOMEM, and no OOM kill", test_full);
 	ret = tap_main();
 	rmdir(GROUP);
 	umount2(MOUNT_POINT, MNT_DETACH);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Charging locked_vm with the levels that there are, instead of with a whole
- * table (the module's parameter charge_allocated).
+ * charge_allocated, a parameter of the module: locked_vm is charged for the
+ * allocated levels instead of for a whole table.
  */
 
 #include <errno.h>
@@ -14,8 +14,8 @@
 #include "vfio.h"
 
 /*
- * A window of 512 leaves of 512 entries. In a guest user space asks for one
- * level; what the module remembers has levels all the same.
+ * A window of 512 leaves with 512 entries each. In a guest user space asks for
+ * one level; the userspace view has several all the same.
  */
 #define PAGE_SHIFT	12
 #define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)
@@ -24,7 +24,7 @@
 #define LEAF_BYTES	(SIZE / LEAVES)
 #define LEVELS		(vfio_is_guest() ? 1 : 3)
 
-/* Empty levels go after a second. */
+/* Unused levels are freed after a second. */
 #define POLLS		500
 #define POLL_US		10000
 
@@ -32,7 +32,7 @@ static struct vfio vfio;
 static unsigned char *memory;
 static size_t page;
 static __u64 window;
-/* What the process was charged before there was a window. */
+/* locked_vm before the window was created. */
 static __u64 before;
 
 static int create(void)
@@ -54,7 +54,7 @@ static void open_registered(void)
 	before = state_locked();
 }
 
-/* Kernel pages of the window's levels. */
+/* Kernel pages that the levels of the window use. */
 static __u64 allocated(void)
 {
 	struct figures figures;
@@ -70,7 +70,7 @@ static bool is_charged(__u64 pages)
 	return allocated() == pages && state_locked() == before + pages;
 }
 
-/* What is charged is what is there, when the worker is through. */
+/* The charge equals the allocated levels, once the work item has run. */
 static void check_charged(__u64 pages)
 {
 	int polls;
@@ -115,11 +115,11 @@ static void test_closed(void)
 	CHECK_EQ(create(), 0);
 	for (i = 0; i < 64; i++)
 		CHECK_EQ(map(i * LEAF_BYTES), 0);
-	/* With all of it mapped. */
+	/* Everything is still mapped. */
 	vfio_close(&vfio);
 }
 
-/* One level more than the limit is refused, and nothing is left of the call. */
+/* A level beyond the limit is refused, and the call changes nothing. */
 static void test_limit(void)
 {
 	struct state full;
@@ -140,7 +140,8 @@ static void test_limit(void)
 	CHECK_EQ(map((LEAVES - 1) * LEAF_BYTES), -ENOMEM);
 	CHECK_EQ(vfio_map(vfio.container, window + (i - 2) * LEAF_BYTES, memory,
 			  page, MAP_BOTH), 0);
-	CHECK_EQ(vfio_unmap(vfio.container, window + (i - 2) * LEAF_BYTES, page),
+	CHECK_EQ(vfio_unmap(vfio.container, window + (i - 2) * LEAF_BYTES,
+			    page),
 		 0);
 	CHECK_EQ(map((i - 2) * LEAF_BYTES), 0);
 	CHECK_STATE(&full);
@@ -164,7 +165,7 @@ static void test_no_window(void)
 	vfio_close(&vfio);
 }
 
-/* What a window is charged by does not change while it is there. */
+/* The parameter does not affect windows that exist. */
 static void test_switch(void)
 {
 	__u64 whole;
@@ -190,9 +191,9 @@ static void test_switch(void)
 }
 
 /*
- * A hypercall cannot charge, as it must not sleep: where a level is missing,
- * and there is no room for it in a kernel page that is charged, it is handed
- * up. MAP_DMA makes the level.
+ * A hypercall cannot charge, because that may sleep. If a level is missing, and
+ * the kernel pages that are charged have no space for it, KVM hands the
+ * hypercall up, and MAP_DMA allocates the level.
  */
 static void test_kvm(void)
 {
@@ -206,14 +207,16 @@ static void test_kvm(void)
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
 	for (i = 0; i < LEAVES && status == TCE_KVM_SUCCESS; i++)
-		status = h_put(guest, window + i * LEAF_BYTES, memory, MAP_BOTH);
+		status =
+			h_put(guest, window + i * LEAF_BYTES, memory, MAP_BOTH);
 	CHECK_EQ(status, TCE_KVM_TOO_HARD);
 	CHECK(i < LEAVES);
 	CHECK_MAPPED(window, i - 1);
 	CHECK_EQ(state_locked(), before + allocated());
 
 	CHECK_EQ(map((i - 1) * LEAF_BYTES), 0);
-	CHECK_EQ(h_unput(guest, window + (i - 1) * LEAF_BYTES), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unput(guest, window + (i - 1) * LEAF_BYTES),
+		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(window, i - 1);
 	close(guest);
 	vfio_close(&vfio);
@@ -227,16 +230,17 @@ int main(void)
 	memory = vfio_memory(page);
 	state_watch();
 
-	tap_test_ours("a table is charged with its levels, as they come and go",
+	tap_test_ours("a table is charged for the levels that are allocated",
 		      test_charged);
-	tap_test_ours("a table that is full gives back what it was charged",
+	tap_test_ours("closing a container uncharges a full table",
 		      test_closed);
-	tap_test_ours("MAP_DMA that needs a level beyond the limit changes nothing",
+	tap_test_ours("MAP_DMA respects RLIMIT_MEMLOCK for levels",
 		      test_limit);
 	tap_test_ours("TCE_CREATE respects the limit", test_no_window);
-	tap_test_ours("a window is charged by what was asked for when it was made",
+	tap_test_ours("charge_allocated applies to windows created later",
 		      test_switch);
-	tap_test_ours("a level that is missing is too hard for KVM", test_kvm);
+	tap_test_ours("a hypercall that needs a new level is handed up",
+		      test_kvm);
 
 	ret = tap_main();
 	if (!tap_intree())

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The example that the project began with: a machine with 16 GiB of memory at 0
- * and 16 GiB of a GPU's memory at 0x244000000000. A device moves data through
- * both ends of a window that covers them, and the table's memory is shown.
+ * The machine that the driver was written for: 16 GiB of memory at 0, and 16
+ * GiB of GPU memory at 0x244000000000. A device moves data at both ends of a
+ * window that covers them; the size of the table is printed.
  */
 
 #include <inttypes.h>
@@ -21,32 +21,32 @@
 #define WINDOW_BYTES	(1ULL << 46)
 #define END_BYTES	(16ULL << 30)
 #define HIGH_START	0x244000000000ULL
-/* Covered by nothing. */
+/* Not mapped. */
 #define HOLE		0x100000000000ULL
-/* Above both ends, for the page that device and program meet in. */
+/* Above both ends, for the page that device and program share. */
 #define STAGE		0x300000000000ULL
-/* What is mapped again and again. */
+/* The same memory is mapped again and again. */
 #define MEMORY_BYTES	(64ULL << 20)
 
 static struct vfio vfio;
 static unsigned char *memory;
 
-static void must(int ret, const char *what)
+static void check(int ret, const char *what)
 {
 	if (ret)
 		tap_bail("%s: %s", what, strerror(-ret));
 }
 
-static void cover(uint64_t start)
+static void map_range(uint64_t start)
 {
 	uint64_t offset;
 
 	for (offset = 0; offset < END_BYTES; offset += MEMORY_BYTES)
-		must(vfio_map(vfio.container, start + offset, memory,
-			      MEMORY_BYTES, MAP_BOTH), "MAP_DMA");
+		check(vfio_map(vfio.container, start + offset, memory,
+			       MEMORY_BYTES, MAP_BOTH), "MAP_DMA");
 }
 
-/* Data into the device and out of it, at the first and the last page. */
+/* Moves data into the device and out of it, at the first and the last page. */
 static bool moves_data(uint64_t start)
 {
 	uint64_t last = END_BYTES - (1 << PAGE_SHIFT);
@@ -66,8 +66,8 @@ static const char *mebibytes(uint64_t bytes, char *text, size_t size)
 }
 
 /*
- * The window as debugfs has it, for scripts/demo. Lines of the mappings that
- * follow each other are one: where the memory is does not matter here.
+ * Prints the window as debugfs shows it, for scripts/demo. Adjacent mappings
+ * are printed as one; which memory they lead to is ignored.
  */
 static void copy_figures(uint64_t start)
 {
@@ -90,14 +90,15 @@ static void copy_mappings(uint64_t start)
 
 	if (window_path(start, "mappings", path, sizeof(path)))
 		file = fopen(path, "r");
-	while (file && fscanf(file, "%" SCNu64 " %" SCNu64 " %2s %" SCNu64, &next,
-			      &more, also, &at) == 4) {
+	while (file && fscanf(file, "%" SCNu64 " %" SCNu64 " %2s %" SCNu64,
+			      &next, &more, also, &at) == 4) {
 		if (bytes && from + bytes == next && !strcmp(perm, also)) {
 			bytes += more;
 			continue;
 		}
 		if (bytes)
-			printf("demo.mappings %" PRIu64 " %" PRIu64 " %s %" PRIu64 "\n",
+			printf("demo.mappings %" PRIu64 " %" PRIu64
+			       " %s %" PRIu64 "\n",
 			       from, bytes, perm, physical);
 		from = next;
 		bytes = more;
@@ -105,8 +106,8 @@ static void copy_mappings(uint64_t start)
 		memcpy(perm, also, sizeof(perm));
 	}
 	if (bytes)
-		printf("demo.mappings %" PRIu64 " %" PRIu64 " %s %" PRIu64 "\n", from,
-		       bytes, perm, physical);
+		printf("demo.mappings %" PRIu64 " %" PRIu64 " %s %" PRIu64 "\n",
+		       from, bytes, perm, physical);
 	if (file)
 		fclose(file);
 }
@@ -139,11 +140,12 @@ int main(void)
 	vfio_open(&vfio);
 	memory = vfio_memory(MEMORY_BYTES);
 
-	must(vfio_register(vfio.container, memory, MEMORY_BYTES),
-	     "REGISTER_MEMORY");
-	must(vfio_remove(vfio.container, 0), "TCE_REMOVE of the default window");
-	must(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES, LEVELS,
-			 &start), "TCE_CREATE");
+	check(vfio_register(vfio.container, memory, MEMORY_BYTES),
+	      "REGISTER_MEMORY");
+	check(vfio_remove(vfio.container, 0),
+	      "TCE_REMOVE of the default window");
+	check(vfio_create(vfio.container, PAGE_SHIFT, WINDOW_BYTES, LEVELS,
+			  &start), "TCE_CREATE");
 	if (start)
 		tap_bail("the window begins at %#" PRIx64, start);
 
@@ -154,8 +156,8 @@ int main(void)
 	printf("  %-40s %s\n", "table when the window is new",
 	       mebibytes(figures.hw_bytes, text, sizeof(text)));
 
-	cover(0);
-	cover(HIGH_START);
+	map_range(0);
+	map_range(HIGH_START);
 	edu_stage(&vfio, STAGE);
 
 	low = moves_data(0);
@@ -167,14 +169,15 @@ int main(void)
 	if (!figures_read(start, &figures))
 		tap_bail("no figures in debugfs");
 	copy_window(start);
-	/* The stage is no part of the example. */
+	/* The stage does not count. */
 	figures.mapped_pages--;
 
 	printf("  %-40s %s\n", "mapped: 16 GiB at 0 and at 0x244000000000",
-	       mebibytes(figures.mapped_pages << PAGE_SHIFT, text, sizeof(text)));
-	printf("  %-40s %s\n", "table, as the hardware walks it",
+	       mebibytes(figures.mapped_pages << PAGE_SHIFT, text,
+			 sizeof(text)));
+	printf("  %-40s %s\n", "table of the hardware",
 	       mebibytes(figures.hw_bytes, text, sizeof(text)));
-	printf("  %-40s %s\n", "the software's view of it",
+	printf("  %-40s %s\n", "userspace view",
 	       mebibytes(figures.user_bytes, text, sizeof(text)));
 	printf("  %-40s %s\n", "a whole table would take",
 	       mebibytes(figures.whole_table_bytes, text, sizeof(text)));
@@ -182,8 +185,9 @@ int main(void)
 	show("the device reads and writes at 0x244000000000", high);
 	show("an address that is not mapped is blocked", blocked);
 
-	printf("demo.json {\"kernel\": \"%s\", \"dma_low\": %s, \"dma_high\": %s, ",
-	       name.release, low ? "true" : "false", high ? "true" : "false");
+	printf("demo.json {\"kernel\": \"%s\", ", name.release);
+	printf("\"dma_low\": %s, \"dma_high\": %s, ",
+	       low ? "true" : "false", high ? "true" : "false");
 	printf("\"dma_unmapped_blocked\": %s, \"mapped_bytes\": %" PRIu64 ", ",
 	       blocked ? "true" : "false", figures.mapped_pages << PAGE_SHIFT);
 	printf("\"hw_bytes\": %" PRIu64 ", \"user_bytes\": %" PRIu64 ", ",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the device sees: data on every path, and none where nothing is mapped.
+ * DMA: data is transferred in both directions where memory is mapped, and none
+ * elsewhere.
  */
 
 #include <errno.h>
@@ -13,16 +14,14 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* The default window: 4K pages, leaves of 1,024 of them or less. */
+/* The default window: 4K pages, at most 1,024 of them in a leaf. */
 #define SIZE_4K		4096
 #define LEAF_BYTES	(1024 * SIZE_4K)
 
 #define STAGE		0x100000
 #define IOVA		0x200000
 
-/*
- * The part above 16 GiB and a hole, as in the window of the project's origin.
- */
+/* The address of GPU memory, above a hole, as in demo.c. */
 #define FAR		0x244000000000ULL
 
 #define MEMORY_BYTES	(2 << 20)
@@ -42,7 +41,7 @@ static int unmap(__u64 iova, size_t size)
 	return vfio_unmap(vfio.container, iova, size);
 }
 
-/* Neither in nor out. */
+/* The device can neither read nor write. */
 static bool blocked(__u64 iova, unsigned char *address)
 {
 	bool reads = edu_reads(&vfio, iova, address);
@@ -51,7 +50,7 @@ static bool blocked(__u64 iova, unsigned char *address)
 	return !reads && !writes;
 }
 
-static bool open_both_ways(__u64 iova, unsigned char *address)
+static bool reads_and_writes(__u64 iova, unsigned char *address)
 {
 	bool reads = edu_reads(&vfio, iova, address);
 	bool writes = edu_writes(&vfio, iova, address);
@@ -59,7 +58,7 @@ static bool open_both_ways(__u64 iova, unsigned char *address)
 	return reads && writes;
 }
 
-/* The stage is in the default window, on every 4K page of one kernel page. */
+/* The stage is mapped in the default window, all 4K pages of a kernel page. */
 static __u64 staged(void)
 {
 	return page / SIZE_4K;
@@ -71,7 +70,7 @@ static void test_both_ways(void)
 	CHECK(blocked(IOVA, memory));
 	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
 	CHECK_MAPPED(0, staged() + 1);
-	CHECK(open_both_ways(IOVA, memory));
+	CHECK(reads_and_writes(IOVA, memory));
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
 	CHECK_MAPPED(0, staged());
 	CHECK(blocked(IOVA, memory));
@@ -82,11 +81,10 @@ static void test_read_only(void)
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_READ), 0);
 	CHECK(edu_reads(&vfio, IOVA, memory));
 	CHECK(!edu_writes(&vfio, IOVA, memory));
-	/* More is allowed by mapping it again. */
+	/* Mapping it again adds a permission, or removes one. */
 	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
 	CHECK_MAPPED(0, staged() + 1);
 	CHECK(edu_writes(&vfio, IOVA, memory));
-	/* And less. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_READ), 0);
 	CHECK(!edu_writes(&vfio, IOVA, memory));
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
@@ -96,7 +94,7 @@ static void test_write_only(void)
 {
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_WRITE), 0);
 	CHECK(edu_writes(&vfio, IOVA, memory));
-	/* The hardware has no write without read, a hypervisor has. */
+	/* The hardware has no write-only entries, a hypervisor has. */
 	CHECK_EQ(edu_reads(&vfio, IOVA, memory), !vfio_is_guest());
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
 }
@@ -107,11 +105,11 @@ static void test_overwrite(void)
 	unsigned int seed = edu_seed();
 
 	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
-	CHECK(open_both_ways(IOVA, memory));
+	CHECK(reads_and_writes(IOVA, memory));
 	CHECK_EQ(map(IOVA, other, SIZE_4K), 0);
 	CHECK_MAPPED(0, staged() + 1);
 	edu_fill(memory, seed);
-	CHECK(open_both_ways(IOVA, other));
+	CHECK(reads_and_writes(IOVA, other));
 	CHECK(edu_filled(memory, seed));
 	CHECK(blocked(IOVA, memory));
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
@@ -129,7 +127,7 @@ static void test_unmap_part(void)
 			 memory + 2 * SIZE_4K));
 	CHECK(edu_copies(&vfio, IOVA + 2 * SIZE_4K, memory + 2 * SIZE_4K,
 			 IOVA, memory));
-	/* A range that is mapped in parts is unmapped whole. */
+	/* A partly mapped range can be unmapped. */
 	CHECK_EQ(unmap(IOVA, 3 * SIZE_4K), 0);
 	CHECK_MAPPED(0, staged());
 	CHECK(blocked(IOVA, memory));
@@ -138,7 +136,7 @@ static void test_unmap_part(void)
 
 static void test_across_pages(void)
 {
-	/* Neighbours on the bus, in the opposite order in memory. */
+	/* Adjacent on the bus, in reverse order in memory. */
 	unsigned char *first = memory + SIZE_4K, *second = memory;
 	unsigned char *data = memory + 4 * SIZE_4K;
 	unsigned int half = EDU_BYTES / 2;
@@ -162,7 +160,7 @@ static void test_across_pages(void)
 	CHECK_EQ(unmap(IOVA, 2 * SIZE_4K), 0);
 }
 
-/* 4K pages of one 64K page, each somewhere else. */
+/* Each 4K page of a 64K page is mapped elsewhere. */
 static void test_shuffled(void)
 {
 	unsigned int i;
@@ -180,7 +178,7 @@ static void test_shuffled(void)
 
 static void test_many_pages(void)
 {
-	/* Half of it in one leaf, half of it in the next. */
+	/* Half of it in each of two leaves. */
 	__u64 iova = 3 * LEAF_BYTES - MEMORY_BYTES / 2;
 	__u64 last = MEMORY_BYTES - SIZE_4K, middle = MEMORY_BYTES / 2;
 
@@ -192,18 +190,18 @@ static void test_many_pages(void)
 	CHECK(blocked(iova - SIZE_4K, memory));
 	CHECK(blocked(iova + MEMORY_BYTES, memory));
 
-	/* All but one. */
+	/* All pages but one. */
 	CHECK_EQ(unmap(iova, middle), 0);
 	CHECK_EQ(unmap(iova + middle + SIZE_4K, middle - SIZE_4K), 0);
 	CHECK_MAPPED(0, staged() + 1);
 	CHECK(blocked(iova, memory));
 	CHECK(blocked(iova + last, memory + last));
-	CHECK(open_both_ways(iova + middle, memory + middle));
+	CHECK(reads_and_writes(iova + middle, memory + middle));
 	CHECK_EQ(unmap(iova, MEMORY_BYTES), 0);
 	CHECK_MAPPED(0, staged());
 }
 
-/* A window of @bytes at @start; the stage is in the other one. */
+/* Checks a window of @bytes at @start; the stage is in the other window. */
 static void check_window(__u64 start, __u64 bytes, size_t io_page)
 {
 	__u64 last = start + bytes - io_page;
@@ -231,7 +229,7 @@ static void test_default_window(void)
 {
 	unsigned char *first = memory, *last = memory + page;
 
-	/* Not as a whole: the stage is in this one. */
+	/* Not the whole window: the stage is in it. */
 	CHECK_EQ(map(0, first, SIZE_4K), 0);
 	CHECK_EQ(map(window0_size - SIZE_4K, last, SIZE_4K), 0);
 	CHECK(edu_copies(&vfio, 0, first, window0_size - SIZE_4K, last));
@@ -248,10 +246,10 @@ static const struct shape {
 	unsigned int size_shift;
 	unsigned int levels;
 } shapes[] = {
-	{ 12, 29, 1 }, { 12, 29, 3 }, { 12, 34, 1 },
-	{ 12, 46, 1 }, { 12, 46, 2 }, { 12, 46, 3 }, { 12, 46, 4 }, { 12, 46, 5 },
-	{ 16, 33, 1 },
-	{ 16, 46, 1 }, { 16, 46, 2 }, { 16, 46, 3 }, { 16, 46, 4 },
+	{ 12, 29, 1 }, { 12, 29, 3 }, { 12, 34, 1 }, { 12, 46, 1 },
+	{ 12, 46, 2 }, { 12, 46, 3 }, { 12, 46, 4 }, { 12, 46, 5 },
+	{ 16, 33, 1 }, { 16, 46, 1 }, { 16, 46, 2 }, { 16, 46, 3 },
+	{ 16, 46, 4 },
 };
 
 static void test_shape(const void *data)
@@ -260,11 +258,11 @@ static void test_shape(const void *data)
 	__u64 start;
 
 	if (shape->page_shift > vfio_page_shift()) {
-		tap_skip("the memory is made of smaller pages");
+		tap_skip("the memory has smaller pages");
 		return;
 	}
 	if (vfio_is_guest() && shape->size_shift > vfio_large_shift()) {
-		tap_skip("the hypervisor has no such window");
+		tap_skip("the hypervisor does not provide such a window");
 		return;
 	}
 	if (!vfio_levels_fit(shape->page_shift,
@@ -298,7 +296,7 @@ static void test_two_windows(void)
 	unsigned char *other = memory + page;
 
 	make_large();
-	/* The same place in both, but not the same page. */
+	/* The same offset in both, but different pages. */
 	CHECK_EQ(map(IOVA, memory, page), 0);
 	CHECK_EQ(map(high, other, page), 0);
 	CHECK_MAPPED(0, staged() + page / SIZE_4K);
@@ -307,19 +305,22 @@ static void test_two_windows(void)
 	CHECK(edu_copies(&vfio, high, other, IOVA, memory));
 	CHECK_EQ(unmap(IOVA, page), 0);
 	CHECK(blocked(IOVA, memory));
-	CHECK(open_both_ways(high, other));
+	CHECK(reads_and_writes(high, other));
 
-	/* A window that goes takes its mappings with it. */
+	/* Removing a window unmaps it. */
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
 	CHECK(blocked(high, other));
 	make_large();
 	CHECK(blocked(high, other));
 	CHECK_EQ(map(high, memory, page), 0);
-	CHECK(open_both_ways(high, memory));
+	CHECK(reads_and_writes(high, memory));
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
 }
 
-/* As QEMU and DPDK do it: the default window goes, a large one begins at 0. */
+/*
+ * QEMU and DPDK do this: the default window is removed, and a large one is
+ * created at 0.
+ */
 static void test_large_at_0(void)
 {
 	unsigned int levels = tap_intree() ? 2 : 3;
@@ -327,7 +328,7 @@ static void test_large_at_0(void)
 	__u64 start;
 
 	if (vfio_is_guest()) {
-		tap_skip("the hypervisor has no such window");
+		tap_skip("the hypervisor does not provide such a window");
 		return;
 	}
 
@@ -361,7 +362,7 @@ static void setup(void)
 	memory = vfio_memory(MEMORY_BYTES);
 
 	/*
-	 * The same window for both modules: the default one of theirs is not.
+	 * A window that is the same with both modules; the default one differs.
 	 */
 	vfio_open(&vfio);
 	window0_size = vfio_limits()->dma32_window_size;
@@ -382,30 +383,31 @@ int main(void)
 
 	setup();
 
-	tap_test("the device reads and writes what is mapped, and only then",
+	tap_test("the device reads and writes memory while it is mapped",
 		 test_both_ways);
-	tap_test("the device cannot write to what is mapped for reading",
+	tap_test("the device cannot write to a read-only mapping",
 		 test_read_only);
-	tap_test("what is mapped for writing can be written, and read too on a host",
+	tap_test("a write-only mapping can be written, and on a host read",
 		 test_write_only);
-	tap_test("a mapping in place of another leads to the new page only",
+	tap_test("a mapping that replaces another leads to the new page",
 		 test_overwrite);
-	tap_test("unmapping a part leaves its neighbours alone",
+	tap_test("unmapping a part leaves the adjacent pages mapped",
 		 test_unmap_part);
-	tap_test("a transfer across two pages reaches both",
+	tap_test("a transfer that crosses a page boundary reaches both pages",
 		 test_across_pages);
-	tap_test("4K pages of a larger page in any order", test_shuffled);
-	tap_test("512 pages across two leaves in one call", test_many_pages);
-	tap_test("the first and the last page of the 32-bit window",
+	tap_test("4K pages of a larger page can be mapped in any order",
+		 test_shuffled);
+	tap_test("one call maps 512 pages in two leaves", test_many_pages);
+	tap_test("first and last page of the 32-bit window",
 		 test_default_window);
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
 		tap_test_case(false, test_shape, &shapes[i],
-			      "first, last and far page of a window of 2^%u bytes, 2^%u a page, %u levels",
+			      "2^%u bytes, 2^%u a page, %u levels: far pages",
 			      shapes[i].size_shift, shapes[i].page_shift,
 			      shapes[i].levels);
-	tap_test("two windows do not see each other's mappings",
+	tap_test("two windows have separate mappings",
 		 test_two_windows);
-	tap_test("a window of 2^46 bytes in place of the default one",
+	tap_test("a window of 2^46 bytes replaces the default one",
 		 test_large_at_0);
 
 	return tap_main();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_EEH_PE_OP: what it refuses, every operation as far as the emulated
- * bridge has it, and that an operation reaches every group of the container.
+ * VFIO_EEH_PE_OP: its refusals, each operation that the emulated bridge
+ * supports, and that an operation applies to all groups of the container.
  *
- * QEMU's PHB4 never freezes a device, so the state is always 0, normal, and an
- * error that its firmware agrees to inject never comes. What can be seen is
- * that the kernel blocks the configuration space of a device in reset.
+ * QEMU's PHB4 never freezes a device: the state is always 0 (normal), and
+ * injected errors have no effect. What a test can observe is that the kernel
+ * blocks the configuration space of a device in reset.
  */
 
 #include <asm/eeh.h>
@@ -25,17 +25,18 @@
 
 #define IOVA		0x100000
 
-/* One past the last operation. */
+/* The number after the last operation. */
 #define NO_OPERATION	(VFIO_EEH_PE_INJECT_ERR + 1)
 
 /*
- * The flag in the kernel's state of a PE: its configuration space is blocked.
+ * The flag in the kernel's state of a PE that its configuration space is
+ * blocked.
  */
 #define PE_CFG_BLOCKED	4
 
 static struct vfio vfio;
 static size_t page;
-/* Those of the first device's PE when nobody has touched it. */
+/* The flags of the first device's PE before any test. */
 static unsigned int usual_flags;
 
 static int eeh(const struct vfio *of, unsigned int op)
@@ -73,7 +74,7 @@ static bool machine_has_eeh(void)
 	return enabled;
 }
 
-/* What the kernel holds of the PE of a device. */
+/* The flags of the PE of a device. */
 static unsigned int pe_flags(unsigned int number)
 {
 	char path[PATH_MAX];
@@ -100,7 +101,10 @@ static void test_extension(void)
 	int container = vfio_open_container();
 	int want = machine_has_eeh();
 
-	/* Asked of all backends, then of the one that was chosen. */
+	/*
+	 * Without SET_IOMMU all backends are asked, afterwards the selected
+	 * one.
+	 */
 	CHECK_EQ(vfio_ioctl(container, VFIO_CHECK_EXTENSION, (void *)VFIO_EEH),
 		 want);
 	close(container);
@@ -127,7 +131,7 @@ static void test_no_eeh(void)
 	vfio_close(&vfio);
 }
 
-/* Of a call that is refused: how much of the arguments can be read. */
+/* How much of the argument of a refused call can be read. */
 enum readable { ALL, HEAD, NOTHING };
 
 #define HEAD_BYTES	(offsetof(struct vfio_eeh_pe_op, op) + sizeof(__u32))
@@ -140,16 +144,16 @@ static const struct refusal {
 	unsigned int op;
 	enum readable readable;
 } refusals[] = {
-	{ "arguments that cannot be read", -EFAULT, sizeof(struct vfio_eeh_pe_op),
-	  0, VFIO_EEH_PE_GET_STATE, NOTHING },
+	{ "arguments that cannot be read", -EFAULT,
+	  sizeof(struct vfio_eeh_pe_op), 0, VFIO_EEH_PE_GET_STATE, NOTHING },
 	{ "argsz 0", -EINVAL, 0, 0, VFIO_EEH_PE_GET_STATE, ALL },
 	{ "an argsz without the operation", -EINVAL, HEAD_BYTES - 1, 0,
 	  VFIO_EEH_PE_GET_STATE, ALL },
 	{ "flags", -EINVAL, sizeof(struct vfio_eeh_pe_op), 1,
 	  VFIO_EEH_PE_GET_STATE, ALL },
-	{ "the first operation that there is not", -EINVAL,
+	{ "the first unknown operation", -EINVAL,
 	  sizeof(struct vfio_eeh_pe_op), 0, NO_OPERATION, ALL },
-	{ "the last operation that there is not", -EINVAL,
+	{ "the last unknown operation", -EINVAL,
 	  sizeof(struct vfio_eeh_pe_op), 0, ~0U, ALL },
 	{ "INJECT_ERR with an argsz without the error", -EINVAL, HEAD_BYTES, 0,
 	  VFIO_EEH_PE_INJECT_ERR, ALL },
@@ -159,7 +163,7 @@ static const struct refusal {
 	  sizeof(struct vfio_eeh_pe_op), 0, VFIO_EEH_PE_INJECT_ERR, HEAD },
 };
 
-/* The arguments, so that no more than @readable of them can be read. */
+/* Places the argument so that only @readable of it can be read. */
 static struct vfio_eeh_pe_op *args_at_end(unsigned char *two_pages,
 					  enum readable readable)
 {
@@ -202,7 +206,7 @@ static void test_refusal(const void *data)
 	munmap(pages, 2 * page);
 }
 
-/* Operations that do nothing to a device that works. */
+/* Operations without effect on a device that works. */
 static const unsigned int harmless[] = {
 	VFIO_EEH_PE_DISABLE, VFIO_EEH_PE_ENABLE, VFIO_EEH_PE_UNFREEZE_IO,
 	VFIO_EEH_PE_UNFREEZE_DMA, VFIO_EEH_PE_GET_STATE, VFIO_EEH_PE_CONFIGURE,
@@ -272,7 +276,7 @@ static void test_reset(const void *data)
 	vfio_close(&vfio);
 }
 
-/* A device that is in no reset stays out of it. */
+/* DEACTIVATE has no effect on a device that is not in reset. */
 static void test_deactivate(void)
 {
 	vfio_open(&vfio);
@@ -282,7 +286,7 @@ static void test_deactivate(void)
 	vfio_close(&vfio);
 }
 
-/* What a guest's kernel does with a frozen device. */
+/* The sequence that a guest kernel uses to recover a frozen device. */
 static void test_recovery(void)
 {
 	unsigned char *memory = vfio_memory(page);
@@ -304,7 +308,7 @@ static void test_recovery(void)
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_CONFIGURE), 0);
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_GET_STATE), EEH_PE_STATE_NORMAL);
 
-	/* The window and what is mapped in it are none of EEH's business. */
+	/* EEH does not change windows and mappings. */
 	CHECK_STATE(&before);
 	CHECK(edu_reads(&vfio, IOVA, memory));
 	CHECK(edu_writes(&vfio, IOVA, memory));
@@ -326,7 +330,7 @@ static void test_inject(const void *data)
 	unsigned int func;
 
 	vfio_open(&vfio);
-	/* The emulated bridge's firmware takes errors of configuration only. */
+	/* The firmware accepts only errors of configuration accesses. */
 	for (func = EEH_ERR_FUNC_MIN; func <= EEH_ERR_FUNC_MAX; func++) {
 		int want = configuration_function(func) ? 0 : -EIO;
 
@@ -339,7 +343,7 @@ static void test_inject(const void *data)
 	vfio_close(&vfio);
 }
 
-/* The platform's answer; older kernels look before they ask it. */
+/* The error is the platform's; older kernels check the type before. */
 static bool type_refused(unsigned int type)
 {
 	int ret = inject(type, EEH_ERR_FUNC_LD_CFG_ADDR);
@@ -372,7 +376,7 @@ static void test_other_process(void)
 	unsigned char *memory = vfio_memory(page);
 
 	vfio_open(&vfio);
-	/* From here on the container is this process's. */
+	/* This process becomes the owner of the container. */
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	tap_child(other_process, NULL);
 	CHECK(!blocked(0));
@@ -387,7 +391,7 @@ static void test_version_1(void)
 
 	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
-	/* Before ENABLE, too. */
+	/* Works before ENABLE. */
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_GET_STATE), EEH_PE_STATE_NORMAL);
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_HOT), 0);
 	CHECK(blocked(0));
@@ -405,7 +409,7 @@ static void test_every_group(void)
 		return;
 	}
 	vfio_open(&vfio);
-	/* Not in the container, not concerned. */
+	/* The second group is not in the container, so it is not reset. */
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_HOT), 0);
 	CHECK(blocked(0));
 	CHECK(!blocked(1));
@@ -441,28 +445,28 @@ static void add_operations(void)
 	for (i = 0; i < ARRAY_SIZE(refusals); i++)
 		tap_test_case(false, test_refusal, &refusals[i],
 			      "VFIO_EEH_PE_OP refuses %s", refusals[i].what);
-	tap_test("operations that a device in order needs not do nothing",
+	tap_test("operations on a device that works have no effect",
 		 test_harmless);
-	tap_test("no more than the head is read if there is no error",
+	tap_test("only the head is read if the operation has no error",
 		 test_head_is_enough);
-	tap_test("VFIO_EEH_PE_OP takes a longer argsz", test_longer_argsz);
+	tap_test("VFIO_EEH_PE_OP accepts a larger argsz", test_longer_argsz);
 	for (i = 0; i < ARRAY_SIZE(resets); i++)
 		tap_test_case(false, test_reset, &resets[i],
 			      "a %s reset blocks the device until DEACTIVATE",
 			      i ? "fundamental" : "hot");
-	tap_test("DEACTIVATE alone does no harm", test_deactivate);
-	tap_test("a recovery leaves the window and the device as they were",
+	tap_test("DEACTIVATE without a reset has no effect", test_deactivate);
+	tap_test("a recovery changes neither window nor device",
 		 test_recovery);
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		tap_test_case(false, test_inject, &types[i],
-			      "INJECT_ERR asks the firmware, %u-bit errors",
+			      "INJECT_ERR calls the firmware, %u-bit errors",
 			      i ? 64 : 32);
 	tap_test("INJECT_ERR refuses an unknown type",
 		 test_inject_unknown_type);
-	tap_test("another process can do nothing with the devices",
+	tap_test("another process cannot use VFIO_EEH_PE_OP",
 		 test_other_process);
 	tap_test("version 1 has the same operations", test_version_1);
-	tap_test("an operation reaches every group of the container",
+	tap_test("an operation applies to all groups of the container",
 		 test_every_group);
 }
 
@@ -471,7 +475,7 @@ int main(void)
 	page = vfio_page_size();
 	state_watch();
 
-	tap_test("CHECK_EXTENSION says whether the machine has EEH",
+	tap_test("CHECK_EXTENSION returns whether the machine has EEH",
 		 test_extension);
 	tap_test("without EEH every operation is refused", test_no_eeh);
 	if (machine_has_eeh()) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A chain of calls with every command in it, run again and again with the n-th
- * allocation failing, or the n-th copy from or to user space, until it goes
- * through with nothing failing
- * (Documentation/fault-injection/fault-injection.rst, /proc/self/fail-nth). A
- * call that fails must leave all as it was, must work when it is made again,
- * and must not change what the rest of the chain does.
+ * A chain of calls that has every command, run again and again with the n-th
+ * allocation failing, or the n-th copy from or to user space, until nothing
+ * fails any more (Documentation/fault-injection/fault-injection.rst,
+ * /proc/self/fail-nth). A call that fails must change nothing, must succeed
+ * when it is repeated, and must not affect the rest of the chain.
  */
 
 #define _GNU_SOURCE
@@ -26,15 +25,13 @@
 #define FAIL_NTH	"/proc/self/fail-nth"
 #define FAULTS		"/sys/kernel/debug"
 
-/*
- * More than a chain ever allocates: one that does not end is a bug of the test.
- */
+/* More allocations than any chain has; more than that is a bug of the test. */
 #define MOST		2000
 
-/* How many more faults a call may have than it had before. */
+/* Faults that a call may have beyond those of the call before. */
 #define SLACK		16
 
-/* Levels that were made for nothing go after a second. */
+/* Levels that a failed call has allocated are freed after a second. */
 #define LEVELS_POLLS	500
 #define LEVELS_US	10000
 
@@ -43,7 +40,10 @@
 #define SIZE		BIT_ULL(30)
 #define LEAF_BYTES	(512 * IOMMU_PAGE)
 
-/* Where the chain maps: here from one region, and next to it from another. */
+/*
+ * Addresses that the chain maps: from one region, and next to it from another
+ * one.
+ */
 #define FEW		0x200000
 #define NEXT		(FEW + IOMMU_PAGE)
 #define MANY		(16 * LEAF_BYTES)
@@ -55,7 +55,7 @@ static unsigned char *memory, *other;
 static size_t page, bytes;
 static unsigned long version;
 static int fail_nth = -1, guest, keeper[2];
-/* Looked up once: files are not read while calls fail. */
+/* Determined once, because no file may be read while calls fail. */
 static bool pseries;
 
 /* The chains */
@@ -67,7 +67,8 @@ static unsigned int levels(void)
 
 static int set_container(void)
 {
-	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER, &vfio.container);
+	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER,
+			  &vfio.container);
 }
 
 static int set_iommu(void)
@@ -130,7 +131,7 @@ static int map_few(void)
 	return vfio_map(vfio.container, FEW, memory, IOMMU_PAGE, MAP_READ);
 }
 
-/* Another region's page in the same leaf. */
+/* A page of another region in the same leaf. */
 static int map_next(void)
 {
 	return vfio_map(vfio.container, NEXT, other, IOMMU_PAGE, MAP_BOTH);
@@ -141,7 +142,7 @@ static int map_many(void)
 	return vfio_map(vfio.container, MANY, memory, bytes, MAP_BOTH);
 }
 
-/* Not h_put(), which cannot do without its arguments. */
+/* h_put() ends the program if its argument cannot be read. */
 static int map_guest(void)
 {
 	struct tce_kvm_hcall args = {
@@ -241,14 +242,13 @@ static int unset_container(void)
 
 /*
  * struct link - a call of a chain
- * @faults: how many faults it can have, as far as is known from those that had
- * none
+ * @faults: number of faults that it can have, as known from runs without any
  */
 struct link {
 	const char *name;
 	int (*call)(void);
 	unsigned int faults;
-	/* A guest is given the window before, or gives it back after. */
+	/* A guest gets the window before the call, or returns it after it. */
 	bool enter, leave;
 };
 
@@ -259,8 +259,8 @@ static struct link version2[] = {
 	{ .name = "SPAPR_TCE_GET_INFO", .call = get_info },
 	{ .name = "SPAPR_REGISTER_MEMORY", .call = register_memory },
 	{ .name = "SPAPR_REGISTER_MEMORY, another", .call = register_other },
-	/* The default window stays, even if what it was made for then fails. */
-	{ .name = "UNMAP_DMA, which makes the default window",
+	/* The default window stays, even if the call that created it fails. */
+	{ .name = "UNMAP_DMA, which creates the default window",
 	  .call = unmap_default },
 	{ .name = "MAP_DMA", .call = map_default },
 	{ .name = "UNMAP_DMA", .call = unmap_default },
@@ -268,10 +268,11 @@ static struct link version2[] = {
 	{ .name = "SPAPR_TCE_CREATE", .call = create_window },
 	{ .name = "SPAPR_TCE_CREATE, the second", .call = create_second },
 	{ .name = "MAP_DMA of a page", .call = map_few },
-	{ .name = "MAP_DMA of another region's", .call = map_next },
+	{ .name = "MAP_DMA of another region", .call = map_next },
 	{ .name = "MAP_DMA of several leaves", .call = map_many },
 	{ .name = "MAP_DMA of the same again", .call = map_many },
-	{ .name = "GROUP_SET_CONTAINER of a second group", .call = attach_second },
+	{ .name = "GROUP_SET_CONTAINER of a second group",
+	  .call = attach_second },
 	{ .name = "EEH_PE_OP", .call = eeh },
 	{ .name = "H_PUT_TCE", .call = map_guest, .enter = true },
 	{ .name = "H_PUT_TCE of nothing", .call = unmap_guest, .leave = true },
@@ -280,7 +281,7 @@ static struct link version2[] = {
 	{ .name = "UNMAP_DMA of all", .call = unmap_all },
 	{ .name = "SPAPR_TCE_REMOVE", .call = remove_window },
 	{ .name = "SPAPR_UNREGISTER_MEMORY", .call = unregister_other },
-	/* EBUSY if a single page were counted that is not mapped. */
+	/* Returns EBUSY if a page is still counted. */
 	{ .name = "SPAPR_UNREGISTER_MEMORY", .call = unregister_memory },
 	{ .name = "GROUP_UNSET_CONTAINER", .call = unset_container },
 	{}
@@ -297,7 +298,7 @@ static struct link version2[] = {
 	{ .name = "CHECK_EXTENSION", .call = check_extension },
 	{ .name = "SPAPR_TCE_GET_INFO", .call = get_info },
 	{ .name = "ENABLE", .call = enable },
-	{ .name = "UNMAP_DMA, which makes the default window",
+	{ .name = "UNMAP_DMA, which creates the default window",
 	  .call = unmap_pinned },
 	{ .name = "MAP_DMA", .call = map_pinned },
 	{ .name = "MAP_DMA of the same again", .call = map_pinned },
@@ -311,7 +312,7 @@ static struct link version2[] = {
 
 /* Faults */
 
-/* Only the calls of a chain fail; what is written here is copied, too. */
+/* Calls outside of the chain must not fail; this write is a copy too. */
 static void arm(unsigned int n)
 {
 	char text[16];
@@ -321,7 +322,10 @@ static void arm(unsigned int n)
 		tap_bail(FAIL_NTH ": %s", strerror(errno));
 }
 
-/* How many are left. Looking costs one, so there was one if that failed. */
+/*
+ * The number of faults left. Reading it is a copy, so it was at least one if
+ * that failed.
+ */
 static unsigned int disarm(void)
 {
 	char text[16] = "";
@@ -329,7 +333,7 @@ static unsigned int disarm(void)
 
 	if (pread(fail_nth, text, sizeof(text) - 1, 0) > 0)
 		left = strtoul(text, NULL, 0);
-	/* The same here: then it is 0 as well. */
+	/* If this copy fails, no fault is left either. */
 	if (pwrite(fail_nth, "0", 1, 0) != 1 && errno != EFAULT)
 		tap_bail(FAIL_NTH ": %s", strerror(errno));
 
@@ -357,7 +361,7 @@ static void set_fault_address(const char *fault, const char *name,
 	set_fault(fault, name, text);
 }
 
-/* Where a function of the kernel begins and the next one does. */
+/* Addresses of a function of the kernel, and of the next one. */
 static void find_function(const char *function, unsigned long long *start,
 			  unsigned long long *end)
 {
@@ -381,7 +385,7 @@ static void find_function(const char *function, unsigned long long *start,
 		tap_bail("no %s in the kernel", function);
 }
 
-static void have_faults(void)
+static void require_faults(void)
 {
 	static const char * const faults[] = {
 		"failslab", "fail_page_alloc", "fail_usercopy",
@@ -393,7 +397,10 @@ static void have_faults(void)
 	if (fail_nth < 0)
 		return;
 
-	/* Allocations that may wait, of any size; and no stack for each. */
+	/*
+	 * Includes allocations that may sleep, of any size; prints no stack
+	 * traces.
+	 */
 	set_fault("failslab", "ignore-gfp-wait", "N");
 	set_fault("fail_page_alloc", "ignore-gfp-wait", "N");
 	set_fault("fail_page_alloc", "ignore-gfp-highmem", "N");
@@ -404,8 +411,8 @@ static void have_faults(void)
 		return;
 
 	/*
-	 * A window that this cannot make for want of memory it does not make
-	 * ever again (failed_ddw_pdn_list), so not in there.
+	 * The kernel never again creates a window for a device after this
+	 * function has failed for it (failed_ddw_pdn_list), so no faults in it.
 	 */
 	find_function("spapr_tce_create_table", &start, &end);
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
@@ -414,10 +421,7 @@ static void have_faults(void)
 	}
 }
 
-/*
- * The windows have no more memory than before, as soon as empty levels have
- * gone.
- */
+/* The windows use no more memory than before, once unused levels are freed. */
 static bool no_more_memory(const struct state *before)
 {
 	struct state now;
@@ -442,26 +446,26 @@ static bool no_more_memory(const struct state *before)
 	return false;
 }
 
-static void guest_comes(void)
+static void give_window(void)
 {
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), 0);
 }
 
-static void guest_goes(void)
+static void return_window(void)
 {
 	CHECK_EQ(guest_detach(guest), 0);
 	close(guest);
 }
 
 /*
- * Makes one call, with the @left-th fault in it. Returns how many are left
- * then, and counts in @failed if it failed for it.
+ * Makes one call, with its @left-th fault. Returns the number of faults left,
+ * and counts in @failed if the call failed.
  */
 static unsigned int chain_call(struct link *link, unsigned int left,
 			       unsigned int *failed)
 {
-	/* To look at everything takes much longer than the call. */
+	/* Checking the whole state takes much longer than the call. */
 	bool look = left <= link->faults + SLACK;
 	unsigned int after;
 	struct state before;
@@ -481,7 +485,7 @@ static unsigned int chain_call(struct link *link, unsigned int left,
 		return after;
 	}
 
-	/* A fault need not be an error: there may be another way. */
+	/* A fault need not be an error: the kernel may have another way. */
 	if (!ret)
 		return 0;
 	++*failed;
@@ -497,8 +501,8 @@ static unsigned int chain_call(struct link *link, unsigned int left,
 }
 
 /*
- * Runs a chain with the @n-th fault. Returns whether it came to that, and
- * counts in @failed the calls that failed for it.
+ * Runs a chain with the @n-th fault. Returns whether that fault happened, and
+ * counts in @failed the calls that failed.
  */
 static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
 {
@@ -510,18 +514,18 @@ static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
 		.device = -1,
 	};
 	second = (struct vfio) { .group = -1, .device = -1 };
-	/* A hypervisor's window belongs to one group. */
+	/* A window of a hypervisor belongs to one group. */
 	if (vfio_have_device(1) && !pseries)
 		second.group = vfio_open_group(1);
 	for (; link->call; link++) {
 		if (link->enter)
-			guest_comes();
+			give_window();
 		if (left)
 			left = chain_call(link, left, failed);
 		else if (!CHECK_EQ(link->call(), 0))
 			tap_diag("fault %u, then %s", n, link->name);
 		if (link->leave)
-			guest_goes();
+			return_window();
 	}
 	vfio_detach(&second);
 	vfio_close(&vfio);
@@ -529,7 +533,7 @@ static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
 	return !left;
 }
 
-/* What the platform does when a group comes and goes takes most of the time. */
+/* Keeps the group attached: attaching and detaching takes most of the time. */
 static void keep(unsigned int device)
 {
 	struct vfio owner;
@@ -559,14 +563,17 @@ static void chain(struct link *links, unsigned long type)
 	unsigned int n, failed = 0;
 
 	if (fail_nth < 0) {
-		tap_skip("a kernel without fault injection");
+		tap_skip("the kernel has no fault injection");
 		return;
 	}
 
 	version = type;
 	keep(0);
 	keep(1);
-	/* Once with no fault: what the core makes once and keeps is there. */
+	/*
+	 * Once without a fault, for what the VFIO core allocates once and
+	 * keeps.
+	 */
 	chain_run(links, MOST, &failed);
 	CHECK_STATE(&before);
 	for (n = 1; n < MOST && chain_run(links, n, &failed); n++)
@@ -576,9 +583,7 @@ static void chain(struct link *links, unsigned long type)
 	unkeep(0);
 	unkeep(1);
 	CHECK_STATE(&before);
-	/*
-	 * Nothing failed if nothing is injected, whatever else is wrong here.
-	 */
+	/* Without injected faults no call has failed. */
 	CHECK(failed > 0);
 	tap_diag("%u faults, %u of them failed a call", n - 1, failed);
 }
@@ -588,7 +593,7 @@ static void test_version2(void)
 	chain(version2, VFIO_SPAPR_TCE_v2_IOMMU);
 }
 
-/* Here it is a window's command that shows the address space first. */
+/* Here a command of a window is the first that needs the address space. */
 static void test_windows(void)
 {
 	chain(windows, VFIO_SPAPR_TCE_v2_IOMMU);
@@ -613,13 +618,13 @@ int main(void)
 	memory = vfio_memory(bytes);
 	other = vfio_memory(page);
 	pseries = vfio_is_guest();
-	have_faults();
+	require_faults();
 	state_watch();
 
 	tap_test_ours("version 2: any allocation may fail", test_version2);
-	tap_test_ours("version 2, windows before memory: any allocation may fail",
+	tap_test_ours("version 2, windows first: any allocation may fail",
 		      test_windows);
-	tap_test_ours("version 2, charged with its levels: any allocation may fail",
+	tap_test_ours("version 2, charge_allocated: any allocation may fail",
 		      test_charged);
 	tap_test_ours("version 1: any allocation may fail", test_version1);
 

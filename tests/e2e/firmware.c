@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What firmware answers is no errno: a positive RTAS status and OPAL's codes
- * are EIO, and nothing is left of the call. Where it does not let go of a
- * window, the window's table stays where it is, empty.
- * ../firmware/tce_firmware_test.c answers for it.
+ * Firmware errors are not errnos: a positive RTAS status and the codes of OPAL
+ * become EIO, and the call is undone. Where the firmware does not unset a
+ * window, its table is emptied and never freed. ../firmware/tce_firmware_test.c
+ * returns the errors.
  */
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 #define WINDOW_BYTES	BIT_ULL(30)
 #define LEVELS		(vfio_is_guest() ? 1 : 2)
 
-/* From <sys/klog.h>'s manual: all that is in the buffer, and its size. */
+/* Actions of klogctl(): read the whole buffer, and get its size. */
 #define KLOG_READ_ALL	3
 #define KLOG_SIZE	10
 
@@ -37,9 +37,8 @@ static unsigned char *memory;
 static size_t page;
 
 /*
- * Some are small enough to be taken for an errno, or large enough to be a
- * pointer's. create_table is the platform's own code too, whose errnos are
- * errnos: none of those.
+ * Some look like errnos, others like pointers in ERR_PTR(). Not those that
+ * create_table, which is code of the platform, returns as errnos itself.
  */
 static const long answers[] = { 1, 9900, -6, -7, -26, -516, -4096, -9000 };
 
@@ -52,7 +51,7 @@ static void parameter(const char *text)
 	close(fd);
 }
 
-/* The next @call of the device's group is answered so. */
+/* The next @call for the group of the device returns @with. */
 static void answer(unsigned int device, const char *call, long with)
 {
 	char text[100];
@@ -62,7 +61,7 @@ static void answer(unsigned int device, const char *call, long with)
 	parameter(text);
 }
 
-/* Whether it was, which is no test if it was not. */
+/* Calls that have returned it; without one nothing was tested. */
 static unsigned long count_answered(void)
 {
 	FILE *file = fopen(PARAMETERS "answered", "r");
@@ -75,7 +74,7 @@ static unsigned long count_answered(void)
 	return count;
 }
 
-/* Lines of the kernel's log in which the module speaks. */
+/* Lines that the module has written to the log. */
 static unsigned int log_lines(void)
 {
 	int size = klogctl(KLOG_SIZE, NULL, 0);
@@ -120,7 +119,10 @@ static bool blocked(struct vfio *which, __u64 iova)
 	return !reads && !writes;
 }
 
-/* The default window, with the stage and a page, and no other. */
+/*
+ * Opens a container with the default window, in which the stage and a page are
+ * mapped.
+ */
 static void open_staged(void)
 {
 	vfio_open(&vfio);
@@ -163,7 +165,7 @@ static void test_set_window(void)
 	check_refused_create("set_window");
 }
 
-/* An errno that the platform's own code returns is one. */
+/* An errno of the platform's own code is returned as it is. */
 static void test_no_memory(void)
 {
 	struct state before;
@@ -193,7 +195,7 @@ static void check_refused_default(const char *call)
 		CHECK_EQ(count_answered(), 1);
 		CHECK_STATE(&before);
 	}
-	/* It was put off. */
+	/* The next call creates it. */
 	edu_stage(&vfio, STAGE);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK(works(&vfio, IOVA));
@@ -210,14 +212,14 @@ static void test_default_set_window(void)
 	check_refused_default("set_window");
 }
 
-/* A group that joins: refused, and the first one goes on. */
+/* A second group is refused, and the first one still works. */
 static void test_join(void)
 {
 	struct state before;
 	size_t i;
 
 	if (!vfio_have_device(1) || vfio_is_guest()) {
-		tap_skip("no second device behind the same windows");
+		tap_skip("no second device that shares the windows");
 		return;
 	}
 	open_staged();
@@ -236,9 +238,8 @@ static void test_join(void)
 }
 
 /*
- * The firmware keeps the window: the device finds nothing in it. The table is
- * never freed, so nothing is said here of what is left, but for the process,
- * which has none of it any more.
+ * The firmware keeps the window, in which the device finds nothing. The table
+ * is never freed, so only the charges and counts of the process are checked.
  */
 static void check_kept(const char *call, void (*let_go)(void), bool can_map)
 {
@@ -253,10 +254,13 @@ static void check_kept(const char *call, void (*let_go)(void), bool can_map)
 
 		vfio_open(&vfio);
 		edu_stage(&vfio, STAGE);
-		CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+		CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page),
+			 0);
 		with = state_now();
 		CHECK_EQ(create(&start), 0);
-		CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, page, MAP_BOTH), 0);
+		CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, page,
+				  MAP_BOTH),
+			 0);
 		CHECK(works(&vfio, start + IOVA));
 		answer(0, call, i ? 9900 : -6);
 		let_go();
@@ -269,15 +273,16 @@ static void check_kept(const char *call, void (*let_go)(void), bool can_map)
 		}
 		CHECK(blocked(&vfio, start + IOVA));
 		CHECK_EQ(state_locked(), with.locked);
-		/* Nothing of it is counted any more. */
-		CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
+		/* No page of it is counted any more. */
+		CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page),
+			 0);
 		CHECK_EQ(state_locked(), with.locked - PAGES);
 		CHECK(blocked(&vfio, start + IOVA));
 		vfio_close(&vfio);
 	}
 	CHECK_EQ(state_locked(), 0);
 
-	/* The group is as good as new. */
+	/* The group can be used again. */
 	open_staged();
 	CHECK(works(&vfio, IOVA));
 	vfio_close(&vfio);
@@ -311,17 +316,19 @@ int main(void)
 	memory = vfio_memory(PAGES * page);
 	state_watch();
 
-	tap_test_ours("TCE_CREATE: the firmware has no table", test_create_table);
-	tap_test_ours("TCE_CREATE: the firmware does not take the table",
+	tap_test_ours("TCE_CREATE: the firmware cannot create a table",
+		      test_create_table);
+	tap_test_ours("TCE_CREATE: the firmware refuses the table",
 		      test_set_window);
 	tap_test_ours("TCE_CREATE: the platform has no memory", test_no_memory);
-	tap_test_ours("the default window: the firmware has no table",
+	tap_test_ours("default window: the firmware cannot create a table",
 		      test_default_create_table);
-	tap_test_ours("the default window: the firmware does not take the table",
+	tap_test_ours("default window: the firmware refuses the table",
 		      test_default_set_window);
-	tap_test_ours("a group joins whose firmware does not take the table", test_join);
+	tap_test_ours("a second group: the firmware refuses the table",
+		      test_join);
 	tap_test_ours("TCE_REMOVE: the firmware keeps the window", test_remove);
-	tap_test_ours("a group leaves, and the firmware keeps the window", test_detach);
+	tap_test_ours("detach: the firmware keeps the window", test_detach);
 
 	ret = tap_main();
 	parameter("off");

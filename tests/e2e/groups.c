@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Several groups in one container: every window is every group's, whenever it
- * was made and whenever the group came. Groups come and go while others work
- * on.
+ * Several groups in one container: all windows belong to all groups, in
+ * whichever order they were created and attached. Groups are attached and
+ * detached while others are used.
  *
- * Needs two devices in groups of their own, behind one PHB or behind two.
+ * Needs two devices in different groups, behind one PHB or behind two.
  */
 
 #define _GNU_SOURCE
@@ -22,17 +22,17 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* Where each device's stage and the tests' memory are mapped. */
+/* Addresses of the stages of both devices, and of the memory. */
 #define STAGE		0x100000
 #define STAGE2		0x140000
 #define IOVA		0x180000
 
-/* The second window of the tests. */
+/* The second window. */
 #define WINDOW_SHIFT	16
 #define WINDOW_BYTES	(1ULL << 29)
 #define IOVA1		(WINDOW1_START + 0x100000)
 
-/* Memory, of the larger IOMMU page. */
+/* The size of the memory: several of the larger IOMMU pages. */
 #define BYTES		(4ULL << WINDOW_SHIFT)
 
 static struct vfio first, second;
@@ -44,7 +44,7 @@ static int map(uint64_t iova)
 	return vfio_map(first.container, iova, memory, BYTES, MAP_BOTH);
 }
 
-static int make_window(void)
+static int create_window(void)
 {
 	uint64_t start;
 	int ret;
@@ -56,7 +56,7 @@ static int make_window(void)
 	return ret;
 }
 
-/* The first device with its stage, and the memory registered. */
+/* Opens the first device, with its stage, and registers the memory. */
 static void open_first(void)
 {
 	vfio_open(&first);
@@ -77,7 +77,8 @@ static void open_both(void)
 }
 
 /*
- * Takes one of two groups out, and its stage, which belongs to the container.
+ * Detaches one of two groups, and unmaps its stage, which belongs to the
+ * container.
  */
 static void leave(struct vfio *vfio)
 {
@@ -102,10 +103,11 @@ static bool works(struct vfio *vfio, uint64_t iova)
 
 static bool is_blocked(struct vfio *vfio, uint64_t iova)
 {
-	return !edu_reads(vfio, iova, memory) && !edu_writes(vfio, iova, memory);
+	return !edu_reads(vfio, iova, memory) &&
+	       !edu_writes(vfio, iova, memory);
 }
 
-/* Data from one device's address to the other's. */
+/* Data written by one device is read by the other. */
 static void test_one_window(void)
 {
 	unsigned int seed = edu_seed();
@@ -114,7 +116,6 @@ static void test_one_window(void)
 	CHECK_EQ(map(IOVA), 0);
 	CHECK(works(&first, IOVA));
 	CHECK(works(&second, IOVA));
-	/* What one of them writes the other one reads. */
 	edu_fill(first.stage, seed);
 	edu_read(&first, STAGE);
 	edu_write(&first, IOVA);
@@ -132,7 +133,7 @@ static void test_one_window(void)
 static void test_new_window(void)
 {
 	open_both();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	CHECK(works(&first, IOVA1));
 	CHECK(works(&second, IOVA1));
@@ -149,7 +150,7 @@ static void test_window_is_charged_once(void)
 
 	open_first();
 	before = state_now();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	charge = state_locked() - before.locked;
 	CHECK(charge > 0);
 	CHECK_EQ(vfio_remove(first.container, WINDOW1_START), 0);
@@ -157,7 +158,7 @@ static void test_window_is_charged_once(void)
 
 	CHECK_EQ(attach_second(), 0);
 	CHECK_STATE(&before);
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(state_locked() - before.locked, charge);
 	CHECK_EQ(vfio_remove(first.container, WINDOW1_START), 0);
 	CHECK_STATE(&before);
@@ -169,12 +170,12 @@ static void test_late_group(void)
 	struct state before;
 
 	open_first();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	before = state_now();
 	CHECK_EQ(attach_second(), 0);
-	/* No more memory is charged, pinned or mapped for it. */
+	/* It is not charged, pinned or mapped again. */
 	CHECK_STATE(&before);
 	edu_stage(&second, STAGE2);
 	CHECK(works(&second, IOVA));
@@ -184,12 +185,12 @@ static void test_late_group(void)
 }
 
 /*
- * That the second device, alone in another container, does not get through at
- * @iova. The platform sets both of a group's windows anew when it gets the
- * group back, so this would hold even if the module forgot to take them out:
- * what shows that it did not is that the windows are freed.
+ * Checks that the second device, alone in another container, cannot access
+ * @iova. The platform sets up both windows of a group when it takes it back, so
+ * this would pass even if the module did not unset them; that the windows are
+ * freed shows that it did.
  */
-static void check_cut_off(uint64_t iova)
+static void check_blocked_alone(uint64_t iova)
 {
 	vfio_open_device(&second, 1);
 	edu_stage(&second, STAGE2);
@@ -204,16 +205,17 @@ static void test_detach_blocks(void)
 	open_both();
 	CHECK_EQ(map(IOVA), 0);
 	before = state_now();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	CHECK(works(&second, IOVA));
 	CHECK(works(&second, IOVA1));
 	vfio_detach(&second);
-	check_cut_off(IOVA);
-	check_cut_off(IOVA1);
+	check_blocked_alone(IOVA);
+	check_blocked_alone(IOVA1);
 	CHECK_EQ(vfio_remove(first.container, WINDOW1_START), 0);
 	/*
-	 * A group that still had it would keep it. In-tree the rest went too.
+	 * A group that still has the window would keep it. In-tree all mappings
+	 * are removed.
 	 */
 	if (!tap_intree())
 		CHECK_STATE(&before);
@@ -225,7 +227,7 @@ static void test_detach_leaves_others(void)
 	struct state before;
 
 	open_first();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	CHECK(works(&first, IOVA));
@@ -243,7 +245,7 @@ static void test_attach_again(void)
 	unsigned int i;
 
 	open_first();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	for (i = 0; i < 3; i++) {
@@ -258,14 +260,14 @@ static void test_attach_again(void)
 	vfio_close(&first);
 }
 
-/* The windows were made for the first group, but they are not its own. */
+/* The windows were created with the first group, but do not belong to it. */
 static void test_first_leaves(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
 	int container;
 
 	open_both();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	container = first.container;
@@ -274,10 +276,13 @@ static void test_first_leaves(void)
 	CHECK(works(&second, IOVA));
 	CHECK(works(&second, IOVA1));
 	CHECK_EQ(vfio_info(container, &info), 0);
-	/* A window for who is left, and both for who comes back. */
+	/*
+	 * A window that is removed and created is in the other group, and after
+	 * attach in both.
+	 */
 	CHECK_EQ(vfio_remove(container, WINDOW1_START), 0);
 	CHECK(is_blocked(&second, IOVA1));
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	CHECK(works(&second, IOVA1));
 
@@ -294,14 +299,14 @@ static void test_all_leave(void)
 	int container;
 
 	open_both();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	container = first.container;
 	vfio_detach(&first);
 	vfio_detach(&second);
 
-	/* The container is as new. */
+	/* The container is in its initial state. */
 	CHECK_EQ(map(IOVA), -EINVAL);
 	CHECK_EQ(vfio_attach(&first, container, 1), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
@@ -329,7 +334,10 @@ static void test_before_set_iommu(void)
 	close_both();
 }
 
-/* SET_IOMMU has to let go of the group that it took before the one too many. */
+/*
+ * SET_IOMMU must detach the group that it attached before it refused the second
+ * one.
+ */
 static void test_version_1_before(void)
 {
 	int container = vfio_open_container();
@@ -359,7 +367,7 @@ static void test_version_1_after(void)
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_info(container, &info), 0);
 
-	/* The group can go elsewhere. */
+	/* The group can be attached to another container. */
 	CHECK_EQ(vfio_attach(&second, vfio_open_container(), 1), 0);
 	CHECK_EQ(vfio_set_iommu(second.container, VFIO_SPAPR_TCE_IOMMU), 0);
 	vfio_close(&second);
@@ -374,7 +382,7 @@ static void test_twice(void)
 	open_both();
 	CHECK_EQ(map(IOVA), 0);
 	before = state_now();
-	/* The VFIO core sees to that; neither this container nor another. */
+	/* The VFIO core refuses both this container and another one. */
 	CHECK_EQ(vfio_ioctl(second.group, VFIO_GROUP_SET_CONTAINER,
 			    &first.container), -EINVAL);
 	other = vfio_open_container();
@@ -390,7 +398,7 @@ static void map_both_and_exit(void *unused)
 {
 	CHECK(!unused);
 	open_both();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	CHECK(works(&second, IOVA1));
@@ -408,7 +416,7 @@ static void test_exit(void)
 	close_both();
 }
 
-/* Groups come and go while another thread maps and unmaps. */
+/* Groups are attached and detached while another thread maps and unmaps. */
 #define ROUNDS		40
 
 static bool stop;
@@ -432,7 +440,7 @@ static void test_threads(void)
 	void *bad;
 
 	open_first();
-	CHECK_EQ(make_window(), 0);
+	CHECK_EQ(create_window(), 0);
 	CHECK_EQ(map(IOVA1), 0);
 	stop = false;
 	if (pthread_create(&thread, NULL, map_and_unmap, NULL))
@@ -453,9 +461,9 @@ static void test_threads(void)
 }
 
 /*
- * A hypervisor's window belongs to one group. A second group may come while
- * there is none; then making one fails half way, when the first group has it
- * already.
+ * A window of a hypervisor belongs to one group. A second group can be attached
+ * while there is none; creating one then fails for the second group, and must
+ * be undone for the first.
  */
 static void test_hypervisor_half_way(void)
 {
@@ -472,7 +480,7 @@ static void test_hypervisor_half_way(void)
 	CHECK_STATE(&before);
 	CHECK_EQ(map(IOVA), -ENXIO);
 
-	/* Either group alone can have one now. */
+	/* Each group alone can have one now. */
 	vfio_detach(&second);
 	CHECK_EQ(vfio_create(first.container, page_shift, WINDOW_BYTES, 1,
 			     &start), 0);
@@ -497,7 +505,9 @@ static void test_hypervisor_default(void)
 	CHECK_EQ(vfio_register(first.container, memory, BYTES), 0);
 	CHECK_EQ(attach_second(), 0);
 	before = state_now();
-	/* The default window, which MAP_DMA makes, is one group's too. */
+	/*
+	 * MAP_DMA creates the default window, which belongs to one group too.
+	 */
 	CHECK_EQ(map(IOVA), -EPERM);
 	CHECK_STATE(&before);
 	vfio_detach(&second);
@@ -520,7 +530,10 @@ static void test_hypervisor_late_group(void)
 	vfio_close(&first);
 }
 
-/* With only the second window there, the first place has nothing to undo. */
+/*
+ * Only the second window exists, so nothing has to be undone at the first
+ * place.
+ */
 static void test_hypervisor_late_group_second(void)
 {
 	struct state before;
@@ -541,39 +554,41 @@ static void test_hypervisor_late_group_second(void)
 
 static void add_host_tests(void)
 {
-	tap_test("two devices work through one window", test_one_window);
-	tap_test("a new window is every group's, its removal too",
+	tap_test("two devices use the same window", test_one_window);
+	tap_test("windows are created and removed in all groups",
 		 test_new_window);
-	tap_test("a window is charged once, however many groups there are",
+	tap_test("a window is charged once for all groups",
 		 test_window_is_charged_once);
-	tap_test("a group that comes late reaches what is mapped",
+	tap_test("a group attached later can use existing mappings",
 		 test_late_group);
-	tap_test("a group that leaves is cut off from every window",
+	tap_test("a detached group has no window of the container",
 		 test_detach_blocks);
-	/* In-tree all mappings go with the group. */
-	tap_test_ours("a group that leaves takes nothing from the others",
+	/* In-tree all mappings are removed with the group. */
+	tap_test_ours("detaching a group changes nothing for the others",
 		      test_detach_leaves_others);
-	tap_test_ours("a group comes back, again and again",
+	tap_test_ours("a group can be attached again, many times",
 		      test_attach_again);
-	tap_test_ours("the group that the windows were made for leaves",
+	tap_test_ours("the group that created the windows can be detached",
 		      test_first_leaves);
-	tap_test_ours("groups come and go while a thread maps and unmaps",
+	tap_test_ours("groups are attached and detached while a thread maps",
 		      test_threads);
-	tap_test("when all groups have left the container is as new",
+	tap_test("a container without groups is in its initial state",
 		 test_all_leave);
-	tap_test("groups come before SET_IOMMU", test_before_set_iommu);
+	tap_test("groups can be attached before SET_IOMMU",
+		 test_before_set_iommu);
 	tap_test("a group cannot be attached twice", test_twice);
-	tap_test("a process ends with two groups and pages mapped", test_exit);
+	tap_test("a process exits with two groups and pages mapped", test_exit);
 }
 
 static void add_guest_tests(void)
 {
-	tap_test_ours("a window that a second group cannot have is undone",
+	tap_test_ours("a window that the second group refuses is undone",
 		      test_hypervisor_half_way);
-	tap_test_ours("so is the default window", test_hypervisor_default);
-	tap_test("a second group is refused when there is a window",
+	tap_test_ours("a default window that it refuses is undone",
+		      test_hypervisor_default);
+	tap_test("a second group is refused while a window exists",
 		 test_hypervisor_late_group);
-	tap_test("a second group is refused when there is the second window only",
+	tap_test("a second group is refused with only the second window",
 		 test_hypervisor_late_group_second);
 }
 

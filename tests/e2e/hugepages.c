@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * IOMMU pages that are larger than the kernel's: each must lie in one page of
- * memory. A region may begin with huge pages and go on with others, so that its
- * first page says nothing about the rest.
+ * IOMMU pages larger than a kernel page: each must lie within one page of
+ * memory. A region may have huge pages first and then small ones, so checking
+ * its first page is not enough.
  */
 
 #define _GNU_SOURCE
@@ -25,8 +25,8 @@
 #define HUGE_PAGES	2
 
 /*
- * With the hash MMU, 256 MiB of addresses have pages of one size: huge pages
- * end where such a piece ends, and the others begin there.
+ * With the hash MMU all pages of a 256 MiB segment have one size: huge pages
+ * end at this segment boundary, and small ones begin there.
  */
 #define BORDER		0x50000000UL
 
@@ -40,9 +40,9 @@ static const struct size {
 static struct vfio vfio;
 static unsigned int huge_shift;
 static size_t huge;
-/* Huge pages up to BORDER, and as much memory of ordinary pages behind it. */
+/* Huge pages up to BORDER, followed by as many bytes of small pages. */
 static unsigned char *memory;
-static unsigned char *ordinary;
+static unsigned char *small;
 static __u64 window;
 
 static void *memory_at(unsigned long address, size_t size, int flags)
@@ -58,11 +58,12 @@ static void *memory_at(unsigned long address, size_t size, int flags)
 	return at;
 }
 
-/* Not MAP_POPULATE: what is populated before madvise() may be one huge page. */
-static void *ordinary_at(unsigned long address, size_t size)
+/* Without MAP_POPULATE: before madvise() it may populate a huge page. */
+static void *small_at(unsigned long address, size_t size)
 {
 	void *at = mmap((void *)address, size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+			0);
 
 	if (at == MAP_FAILED)
 		tap_bail("%zu bytes of memory at %#lx: %s", size, address,
@@ -74,8 +75,8 @@ static void *ordinary_at(unsigned long address, size_t size)
 }
 
 /*
- * Whether the platform has IOMMU pages of this size, and a huge page has room
- * for one.
+ * Opens a window with IOMMU pages of this size; false if the platform does not
+ * have them, or if they are larger than a huge page.
  */
 static bool open_window(const struct size *size)
 {
@@ -102,7 +103,7 @@ static int map(__u64 offset, unsigned char *from, size_t bytes)
 	return vfio_map(vfio.container, window + offset, from, bytes, MAP_BOTH);
 }
 
-/* The device reads and writes at @offset what is at @at. */
+/* Whether the device reads and writes @at at @offset. */
 static bool works(__u64 offset, unsigned char *at)
 {
 	bool reads = edu_reads(&vfio, window + offset, at);
@@ -138,7 +139,7 @@ static void test_whole(const void *data)
 	CHECK(edu_copies(&vfio, window, memory, window + last, memory + last));
 	CHECK(blocked(bytes, memory));
 
-	/* One page of the IOMMU, in the middle of a huge page or all of it. */
+	/* An IOMMU page, a part of a huge page or all of it. */
 	CHECK_EQ(vfio_unmap(vfio.container, window + huge - unit, unit), 0);
 	CHECK(blocked(huge - unit, memory + huge - unit));
 	CHECK(works(huge, memory + huge));
@@ -150,8 +151,7 @@ static void test_whole(const void *data)
 }
 
 /*
- * What is behind the huge pages of a region that @owner has registered, in
- * which @vfio maps it.
+ * Maps small pages after the huge pages of a region that @owner has registered.
  */
 static void check_mixed(const struct size *size, int owner)
 {
@@ -160,39 +160,41 @@ static void check_mixed(const struct size *size, int owner)
 
 	CHECK_EQ(vfio_register(owner, memory, 2 * bytes), 0);
 
-	/* All huge pages but the last unit. */
+	/* All of the huge pages but the last IOMMU page. */
 	CHECK_EQ(map(0, memory, bytes - unit), 0);
 	before = state_now();
 	if (unit > vfio_page_size()) {
 		int error = tap_intree() ? -EPERM : -EINVAL;
 
 		/*
-		 * From its first page on, its last one, and where nothing is
+		 * The first small page, the last one, and one where nothing is
 		 * mapped.
 		 */
-		CHECK_EQ(map(bytes, ordinary, unit), error);
+		CHECK_EQ(map(bytes, small, unit), error);
 		CHECK_STATE(&before);
-		CHECK_EQ(map(2 * bytes - unit, memory + 2 * bytes - unit, unit), error);
+		CHECK_EQ(map(2 * bytes - unit, memory + 2 * bytes - unit, unit),
+			 error);
 		CHECK_STATE(&before);
-		CHECK(blocked(bytes, ordinary));
+		CHECK(blocked(bytes, small));
 
-		/* In place of what is mapped. */
-		CHECK_EQ(map(0, ordinary, unit), error);
+		/* Replaces a mapping. */
+		CHECK_EQ(map(0, small, unit), error);
 		CHECK_STATE(&before);
 
-		/* A range that begins well. */
+		/* A range whose first pages are huge. */
 		if (!tap_intree()) {
-			CHECK_EQ(map(bytes - unit, ordinary - unit, 2 * unit), error);
+			CHECK_EQ(map(bytes - unit, small - unit, 2 * unit),
+				 error);
 			CHECK_STATE(&before);
-			CHECK_EQ(map(0, ordinary - unit, 2 * unit), error);
+			CHECK_EQ(map(0, small - unit, 2 * unit), error);
 			CHECK_STATE(&before);
 			CHECK(works(0, memory));
-			CHECK(blocked(bytes - unit, ordinary - unit));
+			CHECK(blocked(bytes - unit, small - unit));
 		}
 	} else {
-		CHECK_EQ(map(bytes - unit, ordinary - unit, 2 * unit), 0);
-		CHECK(works(bytes - unit, ordinary - unit));
-		CHECK(works(bytes, ordinary));
+		CHECK_EQ(map(bytes - unit, small - unit, 2 * unit), 0);
+		CHECK(works(bytes - unit, small - unit));
+		CHECK(works(bytes, small));
 	}
 	CHECK_EQ(vfio_unmap(vfio.container, window, WINDOW_BYTES), 0);
 	CHECK_EQ(vfio_unregister(owner, memory, 2 * bytes), 0);
@@ -222,7 +224,7 @@ static void test_mixed_of_others(const void *data)
 	vfio_close(&vfio);
 }
 
-/* The same memory, but its huge pages come last. */
+/* The same, with the huge pages last. */
 static void test_huge_last(const void *data)
 {
 	const struct size *size = data;
@@ -233,10 +235,10 @@ static void test_huge_last(const void *data)
 	if (!open_window(size))
 		return;
 
-	/* Small ones up to the border, one huge page behind it. */
+	/* Small pages up to the boundary, one huge page after it. */
 	munmap(memory, HUGE_PAGES * huge);
-	munmap(ordinary, HUGE_PAGES * huge);
-	first = ordinary_at(BORDER - huge, huge);
+	munmap(small, HUGE_PAGES * huge);
+	first = small_at(BORDER - huge, huge);
 	memory_at(BORDER, huge, MAP_HUGETLB);
 
 	CHECK_EQ(vfio_register(vfio.container, first, 2 * huge), 0);
@@ -257,10 +259,10 @@ static void test_huge_last(const void *data)
 	munmap(first + huge, huge);
 	memory = memory_at(BORDER - HUGE_PAGES * huge, HUGE_PAGES * huge,
 			   MAP_HUGETLB);
-	ordinary = ordinary_at(BORDER, HUGE_PAGES * huge);
+	small = small_at(BORDER, HUGE_PAGES * huge);
 }
 
-/* An IOMMU page must lie in its page of memory, too, not only be as small. */
+/* An IOMMU page must be aligned within its page of memory. */
 static void test_misaligned(const void *data)
 {
 	const struct size *size = data;
@@ -276,9 +278,7 @@ static void test_misaligned(const void *data)
 	vfio_close(&vfio);
 }
 
-/*
- * A region that is not aligned to the IOMMU page, or ends in the middle of one.
- */
+/* A region that is not aligned to IOMMU pages, or ends within one. */
 static void test_part_of_huge(const void *data)
 {
 	const struct size *size = data;
@@ -288,7 +288,7 @@ static void test_part_of_huge(const void *data)
 	if (!open_window(size))
 		return;
 	if (unit <= page) {
-		tap_skip("no page of the IOMMU is larger than a region's");
+		tap_skip("no IOMMU page is larger than a kernel page");
 		vfio_close(&vfio);
 		return;
 	}
@@ -296,10 +296,11 @@ static void test_part_of_huge(const void *data)
 	before = state_now();
 	CHECK_EQ(map(0, memory, unit), -EINVAL);
 	CHECK_STATE(&before);
-	CHECK_EQ(vfio_unregister(vfio.container, memory + unit - page, page), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory + unit - page, page),
+		 0);
 
 	CHECK_EQ(vfio_register(vfio.container, memory, unit - page), 0);
-	/* The page of before is unpinned after a grace period. */
+	/* The page is unpinned after a grace period. */
 	state_settle();
 	before = state_now();
 	CHECK_EQ(map(0, memory, unit), -EINVAL);
@@ -313,16 +314,17 @@ int main(void)
 		void (*run)(const void *data);
 		const char *what;
 	} tests[] = {
-		{ test_whole, "whole huge pages work through IOMMU pages of %s" },
+		{ test_whole, "IOMMU pages of %s map huge pages" },
 		{ test_mixed,
-		  "what follows a region's huge pages is checked for pages of %s" },
+		  "IOMMU pages of %s: small pages after huge ones refused" },
 		{ test_mixed_of_others,
-		  "so it is in another container's region, for pages of %s" },
-		{ test_huge_last, "what precedes its huge pages is, for pages of %s" },
+		  "IOMMU pages of %s: also in a region of another container" },
+		{ test_huge_last,
+		  "IOMMU pages of %s: small pages before huge ones refused" },
 		{ test_misaligned,
-		  "an IOMMU page begins where a page of memory may, for pages of %s" },
+		  "IOMMU pages of %s: misaligned memory is refused" },
 		{ test_part_of_huge,
-		  "a part of a huge page is registered, for pages of %s" },
+		  "IOMMU pages of %s: a region with a part of a huge page" },
 	};
 	size_t i, j;
 
@@ -332,7 +334,7 @@ int main(void)
 	huge = 1UL << huge_shift;
 	memory = memory_at(BORDER - HUGE_PAGES * huge, HUGE_PAGES * huge,
 			   MAP_HUGETLB);
-	ordinary = ordinary_at(BORDER, HUGE_PAGES * huge);
+	small = small_at(BORDER, HUGE_PAGES * huge);
 	state_watch();
 
 	for (i = 0; i < ARRAY_SIZE(tests); i++)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a guest may ask of KVM that no sane one does, and what KVM passes on
- * without a look: addresses that are 0 or not aligned, ranges over the end of
- * the window, lists that change, calls that fail half way. None of it may leave
- * a page counted that is not mapped, or one not counted that is, and the kernel
- * has nothing to complain of.
+ * Unusual arguments of hypercalls, which KVM passes on unchecked: addresses
+ * that are 0 or unaligned, ranges beyond the end of the window, lists that
+ * change, calls that fail in the middle. The mapped counts must stay right, and
+ * the kernel must not complain.
  */
 
 #define _GNU_SOURCE
@@ -22,14 +21,14 @@
 #include "vfio.h"
 #include "witness.h"
 
-/* The window's last pages. */
+/* The address of the last pages of the window. */
 #define LAST(pages)	(SIZE - (pages) * IOMMU_PAGE)
 
-/* Levels that are not used any more wait for a second. */
+/* Unused levels are freed after a second. */
 #define IDLE_POLLS	100
 #define IDLE_US		100000
 
-/* A page of the IOMMU that is larger than the kernel's. */
+/* An IOMMU page that is larger than a kernel page. */
 #define LARGE_SHIFT	21
 #define LARGE_PAGE	BIT_ULL(LARGE_SHIFT)
 #define LARGE_PAGES	4
@@ -43,7 +42,7 @@ static void begin(void)
 	guest = open_guest(PAGE_SHIFT);
 }
 
-/* Nothing is mapped, and what was is not counted. */
+/* Checks that nothing is mapped or counted. */
 static void end(void)
 {
 	CHECK_MAPPED(0, 0);
@@ -52,7 +51,10 @@ static void end(void)
 	vfio_close(&vfio);
 }
 
-/* A list that is @first when it is checked and @then when it is used. */
+/*
+ * H_PUT_TCE_INDIRECT with a list that is @first when it is checked and @then
+ * when it is used.
+ */
 static long h_changed(__u64 iova, const __u64 *first, const __u64 *then,
 		      unsigned int npages)
 {
@@ -71,7 +73,7 @@ static __u64 tce(const unsigned char *page, unsigned int flags)
 	return htobe64((uintptr_t)page | flags);
 }
 
-/* User address 0 */
+/* User-space address 0 */
 
 static int map_vfio(__u64 iova, const unsigned char *page)
 {
@@ -83,19 +85,24 @@ static int unmap_vfio(__u64 iova)
 	return vfio_unmap(vfio.container, iova, IOMMU_PAGE);
 }
 
-/* A page at 0 is counted as any other, and the others in its leaf are, too. */
+/*
+ * A page at address 0 is counted like any other; so are other pages in its
+ * leaf.
+ */
 static void zero_counted(void *zero, size_t size)
 {
-	/* By KVM and back, each way. */
+	/* KVM maps and unmaps it, in each way. */
 	CHECK_EQ(map_vfio(IOVA, region[OTHER]), 0);
-	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, zero, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, zero, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 2);
 	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
 	CHECK_EQ(h_unput(guest, IOVA + IOMMU_PAGE), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_indirect(guest, IOVA + IOMMU_PAGE, zero, PAGE_SHIFT, 1, MAP_READ),
+	CHECK_EQ(h_indirect(guest, IOVA + IOMMU_PAGE, zero, PAGE_SHIFT, 1,
+			    MAP_READ),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(unmap_vfio(IOVA + IOMMU_PAGE), 0);
-	/* In place of another's, and another's in its place. */
+	/* It replaces another page, and is replaced by one. */
 	CHECK_EQ(h_put(guest, IOVA, zero, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
 	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
@@ -105,15 +112,17 @@ static void zero_counted(void *zero, size_t size)
 	CHECK_EQ(vfio_unregister(vfio.container, zero, size), 0);
 	CHECK_EQ(vfio_register(vfio.container, zero, size), 0);
 
-	/* The other one is still counted. */
-	CHECK_EQ(vfio_unmap(vfio.container, WITNESS + IOMMU_PAGE, IOMMU_PAGE), 0);
-	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES), -EBUSY);
+	/* The other page is still counted. */
+	CHECK_EQ(vfio_unmap(vfio.container, WITNESS + IOMMU_PAGE, IOMMU_PAGE),
+		 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES),
+		 -EBUSY);
 	CHECK_EQ(vfio_map(vfio.container, WITNESS + IOMMU_PAGE, region[OTHER],
 			  IOMMU_PAGE, MAP_READ), 0);
 	CHECK_EQ(unmap_vfio(IOVA), 0);
 }
 
-/* Where MAP_DMA has put it. */
+/* It replaces a mapping of MAP_DMA. */
 static void zero_mapped(void *zero, size_t size)
 {
 	CHECK_EQ(map_vfio(IOVA, zero), 0);
@@ -133,7 +142,8 @@ static void address_zero(void *data)
 
 	(void)data;
 	zero = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1,
+		    0);
 	if (zero == MAP_FAILED)
 		tap_bail("no memory at 0: %s", strerror(errno));
 	begin();
@@ -143,34 +153,33 @@ static void address_zero(void *data)
 	end();
 }
 
-/*
- * In a process of its own, in which a null pointer may well point to something.
- */
+/* In a process of its own, where a null pointer is a valid address. */
 static void test_zero(void)
 {
 	tap_child(address_zero, NULL);
 }
 
-/* Over the end of the window */
+/* Ranges beyond the end of the window */
 
 static void test_stuff_end(void)
 {
 	begin();
 	CHECK_EQ(h_stuff(guest, LAST(1), 2), TCE_KVM_SUCCESS);
 
-	CHECK_EQ(h_indirect(guest, LAST(3), region[MEMORY], PAGE_SHIFT, 2, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, LAST(3), region[MEMORY], PAGE_SHIFT, 2,
+			    MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(map_vfio(LAST(1), region[OTHER]), 0);
 	CHECK_MAPPED(0, 3);
 	CHECK_EQ(h_stuff(guest, LAST(3), 4096), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 
-	/* Not from outside. */
+	/* The first entry must be inside. */
 	CHECK_EQ(h_stuff(guest, SIZE, 1), TCE_KVM_PARAMETER);
 	end();
 }
 
-/* There the entries' numbers are large. */
+/* There the indices of entries are large. */
 static void test_stuff_end_second(void)
 {
 	const __u64 last = WINDOW1_START + LAST(1);
@@ -184,7 +193,7 @@ static void test_stuff_end_second(void)
 	end();
 }
 
-/* A guest's page is many of the window's. */
+/* A guest page is several IOMMU pages. */
 static void test_stuff_end_subpages(void)
 {
 	const __u64 last = SIZE - (1 << SUBPAGES_SHIFT);
@@ -196,7 +205,7 @@ static void test_stuff_end_subpages(void)
 	end();
 }
 
-/* One level, whose memory ends where the window does. */
+/* A table of one level, whose memory ends with the window. */
 static void test_stuff_end_level(void)
 {
 	const __u64 size = 512 * vfio_page_size();
@@ -209,20 +218,25 @@ static void test_stuff_end_level(void)
 
 	open_windows(&vfio);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), size, 1, &start), 0);
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), size, 1,
+			     &start),
+		 0);
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, start, size, vfio_page_shift()), 0);
-	CHECK_EQ(h_put(guest, size - vfio_page_size(), region[MEMORY], MAP_BOTH),
+	CHECK_EQ(h_put(guest, size - vfio_page_size(), region[MEMORY],
+		       MAP_BOTH),
 		 TCE_KVM_SUCCESS);
-	CHECK_EQ(h_stuff(guest, size - vfio_page_size(), 1024), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_stuff(guest, size - vfio_page_size(), 1024),
+		 TCE_KVM_SUCCESS);
 	end();
 }
 
-/* What is there is mapped, then the call is handed up. */
+/* The entries inside are mapped, then the call is handed up. */
 static void test_list_end(void)
 {
 	begin();
-	CHECK_EQ(h_indirect(guest, LAST(2), region[MEMORY], PAGE_SHIFT, 3, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, LAST(2), region[MEMORY], PAGE_SHIFT, 3,
+			    MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 2);
 	CHECK_EQ(h_indirect(guest, LAST(1), region[OTHER], PAGE_SHIFT, 3, 0),
@@ -232,8 +246,8 @@ static void test_list_end(void)
 }
 
 /*
- * Addresses that are not aligned: only a list can have them. Whether they are
- * taken for their page's or handed up does not matter.
+ * Unaligned addresses, which only a list can have. They may be rounded down or
+ * handed up.
  */
 
 static void check_done(long status)
@@ -258,12 +272,14 @@ static void unaligned(const unsigned char *page, unsigned int flags)
 
 static void test_unaligned(void)
 {
-	unsigned char *end_of_region = region[OTHER] + REGION_BYTES - IOMMU_PAGE;
+	unsigned char *end_of_region =
+		region[OTHER] + REGION_BYTES - IOMMU_PAGE;
 
 	begin();
-	/* Where nothing was, where KVM, where VFIO had something. */
+	/* Replaces nothing, a mapping of KVM, and one of VFIO. */
 	unaligned(region[OTHER], MAP_BOTH);
-	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4,
+			    MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	unaligned(region[OTHER], MAP_READ);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
@@ -275,24 +291,30 @@ static void test_unaligned(void)
 	end();
 }
 
-/* Without permissions KVM does not look at them at all. */
+/* Without permissions KVM does not check them. */
 static void test_unaligned_nothing(void)
 {
 	begin();
-	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 2, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 2,
+			    MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_map(vfio.container, IOVA + 2 * IOMMU_PAGE, region[MEMORY],
 			  2 * IOMMU_PAGE, MAP_BOTH), 0);
-	check_done(h_indirect(guest, IOVA, region[OTHER] + 0x800, PAGE_SHIFT, 4, 0));
-	check_done(h_indirect(guest, IOVA, region[OTHER] + 0x804, PAGE_SHIFT, 4, 0));
+	check_done(h_indirect(guest, IOVA, region[OTHER] + 0x800, PAGE_SHIFT, 4,
+			      0));
+	check_done(h_indirect(guest, IOVA, region[OTHER] + 0x804, PAGE_SHIFT, 4,
+			      0));
 	CHECK_EQ(h_stuff(guest, IOVA, 2), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
 	end();
 }
 
-/* Calls that fail half way */
+/* Calls that fail in the middle */
 
-/* A list that is not what was checked: unregistered in the middle, or gone. */
+/*
+ * A list that changes after the check: memory in the middle is not registered,
+ * or the list is not mapped.
+ */
 static void test_list_changed(void)
 {
 	unsigned char *nobody = vfio_memory(vfio_page_size());
@@ -312,18 +334,23 @@ static void test_list_changed(void)
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 
-	/* What was there is cleared, without a kill: KVM's, VFIO's. */
+	/*
+	 * Mappings of KVM and of VFIO that were there are cleared, without a
+	 * kill.
+	 */
 	CHECK_EQ(h_put(guest, IOVA + 2 * IOMMU_PAGE, region[OTHER], MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 2);
-	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], 4 * IOMMU_PAGE, MAP_BOTH),
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], 4 * IOMMU_PAGE,
+			  MAP_BOTH),
 		 0);
 	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 3);
 
-	/* The list itself is gone, or no address at all. */
-	CHECK_EQ(h_changed(IOVA, list, (void *)BIT_ULL(40), 4), TCE_KVM_TOO_HARD);
+	/* The list is not mapped, or the address is invalid. */
+	CHECK_EQ(h_changed(IOVA, list, (void *)BIT_ULL(40), 4),
+		 TCE_KVM_TOO_HARD);
 	then[2] = htobe64(BIT_ULL(62) | MAP_BOTH);
 	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_PARAMETER);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
@@ -332,8 +359,8 @@ static void test_list_changed(void)
 }
 
 /*
- * KVM looks at the first of the window's pages in a guest's, and finds out at
- * the others.
+ * KVM checks the first IOMMU page of a guest page, and finds at another one
+ * that it is not registered.
  */
 static void test_half_registered(void)
 {
@@ -346,20 +373,26 @@ static void test_half_registered(void)
 	create_window(&vfio, 0);
 	guest = open_guest(REGION_SHIFT);
 
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_MAPPED(0, 0);
-	/*
-	 * With others' pages in the place, of which some are replaced, and all
-	 * cleared.
-	 */
-	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], REGION_BYTES, MAP_BOTH), 0);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_MAPPED(0, 0);
-	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], REGION_SHIFT, 1, MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 0);
-	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES), 0);
+	/*
+	 * With pages of the other region mapped there: some are replaced, and
+	 * all cleared.
+	 */
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], REGION_BYTES,
+			  MAP_BOTH),
+		 0);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 0);
+	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], REGION_SHIFT, 1,
+			    MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	CHECK_MAPPED(0, 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES),
+		 0);
 	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], half), 0);
 	close(guest);
 	vfio_close(&vfio);
@@ -377,19 +410,21 @@ static void unput_kvm(void)
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
-		CHECK_EQ(h_unput(guest, IOVA + i * IOMMU_PAGE), TCE_KVM_SUCCESS);
+		CHECK_EQ(h_unput(guest, IOVA + i * IOMMU_PAGE),
+			 TCE_KVM_SUCCESS);
 }
 
-/* Without a kill. */
+/* Clears without a kill. */
 static void forget_kvm(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
-		CHECK_EQ(h_clear(guest, IOVA + i * IOMMU_PAGE), TCE_KVM_SUCCESS);
+		CHECK_EQ(h_clear(guest, IOVA + i * IOMMU_PAGE),
+			 TCE_KVM_SUCCESS);
 }
 
-static bool levels_gone(const struct figures *before, __u64 locked)
+static bool levels_freed(const struct figures *before, __u64 locked)
 {
 	struct figures now;
 	int polls;
@@ -408,14 +443,15 @@ static bool levels_gone(const struct figures *before, __u64 locked)
 	return false;
 }
 
-/* As client_put(), for a list. */
+/* client_put() for a list. */
 static long indirect(bool handed_up)
 {
 	unsigned int tries;
 	long status = 0;
 
 	for (tries = 0; tries < CLIENT_TRIES; tries++) {
-		status = h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4, MAP_BOTH);
+		status = h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4,
+				    MAP_BOTH);
 		if (status != TCE_KVM_TOO_HARD || !handed_up)
 			break;
 		CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER],
@@ -425,7 +461,7 @@ static long indirect(bool handed_up)
 	return status;
 }
 
-/* Nobody calls for the window any more, and still they go. */
+/* The levels are freed without another call for the window. */
 static void check_levels(bool charged)
 {
 	void (*const empty[])(void) = { unput_kvm, clear_kvm, forget_kvm };
@@ -437,31 +473,33 @@ static void check_levels(bool charged)
 	CHECK(figures_read(0, &before));
 	locked = state_locked();
 	for (i = 0; i < ARRAY_SIZE(empty); i++) {
-		/* What VFIO has mapped. */
+		/* Mappings of VFIO. */
 		CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY],
 				  4 * IOMMU_PAGE, MAP_BOTH), 0);
 		CHECK(figures_read(0, &now));
 		CHECK(now.hw_bytes > before.hw_bytes || vfio_is_guest());
 		empty[i]();
-		CHECK(levels_gone(&before, locked));
+		CHECK(levels_freed(&before, locked));
 
-		/* What KVM has. */
+		/* Mappings of KVM. */
 		CHECK_EQ(indirect(charged), TCE_KVM_SUCCESS);
 		empty[i]();
-		CHECK(levels_gone(&before, locked));
+		CHECK(levels_freed(&before, locked));
 
-		/* Both, of different regions. */
+		/* Mappings of both, of different regions. */
 		CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY],
 				  2 * IOMMU_PAGE, MAP_BOTH), 0);
-		CHECK_EQ(client_put(&vfio, guest, IOVA + IOMMU_PAGE, region[OTHER],
-				    charged), TCE_KVM_SUCCESS);
+		CHECK_EQ(client_put(&vfio, guest, IOVA + IOMMU_PAGE,
+				    region[OTHER], charged),
+			 TCE_KVM_SUCCESS);
 		empty[i]();
-		CHECK(levels_gone(&before, locked));
+		CHECK(levels_freed(&before, locked));
 	}
-	/* Nor does a call that was handed up leave any. */
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY] + 64, MAP_BOTH), TCE_KVM_TOO_HARD);
+	/* A call that is handed up leaves no levels. */
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY] + 64, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
-	CHECK(levels_gone(&before, locked));
+	CHECK(levels_freed(&before, locked));
 	end();
 }
 
@@ -478,9 +516,9 @@ static void test_levels_charged(void)
 }
 
 /*
- * A level is charged by MAP_DMA, not by KVM, where nothing may wait for the
- * lock of that. There may be levels to spare in a kernel page, so some are made
- * until there is none.
+ * MAP_DMA charges levels. KVM cannot, because it must not wait for mmap_lock. A
+ * kernel page may have space for several levels, so levels are allocated until
+ * it is full.
  */
 static __u64 use_levels(struct figures *before)
 {
@@ -494,7 +532,7 @@ static __u64 use_levels(struct figures *before)
 			return iova;
 		CHECK_EQ(status, TCE_KVM_SUCCESS);
 	}
-	CHECK(!"KVM finds no level");
+	CHECK(!"KVM needs a level");
 
 	return SIZE / 2;
 }
@@ -508,34 +546,39 @@ static void test_levels_missing(void)
 	begin();
 	none = use_levels(&before);
 	locked = state_locked();
-	CHECK_EQ(h_indirect(guest, none, region[MEMORY], PAGE_SHIFT, 3, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, none, region[MEMORY], PAGE_SHIFT, 3,
+			    MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_unput(guest, none), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, none, 3), TCE_KVM_SUCCESS);
-	CHECK(levels_gone(&before, locked));
+	CHECK(levels_freed(&before, locked));
 	CHECK_EQ(map_vfio(none, region[MEMORY]), 0);
-	CHECK_EQ(client_put(&vfio, guest, none + IOMMU_PAGE, region[MEMORY], true),
+	CHECK_EQ(client_put(&vfio, guest, none + IOMMU_PAGE, region[MEMORY],
+			    true),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, none, 2), TCE_KVM_SUCCESS);
-	CHECK(levels_gone(&before, locked));
+	CHECK(levels_freed(&before, locked));
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
 	state_charge_allocated(false);
 	end();
 }
 
-/* IOMMU pages that are larger than the kernel's are user space's business. */
+/* IOMMU pages larger than a kernel page are mapped by user space. */
 
-static void large_handed_up(const unsigned char *memory, __u64 start, bool mapped)
+static void large_handed_up(const unsigned char *memory, __u64 start,
+			    bool mapped)
 {
 	CHECK_EQ(h_put(guest, start, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_put(guest, start + LARGE_PAGE, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_indirect(guest, start + LARGE_PAGE, memory, LARGE_SHIFT, 2, MAP_BOTH),
+	CHECK_EQ(h_put(guest, start + LARGE_PAGE, memory, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_indirect(guest, start + LARGE_PAGE, memory, LARGE_SHIFT, 2,
+			    MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	if (mapped) {
 		CHECK_EQ(h_unput(guest, start), TCE_KVM_TOO_HARD);
 		CHECK_EQ(h_stuff(guest, start, 1), TCE_KVM_TOO_HARD);
 	}
-	/* What is not there need not be taken out. */
+	/* Unmapping an empty entry is not handed up. */
 	CHECK_EQ(h_unput(guest, start + 2 * LARGE_PAGE), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, start + 2 * LARGE_PAGE, 2), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(start, mapped);
@@ -554,7 +597,7 @@ static void test_large(void)
 		     LARGE_SHIFT << MAP_HUGE_SHIFT, -1, 0);
 	huge = whole != MAP_FAILED;
 	if (!huge) {
-		tap_diag("no huge pages here, nothing will be mapped");
+		tap_diag("no huge pages, nothing is mapped");
 		whole = vfio_memory(size + LARGE_PAGE);
 	}
 	memory = whole + (-(uintptr_t)whole & (LARGE_PAGE - 1));
@@ -562,19 +605,24 @@ static void test_large(void)
 	vfio_open(&vfio);
 	if (!(vfio_limits()->ddw.pgsizes & LARGE_PAGE)) {
 		vfio_close(&vfio);
-		tap_skip("no such pages");
+		tap_skip("the platform does not have such pages");
 		return;
 	}
 	CHECK_EQ(vfio_register(vfio.container, memory, size), 0);
-	CHECK_EQ(vfio_create(vfio.container, LARGE_SHIFT, BIT_ULL(32), 1, &start), 0);
+	CHECK_EQ(vfio_create(vfio.container, LARGE_SHIFT, BIT_ULL(32), 1,
+			     &start),
+		 0);
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, start, BIT_ULL(32), LARGE_SHIFT), 0);
 	if (huge)
-		CHECK_EQ(vfio_map(vfio.container, start, memory, LARGE_PAGE, MAP_BOTH), 0);
+		CHECK_EQ(vfio_map(vfio.container, start, memory, LARGE_PAGE,
+				  MAP_BOTH),
+			 0);
 	before = state_now();
 	large_handed_up(memory, start, huge);
 	CHECK_STATE(&before);
-	CHECK_EQ(vfio_unregister(vfio.container, memory, size), huge ? -EBUSY : 0);
+	CHECK_EQ(vfio_unregister(vfio.container, memory, size),
+		 huge ? -EBUSY : 0);
 	if (huge) {
 		CHECK_EQ(vfio_unmap(vfio.container, start, LARGE_PAGE), 0);
 		CHECK_EQ(vfio_unregister(vfio.container, memory, size), 0);
@@ -585,25 +633,29 @@ static void test_large(void)
 }
 
 static const struct test tests[] = {
-	{ "memory at user address 0 is counted as any other", true, test_zero },
-	{ "H_STUFF_TCE over the end of the window clears up to the end", true, test_stuff_end },
-	{ "so it does in the second window", true, test_stuff_end_second },
-	{ "and with a guest's large pages", true, test_stuff_end_subpages },
-	{ "and where the table is one level of that size", true, test_stuff_end_level },
-	{ "H_PUT_TCE_INDIRECT over the end of the window is handed up there", true,
+	{ "memory at address 0 is counted like any other", true, test_zero },
+	{ "H_STUFF_TCE beyond the end of the window clears up to it", true,
+	  test_stuff_end },
+	{ "the same in the second window", true, test_stuff_end_second },
+	{ "the same with large guest pages", true, test_stuff_end_subpages },
+	{ "the same with a table of one level", true, test_stuff_end_level },
+	{ "H_PUT_TCE_INDIRECT beyond the end is handed up there", true,
 	  test_list_end },
-	{ "addresses in a list that become unaligned leave counts right", true, test_unaligned },
-	{ "unaligned addresses without permissions do, too", true, test_unaligned_nothing },
-	{ "a list that changes after it was checked leaves counts right", true,
+	{ "unaligned addresses in a list are counted right", true,
+	  test_unaligned },
+	{ "unaligned addresses without permissions are counted right",
+	  true, test_unaligned_nothing },
+	{ "a list that changes after the check is counted right", true,
 	  test_list_changed },
-	{ "a guest's page of which half is registered is handed up, and nothing stays", true,
+	{ "a half registered guest page is handed up, and not counted", true,
 	  test_half_registered },
-	{ "levels that KVM empties go without another call", true, test_levels },
-	{ "so they do, and with them their charge, with charge_allocated", true,
+	{ "levels that KVM empties are freed without another call", true,
+	  test_levels },
+	{ "with charge_allocated they are uncharged too", true,
 	  test_levels_charged },
-	{ "with charge_allocated a hypercall without a level is handed up and leaves none",
+	{ "with charge_allocated a call that needs a level is handed up",
 	  true, test_levels_missing },
-	{ "a window of pages larger than the kernel's is for user space to map", true,
+	{ "IOMMU pages larger than kernel pages are handed up", true,
 	  test_large },
 };
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A hypercall that is in the middle of its work when something else happens:
- * each call of KVM's, at each of its steps, against each way in which what it
- * uses can go or change. ../kvm/tce_kvm_test.c stops there for some time,
- * without sleep, as a CPU that an interrupt or another guest has; on a kernel
- * that does not preempt that holds up grace periods, as it would for KVM.
+ * A hypercall is stopped at each of its steps while something else happens:
+ * each call of KVM against each way to remove or change what it uses.
+ * ../kvm/tce_kvm_test.c stops there for some time, without sleeping, as if the
+ * CPU was busy with an interrupt or another guest; without kernel preemption
+ * this delays grace periods, as it would for KVM.
  *
- * Where it ends is the same each time: nothing is counted that is not mapped,
- * nor mapped and not counted, and what has gone has left nothing.
+ * In the end exactly the mapped pages must be counted, and nothing of removed
+ * objects may be left.
  */
 
 #define _GNU_SOURCE
@@ -25,33 +25,38 @@
 #include "vfio.h"
 #include "witness.h"
 
-/* Long enough that the other side begins meanwhile; nothing depends on it. */
+/*
+ * Long enough for the other side to begin; correctness does not depend on it.
+ */
 #define PAUSE_MS	40
 
-/* What a call is made for: two pages, here. */
+/* The number of pages of a call. */
 #define PAGES		2
 #define RANGE		(PAGES * IOMMU_PAGE)
 
 static struct vfio vfio;
 static int guest, vcpu;
 
-/* What was there before. */
+/* Mappings before the call. */
 static void nothing(void)
 {
 }
 
 static void by_vfio(void)
 {
-	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], RANGE, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], RANGE,
+			  MAP_BOTH),
+		 0);
 }
 
 static void by_kvm(void)
 {
-	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, PAGES, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, PAGES,
+			    MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 }
 
-/* One page of each, in the same leaf. */
+/* One page mapped by each, in the same leaf. */
 static void by_both(void)
 {
 	by_vfio();
@@ -63,18 +68,19 @@ static const struct call {
 	const char *what;
 	void (*before)(void);
 	unsigned long request;
-	/* Whether it maps, pages of OTHER. */
+	/* It maps pages of OTHER. */
 	bool maps;
 } calls[] = {
 	{ "H_PUT_TCE", nothing, TCE_KVM_PUT, true },
-	{ "H_PUT_TCE in place of VFIO's", by_vfio, TCE_KVM_PUT, true },
-	{ "H_PUT_TCE in place of KVM's", by_kvm, TCE_KVM_PUT, true },
-	{ "H_PUT_TCE of nothing, of VFIO's", by_vfio, TCE_KVM_PUT, false },
-	{ "H_PUT_TCE of nothing, of KVM's", by_kvm, TCE_KVM_PUT, false },
+	{ "H_PUT_TCE replaces VFIO's page", by_vfio, TCE_KVM_PUT, true },
+	{ "H_PUT_TCE replaces KVM's page", by_kvm, TCE_KVM_PUT, true },
+	{ "H_PUT_TCE unmaps VFIO's page", by_vfio, TCE_KVM_PUT, false },
+	{ "H_PUT_TCE unmaps KVM's page", by_kvm, TCE_KVM_PUT, false },
 	{ "H_PUT_TCE_INDIRECT", nothing, TCE_KVM_PUT_INDIRECT, true },
-	{ "H_PUT_TCE_INDIRECT in place of both", by_both, TCE_KVM_PUT_INDIRECT, true },
-	{ "H_STUFF_TCE of VFIO's", by_vfio, TCE_KVM_STUFF, false },
-	{ "H_STUFF_TCE of both", by_both, TCE_KVM_STUFF, false },
+	{ "H_PUT_TCE_INDIRECT replaces both", by_both, TCE_KVM_PUT_INDIRECT,
+	  true },
+	{ "H_STUFF_TCE unmaps VFIO's pages", by_vfio, TCE_KVM_STUFF, false },
+	{ "H_STUFF_TCE unmaps both", by_both, TCE_KVM_STUFF, false },
 };
 
 static const char *const steps[] = {
@@ -85,7 +91,7 @@ static const char *const steps[] = {
 	[TCE_KVM_PAUSE_KILLED] = "the kill",
 };
 
-/* The call in flight. */
+/* The hypercall that is stopped. */
 static struct flight {
 	pthread_t thread;
 	const struct call *call;
@@ -94,8 +100,8 @@ static struct flight {
 	bool over;
 } flight;
 
-/* Cases in which the other side began while the call paused. */
-static unsigned int met;
+/* Cases in which the other side began while the call was stopped. */
+static unsigned int overlapped;
 
 static void on_cpu(unsigned int cpu)
 {
@@ -106,7 +112,7 @@ static void on_cpu(unsigned int cpu)
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
-static void *fly(void *data)
+static void *call_thread(void *data)
 {
 	const struct call *call = flight.call;
 	struct tce_kvm_hcall args = {
@@ -119,8 +125,8 @@ static void *fly(void *data)
 	(void)data;
 	on_cpu(1);
 	if (call->request == TCE_KVM_PUT_INDIRECT)
-		args.value = (uintptr_t)guest_list(region[OTHER], PAGE_SHIFT, PAGES,
-						   MAP_BOTH);
+		args.value = (uintptr_t)guest_list(region[OTHER], PAGE_SHIFT,
+						   PAGES, MAP_BOTH);
 	else if (call->maps)
 		args.value = (uintptr_t)region[OTHER] | MAP_BOTH;
 	flight.status = hcall_args(guest, call->request, &args);
@@ -129,30 +135,31 @@ static void *fly(void *data)
 	return NULL;
 }
 
-static void take_off(const struct call *call, unsigned int step)
+static void start_call(const struct call *call, unsigned int step)
 {
 	flight.call = call;
 	flight.step = step;
 	flight.over = false;
-	if (pthread_create(&flight.thread, NULL, fly, NULL))
+	if (pthread_create(&flight.thread, NULL, call_thread, NULL))
 		tap_bail("no thread");
 	while (!guest_paused(guest))
 		if (__atomic_load_n(&flight.over, __ATOMIC_ACQUIRE))
 			return;
-	met++;
+	overlapped++;
 }
 
-static void land(void)
+static void finish_call(void)
 {
 	pthread_join(flight.thread, NULL);
-	CHECK(flight.status == TCE_KVM_SUCCESS || flight.status == TCE_KVM_TOO_HARD ||
+	CHECK(flight.status == TCE_KVM_SUCCESS ||
+	      flight.status == TCE_KVM_TOO_HARD ||
 	      flight.status == GUEST_NO_TABLE);
 }
 
-/* What happens meanwhile, and how things are then */
+/* What happens meanwhile */
 
 /*
- * Each has a window at 0 no more, or still, and regions with their witnesses.
+ * Some of these remove the window at 0; the regions and their witnesses stay.
  */
 static void remove_window(void)
 {
@@ -160,7 +167,7 @@ static void remove_window(void)
 
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK(!figures_read(0, &figures));
-	land();
+	finish_call();
 	if (flight.step < TCE_KVM_PAUSE_KILL && !flight.call->maps)
 		CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
 }
@@ -168,83 +175,90 @@ static void remove_window(void)
 static void close_container(void)
 {
 	vfio_close(&vfio);
-	land();
+	finish_call();
 }
 
 static void detach_group(void)
 {
 	vfio_detach(&vfio);
-	land();
+	finish_call();
 }
 
 static void detach_guest(void)
 {
 	CHECK_EQ(guest_detach(guest), 0);
-	land();
+	finish_call();
 }
 
-/* The last reference of the table is the guest's. */
+/* KVM has the last reference of the table. */
 static void remove_and_detach(void)
 {
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(guest_detach(guest), 0);
-	land();
+	finish_call();
 }
 
 static void unmap(void)
 {
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, RANGE), 0);
-	land();
+	finish_call();
 }
 
 static void map(void)
 {
-	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], RANGE, MAP_BOTH), 0);
-	land();
+	CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY], RANGE,
+			  MAP_BOTH),
+		 0);
+	finish_call();
 }
 
-/* Another virtual CPU, in the same place. */
+/* Another vCPU uses the same entry. */
 static void put(void)
 {
 	CHECK_EQ(h_put(vcpu, IOVA, region[MEMORY] + IOMMU_PAGE, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
-	land();
+	finish_call();
 	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
 }
 
 static void unput(void)
 {
 	CHECK_EQ(h_stuff(vcpu, IOVA, PAGES), TCE_KVM_SUCCESS);
-	land();
+	finish_call();
 	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
 }
 
 /*
- * Without witness it may be possible; then nothing of it is in use, and never
- * will be.
+ * Without the witness this may succeed; then the region must not be in use, and
+ * must not become used.
  */
 static void unregister(int i)
 {
 	int ret;
 
-	CHECK_EQ(vfio_unmap(vfio.container, WITNESS + i * IOMMU_PAGE, IOMMU_PAGE), 0);
+	CHECK_EQ(vfio_unmap(vfio.container, WITNESS + i * IOMMU_PAGE,
+			    IOMMU_PAGE),
+		 0);
 	ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
 	CHECK(!ret || ret == -EBUSY);
-	/* Counted by KVM, and mapped in the end. */
-	if (i == OTHER && flight.call->maps && flight.step >= TCE_KVM_PAUSE_COUNTED)
+	/* KVM has counted it, and will map it. */
+	if (i == OTHER && flight.call->maps &&
+	    flight.step >= TCE_KVM_PAUSE_COUNTED)
 		CHECK_EQ(ret, -EBUSY);
-	land();
+	finish_call();
 	if (!ret && i == OTHER && flight.call->maps)
 		CHECK_EQ(flight.status, TCE_KVM_TOO_HARD);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, RANGE), 0);
 	if (ret)
-		CHECK_EQ(vfio_unregister(vfio.container, region[i], REGION_BYTES), 0);
+		CHECK_EQ(vfio_unregister(vfio.container, region[i],
+					 REGION_BYTES),
+			 0);
 	CHECK_EQ(vfio_register(vfio.container, region[i], REGION_BYTES), 0);
 	CHECK_EQ(vfio_map(vfio.container, WITNESS + i * IOMMU_PAGE, region[i],
 			  IOMMU_PAGE, MAP_READ), 0);
 }
 
-/* The region of what KVM takes out, and the one of what it maps. */
+/* The region of the page that KVM removes, or of the one that it maps. */
 static void unregister_old(void)
 {
 	unregister(MEMORY);
@@ -263,15 +277,16 @@ static const struct event {
 } events[] = {
 	{ "TCE_REMOVE", remove_window, true, false },
 	{ "the container is closed", close_container, true, true },
-	{ "the only group leaves", detach_group, true, true },
-	{ "KVM lets go of the table", detach_guest, false, false },
-	{ "TCE_REMOVE, and KVM lets go of the table", remove_and_detach, true, false },
+	{ "the only group is detached", detach_group, true, true },
+	{ "KVM puts the table", detach_guest, false, false },
+	{ "TCE_REMOVE, and KVM puts the table", remove_and_detach, true,
+	  false },
 	{ "UNMAP_DMA", unmap, false, false },
 	{ "MAP_DMA", map, false, false },
 	{ "another vCPU maps", put, false, false },
 	{ "another vCPU unmaps", unput, false, false },
-	{ "UNREGISTER_MEMORY of what was there", unregister_old, false, false },
-	{ "UNREGISTER_MEMORY of what is mapped", unregister_new, false, false },
+	{ "UNREGISTER_MEMORY of the old page", unregister_old, false, false },
+	{ "UNREGISTER_MEMORY of the new page", unregister_new, false, false },
 };
 
 static bool reaches(const struct call *call, unsigned int step)
@@ -290,7 +305,7 @@ static void check_case(const struct event *event, const struct call *call,
 	guest = open_guest(PAGE_SHIFT);
 	vcpu = open_guest(PAGE_SHIFT);
 	call->before();
-	take_off(call, step);
+	start_call(call, step);
 	event->happens();
 
 	if (!event->window_goes) {
@@ -303,9 +318,10 @@ static void check_case(const struct event *event, const struct call *call,
 		check_all_counted(&vfio);
 	vfio_close(&vfio);
 	CHECK_STATE(&before);
-	/* The first one; what comes after it may be its consequence. */
+	/* Only the first failure is named; others may be consequences. */
 	if (!failed && tap_failed())
-		tap_diag("%s, after %s: %s", call->what, steps[step], event->what);
+		tap_diag("%s, stopped after %s: %s", call->what, steps[step],
+			 event->what);
 }
 
 static void test_event(const void *data)
@@ -314,7 +330,7 @@ static void test_event(const void *data)
 	size_t i;
 
 	on_cpu(0);
-	met = 0;
+	overlapped = 0;
 	for (i = 0; i < ARRAY_SIZE(calls); i++) {
 		for (step = 1; step < ARRAY_SIZE(steps); step++) {
 			if (!reaches(&calls[i], step))
@@ -323,8 +339,9 @@ static void test_event(const void *data)
 			cases++;
 		}
 	}
-	tap_diag("%u cases, in %u of them the call was in the middle", cases, met);
-	CHECK_EQ(met, cases);
+	tap_diag("%u cases, the call was stopped in %u of them", cases,
+		 overlapped);
+	CHECK_EQ(overlapped, cases);
 }
 
 int main(void)
@@ -334,7 +351,8 @@ int main(void)
 	state_watch();
 	for (i = 0; i < ARRAY_SIZE(events); i++)
 		tap_test_case(true, test_event, &events[i],
-			      "each hypercall, in the middle: %s", events[i].what);
+			      "each hypercall, stopped at each step: %s",
+			      events[i].what);
 
 	return tap_main();
 }

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * What the module says it can do: CHECK_EXTENSION, SET_IOMMU, GET_INFO, and the
- * commands that it does not know.
- */
+/* CHECK_EXTENSION, SET_IOMMU, GET_INFO, and unknown commands. */
 
 #include <errno.h>
 #include <stdint.h>
@@ -14,7 +11,7 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* What this version of the module has of the rest of the interface. */
+/* Whether the module has version 1 of the interface. */
 #define HAVE_V1		1
 #define HAVE_EEH	1
 
@@ -60,7 +57,10 @@ static void test_extension(const void *data)
 		return;
 	}
 
-	/* Asked of all backends, then of the one that was chosen. */
+	/*
+	 * Without SET_IOMMU all backends are asked, afterwards the selected
+	 * one.
+	 */
 	CHECK_EQ(check_extension(container, extension->number), want);
 	close(container);
 	vfio_open(&vfio);
@@ -88,7 +88,7 @@ static void test_set_iommu_types(void)
 		CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU),
 			 -ENODEV);
 
-	/* None of this has spoilt the container. */
+	/* The container can still be used. */
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), -EINVAL);
 	vfio_close(&vfio);
@@ -127,7 +127,7 @@ static void test_info_fields(void)
 	CHECK_EQ(info.argsz, sizeof(info));
 	CHECK_EQ(info.flags, VFIO_IOMMU_SPAPR_INFO_DDW);
 	CHECK_EQ(info.dma32_window_start, 0);
-	/* A hypervisor may give a guest what it likes. */
+	/* The values in a guest are up to its hypervisor. */
 	if (vfio_is_guest())
 		CHECK(info.dma32_window_size >= SIZE_1G);
 	else
@@ -140,7 +140,7 @@ static void test_info_fields(void)
 	vfio_close(&vfio);
 }
 
-/* GET_INFO with @argsz into a structure full of @fill. */
+/* GET_INFO with @argsz, into a structure filled with @fill. */
 static int info_sized(int container, struct vfio_iommu_spapr_tce_info *info,
 		      unsigned int argsz, int fill)
 {
@@ -172,7 +172,10 @@ static void test_info_argsz_v1(void)
 	size_t v1 = offsetof(struct vfio_iommu_spapr_tce_info, ddw);
 	size_t argsz;
 
-	/* Any size but the whole is taken for that of the older structure. */
+	/*
+	 * A size smaller than the structure is treated as that of the older
+	 * structure.
+	 */
 	vfio_open(&vfio);
 	for (argsz = v1; argsz < sizeof(info); argsz++) {
 		CHECK_EQ(info_sized(vfio.container, &info, argsz, 0x55), 0);
@@ -206,12 +209,14 @@ static void test_info_bad_address(void)
 	struct vfio vfio;
 
 	vfio_open(&vfio);
-	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_SPAPR_TCE_GET_INFO, NULL),
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+			    NULL),
 		 -EFAULT);
 	info = (void *)vfio_memory(vfio_page_size());
 	info->argsz = sizeof(*info);
 	mprotect(info, vfio_page_size(), PROT_READ);
-	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_SPAPR_TCE_GET_INFO, info),
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_SPAPR_TCE_GET_INFO,
+			    info),
 		 -EFAULT);
 	munmap(info, vfio_page_size());
 	vfio_close(&vfio);
@@ -242,7 +247,7 @@ static void test_unknown_commands(void)
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_ioctl(vfio.container, _IO(VFIO_TYPE, VFIO_BASE + 99),
 			    NULL), -ENOTTY);
-	/* These two are version 1's. */
+	/* These two are commands of version 1. */
 	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_ENABLE, NULL), -ENOTTY);
 	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL), -ENOTTY);
 	if (!tap_intree() && !HAVE_EEH)
@@ -258,7 +263,7 @@ int main(void)
 	state_watch();
 	for (i = 0; i < ARRAY_SIZE(extensions); i++)
 		tap_test_case(false, test_extension, &extensions[i],
-			      "CHECK_EXTENSION of %s answers %d",
+			      "CHECK_EXTENSION of %s returns %d",
 			      extensions[i].name,
 			      extension_answer(&extensions[i]));
 	tap_test("SET_IOMMU needs a group", test_set_iommu_alone);
@@ -267,16 +272,17 @@ int main(void)
 	tap_test("a group that is in use cannot be opened again",
 		 test_group_only_once);
 	tap_test("GET_INFO needs SET_IOMMU", test_info_before_set_iommu);
-	tap_test("GET_INFO says what the platform has", test_info_fields);
+	tap_test("GET_INFO returns the limits of the platform",
+		 test_info_fields);
 	tap_test("GET_INFO refuses a short argsz and writes nothing",
 		 test_info_argsz_short);
-	tap_test("GET_INFO writes version 1's part only if that is all there is",
+	tap_test("GET_INFO writes the part of version 1 if argsz is short",
 		 test_info_argsz_v1);
-	tap_test("GET_INFO takes a longer argsz", test_info_argsz_large);
+	tap_test("GET_INFO accepts a larger argsz", test_info_argsz_large);
 	tap_test("GET_INFO refuses a bad address", test_info_bad_address);
-	tap_test("GET_INFO says the same after a window was made",
+	tap_test("GET_INFO returns the same after a window was created",
 		 test_info_changes_nothing);
-	tap_test("commands that are not version 2's are unknown",
+	tap_test("version 2 does not have the commands of version 1",
 		 test_unknown_commands);
 
 	return tap_main();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCE kills: whatever is put into a window or taken out of it is killed, after
- * its entry was changed and before its page is given back.
- * ../kill/tce_kill_test.c is the witness.
+ * TCE kills: the TCE of each page that is mapped or unmapped is invalidated
+ * after its entry was changed and before the page is unpinned.
+ * ../kill/tce_kill_test.c records the kills.
  */
 
 #define _GNU_SOURCE
@@ -33,21 +33,21 @@
 
 #define IOVA		0x200000
 #define ENTRY		(IOVA >> PAGE_SHIFT)
-/* More entries than are exchanged in one go, over the edge of a leaf. */
+/* More entries than a batch has, in two leaves. */
 #define MANY		300
 #define MANY_IOVA	(4 * LEAF_BYTES - 100 * IOMMU_PAGE)
 #define MANY_ENTRY	(MANY_IOVA >> PAGE_SHIFT)
-/* A hole that is not worth killing across. */
+/* Beyond a hole that is too large to be part of one kill. */
 #define FAR		(64 * LEAF_BYTES)
 
-/* A kill that takes long; nothing depends on how long. */
+/* The time of a slow kill; correctness does not depend on it. */
 #define SLOW_MS		1000
 
 static unsigned char *memory;
 static size_t page;
 static struct vfio vfio;
 
-/* What the witness says, see there. */
+/* What the module recorded, see there. */
 struct seen {
 	unsigned long kills;
 	unsigned long first;
@@ -70,7 +70,7 @@ static void watch_write(const char *text)
 	parameter_write(PARAMETERS "watch", text);
 }
 
-/* From here on kills are seen, and whether @page is pinned. */
+/* From here on kills are recorded, and whether @page was pinned then. */
 static void watch(const unsigned char *page)
 {
 	char text[100];
@@ -85,15 +85,18 @@ static struct seen witness(void)
 	FILE *file = fopen(PARAMETERS "seen", "r");
 	struct seen seen;
 
-	if (!file || fscanf(file, "%lu %lu %lu %lu %lu", &seen.kills, &seen.first,
-			    &seen.end, &seen.set, &seen.pinned) != 5)
+	if (!file ||
+	    fscanf(file, "%lu %lu %lu %lu %lu", &seen.kills, &seen.first,
+		   &seen.end, &seen.set, &seen.pinned) != 5)
 		tap_bail(PARAMETERS "seen cannot be read");
 	fclose(file);
 
 	return seen;
 }
 
-/* Exactly these were killed, and so many of them were set by then. */
+/*
+ * Checks that exactly these entries were killed, and how many of them were set.
+ */
 #define CHECK_KILLED(first, count, set) \
 	check_killed(first, count, set, __FILE__, __LINE__)
 static void check_killed(unsigned long first, unsigned long count,
@@ -101,15 +104,16 @@ static void check_killed(unsigned long first, unsigned long count,
 {
 	struct seen now = witness();
 
-	tap_check(now.kills > 0, file, line, "there was a kill");
+	tap_check(now.kills > 0, file, line, "a kill");
 	tap_check_equal(now.first, first, file, line, "first entry");
-	tap_check_equal(now.end, first + count, file, line, "end of the entries");
+	tap_check_equal(now.end, first + count, file, line, "end of entries");
 	tap_check_equal(now.set, set, file, line, "entries that were set");
 }
 
 static int map(__u64 iova, const unsigned char *page, unsigned int count)
 {
-	return vfio_map(vfio.container, iova, page, count * IOMMU_PAGE, MAP_BOTH);
+	return vfio_map(vfio.container, iova, page, count * IOMMU_PAGE,
+			MAP_BOTH);
 }
 
 static int unmap(__u64 iova, unsigned int count)
@@ -122,7 +126,8 @@ static void begin(void)
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, MANY * page), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL),
+		 0);
 }
 
 static void end(void)
@@ -134,7 +139,7 @@ static void end(void)
 static void test_one(void)
 {
 	begin();
-	/* The first one needs levels, the second one does not. */
+	/* The first mapping allocates levels, the second one does not. */
 	watch(memory);
 	CHECK_EQ(map(IOVA, memory, 1), 0);
 	CHECK_KILLED(ENTRY, 1, 1);
@@ -142,7 +147,7 @@ static void test_one(void)
 	CHECK_EQ(map(IOVA + IOMMU_PAGE, memory, 1), 0);
 	CHECK_KILLED(ENTRY + 1, 1, 1);
 
-	/* In place of another. */
+	/* It replaces a page. */
 	watch(memory);
 	CHECK_EQ(map(IOVA, memory + page, 1), 0);
 	CHECK_KILLED(ENTRY, 1, 1);
@@ -151,7 +156,7 @@ static void test_one(void)
 	CHECK_EQ(unmap(IOVA, 2), 0);
 	CHECK_KILLED(ENTRY, 2, 0);
 
-	/* There is nothing. */
+	/* Nothing is mapped. */
 	watch(memory);
 	CHECK_EQ(unmap(IOVA, 2), 0);
 	CHECK_EQ(witness().kills, 0);
@@ -168,7 +173,7 @@ static void test_many(void)
 	CHECK_EQ(map(MANY_IOVA, memory + page, MANY - 1), 0);
 	CHECK_KILLED(MANY_ENTRY, MANY - 1, MANY - 1);
 
-	/* All that there is, with a hole. */
+	/* All mappings, with a hole between them. */
 	CHECK_EQ(map(FAR, memory, 1), 0);
 	watch(memory);
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
@@ -205,9 +210,9 @@ static void test_guest(void)
 }
 
 /*
- * A kill of a hypercall's that takes long. Until it is over a device may reach
- * what the hypercall has taken out, so that it must stay pinned, whatever goes
- * meanwhile.
+ * A hypercall with a slow kill. Until the kill is over, a device may access the
+ * page that the hypercall has unmapped, so it must stay pinned, whatever is
+ * removed meanwhile.
  */
 
 static struct slow {
@@ -222,8 +227,8 @@ static const struct slow_case {
 	unsigned long request;
 	bool maps;
 } slow_cases[] = {
-	{ "H_PUT_TCE of nothing", TCE_KVM_PUT, false },
-	{ "H_PUT_TCE in place of a page", TCE_KVM_PUT, true },
+	{ "H_PUT_TCE that unmaps", TCE_KVM_PUT, false },
+	{ "H_PUT_TCE that replaces a page", TCE_KVM_PUT, true },
 	{ "H_STUFF_TCE", TCE_KVM_STUFF, false },
 };
 
@@ -239,7 +244,7 @@ static int parameter_read(const char *path)
 	return value;
 }
 
-/* Kills that take long at the moment. */
+/* The number of slow kills in progress. */
 static int slow_kills(void)
 {
 	return parameter_read(PARAMETERS "slow_now");
@@ -254,7 +259,7 @@ static void on_cpu(unsigned int cpu)
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
-/* On a CPU of its own, which it keeps busy. */
+/* Keeps a CPU busy. */
 static void *slow_call(void *data)
 {
 	const void *other = memory + (MANY - 1) * page;
@@ -262,7 +267,8 @@ static void *slow_call(void *data)
 	(void)data;
 	on_cpu(1);
 	slow.status = hcall(slow.guest, slow.what->request, IOVA,
-			    slow.what->maps ? (uintptr_t)other | MAP_BOTH : 0, 1);
+			    slow.what->maps ? (uintptr_t)other | MAP_BOTH : 0,
+			    1);
 
 	return NULL;
 }
@@ -272,12 +278,15 @@ static void slow_begin(const struct slow_case *what)
 	char text[20];
 
 	on_cpu(0);
-	/* The page that is taken out is all of its region. */
+	/* The unmapped page is a region of its own. */
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
-	CHECK_EQ(vfio_register(vfio.container, memory + page, (MANY - 1) * page), 0);
+	CHECK_EQ(vfio_register(vfio.container, memory + page,
+			       (MANY - 1) * page),
+		 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL),
+		 0);
 	CHECK_EQ(map(IOVA, memory, 1), 0);
 	slow.guest = guest_open();
 	CHECK_EQ(guest_attach(slow.guest, 0, 0, SIZE, PAGE_SHIFT), 0);
@@ -295,7 +304,8 @@ static void slow_begin(const struct slow_case *what)
 static void slow_end(void)
 {
 	pthread_join(slow.thread, NULL);
-	CHECK(slow.status == TCE_KVM_SUCCESS || slow.status == TCE_KVM_TOO_HARD);
+	CHECK(slow.status == TCE_KVM_SUCCESS ||
+	      slow.status == TCE_KVM_TOO_HARD);
 	watch_write("off");
 	close(slow.guest);
 }
@@ -327,7 +337,7 @@ static void test_slow_release(const void *data)
 	}
 	pthread_join(thread, NULL);
 	slow_end();
-	tap_diag("looked at %u times", looks);
+	tap_diag("checked %u times", looks);
 	CHECK(looks > 0);
 	CHECK_STATE(&before);
 }
@@ -344,7 +354,7 @@ static void test_slow_unregister(const void *data)
 		ret = vfio_unregister(vfio.container, memory, page);
 		if (ret != -EBUSY)
 			break;
-		/* It is over, and the page is given back by then, or soon. */
+		/* The kill is over; the page is released now, or soon. */
 		if (!now && busy++ > 1000)
 			break;
 	}
@@ -360,15 +370,15 @@ static void add_slow_tests(void)
 
 	for (i = 0; i < ARRAY_SIZE(slow_cases); i++) {
 		tap_test_case(true, test_slow_release, &slow_cases[i],
-			      "%s: its page is pinned until the kill is over, though the container goes",
+			      "%s: pinned until the kill, container closed",
 			      slow_cases[i].name);
 		tap_test_case(true, test_slow_unregister, &slow_cases[i],
-			      "%s: its page cannot be unregistered before the kill is over",
+			      "%s: UNREGISTER_MEMORY refused until the kill",
 			      slow_cases[i].name);
 	}
 }
 
-/* Version 1: a page is pinned as long as it is mapped, and by nothing else. */
+/* Version 1: a page is pinned only while it is mapped. */
 
 static void begin_v1(void)
 {
@@ -390,7 +400,7 @@ static void test_v1_unmap(void)
 	CHECK_KILLED(ENTRY, 1, 0);
 	CHECK_EQ(witness().pinned, witness().kills);
 
-	/* From then on it is not. */
+	/* From then on the page is not pinned. */
 	watch(memory);
 	CHECK_EQ(map(IOVA, memory + page, 1), 0);
 	CHECK(witness().kills > 0);
@@ -428,17 +438,18 @@ int main(void)
 	memory = vfio_memory(MANY * page);
 	state_watch();
 
-	tap_test_ours("a page that is mapped or unmapped is killed, after it is",
+	tap_test_ours("TCEs are killed after a page was mapped or unmapped",
 		      test_one);
-	tap_test_ours("many pages are killed, all of them", test_many);
-	tap_test_ours("TCE_REMOVE kills what was mapped", test_remove);
-	tap_test_ours("a guest's hypercalls kill, too", test_guest);
+	tap_test_ours("TCEs of many pages are all killed", test_many);
+	tap_test_ours("TCE_REMOVE kills all TCEs that were mapped",
+		      test_remove);
+	tap_test_ours("hypercalls kill TCEs", test_guest);
 	add_slow_tests();
-	tap_test_ours("version 1: UNMAP_DMA unpins a page after it is killed",
+	tap_test_ours("version 1: UNMAP_DMA unpins a page after the kill",
 		      test_v1_unmap);
-	tap_test_ours("version 1: MAP_DMA in place of a page unpins it after it is killed",
+	tap_test_ours("version 1: MAP_DMA unpins a page after the kill",
 		      test_v1_replace);
-	tap_test_ours("version 1: DISABLE unpins a page after it is killed",
+	tap_test_ours("version 1: DISABLE unpins a page after the kill",
 		      test_v1_disable);
 
 	return tap_main();

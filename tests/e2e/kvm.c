@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side of a table: what it maps and unmaps behind VFIO's back, against
- * all that VFIO does to the same table. KVM is played by a module, see
- * ../kvm/tce_kvm_test.h.
+ * KVM's side of a table: KVM maps and unmaps, and VFIO uses the same table. A
+ * module makes the calls of KVM, see ../kvm/tce_kvm_test.h.
  *
- * What else there is of KVM: hypercalls.c has what a guest may ask for besides,
- * outlive.c windows that go while KVM has them, kvmraces.c what happens at the
- * same time.
+ * hypercalls.c has unusual arguments of hypercalls, outlive.c windows that are
+ * removed while KVM has them, kvmraces.c races.
  */
 
 #define _GNU_SOURCE
@@ -24,7 +22,7 @@
 #include "vfio.h"
 #include "witness.h"
 
-/* What the device sees. It is closed once: that may take seconds. */
+/* DMA. The device is closed once, because that may take seconds. */
 
 static void check_dma_pages(struct vfio *vfio, __u64 mapped)
 {
@@ -37,20 +35,20 @@ static void check_dma_pages(struct vfio *vfio, __u64 mapped)
 	CHECK(edu_reads(vfio, IOVA, memory));
 	CHECK(edu_writes(vfio, IOVA, memory));
 
-	/* Something else in the same place, for reading only. */
+	/* Another page replaces it, read-only. */
 	CHECK_EQ(h_put(guest, IOVA, other, MAP_READ), TCE_KVM_SUCCESS);
 	CHECK(edu_reads(vfio, IOVA, other));
 	CHECK(!edu_writes(vfio, IOVA, other));
 
 	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK(!edu_reads(vfio, IOVA, other));
-	/* Nothing is there, and that is fine. */
+	/* Unmapping an empty entry succeeds. */
 	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped);
 	close(guest);
 }
 
-/* There, entries have large numbers. */
+/* There the indices of entries are large. */
 static void check_dma_second_window(struct vfio *vfio)
 {
 	const __u64 iova = WINDOW1_START + IOVA;
@@ -68,7 +66,7 @@ static void check_dma_second_window(struct vfio *vfio)
 	close(guest);
 }
 
-/* A guest with larger pages than the window. */
+/* Guest pages larger than the IOMMU page. */
 static void check_dma_subpages(struct vfio *vfio, __u64 mapped)
 {
 	const __u64 step = 1 << SUBPAGES_SHIFT;
@@ -82,7 +80,7 @@ static void check_dma_subpages(struct vfio *vfio, __u64 mapped)
 	CHECK_EQ(h_put(guest, IOVA + 3 * step, other, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped + 4 * SUBPAGES);
-	/* From the first page's first piece to the last page's last one. */
+	/* From the start of the first page to the end of the last page. */
 	CHECK(edu_copies(vfio, IOVA, memory, IOVA + 3 * step + last,
 			 other + last));
 	CHECK(edu_copies(vfio, IOVA + 2 * step + last, memory + 2 * step + last,
@@ -113,7 +111,7 @@ static void test_dma(void)
 	vfio_close(&vfio);
 }
 
-/* What is refused */
+/* Refusals */
 
 static void test_parameters(void)
 {
@@ -129,7 +127,8 @@ static void test_parameters(void)
 	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), 0);
 	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), -EBUSY);
 
-	CHECK_EQ(h_put(guest, IOVA + 1024, memory, MAP_BOTH), TCE_KVM_PARAMETER);
+	CHECK_EQ(h_put(guest, IOVA + 1024, memory, MAP_BOTH),
+		 TCE_KVM_PARAMETER);
 	CHECK_EQ(h_put(guest, SIZE, memory, MAP_BOTH), TCE_KVM_PARAMETER);
 	CHECK_EQ(h_put(guest, IOVA, memory + 1024, MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_put(guest, IOVA, (void *)-1UL, 0), TCE_KVM_TOO_HARD);
@@ -141,7 +140,7 @@ static void test_parameters(void)
 		 TCE_KVM_PARAMETER);
 	CHECK_MAPPED(0, 0);
 
-	/* To the last entry of the window. */
+	/* Up to the last entry of the window. */
 	CHECK_EQ(h_put(guest, SIZE - IOMMU_PAGE, memory, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 1);
@@ -164,7 +163,7 @@ static void test_not_registered(void)
 	CHECK_EQ(h_put(guest, IOVA, nobody, MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, nobody, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	/* A list that runs over the end of the region. */
+	/* A list beyond the end of the region. */
 	CHECK_EQ(h_indirect(guest, IOVA, region[REGIONS - 1] + REGION_BYTES -
 			  IOMMU_PAGE, PAGE_SHIFT, 2, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
@@ -177,8 +176,8 @@ static void test_not_registered(void)
 }
 
 /*
- * A list may have TCEs without permissions in it. KVM counts their pages like
- * any other, and then clears the entry with them.
+ * A list may have TCEs without permissions. KVM counts their pages, and then
+ * clears the entries.
  */
 static void test_no_permission(void)
 {
@@ -188,11 +187,11 @@ static void test_no_permission(void)
 	open_windows(&vfio);
 	guest = open_guest(PAGE_SHIFT);
 
-	/* Where nothing was and nothing comes. */
+	/* On empty entries. */
 	CHECK_EQ(h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 3, 0),
 		 TCE_KVM_SUCCESS);
 
-	/* Where something was, and something comes: by KVM, by VFIO. */
+	/* On entries that KVM and VFIO have mapped. */
 	CHECK_EQ(h_put(guest, IOVA + 4 * IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(h_indirect(guest, IOVA + 4 * IOMMU_PAGE, region[OTHER],
@@ -211,7 +210,9 @@ static void test_no_permission(void)
 	vfio_close(&vfio);
 }
 
-/* Version 1 of the interface: pages are pinned one by one, KVM stays out. */
+/*
+ * Version 1 of the interface: pages are pinned one by one, which KVM cannot do.
+ */
 static void test_v1(void)
 {
 	const __u64 size = 4 * IOMMU_PAGE;
@@ -227,7 +228,8 @@ static void test_v1(void)
 	}
 
 	/*
-	 * The memory is registered, but elsewhere: KVM gets as far as it can.
+	 * The memory is registered in another container, so that KVM does not
+	 * fail earlier.
 	 */
 	vfio_open_device(&v2, 1);
 	CHECK_EQ(vfio_register(v2.container, memory, REGION_BYTES), 0);
@@ -255,7 +257,7 @@ static void test_v1(void)
 	CHECK_EQ(vfio_unregister(v2.container, memory, REGION_BYTES), 0);
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
 
-	/* There is nothing to unmap: that is not too hard. */
+	/* An empty entry is not handed up. */
 	CHECK_EQ(h_unput(guest, IOVA + size), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unmap(container, IOVA, size), 0);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
@@ -265,8 +267,8 @@ static void test_v1(void)
 }
 
 /*
- * Another process, with the same memory registered at the same place: it sees
- * nothing.
+ * Another process, with memory registered at the same address: nothing of it is
+ * mapped.
  */
 static void other_process(void *data)
 {
@@ -275,24 +277,27 @@ static void other_process(void *data)
 
 	(void)data;
 	vfio_open_device(&vfio, 1);
-	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], REGION_BYTES),
+		 0);
 
 	guest = open_guest(PAGE_SHIFT);
-	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
-	/* What KVM cannot replace it clears. */
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
+	/* KVM clears an entry that it cannot replace. */
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_unput(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, IOVA, SUBPAGES), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 2);
-	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
+		 0);
 	close(guest);
 	vfio_close(&vfio);
 }
 
 /*
- * KVM clears what it cannot map, without a kill. UNREGISTER_MEMORY lets go of
- * that.
+ * KVM clears an entry that it cannot map, without a kill. UNREGISTER_MEMORY
+ * must release the page of it.
  */
 static void test_clear_unregister(void)
 {
@@ -309,7 +314,7 @@ static void test_clear_unregister(void)
 	vfio_close(&vfio);
 }
 
-/* The processor's page table knows nothing of what a device writes. */
+/* Writes by a device do not set the dirty bit of a PTE. */
 static void test_dirty(void)
 {
 	unsigned char *fresh = vfio_memory(REGION_BYTES);
@@ -334,8 +339,8 @@ static void test_dirty(void)
 	munmap(fresh, REGION_BYTES);
 }
 
-/* Another container may take its memory back as soon as KVM has killed. */
-static void test_kill_lets_go(void)
+/* After the kill another container can unregister the memory. */
+static void test_kill_uncounts(void)
 {
 	struct vfio vfio, other;
 	int guest;
@@ -353,7 +358,8 @@ static void test_kill_lets_go(void)
 
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES), -EBUSY);
+	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES),
+		 -EBUSY);
 	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES), 0);
 	close(guest);
@@ -381,9 +387,9 @@ static void test_other_process(void)
 	vfio_close(&vfio);
 }
 
-/* Counting */
+/* Mapped counts */
 
-/* A range of the window, in pages of the guest. */
+/* A range of the window, in guest pages. */
 struct range {
 	struct vfio *vfio;
 	int guest;
@@ -465,17 +471,16 @@ static const struct unmapper {
 	{ "TCE_REMOVE", unmap_remove },
 };
 
-/*
- * From one page that is one entry to one that is more than KVM has at a time.
- */
+/* From one page of one entry to more entries than KVM handles at once. */
 static const struct shape {
 	unsigned int shift;
 	unsigned int npages;
 } shapes[] = {
-	{ PAGE_SHIFT, 1 }, { PAGE_SHIFT, 40 }, { SUBPAGES_SHIFT, 3 }, { REGION_SHIFT, 1 },
+	{ PAGE_SHIFT, 1 }, { PAGE_SHIFT, 40 }, { SUBPAGES_SHIFT, 3 },
+	{ REGION_SHIFT, 1 },
 };
 
-/* What is mapped, put in its place if that is so, and unmapped. */
+/* How a range is mapped, replaced (optional), and unmapped. */
 static struct count_case {
 	const struct mapper *first;
 	const struct mapper *second;
@@ -496,7 +501,7 @@ static void count_once(const struct count_case *count,
 	open_windows(&vfio);
 	range.guest = open_guest(shape->shift);
 
-	/* Without witness: this alone is what keeps the region. */
+	/* Without the witness only this mapping is counted. */
 	CHECK_EQ(vfio_unmap(vfio.container, WITNESS, IOMMU_PAGE), 0);
 	count->first->map(&range, region[MEMORY]);
 	CHECK_MAPPED(0, range_bytes(&range) / IOMMU_PAGE);
@@ -509,7 +514,7 @@ static void count_once(const struct count_case *count,
 		count->second->map(&range, region[OTHER]);
 		CHECK_MAPPED(0, range_bytes(&range) / IOMMU_PAGE);
 		check_counted(&vfio, MEMORY);
-		/* Now it must not count. */
+		/* Now it must not be counted. */
 		CHECK_EQ(vfio_unmap(vfio.container, WITNESS + IOMMU_PAGE,
 				    IOMMU_PAGE), 0);
 		CHECK_EQ(vfio_unregister(vfio.container, region[OTHER],
@@ -547,7 +552,7 @@ static void add_count_tests(void)
 			count->first = &mappers[i];
 			count->last = &unmappers[j];
 			tap_test_case(true, test_count, count,
-				      "%s, %s: counted and un-counted to the page",
+				      "%s, %s: counted exactly",
 				      count->first->what, count->last->what);
 		}
 		for (j = 0; j < ARRAY_SIZE(mappers); j++, count++) {
@@ -555,7 +560,7 @@ static void add_count_tests(void)
 			count->second = &mappers[j];
 			count->last = &unmappers[(i + j) % 3];
 			tap_test_case(true, test_count, count,
-				      "%s, %s in its place, %s: counted and un-counted to the page",
+				      "%s, replaced by %s, %s: counted exactly",
 				      count->first->what, count->second->what,
 				      count->last->what);
 		}
@@ -563,23 +568,23 @@ static void add_count_tests(void)
 }
 
 static const struct test tests[] = {
-	{ "the device reaches what KVM maps in both windows, with small and large pages",
+	{ "DMA works where KVM maps, both windows, both page sizes",
 	  false, test_dma },
 	{ "hypercalls are refused outside the window",
 	  false, test_parameters },
-	{ "memory that is not registered is too hard for KVM, and nothing changes",
+	{ "memory that is not registered is handed up, not changed",
 	  true, test_not_registered },
-	{ "a TCE without permissions in a list leaves nothing counted",
+	{ "TCEs without permissions in a list are not counted",
 	  true, test_no_permission },
-	{ "version 1: mapping and unmapping is too hard for KVM, and nothing changes",
+	{ "version 1: mapping and unmapping is handed up, not changed",
 	  true, test_v1 },
-	{ "another process's KVM cannot map, even the same addresses",
+	{ "KVM of another process cannot map, even the same address",
 	  true, test_other_process },
-	{ "a page that the device may have written is dirty when KVM unmaps it",
+	{ "a page that the device may write is dirty after KVM unmaps",
 	  false, test_dirty },
-	{ "the kill lets go of what KVM unmaps, and its memory can be unregistered",
-	  true, test_kill_lets_go },
-	{ "UNREGISTER_MEMORY lets go of what KVM has cleared without a kill",
+	{ "a page that KVM has unmapped is uncounted with the kill",
+	  true, test_kill_uncounts },
+	{ "UNREGISTER_MEMORY uncounts pages cleared without a kill",
 	  true, test_clear_unregister },
 };
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side at the same time as anything else. The first races are of threads
- * that make hypercalls as they come, in the same few entries, while the program
- * does something with the window. Those after them are rounds (race.h): one way
- * to take something away, against hypercalls of one kind for as long as that
- * takes.
+ * Races of KVM. In the first ones threads make random hypercalls on a few
+ * entries while the program uses the window. The others run in rounds (race.h):
+ * one way to remove something, against one kind of hypercall for as long as
+ * that takes.
  *
- * ROUNDS=N in the environment: hypercalls of the first, rounds of the others.
+ * ROUNDS=N in the environment: the number of hypercalls of the first ones, and
+ * of rounds.
  */
 
 #define _GNU_SOURCE
@@ -26,14 +26,14 @@
 #include "vfio.h"
 #include "witness.h"
 
-/* What is mapped and unmapped again and again, in IOMMU pages. */
+/* IOMMU pages that are mapped and unmapped again and again. */
 #define RACE_PAGES	64
 #define V1_PAGES	16
 #define RACE_THREADS	2
 #define CALLS		5000
 #define ROUNDS		100
 
-/* In rounds: where everything is looked at, and may have to be waited for. */
+/* Rounds between two checks of the whole state, which may have to wait. */
 #define LOOK_EVERY	16
 
 /* Pages of one H_PUT_TCE_INDIRECT, and of one H_STUFF_TCE. */
@@ -42,7 +42,7 @@
 
 static unsigned int rounds;
 
-/* A thread of KVM: hypercalls on the same few entries, as they come. */
+/* A thread that makes random hypercalls on a few entries. */
 struct racer {
 	pthread_t thread;
 	int guest;
@@ -78,12 +78,12 @@ static long race_call(struct racer *racer)
 				 racer->shift);
 	unsigned int what;
 
-	/* Half of it maps. */
+	/* Half of the calls map. */
 	what = pick(&racer->random, 8);
 	if (what < 4 && !racer->unmap_only)
 		return what ? h_put(racer->guest, iova, memory, MAP_BOTH) :
-			      h_indirect(racer->guest, iova, memory, racer->shift,
-					 count, MAP_BOTH);
+			      h_indirect(racer->guest, iova, memory,
+					 racer->shift, count, MAP_BOTH);
 
 	return what < 7 ? h_unput(racer->guest, iova) :
 			  h_stuff(racer->guest, iova, count);
@@ -117,7 +117,8 @@ static void race_begin(struct racer *racers, unsigned int count)
 	__atomic_store_n(&race_over, false, __ATOMIC_RELAXED);
 	for (i = 0; i < count; i++) {
 		racers[i].random = 0x9e3779b97f4a7c15ULL * (i + 1);
-		if (pthread_create(&racers[i].thread, NULL, racer_run, &racers[i]))
+		if (pthread_create(&racers[i].thread, NULL, racer_run,
+				   &racers[i]))
 			tap_bail("no thread");
 	}
 }
@@ -133,7 +134,7 @@ static unsigned int race_calls(const struct racer *racers, unsigned int count)
 	return calls;
 }
 
-/* @hard: whether KVM may ever say that it is too hard. */
+/* @hard: calls may be handed up. */
 static void race_end(struct racer *racers, unsigned int count, bool hard,
 		     unsigned int against, const char *what)
 {
@@ -150,7 +151,7 @@ static void race_end(struct racer *racers, unsigned int count, bool hard,
 		 race_calls(racers, count), count, against, what);
 }
 
-/* Two threads with the guest's pages of their own size, on the same entries. */
+/* Two threads with different guest page sizes, on the same entries. */
 static void race_open_pages(struct racer *racers, unsigned int second_shift,
 			    unsigned int pages)
 {
@@ -208,7 +209,7 @@ static void test_race_subpages(void)
 	race_kvm(SUBPAGES_SHIFT);
 }
 
-/* @count: threads of KVM. @pages: entries on which they meet. */
+/* @count: number of threads. @pages: number of entries that they use. */
 static void race_map(unsigned int count, unsigned int pages)
 {
 	struct racer racers[RACE_THREADS];
@@ -217,7 +218,8 @@ static void race_map(unsigned int count, unsigned int pages)
 	struct vfio vfio;
 
 	open_windows(&vfio);
-	race_open_pages(racers, pages == 1 ? PAGE_SHIFT : SUBPAGES_SHIFT, pages);
+	race_open_pages(racers, pages == 1 ? PAGE_SHIFT : SUBPAGES_SHIFT,
+			pages);
 	race_begin(racers, count);
 	for (i = 0; i < rounds || race_calls(racers, count) < rounds; i++) {
 		unsigned int first = pick(&random, pages);
@@ -264,7 +266,7 @@ static void test_race_unregister(void)
 
 	open_windows(&vfio);
 	race_open(racers, SUBPAGES_SHIFT);
-	/* No witness here: sometimes it must be possible. */
+	/* Without witnesses: sometimes it must succeed. */
 	for (i = 0; i < REGIONS; i++)
 		CHECK_EQ(vfio_unmap(vfio.container, WITNESS + i * IOMMU_PAGE,
 				    IOMMU_PAGE), 0);
@@ -304,7 +306,7 @@ static void race_attach(struct racer *racers)
 				      racers[i].shift), 0);
 }
 
-/* Lets the threads do some more. */
+/* Waits for more hypercalls of the threads. */
 static void race_go_on(const struct racer *racers, unsigned int calls)
 {
 	calls += race_calls(racers, RACE_THREADS);
@@ -319,7 +321,7 @@ static void test_race_remove(void)
 	unsigned int i;
 
 	if (vfio_is_guest()) {
-		tap_skip("no window is made at 0 beside another");
+		tap_skip("a guest has no window at 0 beside another");
 		return;
 	}
 
@@ -330,13 +332,13 @@ static void test_race_remove(void)
 	     race_calls(racers, RACE_THREADS) < rounds; i++) {
 		race_go_on(racers, i % 64);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-		/* Sometimes KVM has a window for longer than VFIO. */
+		/* Sometimes KVM has the window for longer than VFIO. */
 		race_go_on(racers, i % 3 ? 0 : i % 32);
 		race_detach(racers);
 		create_window(&vfio, 0);
 		race_attach(racers);
 	}
-	/* A window that is gone maps nothing. */
+	/* Hypercalls that map in a removed window are handed up. */
 	race_end(racers, RACE_THREADS, true, i, "TCE_REMOVE");
 
 	race_unmap(&vfio);
@@ -376,7 +378,7 @@ static void test_race_close(void)
 	CHECK_STATE(&before);
 }
 
-/* KVM may look at pages that are unpinned meanwhile; it must not touch them. */
+/* KVM may find pages that are being unpinned; it must not access them. */
 static void test_race_v1(void)
 {
 	const __u64 size = V1_PAGES * IOMMU_PAGE;
@@ -419,7 +421,7 @@ static void test_race_v1(void)
 static struct vfio vfio;
 static int guest, keeper;
 static struct state before;
-/* Hypercalls of this race. */
+/* The number of hypercalls of this race. */
 static unsigned int made;
 
 static int status_error(long status)
@@ -428,10 +430,7 @@ static int status_error(long status)
 	       status == GUEST_NO_TABLE ? 0 : -EBADE;
 }
 
-/*
- * Each maps where it finds something, and the other way round, from call to
- * call.
- */
+/* Each call maps an empty entry, or unmaps a mapped one. */
 
 static int put_round(unsigned int round)
 {
@@ -441,12 +440,14 @@ static int put_round(unsigned int round)
 	if (made++ / RACE_PAGES % 2)
 		return status_error(h_unput(guest, IOVA + offset));
 
-	return status_error(h_put(guest, IOVA + offset, region[OTHER] + offset, MAP_BOTH));
+	return status_error(h_put(guest, IOVA + offset, region[OTHER] + offset,
+				  MAP_BOTH));
 }
 
 static int indirect_round(unsigned int round)
 {
-	__u64 offset = made % (RACE_PAGES / LIST_PAGES) * LIST_PAGES * IOMMU_PAGE;
+	unsigned int first = made % (RACE_PAGES / LIST_PAGES) * LIST_PAGES;
+	__u64 offset = first * IOMMU_PAGE;
 	unsigned char *memory = region[made % REGIONS] + offset;
 	unsigned int flags = made % 5 ? MAP_BOTH : 0;
 
@@ -460,17 +461,18 @@ static int indirect_round(unsigned int round)
 static int stuff_round(unsigned int round)
 {
 	unsigned int turn = made % (RACE_PAGES / STUFF_PAGES);
+	__u64 iova = IOVA + turn * STUFF_PAGES * IOMMU_PAGE;
 	int ret = 0;
 
 	(void)round;
-	/* All is taken out, so that it has to be put in. */
+	/* Entries must be mapped before they can be unmapped. */
 	if (made && !turn)
-		ret = status_error(h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT,
-					      RACE_PAGES, MAP_BOTH));
+		ret = status_error(h_indirect(guest, IOVA, region[OTHER],
+					      PAGE_SHIFT, RACE_PAGES,
+					      MAP_BOTH));
 	made++;
 
-	return ret ?: status_error(h_stuff(guest, IOVA + turn * STUFF_PAGES * IOMMU_PAGE,
-					   STUFF_PAGES));
+	return ret ?: status_error(h_stuff(guest, iova, STUFF_PAGES));
 }
 
 static const struct hypercall {
@@ -482,34 +484,35 @@ static const struct hypercall {
 	{ "H_STUFF_TCE", stuff_round },
 };
 
-/* A window with pages of both kinds, which a guest has. */
+/* Maps pages of both kinds in the window, and gives it to the guest. */
 static int fill(void)
 {
 	int ret;
 
 	made = 0;
 	ret = guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT) ?:
-	      vfio_map(vfio.container, IOVA, region[MEMORY], RACE_PAGES * IOMMU_PAGE,
-		       MAP_BOTH);
+	      vfio_map(vfio.container, IOVA, region[MEMORY],
+		       RACE_PAGES * IOMMU_PAGE, MAP_BOTH);
 	if (ret)
 		return ret;
+	if (h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT, RACE_PAGES / 2,
+		       MAP_BOTH) != TCE_KVM_SUCCESS)
+		return -EBADE;
 
-	return h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT, RACE_PAGES / 2, MAP_BOTH) ==
-	       TCE_KVM_SUCCESS ? 0 : -EBADE;
+	return 0;
 }
 
-static int make_window(void)
+static int new_window(void)
 {
 	__u64 start;
 
-	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, vfio_levels(3), &start) ?:
-	       start ? -ERANGE : 0;
+	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, vfio_levels(3),
+			   &start) ?: start ? -ERANGE : 0;
 }
 
 /*
- * All is as it was when there was no window, now and then to the last page. A
- * charge may be taken back a little later, where a page fault had the lock for
- * it.
+ * Checks that the state is that before the window was created; sometimes
+ * exactly. A charge may be returned later, when a page fault held mmap_lock.
  */
 static int look(unsigned int round)
 {
@@ -532,7 +535,7 @@ static int open_round(void)
 	ret = vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
 	      vfio_register(vfio.container, region[MEMORY], REGION_BYTES) ?:
 	      vfio_register(vfio.container, region[OTHER], REGION_BYTES) ?:
-	      vfio_remove(vfio.container, 0) ?: make_window();
+	      vfio_remove(vfio.container, 0) ?: new_window();
 
 	return ret ?: fill();
 }
@@ -573,8 +576,8 @@ static int detach_over(unsigned int begun, unsigned int end)
 	if (ret)
 		return ret;
 
-	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER, &vfio.container) ?:
-	       open_round();
+	return vfio_ioctl(vfio.group, VFIO_GROUP_SET_CONTAINER,
+			  &vfio.container) ?: open_round();
 }
 
 /* The window alone */
@@ -590,33 +593,33 @@ static int remove_over(unsigned int begun, unsigned int end)
 {
 	(void)end;
 
-	return guest_detach(guest) ?: look(begun) ?: make_window() ?: fill();
+	return guest_detach(guest) ?: look(begun) ?: new_window() ?: fill();
 }
 
-/* KVM's reference, with the window there in half of the rounds */
+/* KVM's reference; in half of the rounds the window exists */
 
-static int let_go_ready(unsigned int round)
+static int put_ready(unsigned int round)
 {
 	return round % 2 ? vfio_remove(vfio.container, 0) : 0;
 }
 
-static int let_go_round(unsigned int round)
+static int put_table_round(unsigned int round)
 {
 	(void)round;
 
 	return guest_detach(guest);
 }
 
-static int let_go_over(unsigned int begun, unsigned int end)
+static int put_over(unsigned int begun, unsigned int end)
 {
 	(void)end;
 
-	return (begun % 2 ? 0 : vfio_remove(vfio.container, 0)) ?: look(begun) ?:
-	       make_window() ?: fill();
+	return (begun % 2 ? 0 : vfio_remove(vfio.container, 0)) ?:
+	       look(begun) ?: new_window() ?: fill();
 }
 
 /*
- * The memory: what is mapped is taken out, and what is registered is put in
+ * The memory: mapped pages are unmapped, and registered ones are registered
  * again
  */
 
@@ -639,11 +642,13 @@ static int unregister_over(unsigned int begun, unsigned int end)
 	(void)end;
 	ret = vfio_unmap(vfio.container, 0, SIZE);
 	for (i = 0; i < REGIONS && !ret; i++) {
-		/* Now nothing is counted, and not less. */
+		/* Now nothing may be counted. */
 		if (!unregistered[i])
-			ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
+			ret = vfio_unregister(vfio.container, region[i],
+					      REGION_BYTES);
 		unregistered[i] = false;
-		ret = ret ?: vfio_register(vfio.container, region[i], REGION_BYTES);
+		ret = ret ?: vfio_register(vfio.container, region[i],
+					   REGION_BYTES);
 	}
 
 	/* In half of the rounds it is registered and not mapped. */
@@ -656,30 +661,31 @@ static const struct loss {
 	int (*ready)(unsigned int round);
 	int (*round)(unsigned int round);
 	int (*over)(unsigned int begun, unsigned int end);
-	/* What there is when the window is gone. */
+	/* The container exists after the race. */
 	bool container;
 } losses[] = {
 	{ "the container is closed", NULL, release_round, release_over, false },
-	{ "the only group leaves", NULL, detach_round, detach_over, false },
+	{ "the only group is detached", NULL, detach_round, detach_over,
+	  false },
 	{ "TCE_REMOVE", NULL, remove_round, remove_over, true },
-	{ "KVM lets go of the table", let_go_ready, let_go_round, let_go_over, true },
+	{ "KVM puts the table", put_ready, put_table_round, put_over, true },
 	{ "UNREGISTER_MEMORY", NULL, unregister_round, unregister_over, true },
 };
 
-static struct meeting {
+static struct event {
 	const struct loss *loss;
 	const struct hypercall *hypercall;
 } meetings[ARRAY_SIZE(losses) * ARRAY_SIZE(hypercalls)];
 
-static void test_meeting(const void *data)
+static void test_event_race(const void *data)
 {
-	const struct meeting *meeting = data;
+	const struct event *event = data;
 	const struct race meets = {
 		.batch = 1,
 		.again = true,
-		.ready = meeting->loss->ready,
-		.side = { meeting->loss->round, meeting->hypercall->call },
-		.over = meeting->loss->over,
+		.ready = event->loss->ready,
+		.side = { event->loss->round, event->hypercall->call },
+		.over = event->loss->over,
 	};
 
 	new_regions();
@@ -688,11 +694,11 @@ static void test_meeting(const void *data)
 	before = state_now();
 	vfio_open(&vfio);
 	CHECK_EQ(guest_keep(keeper, 0), 0);
-	if (meeting->loss->container) {
+	if (event->loss->container) {
 		register_regions(&vfio);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		before = state_now();
-		CHECK_EQ(make_window(), 0);
+		CHECK_EQ(new_window(), 0);
 		CHECK_EQ(fill(), 0);
 	} else {
 		vfio_close(&vfio);
@@ -702,23 +708,26 @@ static void test_meeting(const void *data)
 	race_run(&meets, race_rounds(ROUNDS));
 
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
-	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
-	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
+		 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES),
+		 0);
 	close(keeper);
 	close(guest);
 	vfio_close(&vfio);
 }
 
-static void add_meetings(void)
+static void add_events(void)
 {
-	struct meeting *meeting = meetings;
+	struct event *event = meetings;
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(losses); i++) {
-		for (j = 0; j < ARRAY_SIZE(hypercalls); j++, meeting++) {
-			meeting->loss = &losses[i];
-			meeting->hypercall = &hypercalls[j];
-			tap_test_case(true, test_meeting, meeting, "race: %s against %s",
+		for (j = 0; j < ARRAY_SIZE(hypercalls); j++, event++) {
+			event->loss = &losses[i];
+			event->hypercall = &hypercalls[j];
+			tap_test_case(true, test_event_race, event,
+				      "race: %s against %s",
 				      hypercalls[j].what, losses[i].what);
 		}
 	}
@@ -726,17 +735,19 @@ static void add_meetings(void)
 
 static const struct test tests[] = {
 	{ "race: KVM against KVM, same pages", true, test_race_pages },
-	{ "race: KVM against KVM, pages and subpages", true, test_race_subpages },
+	{ "race: KVM against KVM, pages and subpages", true,
+	  test_race_subpages },
 	{ "race: KVM against MAP_DMA and UNMAP_DMA", true, test_race_map },
-	{ "race: two threads of KVM against MAP_DMA and UNMAP_DMA", true,
+	{ "race: two KVM threads against MAP_DMA and UNMAP_DMA", true,
 	  test_race_map_two },
-	{ "race: two threads of KVM against MAP_DMA and UNMAP_DMA of the same page", true,
+	{ "race: two KVM threads against MAP_DMA, UNMAP_DMA, one page", true,
 	  test_race_map_one },
 	{ "race: KVM against REGISTER_MEMORY and UNREGISTER_MEMORY", true,
 	  test_race_unregister },
-	{ "race: KVM against TCE_REMOVE and TCE_CREATE", true, test_race_remove },
-	{ "race: KVM against the container being closed", true, test_race_close },
-	{ "race: version 1, KVM against MAP_DMA and UNMAP_DMA of new pages", true,
+	{ "race: KVM against TCE_REMOVE and TCE_CREATE", true,
+	  test_race_remove },
+	{ "race: KVM against close of the container", true, test_race_close },
+	{ "race: version 1, KVM against MAP_DMA, UNMAP_DMA, new pages", true,
 	  test_race_v1 },
 };
 
@@ -745,7 +756,7 @@ int main(void)
 	rounds = race_rounds(CALLS);
 	state_watch();
 	add_tests(tests, ARRAY_SIZE(tests));
-	add_meetings();
+	add_events();
 
 	return tap_main();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a container begins and ends: its first call and its default window,
- * processes that exit or are killed, groups that leave and come back, and the
- * module's use count.
+ * The life of a container: first call and default window, exit and kill of the
+ * process, groups that are detached and attached again, and the references of
+ * the module.
  */
 
 #define _GNU_SOURCE
@@ -50,7 +50,7 @@ static void test_before_registration(void)
 	CHECK_EQ(vfio_unmap(vfio.container, 0, page), -EPERM);
 	CHECK_STATE(&before);
 
-	/* A window is not enough. */
+	/* A window does not suffice. */
 	CHECK_EQ(vfio_create(vfio.container, 12, window0_size(),
 			     vfio_levels(2), NULL), 0);
 	CHECK_EQ(vfio_map(vfio.container, 0, memory, page, MAP_BOTH), -EPERM);
@@ -63,7 +63,7 @@ static void test_failed_registration(void)
 	struct state before;
 	struct vfio vfio;
 
-	/* A call that failed is none. */
+	/* A failed registration has no effect. */
 	vfio_open(&vfio);
 	before = state_now();
 	CHECK_EQ(vfio_register(vfio.container, memory + 512, page), -EINVAL);
@@ -84,7 +84,7 @@ static void test_default_window(void)
 	CHECK_EQ(state_locked(), before.locked + 1);
 	CHECK_EQ(state_now().windows, before.windows);
 
-	/* Even an UNMAP needs it. */
+	/* UNMAP_DMA creates it too. */
 	CHECK_EQ(vfio_unmap(vfio.container, 0, page), 0);
 	CHECK(state_locked() > before.locked + 1);
 	if (!tap_intree()) {
@@ -100,7 +100,7 @@ static void test_default_window(void)
 	vfio_close(&vfio);
 }
 
-static void test_default_window_declined(void)
+static void test_default_window_removed(void)
 {
 	struct state before;
 	struct vfio vfio;
@@ -123,7 +123,7 @@ static void test_close_all_mapped(void)
 	use(&vfio);
 	vfio_close(&vfio);
 
-	/* The next one begins with nothing. */
+	/* The next container is empty. */
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), -EPERM);
 	edu_stage(&vfio, STAGE);
@@ -201,13 +201,13 @@ static void test_container_closed_first(void)
 	container = vfio.container;
 	close(container);
 
-	/* The group holds it. */
+	/* The group keeps it. */
 	CHECK_STATE(&before);
 	CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page, memory + page));
 	vfio_detach(&vfio);
 }
 
-static void test_group_comes_back(void)
+static void test_group_again(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
 	struct vfio vfio;
@@ -218,13 +218,13 @@ static void test_group_comes_back(void)
 	use(&vfio);
 	vfio_detach(&vfio);
 
-	/* Without a group the container knows no IOMMU. */
+	/* A container without a group has no IOMMU. */
 	CHECK_EQ(vfio_info(container, &info), -EINVAL);
 	CHECK_EQ(vfio_map(container, IOVA, memory, page, MAP_BOTH), -EINVAL);
 
 	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
-	/* All new: nothing is registered, and there is one window. */
+	/* Nothing is registered, and only the default window exists. */
 	CHECK_EQ(vfio_map(container, IOVA, memory, page, MAP_BOTH), -EPERM);
 	use(&vfio);
 	vfio_close(&vfio);
@@ -253,7 +253,7 @@ static void test_two_groups(void)
 	use(&first);
 	CHECK_EQ(vfio_map(first.container, STAGE, memory + page, page,
 			  MAP_BOTH), 0);
-	/* Both devices have the page at STAGE as their stage. */
+	/* Both devices use the page at STAGE as their stage. */
 	vfio_start_device(&first);
 	vfio_start_device(&second);
 	first.stage = memory + page;
@@ -266,14 +266,14 @@ static void test_two_groups(void)
 	CHECK(edu_reads(&second, IOVA, memory));
 	CHECK(edu_writes(&second, HIGH, memory));
 
-	/* One leaves; what the other sees does not change. */
+	/* Detaching one does not affect the other. */
 	first.stage = NULL;
 	vfio_detach(&first);
 	CHECK_STATE(&before);
 	CHECK(edu_reads(&second, IOVA, memory));
 	CHECK(edu_writes(&second, HIGH, memory));
 
-	/* It comes back and finds the windows and the mappings. */
+	/* Attached again, it has the windows and the mappings. */
 	CHECK_EQ(vfio_attach(&first, second.container, 0), 0);
 	CHECK_STATE(&before);
 	vfio_start_device(&first);
@@ -282,7 +282,7 @@ static void test_two_groups(void)
 	CHECK(edu_reads(&first, IOVA, memory));
 	CHECK(edu_writes(&first, HIGH, memory));
 
-	/* A window is taken from both. */
+	/* A window is removed from both. */
 	CHECK_EQ(vfio_remove(first.container, WINDOW1_START), 0);
 	CHECK(!edu_reads(&first, HIGH, memory));
 	CHECK(!edu_reads(&second, HIGH, memory));
@@ -294,14 +294,14 @@ static void test_two_groups(void)
 	vfio_close(&first);
 }
 
-static void test_first_group_leaves(void)
+static void test_first_group_detached(void)
 {
 	struct vfio first, second;
 
 	if (!open_two(&first, &second))
 		return;
 
-	/* The default window was due when the first group came. */
+	/* The default window would have been that of the first group. */
 	vfio_detach(&first);
 	CHECK_EQ(vfio_register(second.container, memory, page), 0);
 	CHECK_EQ(vfio_map(second.container, IOVA, memory, page, MAP_BOTH), 0);
@@ -338,28 +338,28 @@ int main(void)
 	memory = vfio_memory(PAGES * page);
 	state_watch();
 
-	tap_test("MAP_DMA and UNMAP_DMA need registered memory first",
+	tap_test("MAP_DMA and UNMAP_DMA need registered memory",
 		 test_before_registration);
-	tap_test("a registration that failed does not count as one",
+	tap_test("a failed registration has no effect",
 		 test_failed_registration);
-	tap_test("the default window is made when it is needed first",
+	tap_test("the default window is created by the first MAP or UNMAP",
 		 test_default_window);
-	tap_test("a default window that was declined is not made",
-		 test_default_window_declined);
-	tap_test("closing a container with all mapped leaves nothing behind",
+	tap_test("a default window removed in advance is not created",
+		 test_default_window_removed);
+	tap_test("close with everything mapped releases everything",
 		 test_close_all_mapped);
-	tap_test("a process that exits with all mapped leaves nothing behind",
+	tap_test("exit with everything mapped releases everything",
 		 test_exit_all_mapped);
-	tap_test("a process that is killed with all mapped leaves nothing behind",
+	tap_test("SIGKILL with everything mapped releases everything",
 		 test_killed_all_mapped);
-	tap_test("a group keeps its container when that is closed",
+	tap_test("a container whose file is closed stays with its group",
 		 test_container_closed_first);
-	tap_test("a container whose only group left begins anew",
-		 test_group_comes_back);
-	tap_test_ours("a group that leaves and comes back takes nothing from another",
+	tap_test("detaching the only group resets the container",
+		 test_group_again);
+	tap_test_ours("detaching and attaching a group does not affect another",
 		      test_two_groups);
-	tap_test("the default window is made for the group that is left",
-		 test_first_group_leaves);
+	tap_test("the default window is created for the remaining group",
+		 test_first_group_detached);
 	tap_test("the module cannot be unloaded while it is in use",
 		 test_module);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What works without a device: the module is the one that modprobe takes, the
- * VFIO core knows it, it goes and comes back. On kernels whose VFIO core
- * refuses every device that is all there is.
+ * Without a device: modprobe loads the right module, the VFIO core finds it,
+ * and it can be unloaded and loaded again. On kernels whose VFIO core refuses
+ * all devices this is everything that works.
  */
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static void test_extensions(void)
 	CHECK_EQ(container_extension(12345), 0);
 }
 
-/* Whether there is EEH depends on the machine, not on the kernel. */
+/* EEH depends on the machine, not on the kernel. */
 static void test_eeh(void)
 {
 	int eeh = container_extension(VFIO_EEH);
@@ -81,7 +81,7 @@ static void test_reload(void)
 	}
 }
 
-/* A container that uses the module keeps it. */
+/* A container holds a reference of the module. */
 static void test_busy(void)
 {
 	struct vfio vfio;
@@ -91,7 +91,7 @@ static void test_busy(void)
 	container = vfio_open_container();
 	ret = vfio_attach(&vfio, container, 0);
 	if (ret) {
-		/* No /dev/vfio/GROUP: the core refused the device. */
+		/* Without /dev/vfio/GROUP the core has refused the device. */
 		CHECK_EQ(ret, -ENOENT);
 		close(container);
 		tap_skip("this kernel's VFIO core refuses the device");
@@ -106,12 +106,14 @@ static void test_busy(void)
 
 int main(void)
 {
-	tap_test("modprobe has loaded the module that is under test", test_module);
-	tap_test("CHECK_EXTENSION answers without a device", test_extensions);
-	tap_test("CHECK_EXTENSION says whether the machine has EEH", test_eeh);
+	tap_test("modprobe has loaded the module to be tested", test_module);
+	tap_test("CHECK_EXTENSION works without a device", test_extensions);
+	tap_test("CHECK_EXTENSION returns whether the machine has EEH",
+		 test_eeh);
 	tap_test("a container without a group has no backend", test_container);
 	tap_test("the module can be removed and loaded again", test_reload);
-	tap_test("it cannot be removed while a container uses it", test_busy);
+	tap_test("the module cannot be removed while a container uses it",
+		 test_busy);
 
 	return tap_main();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What MAP_DMA and UNMAP_DMA refuse, and that a refusal changes nothing: not
- * the table, not the counts, not what the device sees.
+ * Refusals of MAP_DMA and UNMAP_DMA, which change nothing: neither the table,
+ * nor the counts, nor DMA.
  */
 
 #include <errno.h>
@@ -13,25 +13,28 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* Registered memory, in kernel pages; one page before and after it is not. */
+/*
+ * The size of the registered memory in kernel pages; the pages before and after
+ * it are not registered.
+ */
 #define PAGES		16
 
 /*
- * The first window, which is as large as a guest's default one, and a larger
- * one of the kernel's pages.
+ * The first window, of the size of a guest's default one, and a larger one of
+ * kernel pages.
  */
 #define WINDOW0_SIZE	BIT_ULL(30)
 #define WINDOW1_SHIFT	34
 #define WINDOW1_END	(WINDOW1_START + BIT_ULL(WINDOW1_SHIFT))
 
-/* What is mapped: to pages 0 and 1 of the memory, and to page 2. */
+/* Addresses that are mapped: pages 0 and 1 of the memory, and page 2. */
 #define LOW		0x100000
 #define HIGH		(WINDOW1_START + 0x100000)
 #define LAST		(WINDOW0_SIZE - 0x10000)
 #define STAGE		0x200000
-/* Nothing is mapped here. */
+/* Not mapped. */
 #define FREE		0x400000
-/* No window is here. */
+/* Not in a window. */
 #define BETWEEN		0x400000000000000ULL
 
 static struct vfio vfio;
@@ -44,11 +47,11 @@ static const struct refusal {
 	const char *what;
 	int error;
 	__u64 iova;
-	/* Pages of the memory and bytes on top of them; or another address. */
+	/* The address: a page of the memory and an offset; or another one. */
 	int first;
 	int offset;
 	__u64 address;
-	/* Kernel pages and bytes on top of them; or another size. */
+	/* The size: kernel pages and bytes; or another one. */
 	int pages;
 	int bytes;
 	__u64 size;
@@ -57,12 +60,12 @@ static const struct refusal {
 	bool null;
 	bool ours;
 } map_refusals[] = {
-	{ "a bad address of its own", -EFAULT, .null = true },
+	{ "a bad address of the argument", -EFAULT, .null = true },
 	{ "a short argsz", -EINVAL, FREE, .pages = 1, .flags = MAP_BOTH,
 	  .argsz = -1 },
 	{ "no flags", -EINVAL, FREE, .pages = 1 },
 	{ "unknown flags", -EINVAL, FREE, .pages = 1, .flags = MAP_BOTH | 4 },
-	/* In-tree it answers 1. */
+	/* In-tree the result is 1. */
 	{ "a misaligned bus address", -EINVAL, FREE + 512, .pages = 1,
 	  .flags = MAP_BOTH, .ours = true },
 	{ "a misaligned address", -EINVAL, FREE, .offset = 512, .pages = 1,
@@ -78,15 +81,15 @@ static const struct refusal {
 	  .size = -HIGH + 0x10000, .flags = MAP_BOTH, .ours = true },
 	{ "size 2^63", -EINVAL, LOW, .size = BIT_ULL(63), .flags = MAP_BOTH,
 	  .ours = true },
-	{ "the first page behind the first window", -ENXIO, WINDOW0_SIZE,
+	{ "the first page after the first window", -ENXIO, WINDOW0_SIZE,
 	  .pages = 1, .flags = MAP_BOTH },
-	{ "the first page behind the second window", -ENXIO, WINDOW1_END,
+	{ "the first page after the second window", -ENXIO, WINDOW1_END,
 	  .pages = 1, .flags = MAP_BOTH },
 	{ "the last page before the second window", -ENXIO,
 	  WINDOW1_START - 0x10000, .pages = 1, .flags = MAP_BOTH },
 	{ "pages between the windows", -ENXIO, BETWEEN, .pages = 1,
 	  .flags = MAP_BOTH },
-	{ "the last page of all", -ENXIO, -0x10000ULL, .pages = 1,
+	{ "the last page of the address space", -ENXIO, -0x10000ULL, .pages = 1,
 	  .flags = MAP_BOTH },
 	{ "pages across the end of the first window", -EINVAL, LAST,
 	  .size = 0x20000, .flags = MAP_BOTH, .ours = true },
@@ -99,12 +102,12 @@ static const struct refusal {
 	  .first = -1, .pages = 2, .flags = MAP_BOTH },
 	{ "memory of which the last page is not registered", -EINVAL, FREE,
 	  .pages = PAGES + 1, .flags = MAP_BOTH },
-	{ "the same in place of what is mapped", -EINVAL, LOW,
+	{ "the same, to replace a mapping", -EINVAL, LOW,
 	  .first = PAGES - 1, .pages = 2, .flags = MAP_BOTH, .ours = true },
 	{ "an address of the kernel", -EINVAL, FREE,
 	  .address = 0xc000000000000000ULL, .pages = 1, .flags = MAP_BOTH },
 }, unmap_refusals[] = {
-	{ "a bad address of its own", -EFAULT, .null = true },
+	{ "a bad address of the argument", -EFAULT, .null = true },
 	{ "a short argsz", -EINVAL, LOW, .pages = 1, .argsz = -1 },
 	{ "flags", -EINVAL, LOW, .pages = 1,
 	  .flags = VFIO_DMA_UNMAP_FLAG_ALL },
@@ -117,14 +120,15 @@ static const struct refusal {
 	{ "bus addresses that wrap into the first window", -EINVAL, HIGH,
 	  .size = -HIGH + 0x200000, .ours = true },
 	{ "size 2^63", -EINVAL, LOW, .size = BIT_ULL(63), .ours = true },
-	{ "the first page behind the first window", -ENXIO, WINDOW0_SIZE,
+	{ "the first page after the first window", -ENXIO, WINDOW0_SIZE,
 	  .pages = 1 },
-	{ "the first page behind the second window", -ENXIO, WINDOW1_END,
+	{ "the first page after the second window", -ENXIO, WINDOW1_END,
 	  .pages = 1 },
 	{ "pages between the windows", -ENXIO, BETWEEN, .pages = 1 },
 	{ "pages across the end of the first window", -EINVAL, LAST,
 	  .size = 0x20000, .ours = true },
-	{ "everything at once", -EINVAL, 0, .size = ~0xffffULL, .ours = true },
+	{ "a range of the whole address space", -EINVAL, 0,
+	  .size = ~0xffffULL, .ours = true },
 };
 
 static int call(enum request request, const struct refusal *refusal)
@@ -155,7 +159,7 @@ static int call(enum request request, const struct refusal *refusal)
 			  refusal->null ? NULL : &map);
 }
 
-/* What a refused call was close to is what is most likely to suffer. */
+/* The mappings next to the refused one. */
 static bool device_sees_same(__u64 iova)
 {
 	if (iova == LAST)
@@ -189,7 +193,10 @@ static void test_refused_is_not_mapped(void)
 {
 	unsigned char *target = memory + 4 * page;
 
-	/* Registered up to the last page; the first must not be reached. */
+	/*
+	 * All pages but the last are registered; not even the first must be
+	 * mapped.
+	 */
 	CHECK_EQ(vfio_map(vfio.container, FREE, target, (PAGES - 3) * page,
 			  MAP_BOTH), -EINVAL);
 	CHECK(!edu_reads(&vfio, FREE, target));
@@ -200,7 +207,7 @@ static void test_unmap_nothing(void)
 {
 	struct state before = state_now();
 
-	/* Where nothing was ever, and the whole rest of a window. */
+	/* A page that was never mapped, and the rest of a window. */
 	CHECK_EQ(vfio_unmap(vfio.container, FREE, page), 0);
 	CHECK_EQ(vfio_unmap(vfio.container, FREE, LAST - FREE), 0);
 	CHECK_EQ(vfio_unmap(vfio.container, HIGH + page,
@@ -210,7 +217,7 @@ static void test_unmap_nothing(void)
 	CHECK(device_sees_same(LAST));
 }
 
-/* The second window is taken away for a test, and made again. */
+/* Creates the second window again, after a test has removed it. */
 static void remake_window1(void)
 {
 	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(),
@@ -234,13 +241,13 @@ static void test_removed_window(void)
 	CHECK(device_sees_same(LOW));
 }
 
-/* A page of the device's that is made of several pages of the kernel's. */
+/* An IOMMU page of several kernel pages. */
 static void test_larger_pages(void)
 {
 	struct state before;
 
 	if (vfio_page_shift() >= 16) {
-		tap_skip("the kernel's pages are as large");
+		tap_skip("kernel pages are not smaller");
 		return;
 	}
 
@@ -262,7 +269,7 @@ static void setup(void)
 	int ret;
 
 	page = vfio_page_size();
-	/* A 64K page's alignment, for the kernel whose pages are smaller. */
+	/* Aligned to 64K, for the kernel with smaller pages. */
 	memory = vfio_memory((PAGES + 2) * page + 0x20000);
 	memory += page;
 	memory += -(uintptr_t)memory & 0xffff;
@@ -302,7 +309,7 @@ int main(void)
 		tap_test_case(map_refusals[i].ours, test_map_refusal,
 			      &map_refusals[i], "MAP_DMA refuses %s",
 			      map_refusals[i].what);
-	tap_test("the device reaches nothing of a MAP_DMA that was refused",
+	tap_test("a refused MAP_DMA maps nothing",
 		 test_refused_is_not_mapped);
 	for (i = 0; i < ARRAY_SIZE(unmap_refusals); i++)
 		tap_test_case(unmap_refusals[i].ours, test_unmap_refusal,
@@ -310,9 +317,9 @@ int main(void)
 			      unmap_refusals[i].what);
 	tap_test("UNMAP_DMA where nothing is mapped changes nothing",
 		 test_unmap_nothing);
-	tap_test("MAP_DMA and UNMAP_DMA refuse a window that was removed",
+	tap_test("MAP_DMA and UNMAP_DMA refuse a removed window",
 		 test_removed_window);
-	tap_test("MAP_DMA refuses pages larger than those of the memory",
+	tap_test("MAP_DMA refuses IOMMU pages larger than those of the memory",
 		 test_larger_pages);
 
 	return tap_main();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * REGISTER_MEMORY and UNREGISTER_MEMORY: what they refuse, and that what they
- * charge and pin is given back to the page.
+ * REGISTER_MEMORY and UNREGISTER_MEMORY: refusals, and that exactly what is
+ * charged and pinned is released.
  */
 
 #include <errno.h>
@@ -15,10 +15,10 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* The memory of the tests, in kernel pages. */
+/* The size of the memory, in kernel pages. */
 #define PAGES		8
 
-/* Where the device's stage and the tests' page are mapped. */
+/* Addresses of the stage, and of the page of the tests. */
 #define STAGE		0x100000
 #define IOVA		0x200000
 
@@ -28,14 +28,14 @@
 static unsigned char *memory;
 static size_t page;
 
-/* From the first page of the memory, unless said otherwise. */
+/* Where the range begins: at the first page of the memory by default. */
 enum base { MEMORY, NOTHING, READ_ONLY, HOLE, TOP, NULL_ARGS };
 
 static const struct refusal {
 	const char *what;
 	int error;
 	enum base base;
-	/* In kernel pages, and bytes on top of them. */
+	/* The size, in kernel pages and bytes. */
 	int pages;
 	int bytes;
 	int offset;
@@ -43,7 +43,7 @@ static const struct refusal {
 	int argsz;
 	bool ours;
 } register_refusals[] = {
-	{ .what = "a bad address of its own", .error = -EFAULT,
+	{ .what = "a bad address of the argument", .error = -EFAULT,
 	  .base = NULL_ARGS },
 	{ .what = "a short argsz", .error = -EINVAL, .pages = 1, .argsz = -1 },
 	{ .what = "flags", .error = -EINVAL, .pages = 1, .flags = 1 },
@@ -58,15 +58,15 @@ static const struct refusal {
 	  .base = TOP, .pages = 2, .ours = true },
 	{ .what = "more memory than the machine has", .error = -ENOMEM,
 	  .pages = 1 << 30, .ours = true },
-	{ .what = "memory that is not there", .error = -EFAULT,
+	{ .what = "memory that is not mapped", .error = -EFAULT,
 	  .base = NOTHING, .pages = 1 },
-	/* In-tree it answers with the number of pages before the hole. */
+	/* In-tree the result is the number of pages before the hole. */
 	{ .what = "memory with a hole", .error = -EFAULT, .base = HOLE,
 	  .pages = 3, .ours = true },
 	{ .what = "memory that cannot be written", .error = -EFAULT,
 	  .base = READ_ONLY, .pages = 1 },
 }, unregister_refusals[] = {
-	{ .what = "a bad address of its own", .error = -EFAULT,
+	{ .what = "a bad address of the argument", .error = -EFAULT,
 	  .base = NULL_ARGS },
 	{ .what = "a short argsz", .error = -EINVAL, .pages = PAGES,
 	  .argsz = -1 },
@@ -87,8 +87,8 @@ static const struct refusal {
 	  .pages = PAGES },
 };
 
-/* An address at which @pages pages have nothing behind them. */
-static unsigned char *nothing(unsigned int pages)
+/* An address with @pages unmapped pages. */
+static unsigned char *unmapped_range(unsigned int pages)
 {
 	unsigned char *address = vfio_memory(pages * page);
 
@@ -103,7 +103,7 @@ static __u64 base_address(enum base base)
 
 	switch (base) {
 	case NOTHING:
-		return (uintptr_t)nothing(PAGES);
+		return (uintptr_t)unmapped_range(PAGES);
 	case READ_ONLY:
 		address = vfio_memory(page);
 		mprotect(address, page, PROT_READ);
@@ -129,7 +129,7 @@ static int call(int container, unsigned long request,
 		.size = refusal->pages * page + refusal->bytes,
 	};
 
-	/* -1 stands for the next page. */
+	/* -1 is the next page. */
 	args.vaddr += refusal->offset < 0 ? page : (size_t)refusal->offset;
 
 	return vfio_ioctl(container, request,
@@ -147,7 +147,7 @@ static void test_register_refusal(const void *data)
 	CHECK_EQ(call(vfio.container, REGISTER, refusal), refusal->error);
 	CHECK_STATE(&before);
 
-	/* Nothing of it stands in the way of a good one. */
+	/* A valid registration still succeeds. */
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
 	CHECK_STATE(&before);
@@ -167,7 +167,7 @@ static void test_unregister_refusal(const void *data)
 	CHECK_EQ(call(vfio.container, UNREGISTER, refusal), refusal->error);
 	CHECK_STATE(&before);
 
-	/* It is registered as before. */
+	/* The region is still registered. */
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), -EBUSY);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
@@ -187,7 +187,7 @@ static void test_charge(void)
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
 	CHECK_STATE(&before);
 
-	/* What is still registered goes with the container. */
+	/* Closing the container unregisters the rest. */
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
 	vfio_close(&vfio);
 }
@@ -216,7 +216,7 @@ static void test_twice(void)
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), -EBUSY);
 	CHECK_STATE(&after);
 
-	/* Once is enough to give it back, and twice too much. */
+	/* One call unregisters it, and a second one fails. */
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page),
@@ -245,7 +245,7 @@ static void test_overlap(void)
 		CHECK_STATE(&before);
 	}
 
-	/* Neighbours do not overlap. */
+	/* Adjacent regions do not overlap. */
 	CHECK_EQ(vfio_register(vfio.container, memory, 2 * page), 0);
 	CHECK_EQ(vfio_register(vfio.container, memory + 6 * page, 2 * page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, 2 * page), 0);
@@ -263,13 +263,13 @@ static void test_many_regions(void)
 
 	vfio_open(&vfio);
 	before = state_now();
-	/* In an order that is neither that of the addresses nor its reverse. */
+	/* In an order that is neither ascending nor descending. */
 	for (i = 0; i < PAGES; i++)
 		CHECK_EQ(vfio_register(vfio.container,
 				       memory + i * 5 % PAGES * page, page), 0);
 	CHECK_EQ(state_locked(), before.locked + PAGES);
 
-	/* A MAP does not care how many regions there are. */
+	/* One MAP_DMA may use several regions. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, PAGES * page, MAP_BOTH),
 		 0);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, PAGES * page), 0);
@@ -294,14 +294,14 @@ static void test_unregister_mapped(void)
 		 0);
 	before = state_now();
 
-	/* Again and again: refusing must not count anything away. */
+	/* A refusal must not decrement the count. */
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), -EBUSY);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), -EBUSY);
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), -EBUSY);
 	CHECK(edu_reads(&vfio, IOVA, memory + page));
 	CHECK(edu_writes(&vfio, IOVA, memory + page));
-	/* It is registered, not only pinned: there can be more mappings. */
+	/* The region is still registered, so it can be mapped again. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA + page, memory, page, MAP_BOTH),
 		 0);
 
@@ -318,7 +318,7 @@ static void test_counted_by_mapping(void)
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 
-	/* All that there is in a leaf, in its own place: counted once. */
+	/* Replaced by itself: counted once. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_READ), 0);
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH), 0);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
@@ -327,23 +327,23 @@ static void test_counted_by_mapping(void)
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	CHECK_EQ(vfio_register(vfio.container, memory + page, page), 0);
 
-	/* One page, two mappings. */
+	/* Two mappings of a page. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH), 0);
 	CHECK_EQ(vfio_map(vfio.container, IOVA + page, memory, page, MAP_READ),
 		 0);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), -EBUSY);
-	/* Nothing is mapped there any more, so nothing is counted. */
+	/* A second UNMAP_DMA uncounts unmapped_range. */
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), -EBUSY);
 
-	/* The page that takes its place is counted, this one no longer. */
+	/* The new page is counted, the replaced one is not. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA + page, memory + page, page,
 			  MAP_BOTH), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory + page, page), -EBUSY);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
 
-	/* A page in its own place, in a leaf of more than one region. */
+	/* The same page again, in a leaf with pages of two regions. */
 	CHECK_EQ(vfio_map(vfio.container, IOVA + page, memory + page, page,
 			  MAP_READ), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory + page, page), -EBUSY);
@@ -377,7 +377,7 @@ static void test_limit(void)
 	state_limit(PAGES);
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
 	CHECK_EQ(state_locked(), before.locked + PAGES);
-	/* That was all there is. */
+	/* Nothing else is registered. */
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
 	CHECK_STATE(&before);
 	state_unlimit();
@@ -398,7 +398,10 @@ static void test_two_containers(void)
 	vfio_open_device(&second, 1);
 	before = state_now();
 
-	/* The memory of one process is charged and pinned once. */
+	/*
+	 * Memory that both containers of a process register is charged and
+	 * pinned once.
+	 */
 	CHECK_EQ(vfio_register(first.container, memory, PAGES * page), 0);
 	both = state_now();
 	CHECK_EQ(both.locked, before.locked + PAGES);
@@ -415,7 +418,7 @@ static void test_two_containers(void)
 	vfio_close(&first);
 }
 
-/* Half a minute: it is done by a worker. */
+/* Half a minute, for a work item. */
 #define LOCKED_POLLS	3000
 #define LOCKED_POLL_US	10000
 
@@ -423,13 +426,17 @@ static bool locked_becomes(__u64 pages)
 {
 	unsigned int polls;
 
-	for (polls = 0; polls < LOCKED_POLLS && state_locked() != pages; polls++)
+	for (polls = 0; polls < LOCKED_POLLS && state_locked() != pages;
+	     polls++)
 		usleep(LOCKED_POLL_US);
 
 	return CHECK_EQ(state_locked(), pages);
 }
 
-/* One container maps what only another has registered, which is closed then. */
+/*
+ * A container maps memory that only another one has registered, which is then
+ * closed.
+ */
 static void outlive(void *data)
 {
 	struct vfio first, second;
@@ -441,11 +448,15 @@ static void outlive(void *data)
 	edu_stage(&second, STAGE);
 	before = state_now();
 	CHECK_EQ(vfio_register(first.container, memory, page), 0);
-	CHECK_EQ(vfio_register(first.container, memory + page, (PAGES - 1) * page), 0);
-	CHECK_EQ(vfio_map(second.container, IOVA, memory + page, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_register(first.container, memory + page,
+			       (PAGES - 1) * page),
+		 0);
+	CHECK_EQ(vfio_map(second.container, IOVA, memory + page, page,
+			  MAP_BOTH),
+		 0);
 	vfio_close(&first);
 
-	/* It stays until the other lets go too, and no longer. */
+	/* The memory stays pinned until the other container unmaps it. */
 	locked_becomes(before.locked + PAGES - 1);
 	CHECK(edu_reads(&second, IOVA, memory + page));
 	CHECK(edu_writes(&second, IOVA, memory + page));
@@ -460,14 +471,11 @@ static void test_outlive(void)
 		return;
 	}
 
-	/* The kernel complains of forgotten regions when a process ends. */
+	/* The kernel warns at exit if a region is still registered. */
 	tap_child(outlive, NULL);
 }
 
-/*
- * What lets go of the last mapping of a region whose container is gone. Nobody
- * closes a container for it.
- */
+/* Ways to remove the last mapping of a region whose container is closed. */
 static void last_unmap(struct vfio *vfio)
 {
 	CHECK_EQ(vfio_unmap(vfio->container, IOVA, page), 0);
@@ -490,15 +498,15 @@ static void last_detach(struct vfio *vfio)
 
 static const struct letting_go {
 	const char *what;
-	void (*let_go)(struct vfio *vfio);
+	void (*remove_last_mapping)(struct vfio *vfio);
 } lettings_go[] = {
 	{ "UNMAP_DMA", last_unmap },
-	{ "MAP_DMA in its place", last_remap },
+	{ "MAP_DMA that replaces it", last_remap },
 	{ "TCE_REMOVE", last_remove },
-	{ "the group that leaves", last_detach },
+	{ "detaching the group", last_detach },
 };
 
-static void let_go(void *data)
+static void remove_last_mapping(void *data)
 {
 	const struct letting_go *letting_go = data;
 	unsigned char *region = vfio_memory(PAGES * page);
@@ -508,26 +516,33 @@ static void let_go(void *data)
 	vfio_open(&first);
 	vfio_open_device(&second, 1);
 	CHECK_EQ(vfio_register(second.container, memory, page), 0);
-	CHECK_EQ(vfio_map(second.container, IOVA + page, memory, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(second.container, IOVA + page, memory, page,
+			  MAP_BOTH),
+		 0);
 	before = state_now();
 	CHECK_EQ(vfio_register(first.container, region, PAGES * page), 0);
 	CHECK_EQ(vfio_map(second.container, IOVA, region, page, MAP_BOTH), 0);
 	vfio_close(&first);
 
-	/* Another container that closes has nothing to do with it. */
+	/* Closing an unrelated container has no effect. */
 	vfio_open(&third);
 	CHECK_EQ(vfio_register(third.container, memory + page, page), 0);
 	vfio_close(&third);
 	locked_becomes(before.locked + PAGES);
 
-	letting_go->let_go(&second);
-	if (letting_go->let_go == last_remove)
+	letting_go->remove_last_mapping(&second);
+	if (letting_go->remove_last_mapping == last_remove)
 		CHECK_EQ(vfio_unregister(second.container, memory, page), 0);
-	if (letting_go->let_go == last_remove || letting_go->let_go == last_detach) {
+	if (letting_go->remove_last_mapping == last_remove ||
+	    letting_go->remove_last_mapping == last_detach) {
 		locked_becomes(0);
 	} else if (locked_becomes(before.locked)) {
-		/* It is not registered any more, and can be again. */
-		CHECK_EQ(vfio_map(second.container, IOVA, region, page, MAP_BOTH),
+		/*
+		 * The memory is no longer registered, and can be registered
+		 * again.
+		 */
+		CHECK_EQ(vfio_map(second.container, IOVA, region, page,
+				  MAP_BOTH),
 			 -EINVAL);
 		CHECK_EQ(vfio_register(second.container, region, page), 0);
 		CHECK_EQ(vfio_unregister(second.container, region, page), 0);
@@ -536,16 +551,19 @@ static void let_go(void *data)
 	locked_becomes(0);
 }
 
-static void test_let_go(const void *data)
+static void test_last_mapping(const void *data)
 {
 	if (!vfio_have_device(1)) {
 		tap_skip("no second device");
 		return;
 	}
-	tap_child(let_go, (void *)data);
+	tap_child(remove_last_mapping, (void *)data);
 }
 
-/* Of memory that only another container has registered, up to the last page. */
+/*
+ * Maps memory that only another container has registered, except for the last
+ * page.
+ */
 static void test_refused_map_of_others(void)
 {
 	struct state before;
@@ -570,7 +588,7 @@ static void test_refused_map_of_others(void)
 	vfio_close(&first);
 }
 
-/* The processor's page table knows nothing of what a device writes. */
+/* Writes by a device do not set the dirty bit of a PTE. */
 static void test_dirty(void)
 {
 	unsigned char *fresh = vfio_memory(2 * page);
@@ -593,7 +611,7 @@ static void test_dirty(void)
 	munmap(fresh, 2 * page);
 }
 
-static void test_memory_that_went(void)
+static void test_unmapped_by_process(void)
 {
 	unsigned char *address = vfio_memory(page);
 	struct state before;
@@ -607,11 +625,12 @@ static void test_memory_that_went(void)
 	CHECK(edu_writes(&vfio, IOVA, address));
 
 	/*
-	 * The page is pinned until it is unregistered, so the device goes on
-	 * with it, and not with what comes to the same address afterwards.
+	 * The page stays pinned until it is unregistered, so the device still
+	 * uses it, and not the new one at its address.
 	 */
 	CHECK_EQ(mmap(address, page, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == address,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		      0) == address,
 		 1);
 	CHECK(!edu_reads(&vfio, IOVA, address));
 	CHECK(!edu_writes(&vfio, IOVA, address));
@@ -636,21 +655,21 @@ int main(void)
 			      &register_refusals[i],
 			      "REGISTER_MEMORY refuses %s",
 			      register_refusals[i].what);
-	tap_test("registered memory is pinned and charged, and given back",
+	tap_test("registered memory is pinned and charged until unregistered",
 		 test_charge);
 	tap_test("REGISTER_MEMORY refuses the same region again", test_twice);
-	tap_test("REGISTER_MEMORY refuses overlapping regions, not neighbours",
+	tap_test("REGISTER_MEMORY refuses overlapping, not adjacent regions",
 		 test_overlap);
-	tap_test("REGISTER_MEMORY respects RLIMIT_MEMLOCK to the page",
+	tap_test("REGISTER_MEMORY respects RLIMIT_MEMLOCK exactly",
 		 test_limit);
-	tap_test("many regions are as good as one", test_many_regions);
-	tap_test("two containers share what both register",
+	tap_test("one MAP_DMA can use many regions", test_many_regions);
+	tap_test("memory registered in two containers is charged once",
 		 test_two_containers);
-	tap_test_ours("memory outlives its container as long as another maps it",
+	tap_test_ours("memory stays pinned while another container maps it",
 		      test_outlive);
 	for (i = 0; i < ARRAY_SIZE(lettings_go); i++)
-		tap_test_case(true, test_let_go, &lettings_go[i],
-			      "it is given back after the last mapping went by %s",
+		tap_test_case(true, test_last_mapping, &lettings_go[i],
+			      "it is unpinned after the last mapping: %s",
 			      lettings_go[i].what);
 	for (i = 0; i < ARRAY_SIZE(unregister_refusals); i++)
 		tap_test_case(unregister_refusals[i].ours,
@@ -659,17 +678,18 @@ int main(void)
 			      unregister_refusals[i].what);
 	tap_test("UNREGISTER_MEMORY is refused before anything is registered",
 		 test_before_anything);
-	tap_test_ours("UNREGISTER_MEMORY refuses memory that is mapped, and the device goes on",
+	tap_test_ours("UNREGISTER_MEMORY refuses memory that is mapped",
 		      test_unregister_mapped);
-	tap_test_ours("every mapping of a region counts, and only as long as it is there",
+	tap_test_ours("a region counts its mappings exactly",
 		      test_counted_by_mapping);
-	tap_test("a MAP_DMA that is refused does not keep memory registered",
+	tap_test("a refused MAP_DMA does not count memory",
 		 test_refused_map_counts_nothing);
-	tap_test("a MAP_DMA that is refused keeps nothing of another container registered",
+	tap_test("a refused MAP_DMA does not count memory of other containers",
 		 test_refused_map_of_others);
-	tap_test("a page that the device may have written is dirty", test_dirty);
-	tap_test("a page stays pinned when the process gives its address away",
-		 test_memory_that_went);
+	tap_test("a page that the device may have written is dirty",
+		 test_dirty);
+	tap_test("a page stays pinned after the process has unmapped it",
+		 test_unmapped_by_process);
 
 	return tap_main();
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The levels of a table are on the node of the group's bridge, which reads
- * them, and not on that of the CPU that maps; in a guest on the latter, which
- * alone reads them.
+ * The levels of a table are on the node of the PHB, which reads them, and not
+ * on that of the CPU that maps; in a guest on the latter, because only the CPU
+ * reads them.
  *
- * Needs two nodes with memory and a device on each of them.
+ * Needs two nodes, with memory and a device on each.
  */
 
 #define _GNU_SOURCE
@@ -23,8 +23,8 @@
 #define NODES		2
 
 /*
- * Pages so far from each other that each one needs a leaf, of 32 KiB, or in a
- * guest of 4 KiB: 64 MiB in all.
+ * Pages that need a leaf each, of 32 KiB, or in a guest of 4 KiB: 64 MiB in
+ * all.
  */
 #define ENTRIES_SHIFT	24
 #define LEAVES		2048
@@ -33,8 +33,7 @@
 static unsigned char *memory;
 
 /*
- * The number in the file @path that follows @form, which has one; -1 without
- * one.
+ * The number in the file @path that matches the format @form; -1 if none does.
  */
 static long number_in(const char *path, const char *form)
 {
@@ -72,7 +71,7 @@ static int node_of(unsigned int device)
 	return number_in(path, "%ld");
 }
 
-/* A CPU whose node is not @node. */
+/* Moves to a CPU that is not on @node. */
 static void run_elsewhere(int node)
 {
 	char path[64];
@@ -118,9 +117,9 @@ static void test_node(const void *data)
 		taken[i] = before[i] - free_kib(i);
 	CHECK(figures_read(start, &figures));
 	kib = figures.page_bytes >> 10;
-	tap_diag("device on node %d; %ld KiB of levels; %ld taken of node 0, %ld of node 1",
+	tap_diag("device on node %d; levels: %ld KiB; node 0: %ld, node 1: %ld",
 		 node, kib, taken[0], taken[1]);
-	/* What else the kernel does meanwhile is less than a quarter. */
+	/* Other allocations of the kernel are less than a quarter. */
 	CHECK(kib > 0);
 	CHECK(taken[wanted] >= kib - kib / 4);
 	CHECK(taken[!wanted] < kib / 4);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A process whose mmap_lock is held, by a page fault that is not answered,
- * gives something back that needs the lock: other processes go on, and it can
- * be killed.
+ * The mmap_lock of a process is held by a page fault that is not answered,
+ * while the process releases something and needs the lock for it. Other
+ * processes must make progress, and SIGKILL must end the process.
  */
 
 #define _GNU_SOURCE
@@ -27,13 +27,13 @@
 #define WINDOW_BYTES	BIT_ULL(30)
 #define LEVELS		(vfio_is_guest() ? 1 : 2)
 
-/* Leaves of a window that is charged by level. */
+/* Leaves of a window, for charge_allocated. */
 #define LEAVES		32
 #define LEAF_BYTES	BIT_ULL(22)
 
 static size_t page;
 
-/* A process that holds its lock: what it has, and how it gives that back. */
+/* What the process has, and how it releases it. */
 struct scene {
 	const char *what;
 	void (*prepare)(void);
@@ -72,8 +72,8 @@ static void remove_window(void)
 	vfio_unregister(second.container, memory, page);
 }
 
-/* Makes a window, which is charged, so it waits for the lock itself. */
-static void make_window(void)
+/* A new window is charged, so the process waits for the lock. */
+static void create_window(void)
 {
 	vfio_create(second.container, 12, WINDOW_BYTES, LEVELS, NULL);
 }
@@ -85,8 +85,9 @@ static void prepare_levels(void)
 	open_second();
 	CHECK_EQ(vfio_register(second.container, memory, page), 0);
 	for (i = 0; i < LEAVES; i++)
-		CHECK_EQ(vfio_map(second.container, i * LEAF_BYTES, memory, page,
-				  MAP_BOTH), 0);
+		CHECK_EQ(vfio_map(second.container, i * LEAF_BYTES, memory,
+				  page, MAP_BOTH),
+			 0);
 }
 
 static void unmap_levels(void)
@@ -94,7 +95,9 @@ static void unmap_levels(void)
 	vfio_unmap(second.container, 0, LEAVES * LEAF_BYTES);
 }
 
-/* What the first container registered, and the second one has mapped. */
+/*
+ * Memory that the first container has registered and the second one has mapped.
+ */
 static void prepare_orphan(void)
 {
 	vfio_open_device(&first, 0);
@@ -105,7 +108,7 @@ static void prepare_orphan(void)
 	vfio_close(&first);
 }
 
-/* That region is all that the second container has. */
+/* The second container has nothing but that region. */
 static void prepare_orphan_alone(void)
 {
 	prepare_orphan();
@@ -119,7 +122,7 @@ static void unmap_orphan(void)
 	vfio_unmap(second.container, IOVA, page);
 }
 
-/* KVM goes on with a window whose container is closed. */
+/* KVM still has a window whose container is closed. */
 static void prepare_kvm(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
@@ -132,7 +135,7 @@ static void prepare_kvm(void)
 	CHECK_EQ(guest_attach(guest, 1, 0, info.dma32_window_size, 12), 0);
 	close_second();
 
-	/* Whatever KVM says to this: nothing of it may be left. */
+	/* Whatever this returns: nothing of it may be left. */
 	open_second();
 	CHECK_EQ(vfio_register(second.container, region, page), 0);
 	h_put(guest, 0, region, MAP_BOTH);
@@ -178,8 +181,8 @@ static void *map_thread(void *unused)
 }
 
 /*
- * While its lock is held, a process does nothing that needs memory: no thread
- * is made, no file read.
+ * While the lock is held, the process must not need it: no thread is created,
+ * and no file is read.
  */
 static void holder(void *data)
 {
@@ -200,7 +203,7 @@ static void holder(void *data)
 		tap_bail("the page fault does not wait");
 	set_flag(&shared->ready);
 
-	/* Until there was an answer. */
+	/* Ends after fuse_answer(). */
 	pthread_join(giving, NULL);
 	pthread_join(mapping, NULL);
 	if (second_open)
@@ -226,8 +229,8 @@ static bool begin_holding(const struct scene *scene, pid_t *pid)
 	fuse_start(FUSE_LOCKED);
 	*pid = tap_start(holder, (void *)scene);
 	if (!wait_flag(&shared->giving_back))
-		tap_bail("the process does not get its lock");
-	/* What is done for it by a worker is due by now. */
+		tap_bail("the process does not take its lock");
+	/* Its work items are due by now. */
 	sleep(2);
 
 	return true;
@@ -256,7 +259,7 @@ static void test_scene(const void *data)
 	if (!begin_holding(data, &pid))
 		return;
 	if (check_bystanders(0)) {
-		/* It did hold it all the time. */
+		/* The lock is still held. */
 		set_flag(&shared->over);
 		usleep(300000);
 		CHECK(!__atomic_load_n(&shared->mapped, __ATOMIC_ACQUIRE));
@@ -265,7 +268,9 @@ static void test_scene(const void *data)
 	end_holding(pid);
 }
 
-/* The process ends although there is no answer, and so does all that it had. */
+/*
+ * SIGKILL ends the process without an answer, and everything of it is released.
+ */
 static void test_holder_killed(const void *data)
 {
 	pid_t pid;
@@ -286,19 +291,21 @@ static const struct scene scenes[] = {
 	  .prepare = prepare_window, .give_back = close_second },
 	{ .what = "removes its window", .prepare = prepare_window,
 	  .give_back = remove_window },
-	{ .what = "makes a window", .prepare = prepare_window,
-	  .give_back = make_window },
-	{ .what = "unmaps what levels were charged for", .prepare = prepare_levels,
+	{ .what = "creates a window", .prepare = prepare_window,
+	  .give_back = create_window },
+	{ .what = "unmaps pages, and levels are uncharged",
+	  .prepare = prepare_levels,
 	  .give_back = unmap_levels, .charge_allocated = true },
-	{ .what = "closes a container charged by levels", .prepare = prepare_levels,
+	{ .what = "closes a container with charge_allocated",
+	  .prepare = prepare_levels,
 	  .give_back = close_second, .charge_allocated = true },
 	{ .what = "closes the last container that maps a region",
 	  .prepare = prepare_orphan, .give_back = close_second },
-	{ .what = "closes a container that mapped nothing but such a region",
+	{ .what = "closes a container with only such a region",
 	  .prepare = prepare_orphan_alone, .give_back = close_second },
-	{ .what = "unmaps a region whose container is gone",
+	{ .what = "unmaps a region whose container is closed",
 	  .prepare = prepare_orphan, .give_back = unmap_orphan },
-	{ .what = "ends a guest whose window's container is gone",
+	{ .what = "ends a guest with a window of a closed container",
 	  .prepare = prepare_kvm, .give_back = detach_kvm },
 };
 
@@ -312,10 +319,10 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(scenes); i++) {
 		tap_test_case(true, test_scene, &scenes[i],
-			      "other processes go on while one with mmap_lock held %s",
+			      "others make progress while a process %s",
 			      scenes[i].what);
 		tap_test_case(true, test_holder_killed, &scenes[i],
-			      "a process with mmap_lock held can be killed while it %s",
+			      "SIGKILL ends a process that %s",
 			      scenes[i].what);
 	}
 

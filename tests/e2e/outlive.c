@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Windows that go while KVM has them: TCE_REMOVE, the end of a container, the
- * end of a process. What a window takes goes at once, its memory, its charge,
- * its pages and its directory in debugfs. What KVM's reference keeps is the
- * struct iommu_table, and the module. Hypercalls that come later are handed up
- * if they map, and do nothing else.
+ * Windows that are removed while KVM has them: TCE_REMOVE, close of the
+ * container, exit of the process. The memory of a window, its charge, its pages
+ * and its debugfs directory are released at once. The reference of KVM keeps
+ * the struct iommu_table and the module. Later hypercalls that map are handed
+ * up, others do nothing.
  */
 
 #include <errno.h>
@@ -17,15 +17,12 @@
 #include "vfio.h"
 #include "witness.h"
 
-/* Windows, one after the other, of which KVM has all. */
+/* Windows that KVM has, created one after the other. */
 #define MANY		8
-/* A leaf of three levels. */
+/* What a leaf of a table of three levels maps. */
 #define LEAF_BYTES	(512 * IOMMU_PAGE)
 
-/*
- * What is left of a window: each of KVM's calls, and nothing that could be seen
- * of it.
- */
+/* Makes each hypercall on a removed window, and checks that nothing changes. */
 static void check_gone(int guest, __u64 iova, const struct state *want)
 {
 	unsigned char *memory = region[MEMORY];
@@ -42,7 +39,7 @@ static void check_gone(int guest, __u64 iova, const struct state *want)
 	CHECK_STATE(want);
 }
 
-/* A window with a page that a guest has mapped. Returns the guest. */
+/* Opens a window in which a guest has mapped a page. Returns the guest. */
 static int open_mapped(struct vfio *vfio)
 {
 	int guest;
@@ -55,8 +52,8 @@ static int open_mapped(struct vfio *vfio)
 }
 
 /*
- * A container of another group, in which the memory is registered, if there is
- * one.
+ * Opens a container of another group, if there is one, and registers the memory
+ * in it.
  */
 static bool open_second(struct vfio *second, struct state *registered)
 {
@@ -72,7 +69,7 @@ static bool open_second(struct vfio *second, struct state *registered)
 	return true;
 }
 
-/* What is left when KVM still has a table. */
+/* The state while KVM still has a table. */
 static struct state with_table(struct state state)
 {
 	state.users++;
@@ -87,7 +84,7 @@ static void test_removed_window(void)
 	int guest;
 
 	if (vfio_is_guest()) {
-		tap_skip("no window is made at 0 beside another; see pskvm");
+		tap_skip("a guest has no second window at 0, see pskvm");
 		return;
 	}
 
@@ -100,11 +97,12 @@ static void test_removed_window(void)
 
 	guest = open_guest(SUBPAGES_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER], MAP_READ),
+	CHECK_EQ(h_put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER],
+		       MAP_READ),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 
-	/* Nothing of it waits for KVM but the module. */
+	/* KVM keeps only the module. */
 	gone = state_now();
 	CHECK_EQ(gone.windows, without.windows);
 	CHECK_EQ(gone.locked, without.locked);
@@ -112,7 +110,7 @@ static void test_removed_window(void)
 	without.users = with.users;
 	check_gone(guest, IOVA, &without);
 
-	/* A new window in the same place has nothing to do with it. */
+	/* A new window at the same address is independent of it. */
 	create_window(&vfio, 0);
 	with.users++;
 	check_gone(guest, IOVA, &with);
@@ -126,7 +124,7 @@ static void test_removed_window(void)
 	vfio_close(&vfio);
 }
 
-/* What KVM clears without a kill before the window goes. */
+/* KVM has cleared entries without a kill before the window is removed. */
 static void test_cleared_removed(void)
 {
 	struct vfio vfio;
@@ -167,7 +165,7 @@ static void test_closed_container(void)
 	close(guest);
 }
 
-/* The last group of a container leaves, and the container stays. */
+/* The last group is detached, and the container stays open. */
 static void test_detached_group(void)
 {
 	struct state before, detached;
@@ -187,8 +185,8 @@ static void test_detached_group(void)
 }
 
 /*
- * The memory of a process is its containers' together: it is registered, and
- * still nothing can be mapped with a window that is gone.
+ * Containers of a process share registrations: the memory is still registered,
+ * but a removed window maps nothing.
  */
 static void test_closed_registered(void)
 {
@@ -203,17 +201,25 @@ static void test_closed_registered(void)
 
 	closed = with_table(registered);
 	check_gone(guest, IOVA, &closed);
-	/* What it had mapped is not counted, nor is what it could not map. */
-	CHECK_EQ(vfio_unregister(second.container, region[MEMORY], REGION_BYTES), 0);
-	CHECK_EQ(vfio_unregister(second.container, region[OTHER], REGION_BYTES), 0);
-	CHECK_EQ(vfio_register(second.container, region[MEMORY], REGION_BYTES), 0);
-	CHECK_EQ(vfio_register(second.container, region[OTHER], REGION_BYTES), 0);
+	/*
+	 * Neither pages that it had mapped are counted, nor those that it could
+	 * not map.
+	 */
+	CHECK_EQ(vfio_unregister(second.container, region[MEMORY],
+				 REGION_BYTES),
+		 0);
+	CHECK_EQ(vfio_unregister(second.container, region[OTHER], REGION_BYTES),
+		 0);
+	CHECK_EQ(vfio_register(second.container, region[MEMORY], REGION_BYTES),
+		 0);
+	CHECK_EQ(vfio_register(second.container, region[OTHER], REGION_BYTES),
+		 0);
 	close(guest);
 	CHECK_STATE(&registered);
 	vfio_close(&second);
 }
 
-/* Both, and in that order. */
+/* Both, in this order. */
 static void test_removed_closed(void)
 {
 	struct state before, closed;
@@ -232,10 +238,10 @@ static void test_removed_closed(void)
 }
 
 /*
- * A process that collects windows in guests, each with levels: it pays for all
- * that it has, and has no more than one at a time.
+ * A process gives windows, each with levels, to guests and removes them: it is
+ * charged for at most one at a time.
  */
-static void collect(bool charged)
+static void remove_many(bool charged)
 {
 	int guest[MANY];
 	struct state before, gone;
@@ -252,8 +258,9 @@ static void collect(bool charged)
 		create_window(&vfio, 0);
 		guest[i] = open_guest(PAGE_SHIFT);
 		for (iova = 0; iova < SIZE; iova += 8 * LEAF_BYTES) {
-			CHECK_EQ(client_put(&vfio, guest[i], iova, region[MEMORY],
-					    charged), TCE_KVM_SUCCESS);
+			CHECK_EQ(client_put(&vfio, guest[i], iova,
+					    region[MEMORY], charged),
+				 TCE_KVM_SUCCESS);
 		}
 		CHECK(state_locked() > before.locked);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
@@ -266,23 +273,24 @@ static void collect(bool charged)
 	while (i--)
 		close(guest[i]);
 	CHECK_STATE(&before);
-	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
+		 0);
 	vfio_close(&vfio);
 }
 
-static void test_collected(void)
+static void test_removed_many(void)
 {
-	collect(false);
+	remove_many(false);
 }
 
-static void test_collected_allocated(void)
+static void test_removed_many_allocated(void)
 {
 	state_charge_allocated(true);
-	collect(true);
+	remove_many(true);
 	state_charge_allocated(false);
 }
 
-/* Version 1 has operations of its own for KVM. */
+/* Version 1 has callbacks of its own for KVM. */
 static void test_v1(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
@@ -300,7 +308,8 @@ static void test_v1(void)
 	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
 	CHECK_EQ(vfio_info(container, &info), 0);
 	iova = info.dma32_window_start + IOVA;
-	CHECK_EQ(vfio_map(container, iova, region[MEMORY], vfio_page_size(), MAP_BOTH),
+	CHECK_EQ(vfio_map(container, iova, region[MEMORY], vfio_page_size(),
+			  MAP_BOTH),
 		 0);
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, info.dma32_window_start,
@@ -311,15 +320,17 @@ static void test_v1(void)
 	closed = with_table(before);
 	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, iova, 16), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_put(guest, iova, region[MEMORY], MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, iova, region[MEMORY], MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
 	CHECK_STATE(&closed);
 	close(guest);
 	CHECK_STATE(&before);
-	CHECK_EQ(vfio_unregister(v2.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(v2.container, region[MEMORY], REGION_BYTES),
+		 0);
 	vfio_close(&v2);
 }
 
-/* Processes, and references that KVM forgets */
+/* Processes, and references that KVM leaks */
 
 static void forget_and_exit(void *data)
 {
@@ -331,7 +342,7 @@ static void forget_and_exit(void *data)
 	CHECK_EQ(guest_forget(guest), 0);
 }
 
-/* The container is closed while the process goes on. */
+/* The container is closed before the process exits. */
 static void forget_and_stay(void *data)
 {
 	unsigned int windows = state_now().windows;
@@ -348,7 +359,7 @@ static void forget_and_stay(void *data)
 	CHECK_EQ(state_locked(), locked);
 }
 
-/* The module stays for the reference, and nothing else. */
+/* Only the module is kept by the reference. */
 static void check_forgotten(void (*forget)(void *data))
 {
 	struct state before = state_now(), after = before;
@@ -375,7 +386,7 @@ static void test_forgotten_stay(void)
 }
 
 /*
- * Another process, that was given the guest's file: it may be the last to use
+ * Another process has inherited the guest's file, and may be the last to use
  * it.
  */
 
@@ -407,29 +418,29 @@ static void test_inherited(void)
 }
 
 static const struct test tests[] = {
-	{ "TCE_REMOVE takes all of a window that KVM has, and hypercalls do nothing",
+	{ "TCE_REMOVE frees a window that KVM has, calls do nothing",
 	  true, test_removed_window },
-	{ "what KVM has cleared without a kill goes with the window",
+	{ "TCE_REMOVE uncounts pages that KVM cleared without a kill",
 	  true, test_cleared_removed },
-	{ "the end of a container takes all of a window that KVM has",
+	{ "close of a container frees a window that KVM has",
 	  true, test_closed_container },
-	{ "so does the last group that leaves it",
+	{ "detaching the last group frees a window that KVM has",
 	  true, test_detached_group },
-	{ "a window of a closed container maps nothing, though the memory is registered elsewhere",
+	{ "a window of a closed container maps nothing",
 	  true, test_closed_registered },
-	{ "a window that was removed before the container was closed",
+	{ "a window that is removed before the container is closed",
 	  true, test_removed_closed },
-	{ "windows that only KVM has take no memory, charge or figures",
-	  true, test_collected },
-	{ "nor do they with charge_allocated",
-	  true, test_collected_allocated },
+	{ "windows that only KVM has use no memory and no charge",
+	  true, test_removed_many },
+	{ "the same with charge_allocated",
+	  true, test_removed_many_allocated },
 	{ "version 1: a window of a closed container is empty to KVM",
 	  true, test_v1 },
-	{ "a reference that KVM forgets keeps nothing of a process that ends",
+	{ "a reference that KVM leaks keeps nothing after exit",
 	  true, test_forgotten_exit },
-	{ "nor of a process that has closed its container",
+	{ "a reference that KVM leaks keeps nothing after close",
 	  true, test_forgotten_stay },
-	{ "another process with the guest's file can map nothing, before and after the end",
+	{ "another process with the guest's file cannot map",
 	  true, test_inherited },
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A container and other processes than its first user: fork and exec, file
- * descriptors that are passed on, and processes that end in the middle of a
- * MAP_DMA.
+ * A container, and processes other than its first user: fork and exec, file
+ * descriptors passed to other processes, and exit and SIGKILL in the middle of
+ * a MAP_DMA.
  */
 
 #define _GNU_SOURCE
@@ -30,11 +30,11 @@
 #define IOVA		0x200000
 #define HIGH		(WINDOW1_START + IOVA)
 
-/* What takes so long to count and map that something can happen meanwhile. */
+/* A MAP_DMA that takes long enough to be interrupted. */
 #define LONG_SIZE	(32 << 20)
 #define LONG_REGIONS	512
 #define LONG_ROUNDS	8
-/* How often the middle of it is waited for. */
+/* The most attempts to observe the middle of it. */
 #define LONG_POLLS	100000
 
 static unsigned char *memory;
@@ -45,7 +45,7 @@ static void use(struct vfio *vfio)
 	vfio_use_windows(vfio, memory, PAGES * page, IOVA);
 }
 
-/* What a process must not do with the container of another. */
+/* Another process uses the container, and is refused. */
 static void use_foreign(void *data)
 {
 	struct vfio_iommu_spapr_tce_info info;
@@ -60,7 +60,7 @@ static void use_foreign(void *data)
 	CHECK_EQ(vfio_create(container, 12, BIT_ULL(31), 2, NULL), -EPERM);
 	CHECK_EQ(vfio_remove(container, 0), -EPERM);
 	CHECK_EQ(state_locked(), 0);
-	/* This is about no container. */
+	/* This does not use the container. */
 	CHECK_EQ(vfio_ioctl(container, VFIO_CHECK_EXTENSION,
 			    (void *)VFIO_SPAPR_TCE_v2_IOMMU), 1);
 }
@@ -77,14 +77,14 @@ static void test_fork(void)
 	tap_child(use_foreign, &vfio);
 	CHECK_STATE(&before);
 
-	/* The parent's goes on, after a child has closed it as well. */
+	/* The parent can still use it after the child has closed it. */
 	CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page, memory + page));
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, PAGES * page), 0);
 	CHECK(!edu_reads(&vfio, IOVA, memory));
 	vfio_close(&vfio);
 }
 
-/* The child is the first to use it, so it is the child's. */
+/* The child is the first user and becomes the owner. */
 static void use_first(void *data)
 {
 	struct vfio *vfio = data;
@@ -100,18 +100,18 @@ static void test_owner_gone(void)
 	vfio_open(&vfio);
 	tap_child(use_first, &vfio);
 
-	/* The owner is gone, the container is not; nobody can use it. */
+	/* The owner has exited, and no other process may use the container. */
 	CHECK_EQ(vfio_register(vfio.container, memory, page), -EPERM);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), -EPERM);
 	CHECK_EQ(state_locked(), 0);
 	vfio_close(&vfio);
 }
 
-/* File descriptors go to another process, as they do to a helper of QEMU's. */
+/* File descriptors are passed to another process, as QEMU does with helpers. */
 
 /*
- * It stays the other one's too. A socket would do the same, if the kernel has
- * any.
+ * Duplicates a file descriptor of another process. The kernel may have no
+ * sockets.
  */
 static int fetch_fd(pid_t process, int fd)
 {
@@ -128,14 +128,17 @@ static int fetch_fd(pid_t process, int fd)
 
 static int to_child[2], to_parent[2];
 
-/* Each side keeps its own ends, so that who waits sees the other one's end. */
+/*
+ * Each side closes the ends of the other one, so that read() returns when that
+ * one exits.
+ */
 static void keep_ends(bool child)
 {
 	close(to_child[child]);
 	close(to_parent[!child]);
 }
 
-/* Forked before there was a container. */
+/* This process was forked before the container was opened. */
 static void use_passed(void *data)
 {
 	struct vfio vfio = { .group = -1, .device = -1 };
@@ -203,12 +206,12 @@ static void use_and_pass(void *data)
 	fds[0] = vfio.container;
 	fds[1] = vfio.group;
 	CHECK_EQ(write(to_parent[1], fds, sizeof(fds)), sizeof(fds));
-	/* Until they have been fetched. */
+	/* Waits until they have been duplicated. */
 	CHECK_EQ(read(to_child[0], &byte, 1), 1);
 }
 
-/* The address space goes before the container, with all mapped. */
-static void test_passed_and_gone(void)
+/* The address space is freed before the container, with everything mapped. */
+static void test_passed_and_exit(void)
 {
 	struct state before = state_now();
 	struct vfio vfio = { .device = -1 };
@@ -227,7 +230,10 @@ static void test_passed_and_gone(void)
 	CHECK_STATE(&before);
 }
 
-/* What another program may do with what it was left: the number of mistakes. */
+/*
+ * Another program uses inherited file descriptors. Returns the number of
+ * errors.
+ */
 static int probe(int container)
 {
 	struct vfio_iommu_spapr_tce_info info;
@@ -240,13 +246,13 @@ static int probe(int container)
 		vfio_create(container, 12, BIT_ULL(31), 2, NULL),
 		vfio_remove(container, 0),
 	};
-	int mistakes = state_locked() != 0;
+	int errors = state_locked() != 0;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(answers); i++)
-		mistakes += answers[i] != -EPERM;
+		errors += answers[i] != -EPERM;
 
-	return mistakes;
+	return errors;
 }
 
 static void use_and_exec(void *data)
@@ -286,10 +292,10 @@ static void test_exec(void)
 	CHECK_STATE(&before);
 }
 
-/* How often it has been tried to map, in memory that processes share. */
+/* The number of MAP_DMAs begun, in shared memory. */
 static unsigned int *long_maps;
 
-/* Maps and unmaps for ever what takes its time. */
+/* Maps and unmaps a large range for ever. */
 static void *map_long(void *data)
 {
 	unsigned char *area = vfio_memory(LONG_SIZE);
@@ -310,7 +316,10 @@ static void *map_long(void *data)
 	return NULL;
 }
 
-/* Somebody has begun: regions are counted, or levels allocated. */
+/*
+ * Waits for the beginning of a MAP_DMA: regions are counted, or levels
+ * allocated.
+ */
 static void wait_for_begin(void)
 {
 	unsigned int maps = __atomic_load_n(long_maps, __ATOMIC_SEQ_CST);
@@ -321,10 +330,10 @@ static void wait_for_begin(void)
 			return;
 		usleep(10);
 	}
-	tap_bail("nothing is ever mapped");
+	tap_bail("no MAP_DMA begins");
 }
 
-/* When a part is mapped, somebody is at it. */
+/* Waits until the range is partly mapped. */
 static void wait_for_middle(void)
 {
 	__u64 pages = LONG_SIZE / SIZE_4K;
@@ -335,12 +344,12 @@ static void wait_for_middle(void)
 		if (figures_read(0, &figures) && figures.mapped_pages &&
 		    figures.mapped_pages < pages)
 			return;
-	tap_bail("nothing is ever mapped by half");
+	tap_bail("the range is never partly mapped");
 }
 
 static void (*const waits[])(void) = { wait_for_begin, wait_for_middle };
 
-/* Ends with what @data waits for, or when it is killed. */
+/* Exits after @data has returned, or is killed. */
 static void map_and_exit(void *data)
 {
 	void (*const *wait)(void) = data;
@@ -406,17 +415,17 @@ int main(int argc, char **argv)
 	state_watch();
 
 	tap_test("a child cannot use its parent's container", test_fork);
-	tap_test("a container belongs to its first user, alive or not",
+	tap_test("a container belongs to its first user, even after exit",
 		 test_owner_gone);
-	tap_test("a container that was passed on is still its first user's",
+	tap_test("a container passed to another process keeps its owner",
 		 test_passed);
-	tap_test("a container outlives the address space that it belongs to",
-		 test_passed_and_gone);
-	tap_test("another program in the same process cannot use the container",
+	tap_test("a container outlives the address space of its owner",
+		 test_passed_and_exit);
+	tap_test("after exec the process cannot use the container",
 		 test_exec);
-	tap_test_ours("a process that exits in the middle of a MAP_DMA leaves nothing behind",
+	tap_test_ours("exit in the middle of a MAP_DMA releases everything",
 		      test_exit_in_map);
-	tap_test_ours("a process that is killed in the middle of a MAP_DMA leaves nothing behind",
+	tap_test_ours("SIGKILL in the middle of a MAP_DMA releases everything",
 		      test_killed_in_map);
 
 	return tap_main();

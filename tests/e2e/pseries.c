@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * In a guest the hypervisor has the tables: a window has one level, a group has
- * its own windows, and an entry is there when the hypervisor says so.
+ * windows of its own, and an entry is set only if the hypervisor accepts it.
  *
- * The kernel never again makes a window for a device for which the hypervisor
- * once failed to make one, so nothing here asks for what it would accept and
- * not do.
+ * After the hypervisor has failed once to create a window for a device, the
+ * kernel never tries again for that device. So these tests do not ask for
+ * windows that only the hypervisor would refuse.
  */
 
 #define _GNU_SOURCE
@@ -25,7 +25,7 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* In the default window: the device's stage and the tests' memory. */
+/* Addresses in the default window: the stage, and the memory. */
 #define STAGE		0x100000
 #define IOVA		0x180000
 
@@ -33,14 +33,15 @@
 #define SHIFT_64K	16
 #define SIZE_1G		(1ULL << 30)
 
-/* The memory of the tests, of the larger of the two small pages. */
+/* The size of the memory: pages of the larger one of the small page sizes. */
 #define BYTES		(16ULL << SHIFT_64K)
 
 static struct vfio vfio;
 static struct vfio_iommu_spapr_tce_info info;
 static unsigned char *memory;
 /*
- * Pages that any memory is good for, other than the default window's if can be.
+ * An IOMMU page size that any memory fits; preferably not that of the default
+ * window.
  */
 static unsigned int small;
 
@@ -54,7 +55,7 @@ static int unmap(uint64_t iova, uint64_t size)
 	return vfio_unmap(vfio.container, iova, size);
 }
 
-static int make(unsigned int page_shift, uint64_t size, uint64_t *start)
+static int create(unsigned int page_shift, uint64_t size, uint64_t *start)
 {
 	return vfio_create(vfio.container, page_shift, size, 1, start);
 }
@@ -81,7 +82,7 @@ static bool is_blocked(uint64_t iova, unsigned char *at)
 	return !edu_reads(&vfio, iova, at) && !edu_writes(&vfio, iova, at);
 }
 
-/* What a window is charged: the software's view; the table is not ours. */
+/* The charge of a window: the userspace view. The table is the hypervisor's. */
 static uint64_t charge(unsigned int page_shift, uint64_t size)
 {
 	uint64_t bytes = (size >> page_shift) * sizeof(uint64_t);
@@ -113,7 +114,7 @@ static void test_default_window(void)
 	edu_stage(&vfio, STAGE);
 	CHECK(works(IOVA, memory));
 	CHECK(works(IOVA + BYTES - 4096, memory + BYTES - 4096));
-	/* To the last page of the window. */
+	/* The last page of the window. */
 	CHECK_EQ(map(end - 4096, memory + 4096, 4096), 0);
 	CHECK(works(end - 4096, memory + 4096));
 	CHECK_EQ(unmap(IOVA, BYTES), 0);
@@ -156,16 +157,16 @@ static void test_partial_unmap(void)
 	CHECK(is_blocked(IOVA + 2 * 4096, memory + 2 * 4096));
 	CHECK(is_blocked(IOVA + 4 * 4096, memory + 4 * 4096));
 	CHECK(works(IOVA + 5 * 4096, memory + 5 * 4096));
-	/* What is gone already is no error. */
+	/* Unmapping it again succeeds. */
 	CHECK_EQ(unmap(IOVA, BYTES), 0);
 	CHECK_MAPPED(0, vfio_page_size() / 4096);
 	CHECK(is_blocked(IOVA + 5 * 4096, memory + 5 * 4096));
-	/* Not counted any more. */
+	/* No longer counted. */
 	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), 0);
 	vfio_close(&vfio);
 }
 
-/* A MAP that is refused leaves the hypervisor's entries as well. */
+/* A refused MAP_DMA does not change the entries of the hypervisor. */
 static void test_all_or_nothing(void)
 {
 	unsigned char *other = vfio_memory(BYTES);
@@ -180,7 +181,7 @@ static void test_all_or_nothing(void)
 	CHECK_STATE(&before);
 	CHECK(works(IOVA, memory));
 	CHECK(works(IOVA + BYTES - 4096, memory + BYTES - 4096));
-	/* Nor is anything of it counted. */
+	/* No page of it is counted. */
 	CHECK_EQ(vfio_unregister(vfio.container, other, BYTES / 2), 0);
 	vfio_close(&vfio);
 	munmap(other, BYTES);
@@ -204,8 +205,8 @@ static void test_levels(void)
 	}
 
 	/*
-	 * The hypervisor has the table: a wish for more levels is as good as
-	 * for one.
+	 * The hypervisor has the table, so the number of levels makes no
+	 * difference.
 	 */
 	CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G, 1, &start), 0);
 	with = state_now();
@@ -218,7 +219,7 @@ static void test_levels(void)
 		CHECK_EQ(vfio_remove(vfio.container, start), 0);
 		CHECK_STATE(&before);
 	}
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	vfio_close(&vfio);
 }
 
@@ -230,12 +231,12 @@ static const struct size {
 	{ "size 0", SHIFT_64K, 0 },
 	{ "a size that is no power of two", SHIFT_64K, SIZE_1G + SIZE_1G / 2 },
 	{ "less than a page", SHIFT_64K, 1 << SHIFT_4K },
-	{ "a page size that it has not", 13, SIZE_1G },
-	{ "a page size of nothing", 0, SIZE_1G },
-	{ "a page size beyond all", 64, SIZE_1G },
-	/* The query says so, so the kernel does not try. */
-	{ "more than the hypervisor has", SHIFT_4K, 1ULL << 50 },
-	{ "all there is", SHIFT_64K, 1ULL << 63 },
+	{ "an unsupported page size", 13, SIZE_1G },
+	{ "page shift 0", 0, SIZE_1G },
+	{ "page shift 64", 64, SIZE_1G },
+	/* The query returns the limit, so the kernel does not try. */
+	{ "a size beyond the limit of the hypervisor", SHIFT_4K, 1ULL << 50 },
+	{ "a window of 2^63 bytes", SHIFT_64K, 1ULL << 63 },
 };
 
 static void test_size(const void *data)
@@ -246,11 +247,11 @@ static void test_size(const void *data)
 
 	open_staged();
 	before = state_now();
-	CHECK_EQ(make(size->page_shift, size->size, &start), -EINVAL);
+	CHECK_EQ(create(size->page_shift, size->size, &start), -EINVAL);
 	CHECK_EQ(start, ~0ULL);
 	CHECK_STATE(&before);
-	/* The device is not put on the kernel's list for it. */
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	/* The kernel has not marked the device as failed. */
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	vfio_close(&vfio);
 }
 
@@ -260,10 +261,10 @@ static void test_third_window(void)
 	uint64_t start;
 
 	open_staged();
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	CHECK_EQ(start, WINDOW1_START);
 	before = state_now();
-	CHECK_EQ(make(small, SIZE_1G, &start), -ENOSPC);
+	CHECK_EQ(create(small, SIZE_1G, &start), -ENOSPC);
 	CHECK_EQ(start, ~0ULL);
 	CHECK_STATE(&before);
 	vfio_close(&vfio);
@@ -278,16 +279,16 @@ static void test_limit(void)
 	open_staged();
 	before = state_now();
 	state_limit(needed - 1);
-	CHECK_EQ(make(small, SIZE_1G, &start), -ENOMEM);
+	CHECK_EQ(create(small, SIZE_1G, &start), -ENOMEM);
 	CHECK_STATE(&before);
 	state_limit(needed);
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	state_unlimit();
 	CHECK_EQ(state_locked() - before.locked, needed);
 	vfio_close(&vfio);
 }
 
-/* The number of large pages of a size that the kernel should have. */
+/* Reserves large pages of a size. */
 static bool large_pages(unsigned int shift, unsigned int count)
 {
 	unsigned int got = 0;
@@ -314,10 +315,10 @@ static bool large_pages(unsigned int shift, unsigned int count)
 #define SHIFT_1G	30
 
 /*
- * Memory in pieces of 1 << @shift, or more, @size rounded up to them; NULL if
- * the machine has none.
+ * Memory in pages of 1 << @shift or more, @size rounded up to them; NULL if the
+ * machine has none.
  */
-static unsigned char *memory_in_pieces(unsigned int shift, size_t *size)
+static unsigned char *memory_in_pages(unsigned int shift, size_t *size)
 {
 	unsigned char *address;
 	unsigned int large;
@@ -339,7 +340,7 @@ static unsigned char *memory_in_pieces(unsigned int shift, size_t *size)
 	return address == MAP_FAILED ? NULL : address;
 }
 
-static void free_pieces(unsigned char *address, size_t size)
+static void free_pages(unsigned char *address, size_t size)
 {
 	if (address)
 		munmap(address, size);
@@ -356,12 +357,12 @@ static void test_page_size(const void *data)
 	unsigned char *from;
 
 	if (!(info.ddw.pgsizes & page)) {
-		tap_skip("this machine has no such pages");
+		tap_skip("this machine does not have such pages");
 		return;
 	}
-	from = memory_in_pieces(shift, &size);
+	from = memory_in_pages(shift, &size);
 	if (!from) {
-		free_pieces(from, size);
+		free_pages(from, size);
 		tap_skip("this machine has no memory in such pages");
 		return;
 	}
@@ -369,15 +370,12 @@ static void test_page_size(const void *data)
 	open_staged();
 	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
 	before = state_now();
-	CHECK_EQ(make(shift, window, &start), 0);
+	CHECK_EQ(create(shift, window, &start), 0);
 	CHECK_EQ(state_locked() - before.locked, charge(shift, window));
 	CHECK_EQ(map(start, from, 2 * page), 0);
 	CHECK_EQ(map(start + window - 2 * page, from + 2 * page, 2 * page), 0);
 	CHECK_MAPPED(start, 4);
-	/*
-	 * The first and the last bytes of pages, so that all address bits
-	 * count.
-	 */
+	/* The first and the last bytes of pages, to test all address bits. */
 	CHECK(works(start, from));
 	CHECK(works(start + 2 * page - EDU_BYTES, from + 2 * page - EDU_BYTES));
 	CHECK(works(start + window - EDU_BYTES, from + 4 * page - EDU_BYTES));
@@ -390,10 +388,10 @@ static void test_page_size(const void *data)
 	CHECK(is_blocked(start, from));
 	CHECK_EQ(vfio_unregister(vfio.container, from, size), 0);
 	vfio_close(&vfio);
-	free_pieces(from, size);
+	free_pages(from, size);
 }
 
-/* A page of the IOMMU of 16 MiB, in memory of pages of 2 MiB. */
+/* An IOMMU page of 16 MiB, with memory in pages of 2 MiB. */
 static void test_page_too_large_for_2m(void)
 {
 	const uint64_t page = 1ULL << SHIFT_16M;
@@ -402,25 +400,26 @@ static void test_page_too_large_for_2m(void)
 	size_t size = 2 * page;
 	uint64_t start;
 
-	from = info.ddw.pgsizes & page ? memory_in_pieces(SHIFT_2M, &size) : NULL;
+	from = info.ddw.pgsizes & page ? memory_in_pages(SHIFT_2M, &size) :
+					 NULL;
 	if (!from) {
-		free_pieces(from, size);
-		tap_skip("this machine has no such pages");
+		free_pages(from, size);
+		tap_skip("this machine does not have such pages");
 		return;
 	}
 	open_staged();
 	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
-	CHECK_EQ(make(SHIFT_16M, 1ULL << 36, &start), 0);
+	CHECK_EQ(create(SHIFT_16M, 1ULL << 36, &start), 0);
 	before = state_now();
 	CHECK_EQ(map(start, (void *)(((uintptr_t)from + page - 1) & -page),
 		     page), -EINVAL);
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_unregister(vfio.container, from, size), 0);
 	vfio_close(&vfio);
-	free_pieces(from, size);
+	free_pages(from, size);
 }
 
-/* A page of the IOMMU must lie in one piece of memory. */
+/* An IOMMU page must lie within one page of memory. */
 static void test_page_too_large(void)
 {
 	unsigned char *from;
@@ -439,7 +438,7 @@ static void test_page_too_large(void)
 	from = (void *)(((uintptr_t)from + (2 << 20) - 1) & -(2UL << 20));
 	open_staged();
 	CHECK_EQ(vfio_register(vfio.container, from, 2 << 20), 0);
-	CHECK_EQ(make(SHIFT_2M, 64ULL << 30, &start), 0);
+	CHECK_EQ(create(SHIFT_2M, 64ULL << 30, &start), 0);
 	before = state_now();
 	CHECK_EQ(map(start, from, 2 << 20), -EINVAL);
 	CHECK_STATE(&before);
@@ -447,7 +446,7 @@ static void test_page_too_large(void)
 	vfio_close(&vfio);
 }
 
-static void test_remove_and_make(void)
+static void test_remove_and_create(void)
 {
 	struct state before;
 	unsigned int i;
@@ -456,15 +455,15 @@ static void test_remove_and_make(void)
 	open_staged();
 	before = state_now();
 	for (i = 0; i < 4; i++) {
-		/* Different windows at the same place. */
+		/* Different windows at the same address. */
 		unsigned int shift = i & 1 ? SHIFT_4K : small;
 
-		CHECK_EQ(make(shift, SIZE_1G << i, &start), 0);
+		CHECK_EQ(create(shift, SIZE_1G << i, &start), 0);
 		CHECK_EQ(start, WINDOW1_START);
 		CHECK(is_blocked(start + IOVA, memory));
 		CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 		CHECK(works(start + IOVA, memory));
-		/* With pages in it. */
+		/* Removed with pages mapped. */
 		CHECK_EQ(vfio_remove(vfio.container, start), 0);
 		CHECK_STATE(&before);
 		CHECK(is_blocked(start + IOVA, memory));
@@ -473,7 +472,7 @@ static void test_remove_and_make(void)
 	vfio_close(&vfio);
 }
 
-/* The default window can go; then a large one can be the only one. */
+/* The default window can be removed; then a large one can be the only one. */
 static void test_without_default(void)
 {
 	struct state before;
@@ -483,14 +482,14 @@ static void test_without_default(void)
 	before = state_now();
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(map(IOVA, memory, BYTES), -ENXIO);
-	CHECK_EQ(make(small, 64 * SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, 64 * SIZE_1G, &start), 0);
 	edu_stage(&vfio, start + STAGE);
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK(works(start + IOVA, memory));
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
 
-	/* And it can be had again. */
-	CHECK_EQ(make(SHIFT_4K, info.dma32_window_size, &start), 0);
+	/* The default window can be created again. */
+	CHECK_EQ(create(SHIFT_4K, info.dma32_window_size, &start), 0);
 	CHECK_EQ(start, 0);
 	CHECK_EQ(map(STAGE, vfio.stage, vfio_page_size()), 0);
 	vfio.stage_iova = STAGE;
@@ -504,15 +503,15 @@ static void test_without_default(void)
 }
 
 /*
- * Both windows; the device's buffer is reached through the second, which it
- * returns.
+ * Opens both windows, with the stage in the second one. Returns the start of
+ * that.
  */
 static uint64_t open_staged_in_second(void)
 {
 	uint64_t start;
 
 	open_staged();
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	CHECK_EQ(map(start + STAGE, vfio.stage, vfio_page_size()), 0);
 	vfio.stage_iova = start + STAGE;
 
@@ -529,15 +528,15 @@ static void test_none_at_0_beside_another(void)
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	state_settle();
 	before = state_now();
-	CHECK_EQ(make(SHIFT_4K, info.dma32_window_size, &start), -EPERM);
-	CHECK_EQ(make(small, SIZE_1G, &start), -EPERM);
+	CHECK_EQ(create(SHIFT_4K, info.dma32_window_size, &start), -EPERM);
+	CHECK_EQ(create(small, SIZE_1G, &start), -EPERM);
 	CHECK_STATE(&before);
 	CHECK(works(WINDOW1_START + IOVA, memory));
 	vfio_close(&vfio);
 }
 
-/* Whether there were pages in a window before it went, it must not matter. */
-static void test_default_goes_mapped(void)
+/* The default window is removed with pages mapped. */
+static void test_default_removed_mapped(void)
 {
 	struct state before;
 
@@ -554,10 +553,13 @@ static void test_default_goes_mapped(void)
 	vfio_close(&vfio);
 }
 
-/* The hypervisor makes the device's window half as large; nobody is told. */
+/*
+ * The hypervisor shrinks the window to half of its size, unknown to the kernel.
+ */
 static bool shrink_window(void)
 {
-	int fd = open("/sys/module/tce_shrink_test/parameters/shrink", O_WRONLY);
+	int fd =
+		open("/sys/module/tce_shrink_test/parameters/shrink", O_WRONLY);
 	const char *device = getenv("VFIO_DEVICE");
 	bool done;
 
@@ -570,8 +572,9 @@ static bool shrink_window(void)
 }
 
 /*
- * A MAP of which the hypervisor takes the first half only: there is nothing of
- * it then, nor of what was mapped there, and what lies beside it is as it was.
+ * The hypervisor accepts only the first half of a MAP_DMA: nothing of it and
+ * nothing of the replaced mappings may be left, and adjacent mappings must not
+ * change.
  */
 static void test_refused_in_the_middle(void)
 {
@@ -581,12 +584,12 @@ static void test_refused_in_the_middle(void)
 
 	open_staged();
 	CHECK_EQ(vfio_register(vfio.container, other, BYTES), 0);
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	if (!CHECK(shrink_window()))
 		goto close;
 
 	from = start + middle - 8 * page;
-	/* What is there, and its neighbour. */
+	/* The mappings that are replaced, and an adjacent one. */
 	CHECK_EQ(map(from, memory, page), 0);
 	CHECK_EQ(map(from - page, memory + page, page), 0);
 	CHECK(works(from, memory));
@@ -596,20 +599,20 @@ static void test_refused_in_the_middle(void)
 	CHECK(is_blocked(from, other));
 	CHECK(is_blocked(from + 7 * page, other + 7 * page));
 	CHECK(works(from - page, memory + page));
-	/* Not counted any more, neither the new nor the old ones. */
+	/* Neither the new pages nor the old ones are counted. */
 	CHECK_EQ(vfio_unregister(vfio.container, other, BYTES), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), -EBUSY);
 	CHECK_EQ(unmap(from - page, page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, BYTES), 0);
 
-	/* The first page of all is refused. */
+	/* The very first page is refused. */
 	CHECK_EQ(vfio_register(vfio.container, memory, BYTES), 0);
 	CHECK_EQ(map(start + middle, memory, page), -EIO);
 	CHECK_MAPPED(start, 0);
 	CHECK_EQ(map(from, memory, 8 * page), 0);
 	CHECK(works(from + 7 * page, memory + 7 * page));
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	CHECK_EQ(map(start + middle, memory, page), 0);
 	CHECK(works(start + middle, memory));
 close:
@@ -629,7 +632,7 @@ static void test_large_window(void)
 	open_staged();
 	CHECK_EQ(vfio_register(vfio.container, large, LARGE_MAPPED), 0);
 	before = state_now();
-	CHECK_EQ(make(small, LARGE_WINDOW, &start), 0);
+	CHECK_EQ(create(small, LARGE_WINDOW, &start), 0);
 	CHECK_EQ(state_locked() - before.locked,
 		 charge(small, LARGE_WINDOW));
 	half = LARGE_MAPPED / 2;
@@ -652,7 +655,7 @@ static void map_everything(void)
 	uint64_t start;
 
 	open_staged();
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	CHECK_EQ(map(IOVA, memory, BYTES), 0);
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK(works(start + IOVA, memory));
@@ -664,7 +667,7 @@ static void map_everything_and_exit(void *unused)
 	map_everything();
 }
 
-/* Nothing of it may be there for who comes next. */
+/* The next user must not find any mappings. */
 static void check_clean(void)
 {
 	uint64_t start;
@@ -672,7 +675,7 @@ static void check_clean(void)
 	open_staged();
 	CHECK(is_blocked(IOVA, memory));
 	CHECK(is_blocked(WINDOW1_START + IOVA, memory));
-	CHECK_EQ(make(small, SIZE_1G, &start), 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
 	CHECK(is_blocked(start + IOVA, memory));
 	vfio_close(&vfio);
 }
@@ -696,7 +699,7 @@ static void test_exit(void)
 	check_clean();
 }
 
-static void test_group_leaves(void)
+static void test_group_detached(void)
 {
 	struct state before = state_now();
 	int container;
@@ -727,47 +730,49 @@ int main(void)
 	vfio_close(&vfio);
 	state_watch();
 
-	tap_test("GET_INFO says what the hypervisor has", test_info);
+	tap_test("GET_INFO returns the limits of the hypervisor", test_info);
 	tap_test("DMA through the default window", test_default_window);
-	tap_test("a device may not write what it may read", test_permission);
+	tap_test("the device cannot write to a read-only mapping",
+		 test_permission);
 	tap_test("mapping over a page replaces the hypervisor's entry",
 		 test_overwrite);
 	tap_test("UNMAP_DMA of a part leaves the rest", test_partial_unmap);
-	tap_test_ours("a MAP_DMA that is refused leaves what was mapped",
+	tap_test_ours("a refused MAP_DMA does not change the mappings",
 		      test_all_or_nothing);
 	/*
-	 * In-tree refused windows stay charged, and one of no levels is made.
+	 * In-tree refused windows stay charged, and a window with no levels is
+	 * created.
 	 */
-	tap_test_ours("TCE_CREATE takes one to five levels, and makes the same of them",
-		      test_levels);
+	tap_test_ours("TCE_CREATE accepts one to five levels", test_levels);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		tap_test_case(true, test_size, &sizes[i],
 			      "TCE_CREATE refuses %s", sizes[i].what);
 	tap_test("TCE_CREATE refuses a third window", test_third_window);
-	tap_test("a window is charged to the page", test_limit);
+	tap_test("a window is charged exactly", test_limit);
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++)
 		tap_test_case(false, test_page_size, &page_shifts[i],
 			      "DMA through a window of %llu KiB pages",
 			      (1ULL << page_shifts[i]) >> 10);
-	tap_test("a page larger than its piece of memory is refused",
+	tap_test("an IOMMU page larger than its page of memory is refused",
 		 test_page_too_large);
 	tap_test("a page of 16 MiB in memory of 2 MiB pages is refused",
 		 test_page_too_large_for_2m);
-	tap_test("windows are removed and made again", test_remove_and_make);
-	tap_test("the default window goes and comes back",
+	tap_test("windows are removed and created again",
+		 test_remove_and_create);
+	tap_test("the default window is removed and created again",
 		 test_without_default);
-	/* In-tree what is refused stays charged. */
-	tap_test_ours("no window at 0 can be made while there is another one",
+	/* In-tree a refused window stays charged. */
+	tap_test_ours("no window is created at 0 while there is another one",
 		      test_none_at_0_beside_another);
-	tap_test("the default window goes with pages mapped",
-		 test_default_goes_mapped);
-	tap_test_ours("a MAP_DMA of which the hypervisor refuses the second half",
+	tap_test("the default window is removed with pages mapped",
+		 test_default_removed_mapped);
+	tap_test_ours("MAP_DMA is undone if the hypervisor refuses a half",
 		      test_refused_in_the_middle);
-	tap_test("64 GiB of window with 128 MiB mapped are removed",
+	tap_test("a window of 64 GiB with 128 MiB mapped is removed",
 		 test_large_window);
-	tap_test("a container goes with everything mapped", test_release);
-	tap_test("a process ends with everything mapped", test_exit);
-	tap_test("a group leaves with everything mapped", test_group_leaves);
+	tap_test("close with everything mapped", test_release);
+	tap_test("exit with everything mapped", test_exit);
+	tap_test("detach with everything mapped", test_group_detached);
 
 	return tap_main();
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side of a guest's windows: the hypervisor has the tables, and a guest
- * in the guest (nested KVM) maps in them. What holds of KVM's side everywhere
- * is in kvm.c, hypercalls.c and outlive.c, which run on this machine, too; this
- * is what the device reaches.
+ * KVM in a guest (nested KVM): the hypervisor has the tables in which it maps.
+ * kvm.c, hypercalls.c and outlive.c run on this machine too; these tests check
+ * DMA.
  */
 
 #define _GNU_SOURCE
@@ -30,8 +29,8 @@ static int guest;
 static unsigned int rounds = ROUNDS;
 
 /*
- * A window, the device, a guest with the window. The first window is the
- * platform's.
+ * Opens a window, the device, and a guest with the window. The first window is
+ * the platform's.
  */
 static __u64 begin(bool second, unsigned int shift)
 {
@@ -39,9 +38,11 @@ static __u64 begin(bool second, unsigned int shift)
 
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
-	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_register(vfio.container, region[MEMORY], REGION_BYTES),
+		 0);
 	if (second)
-		CHECK_EQ(vfio_create(vfio.container, shift, SIZE, 1, &start), 0);
+		CHECK_EQ(vfio_create(vfio.container, shift, SIZE, 1, &start),
+			 0);
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, start, SIZE, shift), 0);
 
@@ -50,7 +51,8 @@ static __u64 begin(bool second, unsigned int shift)
 
 static void end(void)
 {
-	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES), 0);
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
+		 0);
 	close(guest);
 	vfio_close(&vfio);
 }
@@ -70,13 +72,14 @@ static void check_put(__u64 iova, __u64 page)
 	CHECK(!edu_reads(&vfio, iova, memory + page));
 }
 
-/* With what VFIO does to the same entries. */
+/* Together with VFIO, on the same entries. */
 static void check_list(__u64 iova, unsigned int shift)
 {
 	unsigned char *memory = region[MEMORY];
 	const __u64 page = BIT_ULL(shift);
 
-	CHECK_EQ(h_indirect(guest, iova, memory, shift, 8, MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_indirect(guest, iova, memory, shift, 8, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
 	CHECK(edu_reads(&vfio, iova + 7 * page, memory + 7 * page));
 	CHECK_EQ(vfio_unmap(vfio.container, iova, 4 * page), 0);
 	CHECK(!edu_reads(&vfio, iova, memory));
@@ -118,8 +121,8 @@ static void test_second_small(void)
 }
 
 /*
- * What the hypervisor still has when KVM's window has gone is the next
- * window's.
+ * Entries that the hypervisor still has of KVM's window must not be in the next
+ * one.
  */
 static void test_outlives(void)
 {
@@ -131,23 +134,25 @@ static void test_outlives(void)
 	vfio_close(&vfio);
 	closed.users++;
 	CHECK_STATE(&closed);
-	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, memory, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_STATE(&closed);
 	close(guest);
 	CHECK_STATE(&before);
 
-	/* And works as before. */
+	/* The new window works. */
 	begin(false, PAGE_SHIFT);
 	CHECK(!edu_reads(&vfio, IOVA, memory));
-	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, IOMMU_PAGE, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, IOMMU_PAGE, MAP_BOTH),
+		 0);
 	CHECK(edu_reads(&vfio, IOVA, memory));
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, IOMMU_PAGE), 0);
 	end();
 }
 
 /*
- * A hypercall for a window that the platform has already taken from the
+ * A hypercall for a window that the platform has already removed from the
  * hypervisor.
  */
 static void test_removed(void)
@@ -159,12 +164,15 @@ static void test_removed(void)
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
 	CHECK_EQ(h_unput(guest, start + IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, start + IOVA, 16), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_put(guest, start + IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, start + IOVA, memory, MAP_BOTH),
+		 TCE_KVM_TOO_HARD);
 
-	/* The hypervisor may give the new one the old one's number. */
+	/* The hypervisor may reuse the number of the old window. */
 	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, 1, &again), 0);
 	CHECK_EQ(again, start);
-	CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, IOMMU_PAGE, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, IOMMU_PAGE,
+			  MAP_BOTH),
+		 0);
 	CHECK_EQ(h_unput(guest, start + IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, start + IOVA, 16), TCE_KVM_SUCCESS);
 	CHECK(edu_reads(&vfio, start + IOVA, memory));
@@ -203,7 +211,8 @@ static void test_race(void)
 	if (pthread_create(&thread, NULL, race_put, &calls))
 		tap_bail("no thread");
 	for (i = 0; i < rounds; i++) {
-		CHECK_EQ(vfio_map(vfio.container, IOVA, memory, size, MAP_BOTH), 0);
+		CHECK_EQ(vfio_map(vfio.container, IOVA, memory, size, MAP_BOTH),
+			 0);
 		CHECK_EQ(vfio_unmap(vfio.container, IOVA, size), 0);
 	}
 	__atomic_store_n(&race_over, true, __ATOMIC_RELAXED);
@@ -217,12 +226,15 @@ static void test_race(void)
 }
 
 static const struct test tests[] = {
-	{ "the device reaches what KVM maps in the first window", false, test_default },
-	{ "and in the second, with the kernel's pages", false, test_second },
-	{ "and with small pages", false, test_second_small },
-	{ "KVM's reference outlives the container, and the window is empty for the next one",
+	{ "DMA works where KVM maps in the first window", false,
+	  test_default },
+	{ "the same in the second window, with kernel pages", false,
+	  test_second },
+	{ "the same in the second window, with small pages", false,
+	  test_second_small },
+	{ "a window that only KVM has is empty for the next container",
 	  true, test_outlives },
-	{ "KVM's reference outlives the window, and does not reach into the next one", true,
+	{ "calls for a removed window do not change the next one", true,
 	  test_removed },
 	{ "race: KVM against MAP_DMA and UNMAP_DMA", true, test_race },
 };

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Two calls at the same time, each pair of them that can meet in the same
- * place.
+ * Races of each pair of calls that can use the same object, see race.h.
  *
- * race.h says what a round is.
- *
- * ROUNDS=N in the environment: rounds of each race; those with a group that
- * leaves have half as many each.
+ * ROUNDS=N in the environment: the number of rounds of each race; races that
+ * detach a group have half as many each.
  */
 
 #define _GNU_SOURCE
@@ -31,7 +28,7 @@
 #define LEAVES		512
 #define LEAF_BYTES	(SIZE / LEAVES)
 
-/* In rounds; looking at the figures is slow. */
+/* Rounds between two checks of the figures, which are slow. */
 #define LOOK_EVERY	(4 * BATCH)
 
 static struct vfio vfio, second;
@@ -41,7 +38,7 @@ static bool pseries;
 static int guest;
 static unsigned int wanted;
 
-/* What races begin and end with */
+/* Before and after races */
 
 static unsigned int levels(void)
 {
@@ -51,7 +48,8 @@ static unsigned int levels(void)
 static int create(__u64 want)
 {
 	__u64 start;
-	int ret = vfio_create(vfio.container, PAGE_SHIFT, SIZE, levels(), &start);
+	int ret =
+		vfio_create(vfio.container, PAGE_SHIFT, SIZE, levels(), &start);
 
 	return ret ?: start == want ? 0 : -ERANGE;
 }
@@ -68,7 +66,7 @@ static void end(void)
 {
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
 	CHECK_MAPPED(0, 0);
-	/* Nothing is counted any more either. */
+	/* No page is counted any more. */
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
 	vfio_close(&vfio);
 }
@@ -84,15 +82,14 @@ static int unmap(__u64 iova)
 }
 
 /*
- * Another leaf each round, so that those before it have gone when it comes
- * again.
+ * A different leaf in each round, so that it was freed before it is used again.
  */
 static __u64 leaf(unsigned int round)
 {
 	return round * 7 % LEAVES * LEAF_BYTES;
 }
 
-/* Two places of a leaf, which are now and then the same. */
+/* Two entries of a leaf, which are sometimes the same. */
 static bool same_place(unsigned int round)
 {
 	return !(round % 4);
@@ -103,7 +100,7 @@ static __u64 place(unsigned int round, unsigned int side)
 	return leaf(round) + (side && !same_place(round) ? LEAF_BYTES / 2 : 0);
 }
 
-/* Now and then, whether so many pages are mapped, from @least up to @most. */
+/* Checks sometimes that from @least to @most pages are mapped. */
 static int look(unsigned int round, unsigned int least, unsigned int most)
 {
 	struct figures figures;
@@ -155,7 +152,7 @@ static void test_map_map(void)
 	end();
 }
 
-/* MAP against UNMAP, of all that there is in the leaf */
+/* MAP against UNMAP, of the only page of a leaf */
 
 static int unmap_second(unsigned int round)
 {
@@ -186,7 +183,7 @@ static void test_map_unmap(void)
 	end();
 }
 
-/* UNMAP against a guest's hypercalls */
+/* UNMAP against hypercalls */
 
 static int unmap_first(unsigned int round)
 {
@@ -195,13 +192,14 @@ static int unmap_first(unsigned int round)
 
 static int hypercall(unsigned int round)
 {
-	long status = round % 3 ? h_unput(guest, place(round, 1)) :
-				  h_put(guest, place(round, 1), memory, MAP_BOTH);
+	long status = round % 3 ?
+			      h_unput(guest, place(round, 1)) :
+			      h_put(guest, place(round, 1), memory, MAP_BOTH);
 
 	return status == TCE_KVM_SUCCESS ? 0 : -EBADE;
 }
 
-/* What is there was mapped by the guest, or by VFIO. */
+/* The page was mapped by the guest, or by VFIO. */
 static int unmap_kvm_ready(unsigned int round)
 {
 	if (round / 2 % 2)
@@ -213,7 +211,7 @@ static int unmap_kvm_ready(unsigned int round)
 
 static int unmap_kvm_over(unsigned int begun, unsigned int end)
 {
-	/* Each has one page at most: the guest's. */
+	/* At most the page of the guest is mapped. */
 	return look(begun, 0, end - begun) ?: clear(begun);
 }
 
@@ -313,7 +311,7 @@ static int unregister_map_over(unsigned int begun, unsigned int end)
 	unsigned int round, pages = 0;
 	int ret;
 
-	/* One of them was the first, and so it must be the only one. */
+	/* Exactly one of them must have succeeded. */
 	for (round = begun; round < end; round++) {
 		if (unregistered[round % BATCH] == mapped[round % BATCH])
 			return -EBADE;
@@ -355,7 +353,7 @@ static void test_unregister_map(void)
 	end();
 }
 
-/* No lock keeps the two apart: the one that maps does not know the other. */
+/* No common lock: the containers are different. */
 static void test_unregister_elsewhere(void)
 {
 	if (!vfio_have_device(1)) {
@@ -371,9 +369,7 @@ static void test_unregister_elsewhere(void)
 	end();
 }
 
-/*
- * Detach against MAP: half of the rounds with a group that others stay behind
- */
+/* Detach against MAP: half of the rounds with one of two groups */
 
 static int detach_second(unsigned int round)
 {
@@ -382,7 +378,7 @@ static int detach_second(unsigned int round)
 	return vfio_ioctl(second.group, VFIO_GROUP_UNSET_CONTAINER, NULL);
 }
 
-/* The mapping is the first group's, too. */
+/* The first group still has the mapping. */
 static int detach_map_over(unsigned int begun, unsigned int end)
 {
 	(void)end;
@@ -401,7 +397,7 @@ static void test_detach_map(void)
 		.over = detach_map_over,
 	};
 
-	/* A hypervisor's window belongs to one group. */
+	/* A window of a hypervisor belongs to one group. */
 	if (!vfio_have_device(1) || pseries) {
 		tap_skip("no second group that can share a window");
 		return;
@@ -418,8 +414,8 @@ static void test_detach_map(void)
 }
 
 /*
- * And half of them with the last group, which takes the container's windows and
- * memory.
+ * The other half with the last group, with which windows and memory are
+ * released.
  */
 
 static int detach_only(unsigned int round)
@@ -430,9 +426,10 @@ static int detach_only(unsigned int round)
 }
 
 /*
- * The core says EINVAL without a backend, and the backend ENODEV when it goes.
+ * The core returns EINVAL without a backend, and the backend ENODEV while it is
+ * released.
  */
-static int map_in_time(unsigned int round)
+static int map_or_released(unsigned int round)
 {
 	int ret = map(place(round, 0));
 
@@ -449,7 +446,7 @@ static int detach_only_over(unsigned int begun, unsigned int end)
 			 &vfio.container) ?:
 	      vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
 	      vfio_register(vfio.container, memory, page);
-	/* The default window is made by the next MAP, or not at all. */
+	/* The next MAP creates the default window, or there is none. */
 	if (end % 2)
 		return ret;
 
@@ -475,15 +472,15 @@ static void race_detach_only(int (*against)(unsigned int round))
 
 static void test_detach_only(void)
 {
-	race_detach_only(map_in_time);
+	race_detach_only(map_or_released);
 }
 
 /*
- * Calls that change the container, too, may still wait for it when it is
- * released.
+ * Calls that take the lock for writing may still wait for it when the container
+ * is released.
  */
 
-static int change_in_time(unsigned int round)
+static int change_or_released(unsigned int round)
 {
 	unsigned char *other = region(round);
 	int ret;
@@ -496,7 +493,7 @@ static int change_in_time(unsigned int round)
 
 static void test_detach_change(void)
 {
-	race_detach_only(change_in_time);
+	race_detach_only(change_or_released);
 }
 
 int main(void)
@@ -508,18 +505,19 @@ int main(void)
 	pseries = vfio_is_guest();
 	state_watch();
 
-	tap_test_ours("MAP_DMA against MAP_DMA in a leaf that is not there",
+	tap_test_ours("MAP_DMA against MAP_DMA in a missing leaf",
 		      test_map_map);
-	tap_test_ours("MAP_DMA against UNMAP_DMA of the leaf's only page",
+	tap_test_ours("MAP_DMA against UNMAP_DMA of the only page of a leaf",
 		      test_map_unmap);
 	tap_test_ours("UNMAP_DMA against H_PUT_TCE", test_unmap_kvm);
 	tap_test_ours("TCE_REMOVE against MAP_DMA", test_remove_map);
 	tap_test_ours("UNREGISTER_MEMORY against MAP_DMA", test_unregister_map);
 	tap_test_ours("UNREGISTER_MEMORY by another container against MAP_DMA",
 		      test_unregister_elsewhere);
-	tap_test_ours("a group leaves against MAP_DMA", test_detach_map);
-	tap_test_ours("the only group leaves against MAP_DMA", test_detach_only);
-	tap_test_ours("the only group leaves against REGISTER_MEMORY",
+	tap_test_ours("detach of a group against MAP_DMA", test_detach_map);
+	tap_test_ours("detach of the only group against MAP_DMA",
+		      test_detach_only);
+	tap_test_ours("detach of the only group against REGISTER_MEMORY",
 		      test_detach_change);
 
 	return tap_main();

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Another function of the group is removed and found again while the container
- * has windows. The platform, to which a device that appears is one that the
- * kernel has used, takes window 0 out of the group and drops a reference of its
- * table; the second window's place it clears with it. So both are cut off:
- * nothing can be mapped in them any more, what is mapped can be unmapped, and
- * new ones work.
+ * has windows. For each device that appears the platform takes ownership of the
+ * group again: it unsets window 0 and drops a reference of its table, and
+ * clears the place of the second window. Both windows are lost then: nothing
+ * can be mapped in them, mapped pages can be unmapped, and new windows work.
  */
 
 #define _GNU_SOURCE
@@ -27,7 +26,7 @@
 
 #define DEVICES		"/sys/bus/pci/devices/"
 
-/* QEMU's pci-testdev, bound to nothing. */
+/* QEMU's pci-testdev, which has no driver. */
 #define SIBLING_VENDOR	0x1b36
 #define SIBLING_DEVICE	0x0005
 
@@ -68,7 +67,8 @@ static bool same_group(const char *a, const char *b)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		snprintf(path[i], PATH_MAX, DEVICES "%s/iommu_group", device[i]);
+		snprintf(path[i], PATH_MAX, DEVICES "%s/iommu_group",
+			 device[i]);
 		if (!realpath(path[i], group[i]))
 			return false;
 	}
@@ -76,7 +76,7 @@ static bool same_group(const char *a, const char *b)
 	return !strcmp(group[0], group[1]);
 }
 
-/* The other function of the first test device's group. */
+/* Finds the other function in the group of the first test device. */
 static void find_sibling(void)
 {
 	const char *device = getenv("VFIO_DEVICE");
@@ -92,7 +92,7 @@ static void find_sibling(void)
 		snprintf(sibling, sizeof(sibling), "%s", entry->d_name);
 	}
 	if (!*sibling)
-		tap_bail("%s has no pci-testdev beside it", device);
+		tap_bail("no pci-testdev in the group of %s", device);
 	closedir(dir);
 }
 
@@ -134,7 +134,7 @@ static bool works(struct vfio *which, __u64 iova)
 	return reads && writes;
 }
 
-/* The default window, with a page mapped. */
+/* Opens the default window, with a page mapped. */
 static void open_mapped(void)
 {
 	vfio_open(&vfio);
@@ -142,13 +142,14 @@ static void open_mapped(void)
 	CHECK_EQ(map(&vfio, IOVA), 0);
 }
 
-/* And the second window, with the device's stage. */
+/* The same and the second window, with the stage. */
 static void open_both(void)
 {
 	__u64 start;
 
 	open_mapped();
-	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start), 0);
+	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start),
+		 0);
 	CHECK_EQ(start, WINDOW1_START);
 	edu_stage(&vfio, HIGH_STAGE);
 	CHECK_EQ(map(&vfio, HIGH), 0);
@@ -156,17 +157,17 @@ static void open_both(void)
 	CHECK(works(&vfio, IOVA));
 }
 
-/* All of it as if nothing had been. */
-static void check_new_life(void)
+/* Checks that everything works with a new container. */
+static void check_new_container(void)
 {
 	open_both();
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
 	vfio_close(&vfio);
 }
 
-static void check_cut_off(void)
+static void check_lost(void)
 {
-	/* More than once: nothing of it is counted away. */
+	/* Repeated: a refusal must not change the counts. */
 	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
 	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
 	CHECK_EQ(map(&vfio, IOVA), -EIO);
@@ -182,23 +183,23 @@ static void test_close(void)
 	open_mapped();
 	remove_and_rescan();
 	vfio_close(&vfio);
-	check_new_life();
-	check_new_life();
+	check_new_container();
+	check_new_container();
 }
 
-static void test_cut_off(void)
+static void test_lost(void)
 {
 	open_mapped();
 	remove_and_rescan();
-	check_cut_off();
+	check_lost();
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), 0);
 	vfio_close(&vfio);
-	check_new_life();
+	check_new_container();
 }
 
 /*
- * With the first window, the platform takes out what it has in the second one's
- * place on a host, the way past all windows; in a guest, all dynamic windows.
+ * With the first window the platform removes the second one: on a host its
+ * place is that of the bypass, in a guest all dynamic windows are removed.
  */
 static void test_second_window(void)
 {
@@ -206,7 +207,7 @@ static void test_second_window(void)
 
 	open_both();
 	remove_and_rescan();
-	check_cut_off();
+	check_lost();
 	CHECK_EQ(map(&vfio, HIGH), -EIO);
 	CHECK_EQ(map(&vfio, HIGH + 0x100000), -EIO);
 	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
@@ -217,12 +218,16 @@ static void test_second_window(void)
 	CHECK_EQ(map(&vfio, IOVA), -ENXIO);
 	CHECK_EQ(map(&vfio, HIGH), -ENXIO);
 
-	/* Both of them new. */
-	CHECK_EQ(vfio_create(vfio.container, 12, WINDOW_BYTES, LEVELS, &start), 0);
+	/* Both are new. */
+	CHECK_EQ(vfio_create(vfio.container, 12, WINDOW_BYTES, LEVELS, &start),
+		 0);
 	CHECK_EQ(start, 0);
-	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start), 0);
+	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start),
+		 0);
 	CHECK_EQ(start, WINDOW1_START);
-	CHECK_EQ(vfio_map(vfio.container, HIGH_STAGE, vfio.stage, page, MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio.container, HIGH_STAGE, vfio.stage, page,
+			  MAP_BOTH),
+		 0);
 	CHECK_EQ(map(&vfio, IOVA), 0);
 	CHECK_EQ(map(&vfio, HIGH), 0);
 	CHECK(works(&vfio, IOVA));
@@ -230,11 +235,11 @@ static void test_second_window(void)
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK(!edu_reads(&vfio, IOVA, memory));
 	vfio_close(&vfio);
-	check_new_life();
-	check_new_life();
+	check_new_container();
+	check_new_container();
 }
 
-/* Without a first window the platform takes it that it has none. */
+/* Without a first window the platform has nothing to unset. */
 static void test_second_window_alone(void)
 {
 	open_both();
@@ -246,7 +251,7 @@ static void test_second_window_alone(void)
 	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
 	CHECK(!edu_reads(&vfio, HIGH, memory));
 	vfio_close(&vfio);
-	check_new_life();
+	check_new_container();
 }
 
 static void test_again(void)
@@ -254,14 +259,14 @@ static void test_again(void)
 	open_both();
 	remove_and_rescan();
 	remove_and_rescan();
-	check_cut_off();
+	check_lost();
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	remove_and_rescan();
 	vfio_close(&vfio);
-	check_new_life();
+	check_new_container();
 }
 
-/* No window yet: nothing to cut off. */
+/* There is no window yet. */
 static void test_before(void)
 {
 	vfio_open(&vfio);
@@ -271,16 +276,16 @@ static void test_before(void)
 	edu_stage(&vfio, 0x100000);
 	CHECK(works(&vfio, IOVA));
 	vfio_close(&vfio);
-	check_new_life();
+	check_new_container();
 }
 
-/* A group is gone before the device is found again. */
+/* The group is closed before the device is found again. */
 static void test_closed(void)
 {
 	open_mapped();
 	vfio_close(&vfio);
 	remove_and_rescan();
-	check_new_life();
+	check_new_container();
 }
 
 static void test_v1(void)
@@ -295,14 +300,14 @@ static void test_v1(void)
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL), 0);
 	vfio_close(&vfio);
-	check_new_life();
+	check_new_container();
 }
 
-/* Two groups have the windows, and one of them loses the first. */
+/* Two groups have the windows, and one of them loses the first one. */
 static void test_other_group(void)
 {
 	if (!vfio_have_device(1) || vfio_is_guest()) {
-		tap_skip("no second device behind the same windows");
+		tap_skip("no second device that shares the windows");
 		return;
 	}
 	open_mapped();
@@ -322,7 +327,7 @@ static void test_other_group(void)
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	vfio_detach(&second);
 	vfio_close(&vfio);
-	check_new_life();
+	check_new_container();
 }
 
 int main(void)
@@ -332,18 +337,17 @@ int main(void)
 	find_sibling();
 	state_watch();
 
-	tap_test_ours("a device appears in a group without windows", test_before);
-	tap_test_ours("a device appears in a group that was closed", test_closed);
-	tap_test_ours("a device appears, and the container is closed", test_close);
-	tap_test_ours("a device appears: the first window is cut off, UNMAP_DMA works",
-		      test_cut_off);
-	tap_test_ours("a device appears: the second window is cut off too, new ones work",
+	tap_test_ours("a device appears: group without windows", test_before);
+	tap_test_ours("a device appears: closed group", test_closed);
+	tap_test_ours("a device appears: close of the container", test_close);
+	tap_test_ours("a device appears: the first window is lost", test_lost);
+	tap_test_ours("a device appears: both windows are lost, new ones work",
 		      test_second_window);
-	tap_test_ours("a device appears: the second window alone goes on",
+	tap_test_ours("a device appears: a second window alone still works",
 		      test_second_window_alone);
-	tap_test_ours("a device appears again and again", test_again);
-	tap_test_ours("a device appears in version 1", test_v1);
-	tap_test_ours("a device appears in one of two groups", test_other_group);
+	tap_test_ours("a device appears: repeated", test_again);
+	tap_test_ours("a device appears: version 1", test_v1);
+	tap_test_ours("a device appears: one of two groups", test_other_group);
 
 	return tap_main();
 }

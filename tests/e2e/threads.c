@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Threads of one process that use one container at the same time.
- */
+/* Threads of one process use a container concurrently. */
 
 #define _GNU_SOURCE
 
@@ -23,7 +21,7 @@
 
 #define THREADS		4
 #define ROUNDS		200
-/* Of a window in a guest, which takes its hypervisor a quarter of a second. */
+/* In a guest, where the hypervisor takes a quarter of a second for a window. */
 #define ROUNDS_GUEST	25
 
 static unsigned char *memory;
@@ -36,12 +34,15 @@ static struct worker {
 	int error;
 } workers[THREADS];
 
-/* Leaves its page mapped at its place, after others were mapped there. */
+/*
+ * Maps other pages at the address of the thread, and leaves its own page
+ * mapped.
+ */
 static void *map_and_unmap(void *data)
 {
 	struct worker *worker = data;
 	int container = worker->vfio->container;
-	/* The places of the threads lie between each other's. */
+	/* Addresses of different threads are adjacent. */
 	__u64 iova = IOVA + worker->number * page;
 	unsigned char *own = memory + worker->number * page;
 	unsigned int round;
@@ -53,7 +54,7 @@ static void *map_and_unmap(void *data)
 					 MAP_BOTH);
 		if (!worker->error && round % 3)
 			worker->error = vfio_unmap(container, iova, page);
-		/* Somewhere else, where levels are missing. */
+		/* Also elsewhere, where levels are missing. */
 		if (!worker->error && !(round % 8))
 			worker->error = vfio_map(container,
 						 HIGH + (round << 24) + iova,
@@ -97,7 +98,7 @@ static void test_threads(void)
 	for (i = 0; i < THREADS; i++)
 		join_worker(i);
 
-	/* One page each, and the stage. */
+	/* One page for each thread, and the stage. */
 	CHECK_MAPPED(0, (THREADS + 1) * page / SIZE_4K);
 	CHECK_MAPPED(WINDOW1_START, THREADS * far);
 	for (i = 0; i < THREADS; i++) {
@@ -107,7 +108,7 @@ static void test_threads(void)
 		CHECK(edu_writes(&vfio, iova, memory + i * page));
 	}
 
-	/* The counts are right, too: nothing mapped, nothing counted. */
+	/* After the last UNMAP_DMA nothing is counted. */
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, THREADS * page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page), -EBUSY);
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
@@ -115,7 +116,7 @@ static void test_threads(void)
 	vfio_close(&vfio);
 }
 
-/* Registers and unregisters what nobody maps. */
+/* Registers and unregisters memory that is not mapped. */
 static void *register_and_unregister(void *data)
 {
 	struct worker *worker = data;
@@ -133,7 +134,7 @@ static void *register_and_unregister(void *data)
 	return NULL;
 }
 
-/* The second window comes and goes. */
+/* Creates and removes the second window. */
 static void *create_and_remove(void *data)
 {
 	struct worker *worker = data;
@@ -150,7 +151,7 @@ static void *create_and_remove(void *data)
 	return NULL;
 }
 
-/* Maps in a window that may be there or not. */
+/* Maps in the second window, which may not exist. */
 static void *map_maybe(void *data)
 {
 	struct worker *worker = data;
@@ -200,9 +201,9 @@ int main(void)
 	memory = vfio_memory(PAGES * page);
 	state_watch();
 
-	tap_test_ours("threads that map and unmap do not disturb each other",
+	tap_test_ours("threads map and unmap concurrently in one container",
 		      test_threads);
-	tap_test_ours("windows come and go while threads map and register",
+	tap_test_ours("windows are created and removed while threads map",
 		      test_windows_under_threads);
 
 	return tap_main();

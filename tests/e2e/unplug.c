@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device goes while a container has its group and pages are mapped: unbound
- * from its driver, removed in sysfs, pulled out of its slot. The last is done
- * by QEMU's monitor, which the machine has at its own virtio port "monitor";
- * the devices are "edu0" and "edu1" there, in the hotplug slots "d0" and "d1".
+ * A device is removed while a container has its group and pages are mapped:
+ * unbound from its driver, removed in sysfs, or pulled out of its slot. For the
+ * last one the machine has QEMU's monitor at its virtio port "monitor"; the
+ * devices are "edu0" and "edu1" there, in the hotplug slots "d0" and "d1".
  *
- * A PowerNV kernel does not serve the buttons of such slots (it turns the PCIe
- * port drivers off), so the slot is switched off here. For the kernel that is a
- * device that is gone without a word; it is told afterwards.
+ * A PowerNV kernel does not serve the buttons of such slots (it disables the
+ * PCIe port drivers), so the test switches off the slot. For the kernel the
+ * device disappears without notice, and is removed afterwards.
  */
 
 #define _GNU_SOURCE
@@ -35,9 +35,9 @@
 #define PAGES		16
 #define STAGE		0x100000
 #define IOVA		0x200000
-#define HIGH		(WINDOW1_START + 0x200000)
+#define HIGH		(WINDOW1_START + IOVA)
 
-/* A minute, for what does not come at all. */
+/* A minute, then it has failed. */
 #define POLLS		6000
 #define POLL_US		10000
 
@@ -82,7 +82,7 @@ static bool wait_device(unsigned int number, bool there)
 	return wait_until(path, there);
 }
 
-/* The driver lets go of a device as soon as it is asked to, before it waits. */
+/* The driver unbinds a device before it waits for its users. */
 static bool wait_driver(unsigned int number, bool there)
 {
 	char path[PATH_MAX];
@@ -97,27 +97,25 @@ static void bind(unsigned int number)
 	char path[PATH_MAX];
 
 	if (!wait_device(number, true))
-		tap_bail("%s does not come back", address(number));
+		tap_bail("%s is not found again", address(number));
 	snprintf(path, sizeof(path), DEVICES "/%s/driver_override",
 		 address(number));
 	write_line(path, "vfio-pci");
 	write_line("/sys/bus/pci/drivers_probe", address(number));
 	if (!wait_driver(number, true))
-		tap_bail("vfio-pci does not take %s", address(number));
+		tap_bail("%s is not bound to vfio-pci", address(number));
 }
 
-/*
- * The ways in which a device goes, all by another process than the container's.
- */
+/* The ways to remove a device, all used by another process. */
 
-static void go_unbind(void *data)
+static void remove_unbind(void *data)
 {
 	unsigned int *number = data;
 
 	write_line(VFIO_PCI "/unbind", address(*number));
 }
 
-static void go_remove(void *data)
+static void remove_sysfs(void *data)
 {
 	unsigned int *number = data;
 	char path[PATH_MAX];
@@ -126,7 +124,7 @@ static void go_remove(void *data)
 	write_line(path, "1");
 }
 
-/* One command in QMP, and its answer. */
+/* Sends a QMP command and reads the answer. */
 static bool monitor_do(const char *command)
 {
 	static char text[4096];
@@ -135,7 +133,7 @@ static bool monitor_do(const char *command)
 
 	if (write(monitor_fd, command, strlen(command)) < 0)
 		tap_bail("the monitor: %s", strerror(errno));
-	/* Events come in between. */
+	/* Skips events. */
 	do {
 		got = read(monitor_fd, text + length,
 			   sizeof(text) - 1 - length);
@@ -152,7 +150,7 @@ static bool monitor_do(const char *command)
 	return false;
 }
 
-/* The configuration space of a device, or of the port that it is behind. */
+/* Opens the configuration space of a device, or of the port above it. */
 static int open_config(unsigned int number, bool port)
 {
 	char path[PATH_MAX], target[PATH_MAX];
@@ -210,7 +208,7 @@ static void switch_slot(bool on)
 		tap_bail("writing config space: %s", strerror(errno));
 }
 
-static void go_pulled(void *data)
+static void remove_pull(void *data)
 {
 	unsigned int *number = data, i;
 	char command[100];
@@ -218,7 +216,7 @@ static void go_pulled(void *data)
 
 	fd = open_config(*number, false);
 	snprintf(command, sizeof(command),
-		 "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"edu%u\"}}\n",
+		 "{'execute':'device_del','arguments':{'id':'edu%u'}}\n",
 		 *number);
 	CHECK(monitor_do(command));
 	switch_slot(false);
@@ -226,16 +224,19 @@ static void go_pulled(void *data)
 		usleep(POLL_US);
 	CHECK_EQ(config_read(fd, PCI_VENDOR_ID), 0xffff);
 	close(fd);
-	go_remove(data);
+	remove_sysfs(data);
 }
 
-static void come_plugged(unsigned int number)
+#define EDU	"'driver':'edu','dma_mask':18446744073709551615"
+
+static void back_plug(unsigned int number)
 {
 	char command[200];
 
 	switch_slot(true);
 	snprintf(command, sizeof(command),
-		 "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"edu\",\"id\":\"edu%u\",\"bus\":\"d%u\",\"dma_mask\":18446744073709551615}}\n",
+		 "{'execute':'device_add','arguments':{" EDU
+		 ",'id':'edu%u','bus':'d%u'}}\n",
 		 number, number);
 	CHECK(monitor_do(command));
 	write_line("/sys/bus/pci/rescan", "1");
@@ -267,15 +268,15 @@ static void open_monitor(void)
 		tap_bail("the monitor does not answer");
 }
 
-/* Back after it was removed or pulled out. */
+/* Finds the device again after it was removed or pulled out. */
 
-static void come_rescan(unsigned int number)
+static void back_rescan(unsigned int number)
 {
 	(void)number;
 	write_line("/sys/bus/pci/rescan", "1");
 }
 
-static void come_alone(unsigned int number)
+static void back_rebind(unsigned int number)
 {
 	(void)number;
 }
@@ -284,19 +285,19 @@ static const struct way {
 	const char *what;
 	void (*go)(void *data);
 	void (*come)(unsigned int number);
-	/* Until it is closed. */
+	/* An open device works until it is closed. */
 	bool works;
 } ways[] = {
-	{ "unbound from its driver", go_unbind, come_alone, true },
-	{ "removed in sysfs", go_remove, come_rescan, true },
-	{ "pulled out of its slot", go_pulled, come_plugged, false },
+	{ "unbound from its driver", remove_unbind, back_rebind, true },
+	{ "removed in sysfs", remove_sysfs, back_rescan, true },
+	{ "pulled out of its slot", remove_pull, back_plug, false },
 };
 
 static bool possible(const struct way *way)
 {
-	if (way->go != go_pulled || monitor_fd >= 0)
+	if (way->go != remove_pull || monitor_fd >= 0)
 		return true;
-	tap_skip("the machine does not have its monitor");
+	tap_skip("the machine has no monitor port");
 
 	return false;
 }
@@ -304,16 +305,10 @@ static bool possible(const struct way *way)
 /* Both windows, and memory mapped in each. */
 static void use(struct vfio *vfio)
 {
-	CHECK_EQ(vfio_register(vfio->container, memory, PAGES * page), 0);
-	CHECK_EQ(vfio_create(vfio->container, vfio_page_shift(), BIT_ULL(40), 2,
-			     NULL), 0);
-	CHECK_EQ(vfio_map(vfio->container, IOVA, memory, PAGES * page,
-			  MAP_BOTH), 0);
-	CHECK_EQ(vfio_map(vfio->container, HIGH, memory, PAGES * page,
-			  MAP_BOTH), 0);
+	vfio_use_windows(vfio, memory, PAGES * page, IOVA);
 }
 
-/* It came back, and all works as before. */
+/* The device is back, and works. */
 static void use_again(const struct way *way)
 {
 	struct vfio vfio;
@@ -340,7 +335,7 @@ static void test_idle(const void *data)
 	use(&vfio);
 	tap_child(way->go, &number);
 
-	/* With the group everything went; the container is as new. */
+	/* The container lost its only group, and is in its initial state. */
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH),
 		 -EINVAL);
@@ -353,9 +348,9 @@ static void test_idle(const void *data)
 static int told[2];
 
 /*
- * A process that was there before the device was opened: it must not have it.
+ * Forked before the device was opened, so that it has no file descriptor of it.
  */
-static void go_when_told(void *data)
+static void remove_when_told(void *data)
 {
 	const struct way *way = data;
 	unsigned int number = 0;
@@ -376,7 +371,7 @@ static void test_open(const void *data)
 		return;
 	if (pipe(told))
 		tap_bail("pipe: %s", strerror(errno));
-	pid = tap_start(go_when_told, &way);
+	pid = tap_start(remove_when_told, &way);
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
 	use(&vfio);
@@ -384,7 +379,7 @@ static void test_open(const void *data)
 	CHECK_EQ(write(told[1], "", 1), 1);
 	CHECK(wait_driver(0, false));
 
-	/* Whoever has the device keeps it, with all that is mapped. */
+	/* An open device is kept, with its mappings. */
 	CHECK_STATE(&mapped);
 	if (way.works)
 		CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page,
@@ -420,7 +415,7 @@ static void test_other_group(const void *data)
 	before = state_now();
 	tap_child(way->go, &number);
 
-	/* The other group's device notices nothing. */
+	/* The device of the other group is not affected. */
 	CHECK_STATE(&before);
 	CHECK(edu_copies(&other, IOVA, memory, HIGH + page, memory + page));
 	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
@@ -442,15 +437,15 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(ways); i++)
 		tap_test_case(false, test_idle, &ways[i],
-			      "a device that is %s takes all that was mapped along",
+			      "a device is %s: everything is unmapped",
 			      ways[i].what);
 	for (i = 0; i < ARRAY_SIZE(ways); i++)
 		tap_test_case(false, test_open, &ways[i],
-			      "a device that is %s and open keeps its mappings until it is closed",
+			      "an open device is %s: unmapped by close",
 			      ways[i].what);
 	for (i = 0; i < ARRAY_SIZE(ways); i++)
 		tap_test_case(true, test_other_group, &ways[i],
-			      "a device that is %s takes nothing from another group",
+			      "a device is %s: another group is not affected",
 			      ways[i].what);
 
 	return tap_main();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Version 1 of the interface: ENABLE and DISABLE, what they charge, what is
- * refused, and how a container ends.
+ * Version 1 of the interface: ENABLE and DISABLE, charges, refusals, and the
+ * end of a container.
  */
 
 #define _GNU_SOURCE
@@ -51,7 +51,7 @@ static void test_version_2_commands(void)
 	CHECK_EQ(start, ~0ULL);
 	CHECK_EQ(vfio_remove(vfio.container, 0), -ENOTTY);
 	CHECK_STATE(&before);
-	/* The default window was not removed either. */
+	/* The default window still exists. */
 	CHECK_EQ(map(IOVA, memory, page, MAP_BOTH), 0);
 	vfio_close(&vfio);
 }
@@ -82,7 +82,7 @@ static void test_enable_charges(void)
 	CHECK_EQ(state_locked() - before, enabled_charge());
 	CHECK_EQ(disable(), 0);
 	CHECK_EQ(state_locked(), before);
-	/* Nothing to disable is no error, and gives nothing back. */
+	/* A second DISABLE succeeds, and uncharges nothing. */
 	CHECK_EQ(disable(), 0);
 	CHECK_EQ(state_locked(), before);
 	CHECK_EQ(enable(), 0);
@@ -100,7 +100,7 @@ static void test_enable_limit(void)
 	state_limit(enabled_charge() - 1);
 	CHECK_EQ(enable(), -ENOMEM);
 	CHECK_STATE(&before);
-	/* Not half enabled either. */
+	/* Not partly enabled. */
 	CHECK_EQ(map(IOVA, memory, page, MAP_BOTH), -EPERM);
 	state_limit(enabled_charge());
 	CHECK_EQ(enable(), 0);
@@ -108,7 +108,7 @@ static void test_enable_limit(void)
 	vfio_close(&vfio);
 }
 
-/* The table's memory is charged too, when it is made. */
+/* The table is charged too, when it is created. */
 static void test_window_limit(void)
 {
 	struct state before;
@@ -122,7 +122,7 @@ static void test_window_limit(void)
 	CHECK_EQ(map(IOVA, memory, page, MAP_BOTH), 0);
 	state_unlimit();
 	CHECK_EQ(state_locked() - before.locked, window_charge());
-	/* It stays; what was charged for the pages does not. */
+	/* The window stays charged; the pages do not. */
 	CHECK_EQ(disable(), 0);
 	CHECK_EQ(state_locked(),
 		 before.locked + window_charge() - enabled_charge());
@@ -154,13 +154,13 @@ static void test_other_process(void)
 	vfio_close(&vfio);
 }
 
-/* A call that is refused: what is not said is right. */
+/* A refused call; members not set here are valid. */
 static const struct refusal {
 	const char *what;
 	int error;
 	uint64_t iova;
 	uint64_t size;
-	/* @iova counts from the window's end. */
+	/* @iova is relative to the end of the window. */
 	bool from_end;
 	int offset;
 	int argsz;
@@ -181,12 +181,12 @@ static const struct refusal {
 	  .size = IOMMU_PAGE, .flags = MAP_BOTH, .offset = 512 },
 	{ .what = "a misaligned size", .error = -EINVAL, .iova = IOVA,
 	  .size = IOMMU_PAGE + 512, .flags = MAP_BOTH },
-	{ .what = "a bus address in no window", .error = -ENXIO,
+	{ .what = "a bus address outside the window", .error = -ENXIO,
 	  .iova = 1ULL << 40, .size = IOMMU_PAGE, .flags = MAP_BOTH },
-	/* In-tree these three are successes, or go past the table's end. */
+	/* In-tree these three succeed, or exceed the table. */
 	{ .what = "size 0", .error = -EINVAL, .iova = IOVA,
 	  .flags = MAP_BOTH, .ours = true },
-	{ .what = "a range that leaves the window", .error = -EINVAL,
+	{ .what = "a range beyond the end of the window", .error = -EINVAL,
 	  .iova = -IOMMU_PAGE, .from_end = true, .size = 2 * IOMMU_PAGE,
 	  .flags = MAP_BOTH, .ours = true },
 	{ .what = "a range that wraps", .error = -EINVAL, .iova = IOVA,
@@ -200,10 +200,10 @@ static const struct refusal {
 	  .iova = IOVA + 512, .size = IOMMU_PAGE, .ours = true },
 	{ .what = "a misaligned size", .error = -EINVAL, .iova = IOVA,
 	  .size = IOMMU_PAGE + 512 },
-	{ .what = "a bus address in no window", .error = -ENXIO,
+	{ .what = "a bus address outside the window", .error = -ENXIO,
 	  .iova = 1ULL << 40, .size = IOMMU_PAGE },
 	{ .what = "size 0", .error = -EINVAL, .iova = IOVA, .ours = true },
-	{ .what = "a range that leaves the window", .error = -EINVAL,
+	{ .what = "a range beyond the end of the window", .error = -EINVAL,
 	  .iova = -IOMMU_PAGE, .from_end = true, .size = 2 * IOMMU_PAGE,
 	  .ours = true },
 	{ .what = "a range that wraps", .error = -EINVAL, .iova = IOVA,
@@ -228,7 +228,7 @@ static void test_map_refusal(const void *data)
 	struct state before;
 
 	open_enabled();
-	/* What is mapped there stays. */
+	/* Existing mappings are not changed. */
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
 	before = state_now();
 	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_MAP_DMA, &args),
@@ -283,7 +283,7 @@ static void test_disable_unmaps(void)
 	enabled = state_now();
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
 	CHECK_EQ(disable(), 0);
-	/* Not charged any more, so not pinned any more. */
+	/* No longer charged, so no longer pinned. */
 	CHECK_EQ(pins(&before), 0);
 	CHECK_EQ(enabled.locked - state_locked(), enabled_charge());
 	CHECK_MAPPED(0, 0);
@@ -301,8 +301,8 @@ static void test_disable_unmaps(void)
 }
 
 /*
- * MAP_DMA that makes the window, against DISABLE. Whoever is first, nothing is
- * mapped afterwards: MAP_DMA is refused, or DISABLE unmaps.
+ * MAP_DMA that creates the window, against DISABLE. Nothing is mapped in the
+ * end: either MAP_DMA is refused, or DISABLE unmaps.
  */
 #define RACE_ROUNDS	200
 #define RACE_BYTES	(4 << 20)
@@ -341,7 +341,7 @@ static bool race_round(void)
 
 	open_enabled();
 	before = state_now();
-	/* The argument is there, but its place in the page table is not. */
+	/* The argument must be faulted in. */
 	madvise(race_args, page, MADV_DONTNEED);
 	pthread_create(&threads[0], NULL, race_map, NULL);
 	pthread_create(&threads[1], NULL, race_disable, NULL);
@@ -390,8 +390,8 @@ static void test_disable_race(void)
 }
 
 /*
- * An entry pins a kernel page, however small the IOMMU's page is: what that is
- * more than ENABLE charged is charged by MAP_DMA, and given back by UNMAP_DMA.
+ * An entry pins a kernel page, even if the IOMMU page is smaller. Pins beyond
+ * the charge of ENABLE are charged by MAP_DMA, and uncharged by UNMAP_DMA.
  */
 #define PINS_MORE	16
 
@@ -417,10 +417,11 @@ static void test_pins_charged(void)
 	with = state_locked() - enabled;
 	CHECK_EQ(with, window_charge());
 
-	/* A page for each entry. */
+	/* A different page for each entry. */
 	state_limit(PINS_MORE);
 	for (i = 1; i <= most && !ret; i++)
-		ret = map(i * IOMMU_PAGE, pages + i * page, IOMMU_PAGE, MAP_BOTH);
+		ret = map(i * IOMMU_PAGE, pages + i * page, IOMMU_PAGE,
+			  MAP_BOTH);
 	CHECK_EQ(ret, -ENOMEM);
 	CHECK_EQ(i, most + 1);
 	CHECK_EQ(pins(&before), most);
@@ -428,7 +429,9 @@ static void test_pins_charged(void)
 
 	/* A page that is pinned already is not charged again. */
 	CHECK_EQ(unmap((most - 1) * IOMMU_PAGE, IOMMU_PAGE), 0);
-	CHECK_EQ(map(most * IOMMU_PAGE, pages + most * page, IOMMU_PAGE, MAP_BOTH), 0);
+	CHECK_EQ(map(most * IOMMU_PAGE, pages + most * page, IOMMU_PAGE,
+		     MAP_BOTH),
+		 0);
 	CHECK_EQ(unmap(most * IOMMU_PAGE, IOMMU_PAGE), 0);
 	CHECK_EQ(state_locked(), enabled + with + PINS_MORE - 1);
 	CHECK_EQ(unmap(0, window_bytes), 0);
@@ -457,7 +460,10 @@ static void test_detach(void)
 	container = vfio.container;
 	vfio_detach(&vfio);
 
-	/* The container is as new, and the group can come back. */
+	/*
+	 * The container is in its initial state, and the group can be attached
+	 * again.
+	 */
 	CHECK_EQ(enable(), -EINVAL);
 	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
@@ -485,7 +491,7 @@ static void test_exit(void)
 
 	tap_child(map_and_exit, NULL);
 	CHECK_STATE(&before);
-	/* The group is free for the next one. */
+	/* The group can be used again. */
 	open_enabled();
 	CHECK_EQ(map(IOVA, memory, page, MAP_BOTH), 0);
 	vfio_close(&vfio);
@@ -499,17 +505,17 @@ int main(void)
 	state_watch();
 
 	tap_test("GET_INFO of version 1 has no dynamic windows", test_info);
-	tap_test("version 1 does not know version 2's commands",
+	tap_test("version 1 does not have the commands of version 2",
 		 test_version_2_commands);
 	tap_test("MAP_DMA and UNMAP_DMA are refused before ENABLE",
 		 test_map_before_enable);
-	tap_test("ENABLE charges the whole window once, DISABLE gives it back",
+	tap_test("ENABLE charges the whole window once, DISABLE uncharges it",
 		 test_enable_charges);
-	tap_test("ENABLE respects RLIMIT_MEMLOCK to the page",
+	tap_test("ENABLE respects RLIMIT_MEMLOCK exactly",
 		 test_enable_limit);
-	tap_test("the window's table is charged when it is made, to the page",
+	tap_test("creating the table charges it exactly",
 		 test_window_limit);
-	tap_test("another process can do nothing with the container",
+	tap_test("another process cannot use the container",
 		 test_other_process);
 	for (i = 0; i < ARRAY_SIZE(map_refusals); i++)
 		tap_test_case(map_refusals[i].ours, test_map_refusal,
@@ -519,17 +525,17 @@ int main(void)
 		tap_test_case(unmap_refusals[i].ours, test_unmap_refusal,
 			      &unmap_refusals[i], "UNMAP_DMA refuses %s",
 			      unmap_refusals[i].what);
-	tap_test("MAP_DMA and UNMAP_DMA refuse a bad address of their own",
+	tap_test("MAP_DMA and UNMAP_DMA refuse a bad argument address",
 		 test_bad_arguments);
 	tap_test_ours("DISABLE unmaps and unpins what is mapped",
 		      test_disable_unmaps);
-	tap_test_ours("MAP_DMA that makes the window leaves nothing mapped behind DISABLE",
+	tap_test_ours("MAP_DMA that creates the window against DISABLE",
 		      test_disable_race);
-	tap_test_ours("pages that are pinned beyond what ENABLE charged are charged",
+	tap_test_ours("pins beyond the charge of ENABLE are charged",
 		      test_pins_charged);
-	tap_test("a group leaves with pages mapped, and comes back",
+	tap_test("a group is detached with pages mapped, and attached again",
 		 test_detach);
-	tap_test("a process ends with pages mapped", test_exit);
+	tap_test("exit with pages mapped", test_exit);
 
 	return tap_main();
 }

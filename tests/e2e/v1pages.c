@@ -21,7 +21,7 @@
 #include "version1.h"
 #include "vfio.h"
 
-/* A disk in memory; its pages are written back as those of any other disk. */
+/* A disk in memory, whose pages are written back like those of any disk. */
 #define DISK		"/dev/ram0"
 
 static void test_dma(void)
@@ -33,7 +33,7 @@ static void test_dma(void)
 	before = state_now();
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
 	CHECK_EQ(pins(&before), pinned_by(PAGES, BYTES / page));
-	/* They were charged when the container was enabled. */
+	/* ENABLE has charged them. */
 	CHECK_EQ(state_locked(), before.locked);
 	CHECK_MAPPED(0, PAGES + page / IOMMU_PAGE);
 	CHECK(edu_reads(&vfio, IOVA, memory));
@@ -42,7 +42,7 @@ static void test_dma(void)
 			memory + BYTES - IOMMU_PAGE));
 	CHECK(edu_writes(&vfio, IOVA + BYTES - IOMMU_PAGE,
 			 memory + BYTES - IOMMU_PAGE));
-	/* A page in the middle, at an address that is no kernel page's. */
+	/* An IOMMU page that is not aligned to a kernel page. */
 	CHECK(edu_copies(&vfio, IOVA + IOMMU_PAGE, memory + IOMMU_PAGE,
 			 IOVA + 37 * IOMMU_PAGE, memory + 37 * IOMMU_PAGE));
 
@@ -61,13 +61,16 @@ static void test_permissions(void)
 	CHECK_EQ(map(IOVA, memory, page, MAP_READ), 0);
 	CHECK(edu_reads(&vfio, IOVA, memory));
 	CHECK(!edu_writes(&vfio, IOVA, memory));
-	/* On these machines who may write may read: the platform sees to it. */
+	/*
+	 * On these machines the platform adds read permission to write
+	 * permission.
+	 */
 	CHECK_EQ(map(IOVA, memory, page, MAP_WRITE), 0);
 	CHECK(edu_writes(&vfio, IOVA, memory));
 	vfio_close(&vfio);
 }
 
-/* One page that the process itself may only read. */
+/* A page that the process can only read. */
 static unsigned char *read_only_memory(unsigned int seed)
 {
 	unsigned char *address = vfio_memory(page);
@@ -85,7 +88,7 @@ static void test_read_only_memory(void)
 	struct state before;
 
 	open_enabled();
-	/* The window is made by the first call, even if that fails. */
+	/* The first call creates the window, even if it fails. */
 	CHECK_EQ(unmap(IOVA, IOMMU_PAGE), 0);
 	before = state_now();
 	CHECK_EQ(map(IOVA, address, page, MAP_WRITE), -EFAULT);
@@ -107,7 +110,7 @@ static void test_read_only_memory_to_read(void)
 	memset(vfio.stage, 0, EDU_BYTES);
 	edu_write(&vfio, STAGE);
 	CHECK(edu_filled(vfio.stage, seed));
-	/* Other data, which it must not bring back. */
+	/* Other data, which must not be written back. */
 	edu_fill(vfio.stage, edu_seed());
 	edu_read(&vfio, STAGE);
 	edu_write(&vfio, IOVA);
@@ -116,7 +119,7 @@ static void test_read_only_memory_to_read(void)
 	munmap(address, page);
 }
 
-/* Memory whose third kernel page is not there; the next mmap() may fill it. */
+/* Memory whose third kernel page is not mapped; the next mmap() may map it. */
 static unsigned char *memory_with_hole(size_t pages)
 {
 	unsigned char *address = vfio_memory(pages * page);
@@ -138,12 +141,12 @@ static void test_hole(void)
 	CHECK_STATE(&before);
 	CHECK_EQ(map(IOVA, address + 2 * page, page, MAP_BOTH), -EFAULT);
 	CHECK_STATE(&before);
-	/* Nobody's address, and the kernel's. */
+	/* An unmapped address, and one of the kernel. */
 	CHECK_EQ(map(IOVA, (void *)IOMMU_PAGE, page, MAP_BOTH), -EFAULT);
 	CHECK_EQ(map(IOVA, (void *)0xc000000000000000, page, MAP_BOTH),
 		 -EFAULT);
 	CHECK_STATE(&before);
-	/* The pages around the hole are as good as ever. */
+	/* The pages around the hole can be mapped. */
 	CHECK_EQ(map(IOVA, address, 2 * page, MAP_BOTH), 0);
 	CHECK_EQ(map(IOVA, address + 3 * page, page, MAP_BOTH), 0);
 	vfio_close(&vfio);
@@ -151,7 +154,7 @@ static void test_hole(void)
 	munmap(address + 3 * page, page);
 }
 
-/* All or nothing: what was mapped before is there yet. */
+/* A failed MAP_DMA changes no mapping. */
 static void test_hole_keeps_mappings(void)
 {
 	unsigned char *address;
@@ -182,14 +185,14 @@ static void test_overwrite(void)
 	CHECK_EQ(map(IOVA, memory, 2 * page, MAP_BOTH), 0);
 	CHECK_EQ(pins(&before), pinned_by(2 * page / IOMMU_PAGE, 2));
 	CHECK_EQ(map(IOVA, other, page, MAP_BOTH), 0);
-	/* The old page is let go of, not only the new one held. */
+	/* The new page is pinned, and the old one unpinned. */
 	CHECK_EQ(pins(&before), pinned_by(2 * page / IOMMU_PAGE, 2));
 	CHECK_MAPPED(0, 3 * page / IOMMU_PAGE);
 	CHECK(edu_reads(&vfio, IOVA, other));
 	CHECK(edu_writes(&vfio, IOVA, other));
 	CHECK(!edu_writes(&vfio, IOVA, memory));
 	CHECK(edu_reads(&vfio, IOVA + page, memory + page));
-	/* By itself, and with less permission. */
+	/* Replaced by itself, with less permission. */
 	CHECK_EQ(map(IOVA, other, page, MAP_READ), 0);
 	CHECK_EQ(pins(&before), pinned_by(2 * page / IOMMU_PAGE, 2));
 	CHECK(!edu_writes(&vfio, IOVA, other));
@@ -217,7 +220,7 @@ static void test_partial_unmap(void)
 			  memory + 4 * IOMMU_PAGE));
 	CHECK(edu_writes(&vfio, IOVA + 5 * IOMMU_PAGE,
 			 memory + 5 * IOMMU_PAGE));
-	/* What is not mapped is no error; the rest goes. */
+	/* Entries that are not mapped are skipped. */
 	CHECK_EQ(unmap(IOVA, BYTES), 0);
 	CHECK_EQ(unmap(IOVA, BYTES), 0);
 	CHECK_STATE(&before);
@@ -245,9 +248,7 @@ static void test_same_page_often(void)
 	vfio_close(&vfio);
 }
 
-/*
- * Ends of the window, and large pages of memory under small ones of the IOMMU.
- */
+/* The end of the window, and large pages of memory with small IOMMU pages. */
 static void test_large_memory(void)
 {
 	uint64_t size = 16 << 20;
@@ -275,12 +276,12 @@ static void test_large_memory(void)
 }
 
 /*
- * The device's writes leave no trace in the processor's page table: if the page
- * were not marked dirty, it could be dropped and read again from where it came.
+ * Writes by a device do not set the dirty bit of a PTE. If the page was not
+ * marked dirty, it could be dropped and read again from its file or swap.
  */
 static void test_dirty(void)
 {
-	/* Fresh ones: a page that was written out once is dirty for ever. */
+	/* New pages: a page that was written once stays dirty. */
 	unsigned char *address = vfio_memory(2 * page);
 
 	open_enabled();
@@ -299,10 +300,9 @@ static void test_dirty(void)
 }
 
 /*
- * A file system must know before its pages are written, and a device says
- * nothing. A block device is as good as a file on it, and what is mapped only
- * to be read, or is the process's own copy, is nothing that a device could
- * spoil.
+ * A file system must know of each write to a page of its files, and a device
+ * does not tell it. The same holds for a block device. Read-only mappings and
+ * private copies are safe.
  */
 static void test_file_written_back(void)
 {
@@ -326,7 +326,8 @@ static void test_file_written_back(void)
 	CHECK_STATE(&before);
 	munmap(address, page);
 
-	address = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+	address =
+		mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
 	if (address == MAP_FAILED)
 		tap_bail("mmap: %s", strerror(errno));
 	CHECK_EQ(map(IOVA, address, page, MAP_BOTH), 0);
@@ -338,9 +339,7 @@ static void test_file_written_back(void)
 	close(file);
 }
 
-/*
- * A file's pages belong to the file: who reads it sees what the device wrote.
- */
+/* A device writes to a page of a file: the file has the data. */
 static void test_file_memory(void)
 {
 	int file = memfd_create("v1", MFD_CLOEXEC);
@@ -356,7 +355,7 @@ static void test_file_memory(void)
 
 	open_enabled();
 	map_stage();
-	/* MAP itself brings the page in. */
+	/* MAP_DMA faults the page in. */
 	CHECK_EQ(map(IOVA, address, page, MAP_BOTH), 0);
 	edu_fill(vfio.stage, seed);
 	edu_read(&vfio, STAGE);
@@ -369,7 +368,7 @@ static void test_file_memory(void)
 	close(file);
 }
 
-static void test_memory_that_went(void)
+static void test_unmapped_by_process(void)
 {
 	unsigned char *address = vfio_memory(page);
 	struct state before;
@@ -378,7 +377,9 @@ static void test_memory_that_went(void)
 	map_stage();
 	before = state_now();
 	CHECK_EQ(map(IOVA, address, page, MAP_BOTH), 0);
-	/* The device goes on with the page, not with its successor. */
+	/*
+	 * The device still uses the old page, not the new one at its address.
+	 */
 	if (mmap(address, page, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != address)
 		tap_bail("mmap: %s", strerror(errno));
@@ -391,7 +392,7 @@ static void test_memory_that_went(void)
 	munmap(address, page);
 }
 
-/* Threads map over each other's pages and unmap them. */
+/* Threads map and unmap overlapping ranges. */
 #define THREADS		4
 #define ROUNDS		200
 
@@ -435,7 +436,7 @@ static void test_threads(void)
 		pthread_join(threads[i], &bad);
 		CHECK_EQ((long)bad, 0);
 	}
-	/* Whatever the order was: an entry, a pin. */
+	/* In any order, each entry has one pin. */
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
 	CHECK_EQ(pins(&before), pinned_by(PAGES, BYTES / page));
 	CHECK_EQ(unmap(IOVA, BYTES), 0);
@@ -449,32 +450,33 @@ int main(void)
 	init_v1();
 	state_watch();
 
-	tap_test("a device reads and writes memory that was not registered",
+	tap_test("the device reads and writes memory that is not registered",
 		 test_dma);
-	tap_test("a device may do what MAP_DMA said and no more",
+	tap_test("the device has the permissions of MAP_DMA",
 		 test_permissions);
-	tap_test("memory that cannot be written is not given to write",
+	tap_test("MAP_DMA for writing refuses read-only memory",
 		 test_read_only_memory);
-	/* In-tree takes no such memory at all. */
-	tap_test_ours("memory that cannot be written is given to read",
+	/* In-tree it is refused. */
+	tap_test_ours("MAP_DMA for reading accepts read-only memory",
 		      test_read_only_memory_to_read);
 	tap_test("MAP_DMA of memory with a hole maps and pins nothing",
 		 test_hole);
-	tap_test_ours("MAP_DMA of memory with a hole leaves what was mapped",
+	tap_test_ours("MAP_DMA of memory with a hole changes no mapping",
 		      test_hole_keeps_mappings);
-	tap_test("mapping over a page lets go of it", test_overwrite);
+	tap_test("replacing a page unpins it", test_overwrite);
 	tap_test("UNMAP_DMA of a part leaves the rest", test_partial_unmap);
-	tap_test("a page is pinned as long as an entry leads there", test_same_page_often);
+	tap_test("a page is pinned until its last entry is unmapped",
+		 test_same_page_often);
 	tap_test("16 MiB of large pages, at the window's end",
 		 test_large_memory);
 	tap_test("a page that the device may have written is dirty",
 		 test_dirty);
-	tap_test("what a device writes to a file's page is in the file",
+	tap_test("a file has what a device writes to its page",
 		 test_file_memory);
-	tap_test_ours("a file that is written back is not given to a device to write",
+	tap_test_ours("MAP_DMA for writing refuses pages of a file on a disk",
 		      test_file_written_back);
-	tap_test("a page stays pinned when the process gives its address away",
-		 test_memory_that_went);
+	tap_test("a page stays pinned after the process has unmapped it",
+		 test_unmapped_by_process);
 	tap_test("threads map and unmap the same addresses", test_threads);
 
 	return tap_main();

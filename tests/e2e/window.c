@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCE_CREATE and TCE_REMOVE: what they refuse, where windows begin, what they
- * are charged, and that nothing of them is left behind.
+ * TCE_CREATE and TCE_REMOVE: refusals, start addresses, charges, and that a
+ * removed window leaves nothing behind.
  */
 
 #include <errno.h>
@@ -14,13 +14,13 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* A window like any other; in a guest the first one must be the default one. */
+/* An ordinary window; in a guest the first one must be the default one. */
 #define PAGE_SHIFT	12
 #define SIZE_SHIFT	30
 #define SIZE		BIT_ULL(SIZE_SHIFT)
 #define LEVELS		2
 
-/* Between the first window and the second. */
+/* Between the two windows. */
 #define NOWHERE		0x400000000000000ULL
 
 #define CREATE		VFIO_IOMMU_SPAPR_TCE_CREATE
@@ -34,7 +34,7 @@ static int create(struct vfio *vfio)
 			   vfio_levels(LEVELS), NULL);
 }
 
-/* A container without any window, the default one either. */
+/* Opens a container without any window, not even the default one. */
 static void open_empty(struct vfio *vfio)
 {
 	vfio_open(vfio);
@@ -48,15 +48,17 @@ static const struct create_refusal {
 	int argsz;
 	bool null;
 	bool ours;
-	/* A guest has the same table for any number of levels. */
+	/* Skipped in a guest, which has one table for any number of levels. */
 	bool host;
 } create_refusals[] = {
-	{ "a bad address of its own", -EFAULT, .null = true },
+	{ "a bad address of the argument", -EFAULT, .null = true },
 	{ "a short argsz", -EINVAL,
 	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 2 },
 	  .argsz = -1 },
 	{ "flags", -EINVAL,
-	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 2,
+	  .args = { .page_shift = 12,
+		    .window_size = SIZE,
+		    .levels = 2,
 		    .flags = 1 } },
 	{ "page shift 0", -EINVAL,
 	  .args = { .page_shift = 0, .window_size = SIZE, .levels = 2 } },
@@ -65,9 +67,13 @@ static const struct create_refusal {
 	{ "page shift 13", -EINVAL,
 	  .args = { .page_shift = 13, .window_size = SIZE, .levels = 2 } },
 	{ "page shift 24, which this platform does not have", -EINVAL,
-	  .args = { .page_shift = 24, .window_size = BIT_ULL(40), .levels = 2 } },
+	  .args = { .page_shift = 24,
+		    .window_size = BIT_ULL(40),
+		    .levels = 2 } },
 	{ "page shift 44", -EINVAL,
-	  .args = { .page_shift = 44, .window_size = BIT_ULL(50), .levels = 2 } },
+	  .args = { .page_shift = 44,
+		    .window_size = BIT_ULL(50),
+		    .levels = 2 } },
 	{ "page shift 63", -EINVAL,
 	  .args = { .page_shift = 63, .window_size = SIZE, .levels = 2 } },
 	{ "page shift 64", -EINVAL,
@@ -117,7 +123,7 @@ static void test_create_refusal(const void *data)
 	before = state_now();
 	args.argsz = sizeof(args) + refusal->argsz;
 	args.start_addr = 0x5555;
-	/* Levels must not be what is wrong with it. */
+	/* The number of levels must be valid. */
 	if (args.levels == LEVELS)
 		args.levels = vfio_levels(LEVELS);
 	if (refusal->host && vfio_is_guest()) {
@@ -126,7 +132,7 @@ static void test_create_refusal(const void *data)
 		return;
 	}
 	if (args.page_shift == 24 && vfio_limits()->ddw.pgsizes & BIT_ULL(24)) {
-		tap_skip("this platform has them");
+		tap_skip("this platform supports it");
 		vfio_close(&vfio);
 		return;
 	}
@@ -144,7 +150,7 @@ static void test_create_refusal(const void *data)
 	vfio_close(&vfio);
 }
 
-/* The window is made when it is found that the answer cannot be written. */
+/* The window has been created when storing the result fails. */
 static void test_create_read_only(void)
 {
 	struct vfio_iommu_spapr_tce_create *args;
@@ -181,8 +187,8 @@ static void test_third(void)
 	CHECK_STATE(&before);
 
 	/*
-	 * A place that becomes free can be had again; a guest's default window
-	 * only while it has no other.
+	 * The place of a removed window can be used again; in a guest that of
+	 * the default window only without another one.
 	 */
 	CHECK_EQ(vfio_remove(vfio.container,
 			     vfio_is_guest() ? WINDOW1_START : 0), 0);
@@ -204,7 +210,7 @@ static void test_starts(void)
 	CHECK_EQ(vfio_create(vfio.container, 16, SIZE, vfio_levels(LEVELS),
 			     &start), 0);
 	CHECK_EQ(start, WINDOW1_START);
-	/* In a guest the place at 0 is for the default window only. */
+	/* In a guest the place at 0 is that of the default window. */
 	if (!vfio_is_guest()) {
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		CHECK_EQ(vfio_create(vfio.container, 16, SIZE, LEVELS, &start),
@@ -219,7 +225,7 @@ static void test_default_first(void)
 	struct vfio vfio;
 	__u64 start;
 
-	/* The default window has the first place, though nobody used it yet. */
+	/* The default window has the first place, even before it is used. */
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE,
 			     vfio_levels(LEVELS), &start), 0);
@@ -253,12 +259,12 @@ static const struct remove_refusal {
 	bool null;
 	bool ours;
 } remove_refusals[] = {
-	{ "a bad address of its own", -EFAULT, .null = true },
+	{ "a bad address of the argument", -EFAULT, .null = true },
 	{ "a short argsz", -EINVAL, .argsz = -1 },
 	{ "flags", -EINVAL, .flags = 1 },
 	{ "an address where no window is", -EINVAL, .start = NOWHERE },
-	{ "the first address behind a window", -EINVAL, .start = SIZE },
-	{ "the last address of all", -EINVAL, .start = ~0ULL },
+	{ "the first address after a window", -EINVAL, .start = SIZE },
+	{ "the last address of the address space", -EINVAL, .start = ~0ULL },
 	{ "an address in the first window that is not its first", -EINVAL,
 	  .start = 4096, .ours = true },
 	{ "an address in the second window that is not its first", -EINVAL,
@@ -283,7 +289,7 @@ static void test_remove_refusal(const void *data)
 	CHECK_EQ(vfio_ioctl(vfio.container, REMOVE,
 			    refusal->null ? NULL : &args), refusal->error);
 	CHECK_STATE(&before);
-	/* Both are there. */
+	/* Both windows still exist. */
 	CHECK_EQ(create(&vfio), -ENOSPC);
 	vfio_close(&vfio);
 }
@@ -315,21 +321,22 @@ static void test_again_and_again(void)
 
 	open_empty(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
-	/* In a guest the one beside the default one. */
+	/* In a guest, the window in addition to the default one. */
 	if (vfio_is_guest())
 		CHECK_EQ(create(&vfio), 0);
 	before = state_now();
 	for (round = 0; round < ROUNDS; round++) {
-		/* Not the same window each time. */
+		/* Windows of different sizes. */
 		if (!CHECK_EQ(vfio_create(vfio.container, 12, SIZE << round % 4,
-					  vfio_levels(2 + round % 2), &start), 0))
+					  vfio_levels(2 + round % 2), &start),
+			      0))
 			break;
 		CHECK_EQ(vfio_map(vfio.container, start + round * page, memory,
 				  page, MAP_BOTH), 0);
 		CHECK_EQ(vfio_remove(vfio.container, start), 0);
 	}
 	CHECK_STATE(&before);
-	/* What was mapped is not mapped any more. */
+	/* The page is no longer mapped. */
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), 0);
 	vfio_close(&vfio);
 	munmap(memory, page);
@@ -400,14 +407,14 @@ static void test_limit_default(void)
 	CHECK_STATE(&before);
 	state_unlimit();
 
-	/* It was only put off. */
+	/* The next call creates it. */
 	CHECK_EQ(vfio_map(vfio.container, 0, memory, page, MAP_BOTH), 0);
 	CHECK_MAPPED(0, page >> PAGE_SHIFT);
 	vfio_close(&vfio);
 	munmap(memory, page);
 }
 
-/* A page size and a number of levels that the platform offers or not. */
+/* A page size and a number of levels, which the platform may support. */
 static struct shape {
 	const char *page;
 	unsigned int page_shift;
@@ -420,7 +427,7 @@ static struct shape {
 	{ "1G", 30, 1 }, { "1G", 30, 2 }, { "1G", 30, 3 },
 };
 
-/* Of a window of 2^@entries_shift pages. */
+/* Checks a window of 2^@entries_shift pages. */
 static void check_shape(struct vfio *vfio, const struct shape *shape,
 			unsigned int entries_shift)
 {
@@ -442,12 +449,12 @@ static void check_shape(struct vfio *vfio, const struct shape *shape,
 		CHECK_EQ(figures.mapped_pages, 0);
 		CHECK_EQ(figures.user_bytes, 0);
 	}
-	/* A guest's levels are only what software knows. */
+	/* In a guest only the userspace view has levels. */
 	if (!tap_intree() && !vfio_is_guest()) {
 		CHECK_EQ(figures.levels,
 			 vfio_levels_made(shape->page_shift, entries_shift,
 					  shape->levels));
-		/* The first level and nothing else. */
+		/* Only the first level is allocated. */
 		CHECK_EQ(figures.hw_bytes, 8ULL << figures.level_shift);
 	}
 
@@ -464,9 +471,9 @@ static void test_shape(const void *data)
 	open_empty(&vfio);
 	CHECK_EQ(vfio_info(vfio.container, &info), 0);
 	if (!(info.ddw.pgsizes & 1ULL << shape->page_shift)) {
-		tap_skip("the platform has no such pages");
+		tap_skip("the platform does not have such pages");
 	} else if (!vfio_levels_fit(shape->page_shift, 17, shape->levels)) {
-		/* There it is charged nevertheless. */
+		/* In-tree it is charged nevertheless. */
 		CHECK(tap_intree());
 		tap_skip("ours only");
 	} else {
@@ -479,9 +486,9 @@ static void test_shape(const void *data)
 }
 
 /*
- * One level is what older QEMU and DPDK ask for first. The kernel's own module
- * makes such a window of up to 2^33 bytes; so does ours, of any size, without
- * its pages in one piece.
+ * Older QEMU and DPDK ask for one level first. In-tree such a window may have
+ * up to 2^33 bytes; ours may have any size, because the levels are not
+ * contiguous.
  */
 #define ONE_LEVEL_LEAST	28
 #define ONE_LEVEL_MOST	(tap_intree() ? 33 : 34)
@@ -495,23 +502,31 @@ static void check_one_level(struct vfio *vfio, unsigned char *page,
 	struct figures figures;
 	__u64 start, last;
 
-	CHECK_EQ(vfio_create(vfio->container, PAGE_SHIFT, BIT_ULL(size_shift), 1,
-			     &start), 0);
-	CHECK_EQ(state_locked(), before.locked + vfio_window_charge(entries_shift, 1));
+	CHECK_EQ(vfio_create(vfio->container, PAGE_SHIFT, BIT_ULL(size_shift),
+			     1, &start),
+		 0);
+	CHECK_EQ(state_locked(),
+		 before.locked + vfio_window_charge(entries_shift, 1));
 	last = start + BIT_ULL(size_shift) - vfio_page_size();
-	CHECK_EQ(vfio_map(vfio->container, start, page, vfio_page_size(), MAP_BOTH), 0);
-	CHECK_EQ(vfio_map(vfio->container, last, page, vfio_page_size(), MAP_BOTH), 0);
+	CHECK_EQ(vfio_map(vfio->container, start, page, vfio_page_size(),
+			  MAP_BOTH),
+		 0);
+	CHECK_EQ(vfio_map(vfio->container, last, page, vfio_page_size(),
+			  MAP_BOTH),
+		 0);
 	CHECK_MAPPED(start, 2 * vfio_page_size() >> PAGE_SHIFT);
 	if (!tap_intree()) {
 		CHECK(figures_read(start, &figures));
 		/*
-		 * Two paths from the first level, and no level is larger than
-		 * eight pages.
+		 * Two paths from the first level; no level is larger than eight
+		 * pages.
 		 */
-		CHECK(figures.page_bytes <= 2 * figures.levels * 8 * vfio_page_size());
+		CHECK(figures.page_bytes <=
+		      2 * figures.levels * 8 * vfio_page_size());
 		if (!vfio_is_guest())
 			CHECK_EQ(figures.levels,
-				 vfio_levels_made(PAGE_SHIFT, entries_shift, 1));
+				 vfio_levels_made(PAGE_SHIFT, entries_shift,
+						  1));
 	}
 	CHECK_EQ(vfio_remove(vfio->container, start), 0);
 	CHECK_STATE(&before);
@@ -536,7 +551,10 @@ static void test_one_level(void)
 	munmap(page, vfio_page_size());
 }
 
-/* A page takes a level of each depth, as small as the hardware knows them. */
+/*
+ * One page needs a level of each depth, of the smallest size that the hardware
+ * supports.
+ */
 static void check_one_page(struct vfio *vfio, unsigned char *page,
 			   unsigned int entries_shift, unsigned int levels)
 {
@@ -553,7 +571,7 @@ static void check_one_page(struct vfio *vfio, unsigned char *page,
 	CHECK_EQ(vfio_unmap(vfio->container, 0, vfio_page_size()), 0);
 }
 
-/* The window of the project's origin: 2^46 bytes of 64K pages. */
+/* The window of demo.c: 2^46 bytes, pages of 64K. */
 static void test_large(void)
 {
 	unsigned char *page = vfio_memory(vfio_page_size());
@@ -562,7 +580,7 @@ static void test_large(void)
 	unsigned int i;
 
 	if (vfio_is_guest()) {
-		tap_skip("the hypervisor has no such window");
+		tap_skip("the hypervisor does not provide such a window");
 		munmap(page, vfio_page_size());
 		return;
 	}
@@ -592,38 +610,38 @@ int main(void)
 
 	state_watch();
 
-	/* In-tree what a guest is refused stays charged. */
+	/* In-tree a window that a guest is refused stays charged. */
 	for (i = 0; i < ARRAY_SIZE(create_refusals); i++)
 		tap_test_case(create_refusals[i].ours || vfio_is_guest(),
 			      test_create_refusal, &create_refusals[i],
 			      "TCE_CREATE refuses %s", create_refusals[i].what);
-	tap_test_ours("TCE_CREATE that cannot answer leaves no window behind",
+	tap_test_ours("TCE_CREATE that cannot store its result is undone",
 		      test_create_read_only);
 	tap_test("TCE_CREATE refuses a third window", test_third);
 	tap_test("windows begin at 0 and at 2^59", test_starts);
-	tap_test("TCE_CREATE makes the default window first",
+	tap_test("TCE_CREATE creates the default window first",
 		 test_default_first);
-	tap_test("TCE_REMOVE of the default window before it is made",
+	tap_test("TCE_REMOVE of the default window before it is created",
 		 test_default_removed_before);
 	for (i = 0; i < ARRAY_SIZE(remove_refusals); i++)
 		tap_test_case(remove_refusals[i].ours, test_remove_refusal,
 			      &remove_refusals[i], "TCE_REMOVE refuses %s",
 			      remove_refusals[i].what);
-	tap_test("TCE_REMOVE refuses a window that was removed",
+	tap_test("TCE_REMOVE refuses a removed window",
 		 test_remove_twice);
-	tap_test("TCE_REMOVE leaves the other window and its mappings alone",
+	tap_test("TCE_REMOVE does not change the other window",
 		 test_remove_one_of_two);
-	tap_test("windows made and removed 100 times leave nothing behind",
+	tap_test("windows created and removed 100 times leave nothing behind",
 		 test_again_and_again);
-	tap_test("TCE_CREATE respects RLIMIT_MEMLOCK to the page", test_limit);
+	tap_test("TCE_CREATE respects RLIMIT_MEMLOCK exactly", test_limit);
 	tap_test("the default window respects RLIMIT_MEMLOCK too",
 		 test_limit_default);
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
 		tap_test_case(false, test_shape, &shapes[i],
-			      "a window of %s pages with %u level%s is made, charged and removed",
+			      "%s pages, %u level%s: created, charged, removed",
 			      shapes[i].page, shapes[i].levels,
 			      shapes[i].levels > 1 ? "s" : "");
-	tap_test("one-level windows of 2^28 to 2^34 bytes of 4K pages are made",
+	tap_test("TCE_CREATE accepts one level for 2^28 to 2^34 bytes of 4K",
 		 test_one_level);
 	tap_test("a window of 2^46 bytes of 64K pages", test_large);
 

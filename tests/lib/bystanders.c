@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Other processes than one that is stuck. Contract: bystanders.h.
- */
+/* Processes beside one that is stuck. Contract: bystanders.h. */
 
 #define _GNU_SOURCE
 
@@ -91,7 +89,7 @@ static bool check_finishes(void (*run)(void *unused), const char *name)
 
 	tap_diag("%s hangs in %s", name, shared->step);
 	CHECK(!"it hangs");
-	/* It may be in a wait that no signal ends; with the answer it ends. */
+	/* It may be in a wait that no signal ends. */
 	fuse_answer();
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -108,12 +106,15 @@ static void use_version_2(void *unused)
 	(void)unused;
 	vfio.container = STEP(vfio_open_container());
 	CHECK_EQ(STEP(vfio_attach(&vfio, vfio.container, device)), 0);
-	CHECK_EQ(STEP(vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU)), 0);
+	CHECK_EQ(STEP(vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU)),
+		 0);
 	CHECK_EQ(STEP(vfio_register(vfio.container, memory, page)), 0);
-	CHECK_EQ(STEP(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH)), 0);
+	CHECK_EQ(STEP(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH)),
+		 0);
 	CHECK_EQ(STEP(vfio_create(vfio.container, 12, WINDOW_BYTES,
 				  LEVELS, &start)), 0);
-	CHECK_EQ(STEP(vfio_map(vfio.container, start, memory, page, MAP_BOTH)), 0);
+	CHECK_EQ(STEP(vfio_map(vfio.container, start, memory, page, MAP_BOTH)),
+		 0);
 	CHECK_EQ(STEP(vfio_unmap(vfio.container, start, page)), 0);
 	CHECK_EQ(STEP(vfio_remove(vfio.container, start)), 0);
 	CHECK_EQ(STEP(vfio_unregister(vfio.container, memory, page)), -EBUSY);
@@ -133,7 +134,8 @@ static void use_version_1(void *unused)
 	CHECK_EQ(STEP(vfio_attach(&vfio, vfio.container, device)), 0);
 	CHECK_EQ(STEP(vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_IOMMU)), 0);
 	CHECK_EQ(STEP(vfio_ioctl(vfio.container, VFIO_IOMMU_ENABLE, NULL)), 0);
-	CHECK_EQ(STEP(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH)), 0);
+	CHECK_EQ(STEP(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH)),
+		 0);
 	CHECK_EQ(STEP(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL)), 0);
 	STEP(vfio_close(&vfio));
 	CHECK_EQ(state_locked(), 0);
@@ -164,7 +166,8 @@ static void use_and_die(void *unused)
 	(void)unused;
 	STEP(vfio_open_device(&vfio, device));
 	CHECK_EQ(STEP(vfio_register(vfio.container, memory, page)), 0);
-	CHECK_EQ(STEP(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH)), 0);
+	CHECK_EQ(STEP(vfio_map(vfio.container, IOVA, memory, page, MAP_BOTH)),
+		 0);
 	CHECK_EQ(STEP(vfio_create(vfio.container, 12, WINDOW_BYTES,
 				  LEVELS, NULL)), 0);
 	STEP(kill(getpid(), SIGKILL));
@@ -184,7 +187,7 @@ bool check_bystanders(unsigned int number)
 {
 	device = number;
 
-	return CHECK_FINISHES(check_extensions) && CHECK_FINISHES(use_version_2) &&
-	       CHECK_FINISHES(use_version_1) && CHECK_FINISHES(be_killed) &&
-	       CHECK_FINISHES(use_version_2);
+	return CHECK_FINISHES(check_extensions) &&
+	       CHECK_FINISHES(use_version_2) && CHECK_FINISHES(use_version_1) &&
+	       CHECK_FINISHES(be_killed) && CHECK_FINISHES(use_version_2);
 }

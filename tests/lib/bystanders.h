@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Other processes, which share nothing with a process that is stuck but the
- * module: whether they make progress. Nothing of the stuck process's may be
- * waited for.
+ * Processes beside one that is stuck. They share only the module with it, and
+ * must make progress.
  */
 #ifndef E2E_BYSTANDERS_H
 #define E2E_BYSTANDERS_H

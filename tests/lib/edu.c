@@ -18,22 +18,20 @@
 #define EDU_START	1
 #define EDU_TO_MEMORY	2
 
-/* Where the device's own buffer is for its DMA engine. */
+/* The address of the buffer, as the DMA engine sees it. */
 #define EDU_BUFFER	0x40000
 
-/* A transfer takes 0.1 s; this is for a device that never comes to its end. */
+/* A transfer takes 0.1 s; after this time the device hangs. */
 #define EDU_POLLS	10000
 #define EDU_POLL_US	2000
 
-/*
- * The registers have the byte order of the machine's architecture: big-endian.
- */
+/* The registers are big-endian on ppc64, whatever the kernel is. */
 static __u64 *edu_register(struct vfio *vfio, unsigned int offset)
 {
 	return (__u64 *)((char *)vfio->bar + offset);
 }
 
-/* Atomic, which also orders them with what is done to memory. */
+/* An atomic access orders it with accesses to memory. */
 static void edu_set(struct vfio *vfio, unsigned int offset, __u64 value)
 {
 	__atomic_store_n(edu_register(vfio, offset), htobe64(value),
@@ -125,7 +123,7 @@ bool edu_writes(struct vfio *vfio, __u64 iova, unsigned char *memory)
 	edu_write(vfio, iova);
 	if (edu_filled(memory, after))
 		return true;
-	/* What was not allowed must not be done by half either. */
+	/* A refused transfer must not be done in part. */
 	CHECK(edu_filled(memory, before));
 
 	return false;
@@ -144,7 +142,7 @@ bool edu_copies(struct vfio *vfio, __u64 from_iova, unsigned char *from,
 	return edu_filled(to, seed);
 }
 
-/* Words that are unlike those of any other seed, and unlike each other. */
+/* A word that differs for each seed and each index. */
 static __u32 edu_word(unsigned int seed, unsigned int i)
 {
 	return seed << 16 | i;

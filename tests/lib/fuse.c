@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * A file whose pages come when the test says so. Contract: fuse.h.
- */
+/* A file whose reads are answered when the test says so. Contract: fuse.h. */
 
 #define _GNU_SOURCE
 
@@ -41,10 +39,10 @@
 #define POLL_US		10000
 
 /**
- * struct responder - what the test and the process that answers have in common
- * @lock: what was asked for
+ * struct responder - memory that the test shares with the process that answers
+ * @lock: the mode that fuse_start() was called with
  * @failures: reads to be answered with an error before one waits
- * @answer: nothing waits any more
+ * @answer: reads are answered at once
  * @waiting: reads that wait
  */
 struct responder {
@@ -60,7 +58,7 @@ static size_t page;
 static int device = -1;
 static int file = -1;
 static pid_t process;
-/* The next page that nobody has used, by content, in pages. */
+/* The next unused page of each content, in pages. */
 static off_t next[FUSE_CONTENTS];
 
 static void reply(uint64_t unique, int error, const void *data, size_t size)
@@ -75,7 +73,7 @@ static void reply(uint64_t unique, int error, const void *data, size_t size)
 	memcpy(buffer, &header, sizeof(header));
 	if (!error && size)
 		memcpy(buffer + sizeof(header), data, size);
-	/* Whoever asked may be gone. */
+	/* The reader may have been killed. */
 	if (write(device, buffer, header.len) < 0 && errno != ENOENT)
 		_exit(1);
 }
@@ -103,7 +101,7 @@ struct request {
 	uint32_t size;
 };
 
-/* Every page has one of the contents, in turn. */
+/* The pages of the file have the contents in turn. */
 static void reply_read(const struct request *request)
 {
 	static unsigned char data[BUFFER / 2];
@@ -116,7 +114,8 @@ static void reply_read(const struct request *request)
 		return;
 	}
 	for (done = 0; done < request->size; done += page)
-		memcpy(data + done, fuse_content_of(number++ % FUSE_CONTENTS), page);
+		memcpy(data + done, fuse_content_of(number++ % FUSE_CONTENTS),
+		       page);
 	reply(request->unique, 0, data, request->size);
 }
 
@@ -203,7 +202,8 @@ static void serve(const struct fuse_in_header *header)
 		serve_read(header);
 		break;
 	case FUSE_INTERRUPT:
-		forget(((const struct fuse_interrupt_in *)(header + 1))->unique);
+		forget(((const struct fuse_interrupt_in *)(header + 1))
+			       ->unique);
 		break;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
@@ -248,10 +248,10 @@ void fuse_start(enum fuse_lock lock)
 	sigset_t children;
 
 	/*
-	 * A thread that waits for a page is interrupted by any signal that it
-	 * is woken for, and its read fails. SIGCHLD is ignored, but the kernel
-	 * does not know that while the thread that forks has it blocked, as
-	 * fork() of the C library does: it looks for another thread then.
+	 * A thread that waits for a page is interrupted by any signal that
+	 * wakes it, and its read fails. SIGCHLD is ignored, but the kernel does
+	 * not know that while the forking thread has it blocked, as fork() of
+	 * the C library does: it picks another thread then.
 	 */
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);
@@ -283,9 +283,9 @@ void fuse_start(enum fuse_lock lock)
 	if (process < 0)
 		tap_bail("fork: %s", strerror(errno));
 	if (!process) {
-		/* It ends with the test, whose output it would keep open. */
+		/* Ends with the test, whose output it would keep open. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		/* What the test closes must not stay open here. */
+		/* Files that the test closes must not stay open here. */
 		if (device > 3)
 			close_range(3, device - 1, 0);
 		close_range(device + 1, ~0U, 0);
@@ -300,8 +300,8 @@ void fuse_start(enum fuse_lock lock)
 static void *next_page(unsigned int number, void *address, int flags)
 {
 	off_t offset = (next[number]++ * FUSE_CONTENTS + number) * page;
-	void *at = mmap(address, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | flags, file,
-			offset);
+	void *at = mmap(address, page, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | flags, file, offset);
 
 	if (at == MAP_FAILED)
 		tap_bail("mapping " FILE_NAME ": %s", strerror(errno));
@@ -328,8 +328,8 @@ void fuse_forget(unsigned int number, void *address)
 {
 	off_t offset = ((next[number] - 1) * FUSE_CONTENTS + number) * page;
 
-	if (mmap(address, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-		 0) != address)
+	if (mmap(address, page, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != address)
 		tap_bail("unmapping " FILE_NAME ": %s", strerror(errno));
 	posix_fadvise(file, offset, page, POSIX_FADV_DONTNEED);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A file whose pages come when the test says so: a FUSE file system with one
- * file in it, and a process that answers for it. What needs such a page waits
- * until then: a page fault, or an ioctl whose argument is there.
+ * A file whose reads are answered when the test says so: a FUSE file system
+ * with one file, and a process that answers. A page fault on the file, or an
+ * ioctl whose argument is in it, waits for the answer.
  */
 #ifndef E2E_FUSE_H
 #define E2E_FUSE_H
@@ -10,13 +10,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a page fault that waits does with the mmap_lock of its process. */
+/* What a waiting page fault does with the mmap_lock of its process. */
 enum fuse_lock {
-	/* It is given up: nothing else waits. */
+	/* The fault drops it. */
 	FUSE_UNLOCKED,
 	/*
-	 * It is held for reading, until fuse_answer(): the first answer is an
-	 * error, and a fault that is tried again keeps the lock.
+	 * The fault holds it for reading until fuse_answer(): the first read is
+	 * answered with an error, and the retried fault keeps the lock.
 	 */
 	FUSE_LOCKED,
 };
@@ -25,44 +25,39 @@ enum fuse_lock {
 bool fuse_available(void);
 
 /*
- * From here on reads wait. With FUSE_LOCKED they are answered with an error, so
- * that the fault ends in SIGBUS. Ends the program where there is no FUSE.
- * SIGCHLD stays blocked in this thread and those that it starts.
+ * From here on reads wait. With FUSE_LOCKED they are answered with an error in
+ * the end, so that the fault ends in SIGBUS. Bails out without FUSE. SIGCHLD
+ * stays blocked in this thread and the threads that it creates.
  */
 void fuse_start(enum fuse_lock lock);
 
 /*
- * A page of the file that was never there, mapped privately; in place of
- * another page; and in place of another page with a content of its own, see
- * below.
+ * Maps a page of the file that was never read, privately: anywhere; at
+ * @address; or at @address and with a content of its own, see below.
  */
 void *fuse_page(void);
 void fuse_page_at(void *address);
 void fuse_page_of(unsigned int content, void *address);
 
-/*
- * For what fuse_page_of() has mapped last: it need not be remembered any more.
- */
+/* Unmaps the last page of fuse_page_of(). */
 void fuse_forget(unsigned int content, void *address);
 
 /*
- * What pages are answered with, as much as a kernel page; the first one without
- * a number is that of fuse_page(). Threads have one each.
+ * The contents that reads are answered with, a kernel page each. fuse_page()
+ * has content 0; threads have one each.
  */
 #define FUSE_CONTENTS	8
 void *fuse_content(void);
 void *fuse_content_of(unsigned int content);
 
-/*
- * Reads that wait now; whether it is @count soon, which it is within a minute.
- */
+/* The number of waiting reads; whether it becomes @count within a minute. */
 unsigned int fuse_waiting(void);
 bool fuse_wait(unsigned int count);
 
-/* Answers what waits, and from here on everything at once. */
+/* Answers all reads, from here on at once. */
 void fuse_answer(void);
 
-/* Answers what waits, and ends the process and the file system. */
+/* Answers all reads, and ends the process and the file system. */
 void fuse_stop(void);
 
 #endif /* E2E_FUSE_H */

@@ -17,7 +17,7 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* A list of H_PUT_TCE_INDIRECT is as large as this, and aligned like it. */
+/* Size and alignment of the list of H_PUT_TCE_INDIRECT. */
 #define LIST_BYTES	4096
 
 int guest_open(void)
@@ -35,8 +35,8 @@ static void set_device(struct tce_kvm_attach *args, unsigned int device)
 	const char *address = getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE");
 	unsigned int slot, function;
 
-	if (!address || sscanf(address, "%x:%x:%x.%x", &args->domain, &args->bus,
-			       &slot, &function) != 4)
+	if (!address || sscanf(address, "%x:%x:%x.%x", &args->domain,
+			       &args->bus, &slot, &function) != 4)
 		tap_bail("no address of a device in the environment");
 	args->devfn = slot << 3 | function;
 }
@@ -113,7 +113,8 @@ long h_put(int guest, __u64 ioba, const void *page, unsigned int flags)
 	return hcall(guest, TCE_KVM_PUT, ioba, (uintptr_t)page | flags, 0);
 }
 
-long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page, bool handed_up)
+long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page,
+		bool handed_up)
 {
 	unsigned int tries;
 	long status = 0;
@@ -122,7 +123,8 @@ long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page, bool hande
 		status = h_put(guest, ioba, page, MAP_BOTH);
 		if (status != TCE_KVM_TOO_HARD || !handed_up)
 			break;
-		CHECK_EQ(vfio_map(vfio->container, ioba, page, 4096, MAP_BOTH), 0);
+		CHECK_EQ(vfio_map(vfio->container, ioba, page, 4096, MAP_BOTH),
+			 0);
 	}
 
 	return status;

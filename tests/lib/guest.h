@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A guest's hypercalls, as ../kvm/tce_kvm_test.h makes them: KVM's side of a
- * table. What the hypercalls return is in that header; GUEST_NO_TABLE besides.
+ * A guest's hypercalls, made by ../kvm/tce_kvm_test.h as KVM makes them. That
+ * header has their results; they may also return GUEST_NO_TABLE.
  */
 #ifndef E2E_GUEST_H
 #define E2E_GUEST_H
@@ -11,10 +11,10 @@
 
 #include "../kvm/tce_kvm_test.h"
 
-/* The guest has no table at the moment. */
+/* The guest has no table. */
 #define GUEST_NO_TABLE	(-1000)
 
-/* A file descriptor; close() ends the guest. */
+/* Returns a file descriptor; close() ends the guest. */
 int guest_open(void);
 
 /* Gives the guest a table of the test device's group: 0, or -errno. */
@@ -29,43 +29,45 @@ int guest_keep(int guest, unsigned int device);
 int guest_forget(int guest);
 int guest_recall(int guest);
 
-/* Any hypercall, by its ioctl. */
+/* Any hypercall, named by its ioctl. */
 long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 	   __u64 npages);
 
-/* The same with all that it can be told. */
+/* The same with all arguments. */
 long hcall_args(int guest, unsigned long request, struct tce_kvm_hcall *args);
 
-/* How many hypercalls of the guest pause, see TCE_KVM_PAUSED. */
+/* The number of paused hypercalls of the guest, see TCE_KVM_PAUSED. */
 int guest_paused(int guest);
 
 /* H_PUT_TCE: maps one page, or unmaps it. */
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
 /*
- * H_PUT_TCE as a client does it: if it is @handed_up, user space maps the page,
- * which leaves room for what a hypercall cannot charge, and for some time only.
+ * H_PUT_TCE as a client handles it: if it is @handed_up, user space maps the
+ * page with MAP_DMA. Memory that a hypercall cannot charge is then available
+ * for some time, so the call is repeated.
  */
 #define CLIENT_TRIES	50
 
 struct vfio;
-long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page, bool handed_up);
+long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page,
+		bool handed_up);
 
 long h_unput(int guest, __u64 ioba);
 
-/* No hypercall: see TCE_KVM_CLEAR. */
+/* Not a hypercall, see TCE_KVM_CLEAR. */
 long h_clear(int guest, __u64 ioba);
 
-/* H_STUFF_TCE: unmaps so many pages. */
+/* H_STUFF_TCE: unmaps @npages pages. */
 long h_stuff(int guest, __u64 ioba, __u64 npages);
 
-/* H_PUT_TCE_INDIRECT: maps so many, which follow each other in memory. */
+/* H_PUT_TCE_INDIRECT: maps @npages contiguous pages. */
 long h_indirect(int guest, __u64 ioba, const unsigned char *page,
 		unsigned int page_shift, unsigned int npages,
 		unsigned int flags);
 
 /*
- * A list of such pages as H_PUT_TCE_INDIRECT reads it, in memory of the
- * thread's own; it is good until the thread's next one.
+ * The list for H_PUT_TCE_INDIRECT of such pages. It belongs to the thread, and
+ * is valid until the next call.
  */
 const __u64 *guest_list(const unsigned char *page, unsigned int page_shift,
 			unsigned int npages, unsigned int flags);

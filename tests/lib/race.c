@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Two calls at the same time. Contract: race.h.
- */
+/* Races of two calls. Contract: race.h. */
 
 #define _GNU_SOURCE
 
@@ -14,21 +12,21 @@
 #include "race.h"
 #include "tap.h"
 
-/* So many that some of them must have overlapped. */
+/* With as many rounds some must overlap. */
 #define ROUNDS_SURE	10000
 
-/* A thread without a CPU does not keep the other one waiting for ever. */
+/* A thread that is not running must not keep the other one waiting. */
 #define MEETING_SPINS	100000
 #define PARTING_SPINS	256
 
-/* The race that runs. */
+/* The current race. */
 static const struct race *race;
 static unsigned int rounds;
 static unsigned int arrived[2];
-/* The round that each side is in, from 1 on; 0 for none. */
+/* The round that each side is in, from 1 on; 0 outside of any. */
 static unsigned int inside[2];
 static unsigned int overlapped;
-/* The last round that did; two sides that meet exactly may both see it. */
+/* The last round that overlapped; both sides may see it. */
 static unsigned int overlap;
 /* Calls of the second side. */
 static unsigned int calls;
@@ -36,7 +34,7 @@ static unsigned int raced;
 static int error;
 static const char *where;
 
-/* What the sides of a batch found. */
+/* Results of both sides of a batch. */
 static int result[2];
 
 /* Threads */
@@ -46,7 +44,7 @@ static unsigned int load(unsigned int *word)
 	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
 }
 
-/* With @patient, until the other side is there; or else not for long. */
+/* Waits for the other side; without @patient, only for a short time. */
 static void meet(unsigned int me, bool patient)
 {
 	unsigned int times = arrived[me] + 1, spins;
@@ -92,7 +90,7 @@ static int attempt(unsigned int me, unsigned int round)
 	if (me)
 		calls += made;
 	__atomic_store_n(&inside[me], 0, __ATOMIC_SEQ_CST);
-	/* Whoever begins later sees the other one in the same round. */
+	/* The side that begins later sees the other one in the same round. */
 	if (other == round + 1 &&
 	    __atomic_exchange_n(&overlap, other, __ATOMIC_RELAXED) != other)
 		__atomic_fetch_add(&overlapped, 1, __ATOMIC_RELAXED);
@@ -118,7 +116,7 @@ static int batch_run(unsigned int me, unsigned int begun, unsigned int end)
 	int ret = 0;
 
 	for (round = begun; round < end; round++) {
-		/* Nothing depends on it but how many overlap. */
+		/* Without it fewer rounds overlap. */
 		if (round > begun)
 			meet(me, false);
 		ret = attempt(me, round) ?: ret;
@@ -193,12 +191,11 @@ void race_run(const struct race *this, unsigned int count)
 	clock_gettime(CLOCK_MONOTONIC, &over);
 	ms = (over.tv_sec - begun.tv_sec) * 1000 +
 	     (over.tv_nsec - begun.tv_nsec) / 1000000;
-	tap_diag("%u rounds, %u of them overlapped, %u calls of the second side, in %ld.%03ld s",
+	tap_diag("%u rounds, %u overlapped, %u calls of side 2, %ld.%03ld s",
 		 raced, overlapped, calls, ms / 1000, ms % 1000);
 	/*
-	 * A race in which nothing ever meets shows nothing. But a few rounds
-	 * need not meet, where the host runs one of the machine's CPUs at a
-	 * time.
+	 * Without an overlap nothing was tested. A few rounds may have none,
+	 * where the host runs one CPU of the machine at a time.
 	 */
 	CHECK(overlapped > 0 || raced < ROUNDS_SURE);
 }

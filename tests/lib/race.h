@@ -1,37 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Two calls at the same time.
+ * Races of two calls.
  *
- * A round is one attempt of both sides: two threads, each on a CPU of its own,
- * meet, go apart by a few instructions, another number each time, and make one
- * call each. Rounds in places of their own come in batches: what they begin
- * with is made ready by both threads, and what came of all of them is looked at
- * and cleared away in one go. How many of the rounds really overlapped is
- * shown.
+ * One round runs two calls concurrently, once: two threads on different CPUs
+ * synchronise, wait for a number of instructions that changes with each round,
+ * and make one call each. Rounds that use different addresses are run in
+ * batches: both threads prepare the state of all of them, and all results are
+ * checked and cleaned up together. The number of rounds that overlapped is
+ * printed.
  */
 #ifndef E2E_RACE_H
 #define E2E_RACE_H
 
 #include <stdbool.h>
 
-/* Rounds between two looks at what came of them, where they can wait. */
+/* Rounds of a batch, where there are batches. */
 #define BATCH		32
 
 /**
- * struct race - two calls against each other
- * @side: what each side does in a round
- * @batch: rounds that can wait until they are looked at together; they are in
- * places
- *         of their own
- * @again: the first side's call takes so much longer that the second one calls
- * again and
- *         again until it is through
- * @ready: before a round, on either side, if it needs anything
- * @over: on the first side, after the rounds from @begun up to @end; leaves all
- * as
- *        it was before them
+ * struct race - two calls that run concurrently
+ * @side: the call that each side makes in a round
+ * @batch: number of rounds that are checked together; they use different
+ *         addresses
+ * @again: the first side's call takes so much longer that the second side
+ *         repeats its call until the first one returns
+ * @ready: prepares a round, on both sides; optional
+ * @over: checks the rounds from @begun to @end (exclusive), on the first side,
+ *         and restores the state before them
  *
- * All of them return 0, or the error that must not be.
+ * All of them return 0, or an error that fails the test.
  */
 struct race {
 	int (*side[2])(unsigned int round);
@@ -42,14 +39,13 @@ struct race {
 };
 
 /*
- * Runs @count rounds, or fewer if there is an error, with which the test fails.
- * It fails as well if none of many rounds overlapped.
+ * Runs @count rounds, fewer after an error. The test fails after an error, and
+ * if none of many rounds overlapped.
  */
 void race_run(const struct race *this, unsigned int count);
 
 /*
- * Rounds of each race: ROUNDS in the environment, or as many as is good for
- * every day.
+ * The number of rounds of each race: ROUNDS in the environment, or @everyday.
  */
 unsigned int race_rounds(unsigned int everyday);
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * What can be seen of the module's work from outside. Contract: state.h.
- */
+/* The observable state of the module. Contract: state.h. */
 
 #define _GNU_SOURCE
 
@@ -24,7 +22,8 @@
 
 #define MODULE		"vfio_iommu_spapr_tce"
 #define DEBUGFS		"/sys/kernel/debug/" MODULE
-/* Of the figures. */
+#define MODULES		"/sys/module/"
+/* The version of the format of debugfs files. */
 #define FORMAT		1
 #define WARN_COUNT	"/sys/kernel/warn_count"
 /* Windows are numbered from 0. */
@@ -33,7 +32,7 @@
 #define SETTLE_POLLS	300
 #define SETTLE_US	10000
 
-/* Whether a line is @name and a number: that number. */
+/* Whether a line is @name and a number; returns the number. */
 static bool line_number(const char *line, const char *name, __u64 *value)
 {
 	size_t length = strlen(name);
@@ -45,7 +44,7 @@ static bool line_number(const char *line, const char *name, __u64 *value)
 	return true;
 }
 
-/* The number behind @name in a file of names and numbers. */
+/* The number after @name in a file of names and numbers. */
 static __u64 file_number(const char *path, const char *name)
 {
 	__u64 value = 0;
@@ -92,7 +91,7 @@ static void figures_parse(const char *path, struct figures *figures)
 	file = fopen(path, "r");
 	if (!file)
 		return;
-	/* A window that has just gone has no lines. */
+	/* The file of a window that was just freed is empty. */
 	if (fgets(line, sizeof(line), file) &&
 	    (!line_number(line, "format", &format) || format != FORMAT))
 		tap_bail("%s begins with %s", path, line);
@@ -104,8 +103,8 @@ static void figures_parse(const char *path, struct figures *figures)
 }
 
 /*
- * Walks the windows. A window that was removed may stay for a moment, and one
- * made after it has a higher number.
+ * Visits all windows. A removed window may still be there; a window created
+ * after it has a higher number.
  */
 static unsigned int windows_walk(__u64 start, struct figures *figures,
 				 long *number)
@@ -188,7 +187,7 @@ __u64 state_locked(void)
 	       vfio_page_size();
 }
 
-/* The counters are kept by CPU and have to be summed up first. */
+/* The counters are per CPU; reading this file sums them up. */
 static __u64 pinned_pages(void)
 {
 	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
@@ -201,7 +200,7 @@ static __u64 pinned_pages(void)
 	       file_number("/proc/vmstat", "nr_foll_pin_released");
 }
 
-/* The only number of a file. */
+/* Reads a file with a single number. */
 static __u64 single_number(const char *path)
 {
 	unsigned long long value;
@@ -219,7 +218,7 @@ struct state state_now(void)
 	struct state state = {
 		.locked = state_locked(),
 		.pinned = pinned_pages(),
-		.users = single_number("/sys/module/" MODULE "/refcnt"),
+		.users = single_number(MODULES MODULE "/refcnt"),
 	};
 	long number;
 
@@ -229,7 +228,7 @@ struct state state_now(void)
 	return state;
 }
 
-/* Levels that are not used go by themselves, after a while. */
+/* Unused levels are freed after a while. */
 static bool figures_equal(struct figures a, struct figures b)
 {
 	a.hw_bytes = b.hw_bytes;
@@ -240,7 +239,7 @@ static bool figures_equal(struct figures a, struct figures b)
 	return !memcmp(&a, &b, sizeof(a));
 }
 
-/* The module's own work, while there is some, keeps it loaded too. */
+/* Pending work of the module holds references too. */
 static bool state_equal(const struct state *a, const struct state *b)
 {
 	return a->locked == b->locked && a->pinned == b->pinned &&
@@ -291,8 +290,8 @@ static bool ignored;
 static __u64 warnings;
 
 /*
- * Since it started. Of an older kernel, whether there was one: TAINT_WARN is
- * bit 9.
+ * Warnings since boot. An older kernel has no count; there, whether there was
+ * one: TAINT_WARN is bit 9.
  */
 static __u64 kernel_warnings(void)
 {
@@ -302,7 +301,7 @@ static __u64 kernel_warnings(void)
 	return single_number("/proc/sys/kernel/tainted") >> 9 & 1;
 }
 
-/* What the kernel says once only it says once in each test. */
+/* Messages that are printed once are printed once in each test. */
 static void warn_again(void)
 {
 	int fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY);
@@ -336,19 +335,19 @@ void state_ignore(void)
 
 void state_settle(void)
 {
-	int fd = open("/sys/module/rcutree/parameters/do_rcu_barrier", O_WRONLY);
+	int fd = open(MODULES "rcutree/parameters/do_rcu_barrier", O_WRONLY);
 	struct state now, before;
 	int polls = 0;
 
-	/* An older kernel has it from tests/iommu. */
+	/* On an older kernel tests/iommu provides it. */
 	if (fd < 0)
-		fd = open("/sys/module/tce_iommu_test/parameters/do_rcu_barrier",
+		fd = open(MODULES "tce_iommu_test/parameters/do_rcu_barrier",
 			  O_WRONLY);
 	if (fd < 0 || write(fd, "1", 1) != 1)
 		tap_bail("do_rcu_barrier: %s", strerror(errno));
 	close(fd);
 
-	/* The worker is through when a look finds nothing new. */
+	/* The work has finished when the state no longer changes. */
 	now = state_now();
 	do {
 		before = now;
@@ -359,7 +358,7 @@ void state_settle(void)
 
 void state_watch(void)
 {
-	/* What a program before this one had pinned. */
+	/* Pages that an earlier program has pinned. */
 	state_settle();
 	tap_around(watch_begin, watch_end);
 }
@@ -377,7 +376,7 @@ void state_check_mapped(__u64 start, __u64 count, const char *file,
 			"mapped pages");
 }
 
-/* CAP_IPC_LOCK is what lifts the limit. */
+/* CAP_IPC_LOCK lifts the limit. */
 static void cap_ipc_lock(bool on)
 {
 	struct __user_cap_header_struct header = {
@@ -422,7 +421,7 @@ void state_unlimit(void)
 
 void state_charge_allocated(bool on)
 {
-	int fd = open("/sys/module/" MODULE "/parameters/charge_allocated",
+	int fd = open(MODULES MODULE "/parameters/charge_allocated",
 		      O_WRONLY);
 
 	if (fd < 0 || write(fd, on ? "Y" : "N", 1) != 1)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a refused call must leave as it was, and what must be back in the end.
+ * The observable state of the module: a refused call must not change it, and a
+ * test must restore it.
  */
 #ifndef E2E_STATE_H
 #define E2E_STATE_H
@@ -10,9 +11,9 @@
 #include <stddef.h>
 
 /**
- * struct figures - what debugfs says of a window (ours only)
+ * struct figures - the file "figures" of a window in debugfs (ours only)
  *
- * The names are those of the file's lines.
+ * The names are those of the lines of the file.
  */
 struct figures {
 	__u64 page_shift;
@@ -36,16 +37,16 @@ bool figures_read(__u64 start, struct figures *figures);
 /* The path of a file of that window; false if there is none. */
 bool window_path(__u64 start, const char *file, char *path, size_t size);
 
-/* Any number of its figures, 0 if there is none of that name. */
+/* Any number of its figures, 0 if it has none of that name. */
 __u64 figures_number(__u64 start, const char *name);
 
 /**
- * struct state - what can be seen of the module's work from outside
+ * struct state - the observable state of the module
  * @locked: kernel pages charged to this process (VmLck)
  * @pinned: pages pinned in the whole machine
- * @users: references that keep the module loaded
+ * @users: references of the module
  * @windows: number of windows in debugfs, 0 with the in-tree module
- * @figures: of the windows at 0 and at the second window's place
+ * @figures: figures of the windows at 0 and at WINDOW1_START
  */
 struct state {
 	__u64 locked;
@@ -57,20 +58,22 @@ struct state {
 
 struct state state_now(void);
 
-/* Waits for what is unpinned after a grace period, and for the worker. */
+/*
+ * Waits for pages that are unpinned after a grace period, and for work items.
+ */
 void state_settle(void);
 
 /*
- * From here on every test must leave all as it was, and a kernel without WARN.
+ * From here on each test must restore the state, and cause no kernel warning.
  */
 void state_watch(void);
 
-/* The test that runs leaves something, and says itself what it must not. */
+/* The current test does not restore the state, and checks it itself. */
 void state_ignore(void);
 
 /*
- * Checks that all is as it was @before. Windows are freed by a worker and pages
- * unpinned after a grace period, so it gives them some time.
+ * Checks that the state is that of @before. Waits for a while, because windows
+ * are freed by a work item and pages unpinned after a grace period.
  */
 #define CHECK_STATE(before)	state_check(before, __FILE__, __LINE__)
 bool state_check(const struct state *before, const char *file, int line);
@@ -82,7 +85,8 @@ void state_check_mapped(__u64 start, __u64 count, const char *file,
 			int line);
 
 /*
- * The module's parameter of that name; it is for windows to come (ours only).
+ * Sets the module's parameter charge_allocated, for windows created later (ours
+ * only).
  */
 void state_charge_allocated(bool on);
 
@@ -90,8 +94,8 @@ void state_charge_allocated(bool on);
 __u64 state_locked(void);
 
 /*
- * From here on the process may lock @pages more kernel pages than it has, like
- * anybody else; state_unlimit() takes that back.
+ * From here on this process may lock @pages more kernel pages than it has
+ * locked now; state_unlimit() removes the limit.
  */
 void state_limit(__u64 pages);
 void state_unlimit(void);

@@ -15,7 +15,7 @@
 
 #include "tap.h"
 
-/* As many tests as a program may have. */
+/* The most tests of a program. */
 #define TESTS	200
 
 static struct test {
@@ -30,7 +30,7 @@ static unsigned int count;
 static void (*begin_test)(void);
 static void (*end_test)(void);
 
-/* The test that is running. */
+/* The current test. */
 static const char *skipped;
 static bool failed;
 
@@ -120,7 +120,10 @@ int tap_main(void)
 	bool bad = false;
 	unsigned int i;
 
-	/* Children write too, and it should be seen where a machine stops. */
+	/*
+	 * Line by line: children write too, and where a machine hangs the
+	 * output must show it.
+	 */
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 
 	printf("1..%u\n", count);
@@ -173,7 +176,7 @@ bool tap_check(bool good, const char *file, int line, const char *what)
 	return good;
 }
 
-/* A number as a reader wants it: small ones are sizes or errors. */
+/* Formats a number: negative ones may be errors, small ones sizes. */
 static const char *tap_number(char *text, size_t size, long long value)
 {
 	const char *error = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Test results in KTAP: the plan and a line for each test. The version and the
- * program's name are the business of whoever runs the programs.
+ * Test results in KTAP: the plan, and a line for each test. tests/qemu/init
+ * prints the version and the names of the programs.
  */
 #ifndef E2E_TAP_H
 #define E2E_TAP_H
@@ -16,7 +16,7 @@
 	__attribute__((							\
 		__format__(__printf__, format, args)))
 
-/* Both go on after a failure: what follows is often what explains it. */
+/* The test continues after a failed check: later ones may explain it. */
 #define CHECK(what)							\
 	tap_check((what), __FILE__, __LINE__, #what)
 #define CHECK_EQ(got, want)						\
@@ -24,29 +24,31 @@
 			__FILE__, __LINE__, #got)
 
 /*
- * The tests of a program, in their order. @name is what holds if the test
- * passes, in plain English; @run says whether it does, with CHECK().
+ * Adds a test; tests run in this order. @name says in plain English what is
+ * true if the test passes, @run checks it with CHECK().
  */
 void tap_test(const char *name, void (*run)(void));
 
-/* The in-tree module is known not to do this; the test is skipped with it. */
+/*
+ * The in-tree module is known to fail this test; with it the test is skipped.
+ */
 void tap_test_ours(const char *name, void (*run)(void));
 
-/* Tests that are made from a table. */
+/* A test of a table of tests. */
 void tap_test_case(bool ours, void (*run)(const void *data), const void *data,
 		   const char *format, ...)
 	__printf(4, 5);
 
-/* What is done before and after every test; the latter may CHECK() too. */
+/* Functions to call before and after each test; both may use CHECK(). */
 void tap_around(void (*begin)(void), void (*end)(void));
 
-/* Runs them all. Returns what main() returns. */
+/* Runs all tests. Returns the exit status of the program. */
 int tap_main(void);
 
-/* In a test: it is not for this machine or this module. */
+/* Called in a test that cannot run on this machine or with this module. */
 void tap_skip(const char *why);
 
-/* The kernel's own module is under test: TCE_BACKEND=intree. */
+/* Whether the in-tree module is tested: TCE_BACKEND=intree. */
 bool tap_intree(void);
 
 bool tap_check(bool good, const char *file, int line, const char *what);
@@ -54,15 +56,15 @@ bool tap_check_equal(long long got, long long want, const char *file, int line,
 		     const char *what);
 void tap_diag(const char *format, ...) __printf(1, 2);
 
-/* Whether the test that runs has failed already. */
+/* Whether the current test has failed. */
 bool tap_failed(void);
 
-/* Nothing more can be tested. */
+/* Ends the program: no further test can run. */
 noreturn void tap_bail(const char *format, ...) __printf(1, 2);
 
 /*
- * Runs @run in a child process and waits for it; it may CHECK(), and the test
- * fails with it.
+ * Runs @run in a child process and waits for it. It may use CHECK(); if it
+ * fails, the test fails.
  */
 void tap_child(void (*run)(void *data), void *data);
 

@@ -36,8 +36,7 @@ int disable(void)
 	return vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL);
 }
 
-int map(uint64_t iova, const void *from, uint64_t size,
-	       unsigned int flags)
+int map(uint64_t iova, const void *from, uint64_t size, unsigned int flags)
 {
 	return vfio_map(vfio.container, iova, from, size, flags);
 }
@@ -82,7 +81,8 @@ uint64_t enabled_charge(void)
 
 uint64_t window_charge(void)
 {
-	return vfio_window_charge(__builtin_ctzll(window_bytes) - IOMMU_SHIFT, 1);
+	return vfio_window_charge(__builtin_ctzll(window_bytes) - IOMMU_SHIFT,
+				  1);
 }
 
 void init_v1(void)

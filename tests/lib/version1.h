@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A container of version 1, which its program has once. Its default window is
- * the only one.
+ * A container of version 1, one for each program. Its default window is its
+ * only one.
  */
 #ifndef E2E_VERSION1_H
 #define E2E_VERSION1_H
@@ -15,13 +15,11 @@
 #define IOMMU_SHIFT	12
 #define IOMMU_PAGE	(1ULL << IOMMU_SHIFT)
 
-/*
- * Both are in one leaf, which the table keeps as long as the stage is mapped.
- */
+/* Both are in one leaf, which is allocated as long as the stage is mapped. */
 #define STAGE		0xf0000
 #define IOVA		0x100000
 
-/* The tests' memory: pinned by IOMMU page, in more than one batch. */
+/* The memory of the tests: more IOMMU pages than a batch has. */
 #define PAGES		256
 #define BYTES		(PAGES * IOMMU_PAGE)
 
@@ -30,7 +28,7 @@ extern unsigned char *memory;
 extern size_t page;
 extern uint64_t window_bytes;
 
-/* Allocates the memory, and reads the window's size. Tests come after it. */
+/* Allocates the memory and reads the size of the window. To be called first. */
 void init_v1(void);
 
 void open_v1(void);
@@ -47,9 +45,9 @@ void map_stage(void);
 long long pins(const struct state *before);
 
 /*
- * Pins of @entries that map @pages kernel pages. A kernel page is pinned once
- * for all of its entries; in-tree, and where IOMMU pages are kernel pages, each
- * entry pins.
+ * Pins of @entries entries that map @pages kernel pages. A kernel page is
+ * pinned once for all of its entries; in-tree, and where an IOMMU page is a
+ * kernel page, each entry pins it.
  */
 long long pinned_by(uint64_t entries, uint64_t pages);
 

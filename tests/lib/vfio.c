@@ -21,21 +21,18 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* A level has this many entries at least. */
+/* The fewest entries of a level. */
 #define LEVEL_MIN_SHIFT		9
-/* The address bit that selects the window; levels must not reach it. */
+/* The address bit that selects the window; a table must not cover it. */
 #define WINDOW_SELECT_BIT	59
-/* The address bits that a window can have, or less. */
+/* A window has fewer address bits. */
 #define ADDRESS_BITS		55
-/*
- * No level takes more than eight kernel pages; the kernel's own module would
- * take 16 MiB.
- */
+/* The largest level: eight kernel pages; in-tree, 16 MiB. */
 #define LEVEL_MAX_ORDER		3
 #define LEVEL_MAX_SHIFT_INTREE	(24 - 3)
 #define MAX_LEVELS		5
 
-/* Of the first container. */
+/* GET_INFO of the first container. */
 static struct vfio_iommu_spapr_tce_info limits;
 
 static const char *device_address(unsigned int number)
@@ -117,7 +114,7 @@ int vfio_set_iommu(int container, unsigned long type)
 	return vfio_ioctl(container, VFIO_SET_IOMMU, (void *)type);
 }
 
-/* Without bus mastering the root port drops what the device asks for. */
+/* Without bus mastering the root port drops DMA requests. */
 static void set_bus_master(int device)
 {
 	struct vfio_region_info region = {
@@ -136,7 +133,8 @@ static void set_bus_master(int device)
 	if (pread(device, &command, sizeof(command), offset) != sizeof(command))
 		tap_bail("reading config space: %s", strerror(errno));
 	command |= htole16(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	if (pwrite(device, &command, sizeof(command), offset) != sizeof(command))
+	if (pwrite(device, &command, sizeof(command), offset) !=
+	    sizeof(command))
 		tap_bail("writing config space: %s", strerror(errno));
 }
 
@@ -192,7 +190,7 @@ void vfio_open(struct vfio *vfio)
 const struct vfio_iommu_spapr_tce_info *vfio_limits(void)
 {
 	if (!limits.argsz)
-		tap_bail("what the platform can do is not known yet");
+		tap_bail("the limits are not known yet");
 
 	return &limits;
 }
@@ -357,10 +355,11 @@ unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 }
 
 /*
- * Whether @levels of them are within the hardware's limits and the allocator's.
+ * Whether a table of @levels equal levels is within the limits of the hardware
+ * and of the allocator.
  */
-static bool levels_can_be(unsigned int page_shift, unsigned int entries_shift,
-			  unsigned int levels)
+static bool levels_possible(unsigned int page_shift,
+			    unsigned int entries_shift, unsigned int levels)
 {
 	unsigned int shift = vfio_level_shift(entries_shift, levels);
 	unsigned int bits = shift * levels + page_shift;
@@ -372,11 +371,11 @@ static bool levels_can_be(unsigned int page_shift, unsigned int entries_shift,
 	       shift <= vfio_page_shift() + LEVEL_MAX_ORDER - 3;
 }
 
-unsigned int vfio_levels_made(unsigned int page_shift, unsigned int entries_shift,
-			      unsigned int wanted)
+unsigned int vfio_levels_made(unsigned int page_shift,
+			      unsigned int entries_shift, unsigned int wanted)
 {
 	for (; wanted <= MAX_LEVELS; wanted++)
-		if (levels_can_be(page_shift, entries_shift, wanted))
+		if (levels_possible(page_shift, entries_shift, wanted))
 			return wanted;
 
 	return 0;
@@ -390,7 +389,7 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 	if (vfio_is_guest())
 		return levels == 1 || !tap_intree();
 	if (tap_intree())
-		return levels_can_be(page_shift, entries_shift, levels);
+		return levels_possible(page_shift, entries_shift, levels);
 
 	return entries_shift + page_shift < ADDRESS_BITS &&
 	       vfio_levels_made(page_shift, entries_shift, levels);
@@ -404,10 +403,7 @@ __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
 	unsigned int height, bits;
 	__u64 bytes = 0;
 
-	/*
-	 * The hypervisor's table is not ours; the view is. A part of a page is
-	 * not charged.
-	 */
+	/* Only the userspace view is charged, in whole kernel pages. */
 	if (vfio_is_guest())
 		return (8ULL << entries_shift) / vfio_page_size();
 
@@ -430,7 +426,7 @@ unsigned char *vfio_memory(size_t size)
 	return memory;
 }
 
-/* The kernel's flags of a page are a word in a file; PG_dirty is bit 4. */
+/* /proc/kpageflags has a 64-bit word for each page; PG_dirty is bit 4. */
 bool page_is_dirty(const unsigned char *address)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY);

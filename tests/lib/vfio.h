@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The VFIO interface as functions. What can be refused returns 0 or -errno, as
- * the kernel's side of it does; what the test cannot do without ends the
- * program.
+ * The VFIO interface as functions. Calls that tests expect to be refused return
+ * 0 or -errno; other failures end the program.
  */
 #ifndef E2E_VFIO_H
 #define E2E_VFIO_H
@@ -53,17 +52,20 @@ bool vfio_have_device(unsigned int number);
 void vfio_open(struct vfio *vfio);
 /* The same with the group of another device. */
 void vfio_open_device(struct vfio *vfio, unsigned int number);
-/* Whatever of it is open. What is registered and mapped goes with it. */
+/* Closes all that is open. Registrations and mappings are released with it. */
 void vfio_close(struct vfio *vfio);
 
-/* The same in steps. */
+/* The same, step by step. */
 int vfio_open_container(void);
 int vfio_open_group(unsigned int number);
 int vfio_attach(struct vfio *vfio, int container, unsigned int number);
 int vfio_set_iommu(int container, unsigned long type);
-/* For DMA. A device that was used may be reset when it is closed: seconds. */
+/*
+ * Needed for DMA. Closing a device that was used may reset it, which takes
+ * seconds.
+ */
 void vfio_start_device(struct vfio *vfio);
-/* Takes the group out of the container, which stays open. */
+/* Detaches the group from the container, which stays open. */
 void vfio_detach(struct vfio *vfio);
 
 /* Any ioctl: its result, or -errno. */
@@ -79,65 +81,61 @@ int vfio_create(int container, unsigned int page_shift, __u64 size,
 		unsigned int levels, __u64 *start);
 int vfio_remove(int container, __u64 start);
 
-/* Creates a window of vfio_large_shift(), with kernel pages. */
+/* Creates a large window of kernel pages. */
 int vfio_create_large(struct vfio *vfio, unsigned int levels);
 
 /*
- * Registers @memory, and maps it at @iova and at WINDOW1_START + @iova, in the
- * default window and in a large one.
+ * Registers @memory, and maps it in the default window at @iova and in a large
+ * window at WINDOW1_START + @iova.
  */
 void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
 		      __u64 iova);
 
 /*
- * Whether this is a guest. The hypervisor has the tables then, of one level and
- * of limited size; otherwise the host's kernel has them.
+ * Whether this is a guest: the hypervisor has the tables, which have one level
+ * and limited size. On a host the kernel has them.
  */
 bool vfio_is_guest(void);
 
-/* What the platform can do, from GET_INFO; after vfio_open(). */
+/* GET_INFO of the platform; after vfio_open(). */
 const struct vfio_iommu_spapr_tce_info *vfio_limits(void);
-/* That many levels, or the most that there can be. */
+/* @wanted levels, or the most that the platform supports. */
 unsigned int vfio_levels(unsigned int wanted);
-/* The size of a large window of the kernel's pages, as a shift. */
+/* The size of a large window of kernel pages, as a shift. */
 unsigned int vfio_large_shift(void);
 
 /*
- * Entries of a level, as a shift. Ours has levels of 4 KiB on any kernel,
- * in-tree they are kernel pages.
+ * Entries of a level, as a shift. Our levels are of 4 KiB at least, in-tree
+ * ones of a kernel page.
  */
 unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels);
 
 /*
- * Whether a table may be asked for with this many levels. Ours takes the number
- * for a wish: vfio_levels_made() says how many there are then. They fit the
- * hardware, and no level takes more than eight kernel pages in one piece.
+ * Whether TCE_CREATE accepts this number of levels. For ours it is a hint:
+ * vfio_levels_made() returns the number that is created, with which the table
+ * fits the hardware and no level is larger than eight kernel pages.
  */
 bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		     unsigned int levels);
-unsigned int vfio_levels_made(unsigned int page_shift, unsigned int entries_shift,
-			      unsigned int wanted);
+unsigned int vfio_levels_made(unsigned int page_shift,
+			      unsigned int entries_shift, unsigned int wanted);
 
 /*
- * Kernel pages that a window is charged: a whole table of the levels that were
- * asked for, each of whole kernel pages, and the user-space view of the same
- * size. In a guest, the view alone. The kernel's own module and ours charge the
- * same, whatever ours allocates.
+ * Kernel pages that a window is charged: a whole table with the requested
+ * levels, each of whole kernel pages, and a userspace view of the same size. In
+ * a guest only the view. The same with both modules, whatever ours allocates.
  */
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels);
 
-/* Anonymous memory, kernel-page aligned, already there. */
+/* Populated anonymous memory, aligned to kernel pages. */
 unsigned char *vfio_memory(size_t size);
 
-/*
- * Whether the kernel takes the page at @address for dirty, whatever its PTE
- * says.
- */
+/* Whether PG_dirty of the page at @address is set, whatever its PTE says. */
 bool page_is_dirty(const unsigned char *address);
 size_t vfio_page_size(void);
 unsigned int vfio_page_shift(void);
 
-/* Of the kernel's huge pages, if there are any; or else 0. */
+/* The size of the huge pages as a shift; 0 if none are reserved. */
 unsigned int vfio_huge_shift(void);
 
 #endif /* E2E_VFIO_H */

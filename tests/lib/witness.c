@@ -18,10 +18,7 @@
 
 unsigned char *region[REGIONS];
 
-/*
- * What a failed test leaves behind is not the next one's business, so memory is
- * never used twice.
- */
+/* A failed test must not affect the next one, so each test uses new memory. */
 void new_regions(void)
 {
 	unsigned char *memory = vfio_memory((REGIONS + 1) * REGION_BYTES);
@@ -32,7 +29,7 @@ void new_regions(void)
 		region[i] = memory + i * REGION_BYTES;
 }
 
-/* Anything that the kernel complained of, not only a WARN. */
+/* All complaints of the kernel, not only WARN(). */
 static unsigned long complaints(void)
 {
 	unsigned long value;
@@ -76,7 +73,8 @@ void create_window(struct vfio *vfio, __u64 start)
 	unsigned int levels = tap_intree() ? 1 : vfio_levels(3);
 	__u64 got;
 
-	CHECK_EQ(vfio_create(vfio->container, PAGE_SHIFT, SIZE, levels, &got), 0);
+	CHECK_EQ(vfio_create(vfio->container, PAGE_SHIFT, SIZE, levels, &got),
+		 0);
 	CHECK_EQ(got, start);
 }
 
@@ -110,12 +108,15 @@ int open_guest(unsigned int page_shift)
 
 void check_counted_at(struct vfio *vfio, int i, const char *file, int line)
 {
-	tap_check_equal(vfio_unregister(vfio->container, region[i], REGION_BYTES),
-			-EBUSY, file, line, "UNREGISTER_MEMORY beside the witness");
+	tap_check_equal(vfio_unregister(vfio->container, region[i],
+					REGION_BYTES),
+			-EBUSY, file, line,
+			"UNREGISTER_MEMORY with the witness");
 	tap_check_equal(vfio_unmap(vfio->container, WITNESS + i * IOMMU_PAGE,
 				   IOMMU_PAGE),
 			0, file, line, "UNMAP_DMA of the witness");
-	tap_check_equal(vfio_unregister(vfio->container, region[i], REGION_BYTES),
+	tap_check_equal(vfio_unregister(vfio->container, region[i],
+					REGION_BYTES),
 			0, file, line, "UNREGISTER_MEMORY without the witness");
 }
 

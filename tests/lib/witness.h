@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What tests of KVM's side begin with: two windows, two regions, and a witness
- * for each region, one page of it that is mapped in the second window and
- * stays. Without anything else UNREGISTER_MEMORY is refused until the witness
- * is gone, so that a page that is counted once too little is seen as well as
- * one that is counted once too often.
+ * What tests of KVM begin with: two windows, two regions, and a witness for
+ * each region, which is one page of it, mapped in the second window. As long as
+ * the witness is mapped, UNREGISTER_MEMORY must fail, and it must succeed
+ * afterwards. So a page that was counted once too little is found as well as
+ * one that was counted once too often.
  */
 #ifndef E2E_WITNESS_H
 #define E2E_WITNESS_H
@@ -13,16 +13,16 @@
 
 #include "vfio.h"
 
-/* The windows; level upon level, which KVM must be able to allocate. */
+/* The windows. They have several levels, which KVM must be able to allocate. */
 #define PAGE_SHIFT	12
 #define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)
 #define SIZE		BIT_ULL(30)
 
-/* A guest's page that is larger than the window's. */
+/* A guest page that is larger than an IOMMU page. */
 #define SUBPAGES_SHIFT	16
 #define SUBPAGES	BIT_ULL(SUBPAGES_SHIFT - PAGE_SHIFT)
 
-/* The largest page of a guest here, and the size of a region. */
+/* The largest guest page, and the size of a region. */
 #define REGION_SHIFT	20
 #define REGION_BYTES	BIT_ULL(REGION_SHIFT)
 
@@ -34,19 +34,16 @@
 enum { MEMORY, OTHER, REGIONS };
 extern unsigned char *region[REGIONS];
 
-/*
- * A test of a program whose tests all leave a kernel that complains of nothing.
- */
+/* A test after which the kernel must not have complained. */
 struct test {
 	const char *name;
-	/* Not with the in-tree module. */
+	/* Skipped with the in-tree module. */
 	bool ours;
 	void (*run)(void);
 };
 
 /*
- * Regions of its own for each test; nothing the kernel complains of goes
- * unnoticed.
+ * Adds tests. Each has regions of its own, and fails if the kernel complains.
  */
 void add_tests(const struct test *test, size_t count);
 
@@ -55,20 +52,26 @@ void new_regions(void);
 
 void register_regions(struct vfio *vfio);
 void create_window(struct vfio *vfio, __u64 start);
-/* A container with all of that, the windows at 0 and at WINDOW1_START. */
+/* A container with windows at 0 and at WINDOW1_START, regions and witnesses. */
 void open_windows(struct vfio *vfio);
-/* Maps the witnesses, which open_windows() does too. */
+/* Maps the witnesses; open_windows() does this. */
 void map_witnesses(struct vfio *vfio);
 /* A guest that has the window at 0. */
 int open_guest(unsigned int page_shift);
 
-/* Nothing of the region is counted but its witness. Takes both away. */
+/*
+ * Checks that only the witness of the region is counted. Unmaps and unregisters
+ * it.
+ */
 #define check_counted(vfio, i)	check_counted_at(vfio, i, __FILE__, __LINE__)
 void check_counted_at(struct vfio *vfio, int i, const char *file, int line);
 #define check_all_counted(vfio)	check_all_counted_at(vfio, __FILE__, __LINE__)
 void check_all_counted_at(struct vfio *vfio, const char *file, int line);
 
-/* What keeps the module loaded for KVM goes after a grace period. */
+/*
+ * Waits until the module has @users references; those for KVM are put after a
+ * grace period.
+ */
 void wait_users(unsigned int users);
 
 #endif /* E2E_WITNESS_H */
