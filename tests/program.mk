@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Included by the Makefiles of programs: each of $(programs) is one source file,
-# linked statically with all of $(library), in $(OUT). Sources of the library that
-# are not in the directory are in tests/lib.
+# linked statically with all of $(library), in $(OUT). Sources of the library
+# that are not in the directory are in tests/lib.
 
 lib := $(dir $(lastword $(MAKEFILE_LIST)))lib
 CFLAGS += -pthread -MMD -MP -I$(lib)
