@@ -111,7 +111,8 @@ clean:
 	find . -name .git -prune -o -type f \( -name '*.o' -o -name '*.ko' \
 		-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' \
 		-o -name '*.gcno' -o -name '*.o.d' \
-		-o -name Module.symvers -o -name modules.order \) \
+		-o -name Module.symvers -o -name modules.order \
+		-o -name '.checkpatch-camelcase.*' \) \
 		-exec rm -f {} +
 
 demo check check-long bench style deb dist test shell mutants guard:

@@ -115,6 +115,14 @@ one_of() {
 	esac
 }
 
+# known_kernel NAME: end the script unless there is such a kernel
+known_kernel() {
+	one_of "${1:-}" "$kernels" || {
+		echo "${0##*/}: there is no kernel '${1:-}'; there are: $kernels" >&2
+		exit 2
+	}
+}
+
 # stock KERNEL: the root that has it
 stock() {
 	case $1 in
