@@ -656,14 +656,14 @@ static int unregister_over(unsigned int begun, unsigned int end)
 	       begun % 4 < 2 ? ret : vfio_unmap(vfio.container, 0, SIZE);
 }
 
-static const struct loss {
+static const struct removal {
 	const char *what;
 	int (*ready)(unsigned int round);
 	int (*round)(unsigned int round);
 	int (*over)(unsigned int begun, unsigned int end);
 	/* The container exists after the race. */
 	bool container;
-} losses[] = {
+} removals[] = {
 	{ "the container is closed", NULL, release_round, release_over, false },
 	{ "the only group is detached", NULL, detach_round, detach_over,
 	  false },
@@ -673,9 +673,9 @@ static const struct loss {
 };
 
 static struct event {
-	const struct loss *loss;
+	const struct removal *removal;
 	const struct hypercall *hypercall;
-} meetings[ARRAY_SIZE(losses) * ARRAY_SIZE(hypercalls)];
+} meetings[ARRAY_SIZE(removals) * ARRAY_SIZE(hypercalls)];
 
 static void test_event_race(const void *data)
 {
@@ -683,9 +683,9 @@ static void test_event_race(const void *data)
 	const struct race meets = {
 		.batch = 1,
 		.again = true,
-		.ready = event->loss->ready,
-		.side = { event->loss->round, event->hypercall->call },
-		.over = event->loss->over,
+		.ready = event->removal->ready,
+		.side = { event->removal->round, event->hypercall->call },
+		.over = event->removal->over,
 	};
 
 	new_regions();
@@ -694,7 +694,7 @@ static void test_event_race(const void *data)
 	before = state_now();
 	vfio_open(&vfio);
 	CHECK_EQ(guest_keep(keeper, 0), 0);
-	if (event->loss->container) {
+	if (event->removal->container) {
 		register_regions(&vfio);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		before = state_now();
@@ -722,13 +722,13 @@ static void add_events(void)
 	struct event *event = meetings;
 	size_t i, j;
 
-	for (i = 0; i < ARRAY_SIZE(losses); i++) {
+	for (i = 0; i < ARRAY_SIZE(removals); i++) {
 		for (j = 0; j < ARRAY_SIZE(hypercalls); j++, event++) {
-			event->loss = &losses[i];
+			event->removal = &removals[i];
 			event->hypercall = &hypercalls[j];
 			tap_test_case(true, test_event_race, event,
 				      "race: %s against %s",
-				      hypercalls[j].what, losses[i].what);
+				      hypercalls[j].what, removals[i].what);
 		}
 	}
 }

@@ -34,10 +34,10 @@
 static size_t page;
 
 /* What the process has, and how it releases it. */
-struct scene {
+struct release_case {
 	const char *what;
 	void (*prepare)(void);
-	void (*give_back)(void);
+	void (*release)(void);
 	bool charge_allocated;
 };
 
@@ -148,7 +148,7 @@ static void detach_kvm(void)
 	guest_detach(guest);
 }
 
-static void leave_thread(int signal)
+static void exit_thread(int signal)
 {
 	(void)signal;
 	syscall(SYS_exit, 0);
@@ -159,13 +159,13 @@ static void *fault_thread(void *where)
 	return (void *)(uintptr_t)*(volatile unsigned char *)where;
 }
 
-static void *give_back_thread(void *data)
+static void *release_thread(void *data)
 {
-	const struct scene *scene = data;
+	const struct release_case *what = data;
 
 	wait_flag(&shared->ready);
-	set_flag(&shared->giving_back);
-	scene->give_back();
+	set_flag(&shared->releasing);
+	what->release();
 
 	return NULL;
 }
@@ -186,17 +186,17 @@ static void *map_thread(void *unused)
  */
 static void holder(void *data)
 {
-	const struct scene *scene = data;
-	pthread_t faulting, giving, mapping;
+	const struct release_case *what = data;
+	pthread_t faulting, releasing, mapping;
 	unsigned int polls;
 	void *never;
 
 	memory = vfio_memory(page);
 	region = vfio_memory(page);
 	never = fuse_page();
-	signal(SIGBUS, leave_thread);
-	scene->prepare();
-	pthread_create(&giving, NULL, give_back_thread, (void *)scene);
+	signal(SIGBUS, exit_thread);
+	what->prepare();
+	pthread_create(&releasing, NULL, release_thread, (void *)what);
 	pthread_create(&mapping, NULL, map_thread, NULL);
 	pthread_create(&faulting, NULL, fault_thread, never);
 	if (!fuse_wait(1))
@@ -204,7 +204,7 @@ static void holder(void *data)
 	set_flag(&shared->ready);
 
 	/* Ends after fuse_answer(). */
-	pthread_join(giving, NULL);
+	pthread_join(releasing, NULL);
 	pthread_join(mapping, NULL);
 	if (second_open)
 		close_second();
@@ -215,7 +215,7 @@ static void holder(void *data)
 	CHECK_EQ(state_locked(), 0);
 }
 
-static bool begin_holding(const struct scene *scene, pid_t *pid)
+static bool begin_holding(const struct release_case *what, pid_t *pid)
 {
 	if (!have_fuse())
 		return false;
@@ -225,10 +225,10 @@ static bool begin_holding(const struct scene *scene, pid_t *pid)
 	}
 	memset(shared, 0, sizeof(*shared));
 	if (!tap_intree())
-		state_charge_allocated(scene->charge_allocated);
+		state_charge_allocated(what->charge_allocated);
 	fuse_start(FUSE_LOCKED);
-	*pid = tap_start(holder, (void *)scene);
-	if (!wait_flag(&shared->giving_back))
+	*pid = tap_start(holder, (void *)what);
+	if (!wait_flag(&shared->releasing))
 		tap_bail("the process does not take its lock");
 	/* Its work items are due by now. */
 	sleep(2);
@@ -252,7 +252,7 @@ static void end_holding(pid_t pid)
 		state_charge_allocated(false);
 }
 
-static void test_scene(const void *data)
+static void test_release(const void *data)
 {
 	pid_t pid;
 
@@ -286,27 +286,27 @@ static void test_holder_killed(const void *data)
 		state_charge_allocated(false);
 }
 
-static const struct scene scenes[] = {
+static const struct release_case release_cases[] = {
 	{ .what = "closes a container with a window and pages mapped",
-	  .prepare = prepare_window, .give_back = close_second },
+	  .prepare = prepare_window, .release = close_second },
 	{ .what = "removes its window", .prepare = prepare_window,
-	  .give_back = remove_window },
+	  .release = remove_window },
 	{ .what = "creates a window", .prepare = prepare_window,
-	  .give_back = create_window },
+	  .release = create_window },
 	{ .what = "unmaps pages, and levels are uncharged",
 	  .prepare = prepare_levels,
-	  .give_back = unmap_levels, .charge_allocated = true },
+	  .release = unmap_levels, .charge_allocated = true },
 	{ .what = "closes a container with charge_allocated",
 	  .prepare = prepare_levels,
-	  .give_back = close_second, .charge_allocated = true },
+	  .release = close_second, .charge_allocated = true },
 	{ .what = "closes the last container that maps a region",
-	  .prepare = prepare_orphan, .give_back = close_second },
+	  .prepare = prepare_orphan, .release = close_second },
 	{ .what = "closes a container with only such a region",
-	  .prepare = prepare_orphan_alone, .give_back = close_second },
+	  .prepare = prepare_orphan_alone, .release = close_second },
 	{ .what = "unmaps a region whose container is closed",
-	  .prepare = prepare_orphan, .give_back = unmap_orphan },
+	  .prepare = prepare_orphan, .release = unmap_orphan },
 	{ .what = "ends a guest with a window of a closed container",
-	  .prepare = prepare_kvm, .give_back = detach_kvm },
+	  .prepare = prepare_kvm, .release = detach_kvm },
 };
 
 int main(void)
@@ -317,13 +317,13 @@ int main(void)
 	init_shared();
 	state_watch();
 
-	for (i = 0; i < ARRAY_SIZE(scenes); i++) {
-		tap_test_case(true, test_scene, &scenes[i],
+	for (i = 0; i < ARRAY_SIZE(release_cases); i++) {
+		tap_test_case(true, test_release, &release_cases[i],
 			      "others make progress while a process %s",
-			      scenes[i].what);
-		tap_test_case(true, test_holder_killed, &scenes[i],
+			      release_cases[i].what);
+		tap_test_case(true, test_holder_killed, &release_cases[i],
 			      "SIGKILL ends a process that %s",
-			      scenes[i].what);
+			      release_cases[i].what);
 	}
 
 	return tap_main();

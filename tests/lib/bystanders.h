@@ -18,14 +18,14 @@
  * struct shared - memory that the processes of a test share
  * @step: the call that a process makes, for the message if it hangs there
  * @ready: the process is stuck
- * @giving_back: it is about to give something back
+ * @releasing: it is about to release something
  * @over: the bystanders have finished
  * @mapped: the stuck process could map memory although its mmap_lock was held
  */
 extern struct shared {
 	char step[100];
 	int ready;
-	int giving_back;
+	int releasing;
 	int over;
 	int mapped;
 } *shared;
