@@ -118,7 +118,8 @@ one_of() {
 # known_kernel NAME: end the script unless there is such a kernel
 known_kernel() {
 	one_of "${1:-}" "$kernels" || {
-		echo "${0##*/}: there is no kernel '${1:-}'; there are: $kernels" >&2
+		echo "${0##*/}: there is no kernel '${1:-}'; there are:" \
+			"$kernels" >&2
 		exit 2
 	}
 }
