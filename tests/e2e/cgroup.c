@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -66,17 +67,8 @@ static struct vfio vfio;
 static __u64 window_bytes;
 static unsigned int levels;
 
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		tap_bail("writing %s to %s: %s", text, path, strerror(errno));
-	close(fd);
-}
-
-/* The number after @name, or the only one of the file. */
-static unsigned long long read_number(const char *path, const char *name)
+/* The number after @name in a file of names and numbers. */
+static unsigned long long read_named(const char *path, const char *name)
 {
 	unsigned long long value = 0, found = 0;
 	FILE *file = fopen(path, "r");
@@ -84,14 +76,9 @@ static unsigned long long read_number(const char *path, const char *name)
 
 	if (!file)
 		tap_bail("%s: %s", path, strerror(errno));
-	if (!name) {
-		if (fscanf(file, "%llu", &found) != 1)
-			tap_bail("%s cannot be read", path);
-	} else {
-		while (fscanf(file, "%99s %llu", word, &value) == 2)
-			if (!strcmp(word, name))
-				found = value;
-	}
+	while (fscanf(file, "%99s %llu", word, &value) == 2)
+		if (!strcmp(word, name))
+			found = value;
 	fclose(file);
 
 	return found;
@@ -192,12 +179,12 @@ static void test_full(void)
 
 	memset(common, 0, sizeof(*common));
 	write_file(GROUP "/memory.max", "max");
-	killed = read_number(GROUP "/memory.events", "oom_kill");
+	killed = read_named(GROUP "/memory.events", "oom_kill");
 	pid = tap_start(in_group, NULL);
 	if (!CHECK(wait_for(&common->stage, 1)))
 		return;
-	snprintf(text, sizeof(text), "%llu",
-		 read_number(GROUP "/memory.current", NULL) + ROOM);
+	snprintf(text, sizeof(text), "%ld",
+		 read_number(GROUP "/memory.current") + ROOM);
 	write_file(GROUP "/memory.max", text);
 	set_stage(&common->go, 1);
 
@@ -205,7 +192,7 @@ static void test_full(void)
 	while (!wait_for(&common->stage, 2) && !waitpid(pid, &status, WNOHANG))
 		;
 	CHECK_EQ(common->stage, 2);
-	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
+	CHECK_EQ(read_named(GROUP "/memory.events", "oom_kill"), killed);
 	CHECK_EQ(common->map, -ENOMEM);
 	CHECK(common->mapped > 0);
 	CHECK_MAPPED(common->start,
@@ -225,7 +212,7 @@ static void test_full(void)
 	CHECK_EQ(common->again, 0);
 	if (!vfio_is_guest())
 		CHECK_EQ(common->later, 0);
-	CHECK_EQ(read_number(GROUP "/memory.events", "oom_kill"), killed);
+	CHECK_EQ(read_named(GROUP "/memory.events", "oom_kill"), killed);
 }
 
 int main(void)

@@ -44,18 +44,12 @@ static int unmap(__u64 iova, size_t size)
 /* The device can neither read nor write. */
 static bool blocked(__u64 iova, unsigned char *address)
 {
-	bool reads = edu_reads(&vfio, iova, address);
-	bool writes = edu_writes(&vfio, iova, address);
-
-	return !reads && !writes;
+	return edu_blocked(&vfio, iova, address);
 }
 
 static bool reads_and_writes(__u64 iova, unsigned char *address)
 {
-	bool reads = edu_reads(&vfio, iova, address);
-	bool writes = edu_writes(&vfio, iova, address);
-
-	return reads && writes;
+	return edu_works(&vfio, iova, address);
 }
 
 /* The stage is mapped in the default window, all 4K pages of a kernel page. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "file.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -42,15 +43,6 @@ static size_t page;
  */
 static const long answers[] = { 1, 9900, -6, -7, -26, -516, -4096, -9000 };
 
-static void parameter(const char *text)
-{
-	int fd = open(PARAMETERS "answer", O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		tap_bail(PARAMETERS "answer: %s", strerror(errno));
-	close(fd);
-}
-
 /* The next @call for the group of the device returns @with. */
 static void answer(unsigned int device, const char *call, long with)
 {
@@ -58,7 +50,7 @@ static void answer(unsigned int device, const char *call, long with)
 
 	snprintf(text, sizeof(text), "%s %s %ld",
 		 getenv(device ? "VFIO_DEVICE2" : "VFIO_DEVICE"), call, with);
-	parameter(text);
+	write_file(PARAMETERS "answer", text);
 }
 
 /* Calls that have returned it; without one nothing was tested. */
@@ -105,18 +97,12 @@ static int map(__u64 iova)
 
 static bool works(struct vfio *which, __u64 iova)
 {
-	bool reads = edu_reads(which, iova, memory);
-	bool writes = edu_writes(which, iova, memory);
-
-	return reads && writes;
+	return edu_works(which, iova, memory);
 }
 
 static bool blocked(struct vfio *which, __u64 iova)
 {
-	bool reads = edu_reads(which, iova, memory);
-	bool writes = edu_writes(which, iova, memory);
-
-	return !reads && !writes;
+	return edu_blocked(which, iova, memory);
 }
 
 /*
@@ -331,7 +317,7 @@ int main(void)
 	tap_test_ours("detach: the firmware keeps the window", test_detach);
 
 	ret = tap_main();
-	parameter("off");
+	write_file(PARAMETERS "answer", "off");
 
 	return ret;
 }

@@ -98,13 +98,12 @@ static void close_both(void)
 
 static bool works(struct vfio *vfio, uint64_t iova)
 {
-	return edu_reads(vfio, iova, memory) && edu_writes(vfio, iova, memory);
+	return edu_works(vfio, iova, memory);
 }
 
 static bool is_blocked(struct vfio *vfio, uint64_t iova)
 {
-	return !edu_reads(vfio, iova, memory) &&
-	       !edu_writes(vfio, iova, memory);
+	return edu_blocked(vfio, iova, memory);
 }
 
 /* Data written by one device is read by the other. */

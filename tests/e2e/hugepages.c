@@ -106,18 +106,12 @@ static int map(__u64 offset, unsigned char *from, size_t bytes)
 /* Whether the device reads and writes @at at @offset. */
 static bool works(__u64 offset, unsigned char *at)
 {
-	bool reads = edu_reads(&vfio, window + offset, at);
-	bool writes = edu_writes(&vfio, window + offset, at);
-
-	return reads && writes;
+	return edu_works(&vfio, window + offset, at);
 }
 
 static bool blocked(__u64 offset, unsigned char *at)
 {
-	bool reads = edu_reads(&vfio, window + offset, at);
-	bool writes = edu_writes(&vfio, window + offset, at);
-
-	return !reads && !writes;
+	return edu_blocked(&vfio, window + offset, at);
 }
 
 static void test_whole(const void *data)

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "guest.h"
+#include "race.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -103,15 +104,6 @@ static struct flight {
 /* Cases in which the other side began while the call was stopped. */
 static unsigned int overlapped;
 
-static void on_cpu(unsigned int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
-}
-
 static void *call_thread(void *data)
 {
 	const struct call *call = flight.call;
@@ -123,7 +115,7 @@ static void *call_thread(void *data)
 	};
 
 	(void)data;
-	on_cpu(1);
+	run_on_cpu(1);
 	if (call->request == TCE_KVM_PUT_INDIRECT)
 		args.value = (uintptr_t)guest_list(region[OTHER], PAGE_SHIFT,
 						   PAGES, MAP_BOTH);
@@ -329,7 +321,7 @@ static void test_event(const void *data)
 	unsigned int cases = 0, step;
 	size_t i;
 
-	on_cpu(0);
+	run_on_cpu(0);
 	overlapped = 0;
 	for (i = 0; i < ARRAY_SIZE(calls); i++) {
 		for (step = 1; step < ARRAY_SIZE(steps); step++) {

@@ -18,7 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "guest.h"
+#include "race.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -56,18 +58,9 @@ struct seen {
 	unsigned long pinned;
 };
 
-static void parameter_write(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		tap_bail("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
 static void watch_write(const char *text)
 {
-	parameter_write(PARAMETERS "watch", text);
+	write_file(PARAMETERS "watch", text);
 }
 
 /* From here on kills are recorded, and whether @page was pinned then. */
@@ -232,31 +225,10 @@ static const struct slow_case {
 	{ "H_STUFF_TCE", TCE_KVM_STUFF, false },
 };
 
-static int parameter_read(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	int value;
-
-	if (!file || fscanf(file, "%d", &value) != 1)
-		tap_bail("%s cannot be read", path);
-	fclose(file);
-
-	return value;
-}
-
 /* The number of slow kills in progress. */
 static int slow_kills(void)
 {
-	return parameter_read(PARAMETERS "slow_now");
-}
-
-static void on_cpu(unsigned int cpu)
-{
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	sched_setaffinity(0, sizeof(cpus), &cpus);
+	return read_number(PARAMETERS "slow_now");
 }
 
 /* Keeps a CPU busy. */
@@ -265,7 +237,7 @@ static void *slow_call(void *data)
 	const void *other = memory + (MANY - 1) * page;
 
 	(void)data;
-	on_cpu(1);
+	run_on_cpu(1);
 	slow.status = hcall(slow.guest, slow.what->request, IOVA,
 			    slow.what->maps ? (uintptr_t)other | MAP_BOTH : 0,
 			    1);
@@ -277,7 +249,7 @@ static void slow_begin(const struct slow_case *what)
 {
 	char text[20];
 
-	on_cpu(0);
+	run_on_cpu(0);
 	/* The unmapped page is a region of its own. */
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
@@ -294,7 +266,7 @@ static void slow_begin(const struct slow_case *what)
 
 	watch(memory);
 	snprintf(text, sizeof(text), "%d", SLOW_MS);
-	parameter_write(PARAMETERS "slow", text);
+	write_file(PARAMETERS "slow", text);
 	if (pthread_create(&slow.thread, NULL, slow_call, NULL))
 		tap_bail("no thread");
 	while (!slow_kills() && !witness().kills)
@@ -329,7 +301,7 @@ static void test_slow_release(const void *data)
 	if (pthread_create(&thread, NULL, close_container, NULL))
 		tap_bail("no thread");
 	for (;;) {
-		pinned = parameter_read(PARAMETERS "pinned");
+		pinned = read_number(PARAMETERS "pinned");
 		if (!slow_kills())
 			break;
 		CHECK(pinned);

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -90,16 +91,6 @@ static bool read_line(const char *path, char *line, size_t size)
 	return good;
 }
 
-static void write_line(const char *path, const char *line)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, line, strlen(line)) < 0)
-		tap_bail("writing \"%s\" to %s: %s", line, path,
-			 strerror(errno));
-	close(fd);
-}
-
 static bool find_disk(void)
 {
 	struct dirent *entry;
@@ -128,11 +119,11 @@ static void bind_to(const char *driver)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), DEVICES "/%s/driver_override", address);
-	write_line(path, driver);
+	write_file(path, driver);
 	snprintf(path, sizeof(path), DEVICES "/%s/driver/unbind", address);
 	if (!access(path, F_OK))
-		write_line(path, address);
-	write_line("/sys/bus/pci/drivers_probe", address);
+		write_file(path, address);
+	write_file("/sys/bus/pci/drivers_probe", address);
 }
 
 /*
@@ -247,14 +238,14 @@ static void shrink_slabs(void)
 	if (glob("/sys/kernel/slab/*/shrink", 0, NULL, &found))
 		return;
 	for (i = 0; i < found.gl_pathc; i++)
-		write_line(found.gl_pathv[i], "1");
+		write_file(found.gl_pathv[i], "1");
 	globfree(&found);
 }
 
 /* Free pages in per-CPU lists count as used. */
 static long free_kib(void)
 {
-	write_line("/proc/sys/vm/drop_caches", "3");
+	write_file("/proc/sys/vm/drop_caches", "3");
 	shrink_slabs();
 
 	return sum_of("/proc/meminfo", "MemFree: %ld") +
@@ -343,7 +334,7 @@ static bool trace_dma(void)
 
 	if (access(TRACING "/events/dma/enable", F_OK))
 		return false;
-	write_line(TRACING "/events/dma/enable", "1");
+	write_file(TRACING "/events/dma/enable", "1");
 	/* Truncating the file clears the trace. */
 	fd = open(TRACING "/trace", O_WRONLY | O_TRUNC);
 	if (fd < 0)

@@ -74,12 +74,12 @@ static void open_staged(void)
 
 static bool works(uint64_t iova, unsigned char *at)
 {
-	return edu_reads(&vfio, iova, at) && edu_writes(&vfio, iova, at);
+	return edu_works(&vfio, iova, at);
 }
 
 static bool is_blocked(uint64_t iova, unsigned char *at)
 {
-	return !edu_reads(&vfio, iova, at) && !edu_writes(&vfio, iova, at);
+	return edu_blocked(&vfio, iova, at);
 }
 
 /* The charge of a window: the userspace view. The table is the hypervisor's. */

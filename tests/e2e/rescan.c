@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "file.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -96,24 +97,15 @@ static void find_sibling(void)
 	closedir(dir);
 }
 
-static void write_one(const char *path)
-{
-	int fd = open(path, O_WRONLY);
-
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		tap_bail("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
 static void remove_and_rescan(void)
 {
 	char path[PATH_MAX], group[PATH_MAX];
 	unsigned int polls;
 
 	snprintf(path, sizeof(path), DEVICES "%s/remove", sibling);
-	write_one(path);
+	write_file(path, "1");
 	CHECK(access(path, F_OK));
-	write_one("/sys/bus/pci/rescan");
+	write_file("/sys/bus/pci/rescan", "1");
 
 	snprintf(group, sizeof(group), DEVICES "%s/iommu_group", sibling);
 	for (polls = 0; polls < POLLS && access(group, F_OK); polls++)
@@ -128,10 +120,7 @@ static int map(struct vfio *which, __u64 iova)
 
 static bool works(struct vfio *which, __u64 iova)
 {
-	bool reads = edu_reads(which, iova, memory);
-	bool writes = edu_writes(which, iova, memory);
-
-	return reads && writes;
+	return edu_works(which, iova, memory);
 }
 
 /* Opens the default window, with a page mapped. */

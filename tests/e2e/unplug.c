@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "file.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
@@ -48,16 +49,6 @@ static int monitor_fd = -1;
 static const char *address(unsigned int number)
 {
 	return getenv(number ? "VFIO_DEVICE2" : "VFIO_DEVICE");
-}
-
-static void write_line(const char *path, const char *line)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, line, strlen(line)) < 0)
-		tap_bail("writing \"%s\" to %s: %s", line, path,
-			 strerror(errno));
-	close(fd);
 }
 
 static bool wait_until(const char *path, bool there)
@@ -100,8 +91,8 @@ static void bind(unsigned int number)
 		tap_bail("%s is not found again", address(number));
 	snprintf(path, sizeof(path), DEVICES "/%s/driver_override",
 		 address(number));
-	write_line(path, "vfio-pci");
-	write_line("/sys/bus/pci/drivers_probe", address(number));
+	write_file(path, "vfio-pci");
+	write_file("/sys/bus/pci/drivers_probe", address(number));
 	if (!wait_driver(number, true))
 		tap_bail("%s is not bound to vfio-pci", address(number));
 }
@@ -112,7 +103,7 @@ static void remove_unbind(void *data)
 {
 	unsigned int *number = data;
 
-	write_line(VFIO_PCI "/unbind", address(*number));
+	write_file(VFIO_PCI "/unbind", address(*number));
 }
 
 static void remove_sysfs(void *data)
@@ -121,7 +112,7 @@ static void remove_sysfs(void *data)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), DEVICES "/%s/remove", address(*number));
-	write_line(path, "1");
+	write_file(path, "1");
 }
 
 /* Sends a QMP command and reads the answer. */
@@ -239,7 +230,7 @@ static void back_plug(unsigned int number)
 		 ",'id':'edu%u','bus':'d%u'}}\n",
 		 number, number);
 	CHECK(monitor_do(command));
-	write_line("/sys/bus/pci/rescan", "1");
+	write_file("/sys/bus/pci/rescan", "1");
 }
 
 static void open_monitor(void)
@@ -273,7 +264,7 @@ static void open_monitor(void)
 static void back_rescan(unsigned int number)
 {
 	(void)number;
-	write_line("/sys/bus/pci/rescan", "1");
+	write_file("/sys/bus/pci/rescan", "1");
 }
 
 static void back_rebind(unsigned int number)

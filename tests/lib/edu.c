@@ -129,6 +129,22 @@ bool edu_writes(struct vfio *vfio, __u64 iova, unsigned char *memory)
 	return false;
 }
 
+bool edu_works(struct vfio *vfio, __u64 iova, unsigned char *memory)
+{
+	bool reads = edu_reads(vfio, iova, memory);
+	bool writes = edu_writes(vfio, iova, memory);
+
+	return reads && writes;
+}
+
+bool edu_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory)
+{
+	bool reads = edu_reads(vfio, iova, memory);
+	bool writes = edu_writes(vfio, iova, memory);
+
+	return !reads && !writes;
+}
+
 bool edu_copies(struct vfio *vfio, __u64 from_iova, unsigned char *from,
 		__u64 to_iova, unsigned char *to)
 {

@@ -29,6 +29,10 @@ void edu_write(struct vfio *vfio, __u64 iova);
 bool edu_reads(struct vfio *vfio, __u64 iova, unsigned char *memory);
 bool edu_writes(struct vfio *vfio, __u64 iova, unsigned char *memory);
 
+/* Whether it does both, or neither. */
+bool edu_works(struct vfio *vfio, __u64 iova, unsigned char *memory);
+bool edu_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory);
+
 /* Whether the device copies new data from @from to @to. */
 bool edu_copies(struct vfio *vfio, __u64 from_iova, unsigned char *from,
 		__u64 to_iova, unsigned char *to);

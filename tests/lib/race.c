@@ -125,15 +125,20 @@ static int batch_run(unsigned int me, unsigned int begun, unsigned int end)
 	return ret;
 }
 
-static void *run(void *data)
+void run_on_cpu(unsigned int cpu)
 {
-	unsigned int me = !!data, begun, end;
 	cpu_set_t cpus;
 
 	CPU_ZERO(&cpus);
-	CPU_SET(me, &cpus);
+	CPU_SET(cpu, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
+}
 
+static void *run(void *data)
+{
+	unsigned int me = !!data, begun, end;
+
+	run_on_cpu(me);
 	for (begun = 0; begun < rounds; begun = end) {
 		meet(me, true);
 		if (error)

@@ -49,4 +49,7 @@ void race_run(const struct race *this, unsigned int count);
  */
 unsigned int race_rounds(unsigned int everyday);
 
+/* Runs the calling thread on one CPU. */
+void run_on_cpu(unsigned int cpu);
+
 #endif /* E2E_RACE_H */

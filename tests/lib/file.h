@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Files of sysfs and procfs. A failure ends the program.
+ */
+#ifndef E2E_FILE_H
+#define E2E_FILE_H
+
+/* Writes all of @text with one write(). */
+void write_file(const char *path, const char *text);
+
+/* Reads the first number of a file. */
+long read_number(const char *path);
+
+#endif /* E2E_FILE_H */
