@@ -180,7 +180,7 @@ int main(void)
 			      shapes[i].size_shift, shapes[i].page_shift,
 			      shapes[i].levels);
 	tap_test("the default window is charged exactly", test_default);
-	tap_test("version 1: so is the default window, beside ENABLE",
+	tap_test("version 1: so is the default window, added to ENABLE",
 		 test_default_v1);
 
 	return tap_main();

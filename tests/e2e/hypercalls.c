@@ -317,7 +317,7 @@ static void test_unaligned_nothing(void)
  */
 static void test_list_changed(void)
 {
-	unsigned char *nobody = vfio_memory(vfio_page_size());
+	unsigned char *unregistered = vfio_memory(vfio_page_size());
 	__u64 list[512] __attribute__((aligned(4096)));
 	__u64 then[512];
 	unsigned int i;
@@ -326,7 +326,7 @@ static void test_list_changed(void)
 		list[i] = tce(region[MEMORY] + i * IOMMU_PAGE, MAP_BOTH);
 		then[i] = list[i];
 	}
-	then[2] = tce(nobody, MAP_BOTH);
+	then[2] = tce(unregistered, MAP_BOTH);
 
 	begin();
 	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
@@ -354,7 +354,7 @@ static void test_list_changed(void)
 	then[2] = htobe64(BIT_ULL(62) | MAP_BOTH);
 	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_PARAMETER);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
-	munmap(nobody, vfio_page_size());
+	munmap(unregistered, vfio_page_size());
 	end();
 }
 

@@ -93,24 +93,24 @@ static const char *const steps[] = {
 };
 
 /* The hypercall that is stopped. */
-static struct flight {
+static struct stopped {
 	pthread_t thread;
 	const struct call *call;
 	unsigned int step;
 	long status;
 	bool over;
-} flight;
+} stopped;
 
 /* Cases in which the other side began while the call was stopped. */
 static unsigned int overlapped;
 
 static void *call_thread(void *data)
 {
-	const struct call *call = flight.call;
+	const struct call *call = stopped.call;
 	struct tce_kvm_hcall args = {
 		.ioba = IOVA,
 		.npages = PAGES,
-		.pause = flight.step,
+		.pause = stopped.step,
 		.pause_ms = PAUSE_MS,
 	};
 
@@ -121,31 +121,31 @@ static void *call_thread(void *data)
 						   PAGES, MAP_BOTH);
 	else if (call->maps)
 		args.value = (uintptr_t)region[OTHER] | MAP_BOTH;
-	flight.status = hcall_args(guest, call->request, &args);
-	__atomic_store_n(&flight.over, true, __ATOMIC_RELEASE);
+	stopped.status = hcall_args(guest, call->request, &args);
+	__atomic_store_n(&stopped.over, true, __ATOMIC_RELEASE);
 
 	return NULL;
 }
 
 static void start_call(const struct call *call, unsigned int step)
 {
-	flight.call = call;
-	flight.step = step;
-	flight.over = false;
-	if (pthread_create(&flight.thread, NULL, call_thread, NULL))
+	stopped.call = call;
+	stopped.step = step;
+	stopped.over = false;
+	if (pthread_create(&stopped.thread, NULL, call_thread, NULL))
 		tap_bail("no thread");
 	while (!guest_paused(guest))
-		if (__atomic_load_n(&flight.over, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&stopped.over, __ATOMIC_ACQUIRE))
 			return;
 	overlapped++;
 }
 
 static void finish_call(void)
 {
-	pthread_join(flight.thread, NULL);
-	CHECK(flight.status == TCE_KVM_SUCCESS ||
-	      flight.status == TCE_KVM_TOO_HARD ||
-	      flight.status == GUEST_NO_TABLE);
+	pthread_join(stopped.thread, NULL);
+	CHECK(stopped.status == TCE_KVM_SUCCESS ||
+	      stopped.status == TCE_KVM_TOO_HARD ||
+	      stopped.status == GUEST_NO_TABLE);
 }
 
 /* What happens meanwhile */
@@ -160,8 +160,8 @@ static void remove_window(void)
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK(!figures_read(0, &figures));
 	finish_call();
-	if (flight.step < TCE_KVM_PAUSE_KILL && !flight.call->maps)
-		CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
+	if (stopped.step < TCE_KVM_PAUSE_KILL && !stopped.call->maps)
+		CHECK_EQ(stopped.status, TCE_KVM_SUCCESS);
 }
 
 static void close_container(void)
@@ -210,14 +210,14 @@ static void put(void)
 	CHECK_EQ(h_put(vcpu, IOVA, region[MEMORY] + IOMMU_PAGE, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	finish_call();
-	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
+	CHECK_EQ(stopped.status, TCE_KVM_SUCCESS);
 }
 
 static void unput(void)
 {
 	CHECK_EQ(h_stuff(vcpu, IOVA, PAGES), TCE_KVM_SUCCESS);
 	finish_call();
-	CHECK_EQ(flight.status, TCE_KVM_SUCCESS);
+	CHECK_EQ(stopped.status, TCE_KVM_SUCCESS);
 }
 
 /*
@@ -234,12 +234,12 @@ static void unregister(int i)
 	ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
 	CHECK(!ret || ret == -EBUSY);
 	/* KVM has counted it, and will map it. */
-	if (i == OTHER && flight.call->maps &&
-	    flight.step >= TCE_KVM_PAUSE_COUNTED)
+	if (i == OTHER && stopped.call->maps &&
+	    stopped.step >= TCE_KVM_PAUSE_COUNTED)
 		CHECK_EQ(ret, -EBUSY);
 	finish_call();
-	if (!ret && i == OTHER && flight.call->maps)
-		CHECK_EQ(flight.status, TCE_KVM_TOO_HARD);
+	if (!ret && i == OTHER && stopped.call->maps)
+		CHECK_EQ(stopped.status, TCE_KVM_TOO_HARD);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, RANGE), 0);
 	if (ret)
 		CHECK_EQ(vfio_unregister(vfio.container, region[i],

@@ -152,7 +152,7 @@ static void test_parameters(void)
 
 static void test_not_registered(void)
 {
-	unsigned char *nobody = vfio_memory(vfio_page_size());
+	unsigned char *unregistered = vfio_memory(vfio_page_size());
 	unsigned char *memory = region[MEMORY];
 	struct vfio vfio;
 	int guest;
@@ -160,8 +160,8 @@ static void test_not_registered(void)
 	open_windows(&vfio);
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_put(guest, IOVA, nobody, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, nobody, MAP_BOTH),
+	CHECK_EQ(h_put(guest, IOVA, unregistered, MAP_BOTH), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, unregistered, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	/* A list beyond the end of the region. */
 	CHECK_EQ(h_indirect(guest, IOVA, region[REGIONS - 1] + REGION_BYTES -
@@ -172,7 +172,7 @@ static void test_not_registered(void)
 	check_all_counted(&vfio);
 	close(guest);
 	vfio_close(&vfio);
-	munmap(nobody, vfio_page_size());
+	munmap(unregistered, vfio_page_size());
 }
 
 /*

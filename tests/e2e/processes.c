@@ -295,7 +295,7 @@ static void test_exec(void)
 /* The number of MAP_DMAs begun, in shared memory. */
 static unsigned int *long_maps;
 
-/* Maps and unmaps a large range for ever. */
+/* Maps and unmaps a large range endlessly. */
 static void *map_long(void *data)
 {
 	unsigned char *area = vfio_memory(LONG_SIZE);

@@ -189,17 +189,17 @@ static void test_all_or_nothing(void)
 
 static void test_levels(void)
 {
-	const unsigned int levels[] = { 0, 6, ~0U };
+	const unsigned int invalid[] = { 0, 6, ~0U };
 	struct state before, with;
-	unsigned int wish;
+	unsigned int levels;
 	uint64_t start;
 	size_t i;
 
 	open_staged();
 	before = state_now();
-	for (i = 0; i < ARRAY_SIZE(levels); i++) {
+	for (i = 0; i < ARRAY_SIZE(invalid); i++) {
 		CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G,
-				     levels[i], &start), -EINVAL);
+				     invalid[i], &start), -EINVAL);
 		CHECK_EQ(start, ~0ULL);
 		CHECK_STATE(&before);
 	}
@@ -211,8 +211,8 @@ static void test_levels(void)
 	CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G, 1, &start), 0);
 	with = state_now();
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
-	for (wish = 2; wish <= 5; wish++) {
-		CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G, wish,
+	for (levels = 2; levels <= 5; levels++) {
+		CHECK_EQ(vfio_create(vfio.container, SHIFT_64K, SIZE_1G, levels,
 				     &start), 0);
 		CHECK_EQ(start, WINDOW1_START);
 		CHECK_EQ(state_locked(), with.locked);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Processes beside one that is stuck. Contract: bystanders.h. */
+/* Processes other than the one that is stuck. Contract: bystanders.h. */
 
 #define _GNU_SOURCE
 

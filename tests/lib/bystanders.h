@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Processes beside one that is stuck. They share only the module with it, and
- * must make progress.
+ * Processes other than the one that is stuck. They share only the module with
+ * it, and must make progress.
  */
 #ifndef E2E_BYSTANDERS_H
 #define E2E_BYSTANDERS_H
