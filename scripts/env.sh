@@ -85,13 +85,16 @@ long_releases="bookworm-backports trixie-backports sid experimental"
 releases="$ci_releases $long_releases"
 
 # What make check-long can be asked for
-long_parts="ci stock machines releases clang big-endian kasan kcsan preempt preempt4k"
+long_parts="ci stock machines graft releases clang big-endian"
+long_parts="$long_parts kasan kcsan preempt preempt4k"
 
 # Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian; kunit
-# and debug are what mkkunit builds; headers, and with clang also kunit, mkheaders
+# and debug are what mkkunit builds; headers, and with clang also kunit, mkheaders; graft
+# is what scripts/lib/mkgraft makes of two of the debug kernels
 kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
 kernels="$kernels debug-preempt debug-preempt4k headers-clang headers-be"
 kernels="$kernels kunit-clang kunit-be"
+kernels="$kernels graft-m graft-y graft-$series-m graft-$series-y"
 for suite in $releases; do
 	kernels="$kernels $suite-64k $suite-4k"
 done
@@ -108,7 +111,8 @@ one_of() {
 stock() {
 	case $1 in
 	*-clang) echo "$CLANG" ;;
-	stock-* | kunit-* | headers-* | debug-* | packaging-* | signed-*) echo "$STOCK" ;;
+	stock-* | kunit-* | headers-* | debug-* | graft-*) echo "$STOCK" ;;
+	packaging-* | signed-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
@@ -116,7 +120,7 @@ stock() {
 # linux KERNEL: the source that it was built from, for kernels of the cache's own
 linux() {
 	case $1 in
-	debug-preempt*) echo "$SERIES" ;;
+	debug-preempt* | "graft-$series"-*) echo "$SERIES" ;;
 	*) echo "$SOURCE" ;;
 	esac
 }
