@@ -30,6 +30,8 @@ STOCK=$CACHE/stock-$stockkey
 SOURCE=$CACHE/source-$sourcekey
 USERLAND=$CACHE/userland-$(key "$rootkey" "$TOP/scripts/cache/mkuserland")
 PACKAGING=$CACHE/packaging-$(key "$stockkey" "$TOP/scripts/cache/mkpackaging")
+NATIVE=$CACHE/native-$(key "$stockkey" "$TOP/scripts/cache/mkpackaging" \
+	"$TOP/scripts/cache/mknative")
 clientkey=$(key "$rootkey" "$TOP/scripts/cache/mkclient")
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
 CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
@@ -85,7 +87,7 @@ long_releases="bookworm-backports trixie-backports sid experimental"
 releases="$ci_releases $long_releases"
 
 # What make check-long can be asked for
-long_parts="ci stock machines graft releases clang big-endian"
+long_parts="ci stock machines native graft releases clang big-endian"
 long_parts="$long_parts kasan kcsan preempt preempt4k"
 
 # Kernels are named SUITE-FLAVOUR, where stock is the root's own suite of Debian; kunit
@@ -112,7 +114,7 @@ stock() {
 	case $1 in
 	*-clang) echo "$CLANG" ;;
 	stock-* | kunit-* | headers-* | debug-* | graft-*) echo "$STOCK" ;;
-	packaging-* | signed-*) echo "$STOCK" ;;
+	packaging-* | signed-* | native-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" "$TOP/scripts/cache/mkrelease")" ;;
 	esac
 }
