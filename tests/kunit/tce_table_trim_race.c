@@ -170,14 +170,13 @@ static void wait_body(void *data, unsigned int me)
 static void readers_leave_first(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
-	struct wait wait = {
-		.test = test, .shape = shape, .table = table_of(test, shape),
-	};
+	struct wait wait = { .test = test, .shape = shape };
 	unsigned int i;
 
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "the reader needs a CPU");
 
+	wait.table = table_of(test, shape);
 	init_completion(&wait.reading);
 	init_completion(&wait.trim);
 	init_completion(&wait.killed);
