@@ -25,13 +25,16 @@
  *
  * makes the machine behave like one on which kills do nothing, to which tools/dmacheck
  * must object: "stale" as if the PHB still had entries that were cleared, "blind" as if it
- * still had none where some were set. What a window maps then is never given back.
+ * still had none where some were set. What is mapped while it is "blind" is never given
+ * back.
  */
 
 #include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/iommu.h>
+#include <linux/kprobes.h>
 #include <linux/kstrtox.h>
+#include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -64,7 +67,7 @@ struct tce_seen {
 	unsigned long pinned;
 };
 
-/* One writer of the parameter at a time: @tce_ops, @tce_platform_kill. */
+/* One writer of the parameter at a time: @tce_ops, @tce_platform_kill, @tce_probing. */
 static DEFINE_MUTEX(tce_watch_lock);
 static struct iommu_table_ops *tce_ops;
 static void (*tce_platform_kill)(struct iommu_table *tbl, unsigned long index,
@@ -89,7 +92,10 @@ enum tce_lie {
 static const char * const tce_lies[] = { "off", "stale", "blind" };
 static unsigned int tce_lie;
 
-/* With TCE_LIE_STALE: the entries that were set last. */
+/*
+ * With TCE_LIE_STALE: the entries that were set last. Those that are put @back are taken
+ * out again before the driver looks at them: it would give their pages back twice.
+ */
 #define TCE_REMEMBERED	64
 
 static DEFINE_SPINLOCK(tce_lie_lock);
@@ -97,6 +103,7 @@ static struct {
 	const struct iommu_table *tbl;
 	unsigned long index;
 	__be64 tce;
+	bool back;
 } tce_remembered[TCE_REMEMBERED];
 
 /* Where an entry is; NULL if there is no leaf. In an RCU section. */
@@ -137,7 +144,7 @@ static void tce_lie_about(const struct iommu_table *tbl, unsigned long index)
 	} else if (tce_lie == TCE_LIE_STALE && tce_remembered[at].tbl == tbl &&
 		   tce_remembered[at].index == index) {
 		WRITE_ONCE(*entry, tce_remembered[at].tce);
-		tce_remembered[at].tbl = NULL;
+		tce_remembered[at].back = true;
 	}
 unlock:
 	rcu_read_unlock();
@@ -148,7 +155,8 @@ static void tce_lie_kill(const struct iommu_table *tbl, unsigned long index,
 {
 	unsigned long flags;
 
-	if (!READ_ONCE(tce_lie))
+	/* No device translates through a table that is in no group, which may go. */
+	if (!READ_ONCE(tce_lie) || list_empty(&tbl->it_group_list))
 		return;
 
 	spin_lock_irqsave(&tce_lie_lock, flags);
@@ -156,6 +164,45 @@ static void tce_lie_kill(const struct iommu_table *tbl, unsigned long index,
 		tce_lie_about(tbl, index);
 	spin_unlock_irqrestore(&tce_lie_lock, flags);
 }
+
+/* Called before the driver does anything that user space asks for. */
+static int tce_lie_undo(struct kprobe *probe, struct pt_regs *regs)
+{
+	unsigned long flags;
+	__be64 *entry;
+	int i;
+
+	spin_lock_irqsave(&tce_lie_lock, flags);
+	rcu_read_lock();
+	for (i = 0; i < TCE_REMEMBERED; i++) {
+		if (!tce_remembered[i].back)
+			continue;
+
+		/* The leaf may have been freed meanwhile. */
+		entry = tce_entry(tce_remembered[i].tbl, tce_remembered[i].index);
+		if (entry && *entry == tce_remembered[i].tce)
+			WRITE_ONCE(*entry, 0);
+		tce_remembered[i].back = false;
+		tce_remembered[i].tbl = NULL;
+	}
+	rcu_read_unlock();
+	spin_unlock_irqrestore(&tce_lie_lock, flags);
+
+	return 0;
+}
+
+static struct kprobe tce_ioctl_probe = {
+	.symbol_name = "vfio_iommu_spapr_tce:tce_iommu_ioctl",
+	.pre_handler = tce_lie_undo,
+};
+
+static struct kprobe tce_detach_probe = {
+	.symbol_name = "vfio_iommu_spapr_tce:tce_iommu_detach_group",
+	.pre_handler = tce_lie_undo,
+};
+
+static struct kprobe *tce_probes[] = { &tce_ioctl_probe, &tce_detach_probe };
+static bool tce_probing;
 
 /* Whether the hardware would find the entry. */
 static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
@@ -329,6 +376,19 @@ static const struct kernel_param_ops tce_seen_ops = {
 module_param_cb(seen, &tce_seen_ops, NULL, 0400);
 MODULE_PARM_DESC(seen, "kills, first entry, end, entries that were set, kills with the page pinned");
 
+static int tce_probe(void)
+{
+	int ret;
+
+	if (tce_probing)
+		return 0;
+
+	ret = register_kprobes(tce_probes, ARRAY_SIZE(tce_probes));
+	tce_probing = !ret;
+
+	return ret;
+}
+
 static int tce_lie_set(const char *value, const struct kernel_param *param)
 {
 	char word[8];
@@ -343,6 +403,8 @@ static int tce_lie_set(const char *value, const struct kernel_param *param)
 
 	mutex_lock(&tce_watch_lock);
 	ret = tce_stand_in(value);
+	if (!ret)
+		ret = tce_probe();
 	if (!ret)
 		WRITE_ONCE(tce_lie, lie);
 	mutex_unlock(&tce_watch_lock);
@@ -413,6 +475,8 @@ static int __init tce_kill_init(void)
 
 static void __exit tce_kill_exit(void)
 {
+	if (tce_probing)
+		unregister_kprobes(tce_probes, ARRAY_SIZE(tce_probes));
 	if (tce_ops) {
 		WRITE_ONCE(tce_ops->tce_kill, tce_platform_kill);
 		synchronize_rcu();
