@@ -40,6 +40,7 @@ STOCK=$CACHE/stock-$stockkey
 SOURCE=$CACHE/source-$sourcekey
 USERLAND=$CACHE/userland-$(key "$rootkey" mkuserland)
 PACKAGING=$CACHE/packaging-$(key "$stockkey" mkpackaging)
+NATIVE=$CACHE/native-$(key "$stockkey" mkpackaging mknative)
 clientkey=$(key "$rootkey" mkclient)
 CLIENT_qemu=$CACHE/client-qemu-$clientkey
 CLIENT_dpdk=$CACHE/client-dpdk-$clientkey
@@ -94,15 +95,16 @@ long_releases="bookworm-backports trixie-backports sid experimental"
 releases="$ci_releases $long_releases"
 
 # What make check-long can be asked for
-long_parts="ci stock machines releases clang big-endian kasan kcsan preempt"
-long_parts="$long_parts preempt4k"
+long_parts="ci stock machines native graft releases clang big-endian"
+long_parts="$long_parts kasan kcsan preempt preempt4k"
 
 # Kernels are named SUITE-FLAVOUR. The suite stock is the root's own suite of
 # Debian, kunit and debug are built by mkkunit, headers and kunit-clang by
-# mkheaders
+# mkheaders, graft by scripts/lib/mkgraft from two of the debug kernels
 kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
 kernels="$kernels debug-preempt debug-preempt4k headers-clang headers-be"
 kernels="$kernels kunit-clang kunit-be"
+kernels="$kernels graft-m graft-y graft-$series-m graft-$series-y"
 for suite in $releases; do
 	kernels="$kernels $suite-64k $suite-4k"
 done
@@ -128,9 +130,8 @@ known_kernel() {
 stock() {
 	case $1 in
 	*-clang) echo "$CLANG" ;;
-	stock-* | kunit-* | headers-* | debug-* | packaging-* | signed-*)
-		echo "$STOCK"
-		;;
+	stock-* | kunit-* | headers-* | debug-* | graft-*) echo "$STOCK" ;;
+	packaging-* | signed-* | native-*) echo "$STOCK" ;;
 	*) echo "$CACHE/stock-${1%-*}-$(key "$rootkey" mkrelease)" ;;
 	esac
 }
@@ -138,7 +139,7 @@ stock() {
 # linux KERNEL: the source of a kernel that the cache has built
 linux() {
 	case $1 in
-	debug-preempt*) echo "$SERIES" ;;
+	debug-preempt* | "graft-$series"-*) echo "$SERIES" ;;
 	*) echo "$SOURCE" ;;
 	esac
 }

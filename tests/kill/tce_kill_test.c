@@ -34,7 +34,9 @@
 #include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/iommu.h>
+#include <linux/kprobes.h>
 #include <linux/kstrtox.h>
+#include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -68,7 +70,8 @@ struct tce_seen {
 };
 
 /*
- * Protects tce_ops and tce_platform_kill, and serialises writers of parameters.
+ * Protects tce_ops, tce_platform_kill and tce_probing, and serialises writers
+ * of parameters.
  */
 static DEFINE_MUTEX(tce_watch_lock);
 static struct iommu_table_ops *tce_ops;
@@ -96,7 +99,11 @@ enum tce_lie {
 static const char * const tce_lies[] = { "off", "stale", "blind" };
 static unsigned int tce_lie;
 
-/* With TCE_LIE_STALE: the entries that were set last, to set them again. */
+/*
+ * With TCE_LIE_STALE: the entries that were set last, to set them again. Those
+ * that are set again (@back) must be cleared before the driver finds them: it
+ * would release their pages twice.
+ */
 #define TCE_REMEMBERED	64
 
 static DEFINE_SPINLOCK(tce_lie_lock);
@@ -104,6 +111,7 @@ static struct {
 	const struct iommu_table *tbl;
 	unsigned long index;
 	__be64 tce;
+	bool back;
 } tce_remembered[TCE_REMEMBERED];
 
 /* The entry, or NULL if there is no leaf. Called in an RCU section. */
@@ -145,7 +153,7 @@ static void tce_lie_for_entry(const struct iommu_table *tbl,
 	} else if (tce_lie == TCE_LIE_STALE && tce_remembered[at].tbl == tbl &&
 		   tce_remembered[at].index == index) {
 		WRITE_ONCE(*entry, tce_remembered[at].tce);
-		tce_remembered[at].tbl = NULL;
+		tce_remembered[at].back = true;
 	}
 unlock:
 	rcu_read_unlock();
@@ -156,7 +164,11 @@ static void tce_apply_lie(const struct iommu_table *tbl, unsigned long index,
 {
 	unsigned long flags;
 
-	if (!READ_ONCE(tce_lie))
+	/*
+	 * No device translates through a table that is in no group, which may
+	 * go.
+	 */
+	if (!READ_ONCE(tce_lie) || list_empty(&tbl->it_group_list))
 		return;
 
 	spin_lock_irqsave(&tce_lie_lock, flags);
@@ -164,6 +176,46 @@ static void tce_apply_lie(const struct iommu_table *tbl, unsigned long index,
 		tce_lie_for_entry(tbl, index);
 	spin_unlock_irqrestore(&tce_lie_lock, flags);
 }
+
+/* Called before the driver does anything that user space asks for. */
+static int tce_lie_undo(struct kprobe *probe, struct pt_regs *regs)
+{
+	unsigned long flags;
+	__be64 *entry;
+	int i;
+
+	spin_lock_irqsave(&tce_lie_lock, flags);
+	rcu_read_lock();
+	for (i = 0; i < TCE_REMEMBERED; i++) {
+		if (!tce_remembered[i].back)
+			continue;
+
+		/* The leaf may have been freed meanwhile. */
+		entry = tce_entry(tce_remembered[i].tbl,
+				  tce_remembered[i].index);
+		if (entry && *entry == tce_remembered[i].tce)
+			WRITE_ONCE(*entry, 0);
+		tce_remembered[i].back = false;
+		tce_remembered[i].tbl = NULL;
+	}
+	rcu_read_unlock();
+	spin_unlock_irqrestore(&tce_lie_lock, flags);
+
+	return 0;
+}
+
+static struct kprobe tce_ioctl_probe = {
+	.symbol_name = "vfio_iommu_spapr_tce:tce_iommu_ioctl",
+	.pre_handler = tce_lie_undo,
+};
+
+static struct kprobe tce_detach_probe = {
+	.symbol_name = "vfio_iommu_spapr_tce:tce_iommu_detach_group",
+	.pre_handler = tce_lie_undo,
+};
+
+static struct kprobe *tce_probes[] = { &tce_ioctl_probe, &tce_detach_probe };
+static bool tce_probing;
 
 /* Whether the hardware could use the entry. */
 static bool tce_is_set(const struct iommu_table *tbl, unsigned long index)
@@ -339,6 +391,19 @@ static const struct kernel_param_ops tce_seen_ops = {
 module_param_cb(seen, &tce_seen_ops, NULL, 0400);
 MODULE_PARM_DESC(seen, "number of kills, first, end, set, pinned");
 
+static int tce_probe(void)
+{
+	int ret;
+
+	if (tce_probing)
+		return 0;
+
+	ret = register_kprobes(tce_probes, ARRAY_SIZE(tce_probes));
+	tce_probing = !ret;
+
+	return ret;
+}
+
 static int tce_lie_set(const char *value, const struct kernel_param *param)
 {
 	char word[8];
@@ -353,6 +418,8 @@ static int tce_lie_set(const char *value, const struct kernel_param *param)
 
 	mutex_lock(&tce_watch_lock);
 	ret = tce_replace_ops(value);
+	if (!ret)
+		ret = tce_probe();
 	if (!ret)
 		WRITE_ONCE(tce_lie, lie);
 	mutex_unlock(&tce_watch_lock);
@@ -423,6 +490,8 @@ static int __init tce_kill_init(void)
 
 static void __exit tce_kill_exit(void)
 {
+	if (tce_probing)
+		unregister_kprobes(tce_probes, ARRAY_SIZE(tce_probes));
 	if (tce_ops) {
 		WRITE_ONCE(tce_ops->tce_kill, tce_platform_kill);
 		synchronize_rcu();

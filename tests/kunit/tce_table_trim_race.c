@@ -152,14 +152,13 @@ static void wait_body(void *data, unsigned int me)
 static void free_waits_for_readers(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);
-	struct wait wait = {
-		.test = test, .shape = shape, .table = table_of(test, shape),
-	};
+	struct wait wait = { .test = test, .shape = shape };
 	unsigned int i;
 
 	if (num_online_cpus() < 2)
 		kunit_skip(test, "the reader needs a CPU");
 
+	wait.table = table_of(test, shape);
 	init_completion(&wait.reading);
 	init_completion(&wait.trim);
 	init_completion(&wait.killed);

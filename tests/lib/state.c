@@ -213,12 +213,18 @@ static __u64 single_number(const char *path)
 	return value;
 }
 
+bool state_built_in(void)
+{
+	return access(MODULES MODULE "/refcnt", F_OK);
+}
+
 struct state state_now(void)
 {
 	struct state state = {
 		.locked = state_locked(),
 		.pinned = pinned_pages(),
-		.users = single_number(MODULES MODULE "/refcnt"),
+		.users = state_built_in() ? 0 :
+			 single_number(MODULES MODULE "/refcnt"),
 	};
 	long number;
 

@@ -90,6 +90,11 @@ void state_check_mapped(__u64 start, __u64 count, const char *file,
  */
 void state_charge_allocated(bool on);
 
+/*
+ * The backend under test is built into the kernel: it has no module refcount.
+ */
+bool state_built_in(void);
+
 /* Kernel pages charged to this process. */
 __u64 state_locked(void);
 
