@@ -800,9 +800,6 @@ static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *bat
 		unsigned int last = retired->count;
 		u64 owner = extent->owner;
 
-		if (tce_memory_in_call(owner))
-			continue;
-
 		if (!last || retired->list[last - 1].word != owner) {
 			if (last == retired->most)
 				return false;
@@ -842,11 +839,9 @@ static void tce_user_uncount(struct mm_struct *mm, unsigned long ua,
 	rcu_read_unlock();
 }
 
-void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua, u64 tce,
+void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua,
 			     unsigned int page_shift)
 {
-	if (tce & TCE_PCI_WRITE)
-		tce_memory_set_dirty(PHYS_PFN(tce), TCE_OWNER_USER);
 	tce_user_uncount(mm, ua, 1, page_shift);
 }
 
@@ -878,9 +873,6 @@ static void tce_memory_put_extent(struct tce_pages *pages,
 				  const struct tce_extent *extent,
 				  unsigned int page_shift)
 {
-	if (tce_memory_in_call(extent->owner))
-		return;
-
 	if (extent->tce & TCE_PCI_WRITE)
 		tce_extent_dirty(extent, page_shift);
 	tce_memory_uncount(pages, extent->owner, extent->count, page_shift);

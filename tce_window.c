@@ -70,7 +70,26 @@ void tce_window_clear_all(struct tce_window *window)
 
 void tce_window_settle(struct tce_window *window)
 {
-	tce_kill_settle(window);
+	tce_kvm_settle(window->kvm, window);
+}
+
+/* Levels that are not used any more */
+
+static void tce_trim_work(struct work_struct *work)
+{
+	struct tce_window *window = container_of(to_delayed_work(work),
+						 struct tce_window, trim_work);
+	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
+
+	if (tce_table_trim(window->table, TCE_TRIM_AGE) || left)
+		tce_trim(window);
+}
+
+/* For lack of memory. */
+static void tce_trim_now(struct tce_window *window)
+{
+	tce_kvm_trim(window->kvm, window, 0);
+	tce_table_trim(window->table, 0);
 }
 
 /* Windows */
@@ -126,8 +145,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 
-	spin_lock_init(&window->deferred_lock);
-	tce_trim_init(window);
+	INIT_DELAYED_WORK(&window->trim_work, tce_trim_work);
 	platform = &window->platform;
 	ret = tce_platform_check(platform, table_group, num, request->page_shift,
 				 request->size, request->levels);
@@ -198,11 +216,11 @@ void tce_window_put(struct tce_window *window)
 
 	trace_tce_window_remove(tce_table_id(window->table));
 	tce_debugfs_remove(window->debugfs);
-	/* From here on nothing is set, taken out or deferred, and no level gets idle. */
+	/* From here on KVM sets nothing and takes nothing out. */
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear(window, 0, window->platform.geo.entries);
-	tce_kill_settle(window);
-	tce_trim_stop(window);
+	tce_kvm_settle(window->kvm, window);
+	cancel_delayed_work_sync(&window->trim_work);
 	if (window->kept)
 		pr_warn("window at %#llx: its table is kept, as the firmware may still use it\n",
 			window->start);

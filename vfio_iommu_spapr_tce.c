@@ -731,28 +731,32 @@ static long tce_ioctl_enable(struct tce_container *container,
 	return 0;
 }
 
-/* What is not charged any more must not stay pinned. */
-static void tce_disable(struct tce_container *container)
+/*
+ * What is not charged any more must not stay pinned. Returns the kernel pages to be
+ * uncharged.
+ */
+static unsigned long tce_disable(struct tce_container *container)
 {
 	unsigned int num;
 
 	lockdep_assert_held_write(&container->lock);
 
 	if (container->version != 1 || !container->enabled)
-		return;
+		return 0;
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_window_clear_all(container->windows[num]);
 
-	tce_pinned_disable(container->pages);
 	container->enabled = false;
+
+	return tce_pinned_disable(container->pages);
 }
 
 static long tce_ioctl_disable(struct tce_container *container,
 			      struct tce_call *call)
 {
-	tce_disable(container);
+	call->charged = tce_disable(container);
 
 	return 0;
 }
@@ -1090,10 +1094,8 @@ static noinline long tce_call_end(struct tce_container *container,
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* What was charged and not used, and what was given back. */
-	if (call->charged)
-		tce_charge_return(call->charge, call->charged);
 	if (call->charge)
-		tce_charge_settle(call->charge);
+		tce_charge_sub(call->charge, call->charged);
 
 	return ret;
 }
@@ -1185,13 +1187,14 @@ static void tce_iommu_release(void *iommu_data)
 {
 	struct tce_container *container = tce_container_get(iommu_data);
 	struct tce_group *group, *next;
+	unsigned long disabled;
 	LIST_HEAD(regions);
 	unsigned int num;
 
 	tce_container_withdraw(container);
 	down_write(&container->lock);
 	container->released = true;
-	tce_disable(container);
+	disabled = tce_disable(container);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_remove_window(container, num);
@@ -1205,8 +1208,10 @@ static void tce_iommu_release(void *iommu_data)
 
 	if (container->memory)
 		tce_memory_put_all(container->memory, &regions);
-	if (container->pages)
+	if (container->pages) {
+		tce_charge_return(container->pages->charge, disabled);
 		tce_charge_settle_soon(container->pages->charge);
+	}
 	/* The one of tce_container_get(), and the VFIO core's. */
 	tce_container_put(container);
 	tce_container_put(container);

@@ -203,9 +203,8 @@ static void held_leaf_stays(struct kunit *test)
 		fixture_refuse(test, 1);
 		KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 		expect_exchange(test, table, index, tce, ua_of(i), false, 0, 0);
-		KUNIT_EXPECT_TRUE(test, tce_table_set_owner(&again, ua_of(i),
-							    ua_of(9)));
-		expect_exchange(test, table, index, 0, 0, false, tce, ua_of(9));
+		tce_table_finish(&again);
+		expect_exchange(test, table, index, 0, 0, false, tce, ua_of(i));
 		KUNIT_EXPECT_FALSE(test, fixture_refused(test));
 		fixture_refuse(test, 0);
 		KUNIT_EXPECT_EQ(test, table_queued(table), 0);
@@ -227,13 +226,13 @@ static void held_leaf_stays(struct kunit *test)
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 
-	/* So does tce_table_set_owner() if the entry has gone by then. */
+	/* Held, and set and cleared meanwhile. */
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
-	KUNIT_EXPECT_FALSE(test, tce_table_set_owner(&again, ua_of(1), ua_of(2)));
+	tce_table_finish(&again);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	table_trimmed(test, table);
 
@@ -261,59 +260,6 @@ static void hold_without_a_view(struct kunit *test)
 	expect_views(test, table, 1);
 	tce_table_finish(&range);
 	table_trimmed(test, table);
-
-	table_gone(test, table);
-}
-
-/* Holds the leaf for the change; what was set is what the caller did in between. */
-static void expect_change(struct kunit *test, struct tce_table *table,
-			  unsigned long index, u64 from, u64 to, bool changed)
-{
-	u64 tce = tce_table_get(table, index), owner;
-	struct tce_range range;
-
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, 0));
-	owner = owner_at(test, table, index);
-	KUNIT_EXPECT_EQ(test, changed, tce_table_set_owner(&range, from, to));
-	KUNIT_EXPECT_EQ(test, owner_at(test, table, index),
-			changed ? to : owner);
-	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), tce);
-}
-
-/* The second owner has the entry only if the first one still had it. */
-static void owner_changes_once(struct kunit *test)
-{
-	const struct shape *shape = shape_of(test);
-	struct tce_table *table = table_of(test, shape);
-	unsigned long index = place_of(shape);
-	u64 tce = hpa_of(shape, index) | READ_WRITE;
-	struct tce_range range;
-
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, GFP_NOWAIT));
-	/* An entry that is not set has no owner. */
-	expect_change(test, table, index, ua_of(1), ua_of(2), false);
-	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	expect_change(test, table, index, ua_of(3), ua_of(2), false);
-	expect_change(test, table, index, ua_of(1), ua_of(2), true);
-	expect_change(test, table, index, ua_of(1), ua_of(2), false);
-	expect_change(test, table, index, ua_of(2), ua_of(1), true);
-	/* The neighbours have nothing to do with it. */
-	expect_exchange(test, table, index + 1, tce, ua_of(1), false, 0, 0);
-	expect_change(test, table, index, ua_of(1), ua_of(4), true);
-	KUNIT_EXPECT_EQ(test, owner_at(test, table, index + 1), ua_of(1));
-
-	/* An exchange comes first, a store, a clear, and another clear. */
-	expect_exchange(test, table, index, tce, ua_of(5), false, tce, ua_of(4));
-	expect_change(test, table, index, ua_of(4), ua_of(6), false);
-	table_store(test, shape, table, index, 1, ua_of(6));
-	expect_change(test, table, index, ua_of(5), ua_of(7), false);
-	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, index, index + 2));
-	expect_change(test, table, index, ua_of(6), ua_of(7), false);
-	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
-	expect_change(test, table, index, ua_of(1), ua_of(7), false);
-	expect_figures(test, table, 0);
-	tce_table_finish(&range);
 
 	table_gone(test, table);
 }
@@ -513,7 +459,6 @@ static struct kunit_case tce_table_owner_cases[] = {
 	KUNIT_CASE_PARAM(held_leaf_takes_any_owner, owner_gen_params),
 	KUNIT_CASE_PARAM(held_leaf_stays, owner_gen_params),
 	KUNIT_CASE_PARAM(hold_without_a_view, owner_gen_params),
-	KUNIT_CASE_PARAM(owner_changes_once, owner_gen_params),
 	KUNIT_CASE_PARAM(owners_share_a_leaf, owner_gen_params),
 	KUNIT_CASE_PARAM(exchange_finds_the_leafs_owner, owner_gen_params),
 	KUNIT_CASE_PARAM(claims_of_owners, owner_gen_params),

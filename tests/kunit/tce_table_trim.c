@@ -436,7 +436,7 @@ static void age_is_since_the_last_use(struct kunit *test)
 		default:
 			KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index,
 							    GFP_NOWAIT));
-			tce_table_set_owner(&range, 1, 2);
+			tce_table_finish(&range);
 		}
 		/* Old enough by the first time, but not by the second. */
 		if (!tce_table_trim(table, again - first))
