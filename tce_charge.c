@@ -94,7 +94,12 @@ void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 
 static bool tce_charge_settled(struct tce_charge *charge)
 {
-	return !atomic_long_read(&charge->credit) && !atomic_read(&charge->settling);
+	bool credit = atomic_long_read(&charge->credit);
+
+	/* @settling is raised before the credit is taken: tce_charge_sub(). */
+	smp_rmb();
+
+	return !credit && !atomic_read(&charge->settling);
 }
 
 static void tce_charge_settle_work(struct work_struct *work)
