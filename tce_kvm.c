@@ -586,7 +586,7 @@ static void tce_kvm_free_work(struct work_struct *work)
 		active |= kvm->call[i].active;
 	/* A preempted call may still store to its record, although KVM is through. */
 	if (!active) {
-		kfree(kvm->call);
+		kvfree(kvm->call);
 		kfree(kvm);
 	}
 	module_put(THIS_MODULE);
@@ -636,7 +636,7 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	if (!kvm)
 		return ERR_PTR(-ENOMEM);
 
-	kvm->call = kcalloc(calls, sizeof(*kvm->call),
+	kvm->call = kvcalloc(calls, sizeof(*kvm->call),
 			    TCE_GFP);
 	if (!kvm->call) {
 		kfree(kvm);
