@@ -81,7 +81,10 @@ static void tce_trim_work(struct work_struct *work)
 						 struct tce_window, trim_work);
 	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
 
-	if (tce_table_trim(window->table, TCE_TRIM_AGE) || left)
+	/* A table that is kept is walked by a group that no kill reaches. */
+	if (!READ_ONCE(window->kept))
+		left |= tce_table_trim(window->table, TCE_TRIM_AGE);
+	if (left)
 		tce_trim(window);
 }
 
@@ -89,7 +92,8 @@ static void tce_trim_work(struct work_struct *work)
 static void tce_trim_now(struct tce_window *window)
 {
 	tce_kvm_trim(window->kvm, window, 0);
-	tce_table_trim(window->table, 0);
+	if (!READ_ONCE(window->kept))
+		tce_table_trim(window->table, 0);
 }
 
 /* Windows */
@@ -273,9 +277,14 @@ void tce_window_detach(struct tce_window *window,
 	 * nothing must be set again. On PowerNV they walk our levels.
 	 */
 	tce_window_lose(window);
-	window->kept = !window->platform.backed;
+	WRITE_ONCE(window->kept, !window->platform.backed);
 	tce_kvm_close(window->kvm);
+	/* A trim that has not seen that it is kept. */
+	cancel_delayed_work_sync(&window->trim_work);
 	tce_window_clear_all(window);
+	tce_kvm_settle(window->kvm, window);
+	/* The platform may free the group, and clear it, from now on. */
+	tce_platform_unlink(&window->platform, table_group);
 	pr_warn("window at %#llx: the firmware does not take it out of a group\n",
 		window->start);
 }
