@@ -76,21 +76,30 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 	}
 }
 
-void tce_charge_settle(struct tce_charge *charge)
+void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 {
-	if (!atomic_long_read(&charge->credit) || atomic_read(&charge->held))
-		return;
+	bool settle = atomic_long_read(&charge->credit) && !atomic_read(&charge->held);
 
-	atomic_inc(&charge->settling);
-	account_locked_vm(charge->mm, atomic_long_xchg(&charge->credit, 0), false);
-	/* locked_vm is right before it is said that nothing is left. */
-	smp_mb__before_atomic();
-	atomic_dec(&charge->settling);
+	if (settle) {
+		atomic_inc(&charge->settling);
+		pages += atomic_long_xchg(&charge->credit, 0);
+	}
+	account_locked_vm(charge->mm, pages, false);
+	if (settle) {
+		/* locked_vm is right before it is said that nothing is left. */
+		smp_mb__before_atomic();
+		atomic_dec(&charge->settling);
+	}
 }
 
 static bool tce_charge_settled(struct tce_charge *charge)
 {
-	return !atomic_long_read(&charge->credit) && !atomic_read(&charge->settling);
+	bool credit = atomic_long_read(&charge->credit);
+
+	/* @settling is raised before the credit is taken: tce_charge_sub(). */
+	smp_rmb();
+
+	return !credit && !atomic_read(&charge->settling);
 }
 
 static void tce_charge_settle_work(struct work_struct *work)

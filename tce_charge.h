@@ -183,12 +183,24 @@ void tce_charge_top_up(struct tce_charge *charge);
 void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
+ * tce_charge_sub() - take pages, and the credit, off locked_vm now
+ * @charge: the current process's address space
+ * @pages: kernel pages that were charged
+ *
+ * Context: As for tce_charge_add().
+ */
+void tce_charge_sub(struct tce_charge *charge, unsigned long pages);
+
+/**
  * tce_charge_settle() - take the credit off locked_vm now
  * @charge: the current process's address space
  *
  * Context: As for tce_charge_add().
  */
-void tce_charge_settle(struct tce_charge *charge);
+static inline void tce_charge_settle(struct tce_charge *charge)
+{
+	tce_charge_sub(charge, 0);
+}
 
 /**
  * tce_charge_settle_soon() - have the credit taken off locked_vm

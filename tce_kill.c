@@ -34,12 +34,6 @@
 #define TCE_KILL_MAX		4096UL
 #define TCE_RETIRED_MANY	4096UL
 
-/*
- * How long levels stay that are not used: what is mapped and unmapped in turn must not
- * cost a level each time.
- */
-#define TCE_TRIM_AGE		HZ
-
 void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry)
 {
 	const struct tce_extent extent = {
@@ -50,39 +44,6 @@ void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry
 
 	window->pages->ops->put(window->pages, &extent,
 				tce_window_page_shift(window));
-}
-
-static void tce_kill_release(struct tce_window *window,
-			     const struct tce_deferred *deferred,
-			     unsigned int count)
-{
-	/* What an entry led to was set dirty when it was taken out. */
-	struct tce_entry entry = {};
-
-	while (count--) {
-		entry.owner = deferred[count].owner;
-		tce_kill_give_back(window, &entry);
-	}
-}
-
-/* Takes what was deferred of a range, at most TCE_WINDOW_DEFERRED entries. */
-static unsigned int tce_kill_undefer(struct tce_window *window,
-				     unsigned long index, unsigned long count,
-				     struct tce_deferred *taken)
-{
-	unsigned int i, kept = 0, n = 0;
-
-	spin_lock(&window->deferred_lock);
-	for (i = 0; i < window->deferred_count; i++) {
-		if (window->deferred[i].index - index < count)
-			taken[n++] = window->deferred[i];
-		else
-			window->deferred[kept++] = window->deferred[i];
-	}
-	WRITE_ONCE(window->deferred_count, kept);
-	spin_unlock(&window->deferred_lock);
-
-	return n;
 }
 
 /* The TCE kill itself. */
@@ -104,8 +65,8 @@ static unsigned long tce_kill_most(void)
 	return cpu_has_feature(CPU_FTR_ARCH_300) ? ULONG_MAX : TCE_KILL_MAX;
 }
 
-static void tce_kill_range(struct tce_window *window, unsigned long index,
-			   unsigned long count)
+void tce_kill(struct tce_window *window, unsigned long index,
+	      unsigned long count)
 {
 	unsigned long n;
 
@@ -117,72 +78,6 @@ static void tce_kill_range(struct tce_window *window, unsigned long index,
 		tce_kill_some(window, index, n);
 		tce_observe_kill(window, n);
 	}
-}
-
-static noinline void tce_kill_deferred(struct tce_window *window,
-				       unsigned long index, unsigned long count)
-{
-	struct tce_deferred killed[TCE_WINDOW_DEFERRED] __uninitialized;
-	unsigned int n;
-
-	/* Only what is there before the kill is killed by it. */
-	n = tce_kill_undefer(window, index, count, killed);
-	tce_kill_range(window, index, count);
-	tce_kill_release(window, killed, n);
-}
-
-void tce_kill(struct tce_window *window, unsigned long index,
-	      unsigned long count)
-{
-	if (READ_ONCE(window->deferred_count))
-		tce_kill_deferred(window, index, count);
-	else
-		tce_kill_range(window, index, count);
-}
-
-void tce_kill_settle(struct tce_window *window)
-{
-	struct tce_deferred settled[TCE_WINDOW_DEFERRED] __uninitialized;
-	unsigned int i, n;
-
-	if (!READ_ONCE(window->deferred_count))
-		return;
-
-	n = tce_kill_undefer(window, 0, ULONG_MAX, settled);
-	for (i = 0; i < n; i++)
-		tce_kill_range(window, settled[i].index, 1);
-	tce_kill_release(window, settled, n);
-}
-
-void tce_kill_defer(struct tce_window *window, unsigned long index, u64 owner)
-{
-	bool full;
-
-	do {
-		unsigned int count;
-
-		spin_lock(&window->deferred_lock);
-		count = window->deferred_count;
-		full = count == TCE_WINDOW_DEFERRED;
-		if (!full) {
-			window->deferred[count] =
-				(struct tce_deferred) { index, owner };
-			/* A kill looks without the lock whether there is any. */
-			WRITE_ONCE(window->deferred_count, count + 1);
-		}
-		spin_unlock(&window->deferred_lock);
-
-		if (full)
-			tce_kill_settle(window);
-	} while (full);
-
-	/*
-	 * KVM does not kill what it clears after a failure: the trimmer does then. Orders
-	 * what was deferred before the test: the work looks after it is not pending any more.
-	 */
-	smp_mb();
-	if (!delayed_work_pending(&window->trim_work))
-		tce_trim(window);
 }
 
 /* Gathering */
@@ -279,8 +174,6 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	}
 }
 
-/* Levels that are not used any more */
-
 void tce_trim_kill(void *data, unsigned long index, unsigned long count)
 {
 	unsigned long n;
@@ -290,34 +183,4 @@ void tce_trim_kill(void *data, unsigned long index, unsigned long count)
 		tce_kill(data, index, n);
 		cond_resched();
 	}
-}
-
-static void tce_trim_work(struct work_struct *work)
-{
-	struct tce_window *window = container_of(to_delayed_work(work),
-						 struct tce_window, trim_work);
-
-	tce_kill_settle(window);
-	if (tce_table_trim(window->table, TCE_TRIM_AGE))
-		tce_trim(window);
-}
-
-void tce_trim_init(struct tce_window *window)
-{
-	INIT_DELAYED_WORK(&window->trim_work, tce_trim_work);
-}
-
-void tce_trim(struct tce_window *window)
-{
-	queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_AGE);
-}
-
-void tce_trim_now(struct tce_window *window)
-{
-	tce_table_trim(window->table, 0);
-}
-
-void tce_trim_stop(struct tce_window *window)
-{
-	cancel_delayed_work_sync(&window->trim_work);
 }

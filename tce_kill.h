@@ -18,7 +18,7 @@
  * A page is given back only after its entry was taken out and its TCE killed, in this
  * order: until then the device may reach it. What was taken out and not yet killed is
  * in a struct tce_gather on the stack of an ioctl, or, if KVM has taken it out, in the
- * window (tce_kill_defer()); it is never carried over a sleep.
+ * record of the task (tce_kvm.c); it is never carried over a sleep.
  *
  * A level is freed only after the TCEs of the range that it covered were killed
  * (tce_table_trim()). This rests on a kill of a page making the PHB forget the upper
@@ -51,8 +51,6 @@ struct tce_gather {
  * @index: the first entry
  * @count: number of entries
  *
- * Also gives back what KVM has taken out there.
- *
  * Context: Any but an interrupt handler.
  */
 void tce_kill(struct tce_window *window, unsigned long index,
@@ -66,25 +64,6 @@ void tce_kill(struct tce_window *window, unsigned long index,
  * Context: As for the flush of the window's pages.
  */
 void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry);
-
-/**
- * tce_kill_defer() - leave an entry that was taken out to the next tce_kill() there
- * @window: the window
- * @index: the entry
- * @owner: its owner
- *
- * Context: Any but an interrupt handler; inside the RCU section in which the entry was
- * taken out.
- */
-void tce_kill_defer(struct tce_window *window, unsigned long index, u64 owner);
-
-/**
- * tce_kill_settle() - kill, and give back, all that is deferred
- * @window: the window
- *
- * Context: Any but an interrupt handler.
- */
-void tce_kill_settle(struct tce_window *window);
 
 /**
  * tce_gather_init() - gather nothing yet
@@ -153,38 +132,5 @@ void tce_gather_resched(struct tce_gather *gather);
  * Context: Process, may sleep.
  */
 void tce_trim_kill(void *data, unsigned long index, unsigned long count);
-
-/**
- * tce_trim_init() - prepare a window for tce_trim()
- * @window: the window
- *
- * Context: Any.
- */
-void tce_trim_init(struct tce_window *window);
-
-/**
- * tce_trim() - have levels freed that are not used any more, soon
- * @window: the window
- *
- * Context: Any but an interrupt handler; what keeps the window from going keeps it from
- * tce_trim_stop() too.
- */
-void tce_trim(struct tce_window *window);
-
-/**
- * tce_trim_now() - free all levels that are not used, for lack of memory
- * @window: the window
- *
- * Context: Process, may sleep.
- */
-void tce_trim_now(struct tce_window *window);
-
-/**
- * tce_trim_stop() - free no more levels
- * @window: the window; nothing calls tce_trim() any more
- *
- * Context: Process, may sleep.
- */
-void tce_trim_stop(struct tce_window *window);
 
 #endif /* TCE_KILL_H */

@@ -5,18 +5,22 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
-#include <linux/hash.h>
+#include <linux/jiffies.h>
+#include <linux/lockdep.h>
 #include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/string.h>
+#include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include <asm/hvcall.h>
@@ -32,25 +36,51 @@
 #include "tce_window_private.h"
 #include "tce_work.h"
 
-/* Places that a task may have, from the one that its address is hashed to. */
+/* Records that a task may have, from the one that its address leads to. */
 #define TCE_KVM_PROBES		8
 
+/* Pages that a task has taken out and that wait for its next kill. */
+#define TCE_KVM_DISPLACED	16
+
 /**
- * struct tce_kvm_call - a call of KVM's that sets an entry
- * @ua: KVM stores the user-space address here, big-endian
- * @index: the entry
- * @range: the entry's, if @prepared
- * @tce: what was set, if @set
- * @prepared: the leaf and its view are held
- * @set: the entry was set, with the call as its owner
+ * struct tce_kvm_displaced - an entry that was taken out and not yet killed
+ * @index: its index
+ * @owner: its owner
+ */
+struct tce_kvm_displaced {
+	unsigned long index;
+	u64 owner;
+};
+
+/**
+ * struct tce_kvm_call - what a task of KVM's does in the window
+ * @ua: KVM stores the user-space address here, big-endian, while @active
+ * @task: the task, NULL for none. Set and cleared under @lock
+ * @lock: protects what is below against those who give back what the task has left;
+ *        outside the locks of the table
+ * @active: the task is between useraddrptr() and tce_kill(). It alone changes this
+ * @pending: @tce is to be set at @index, with @ua as its owner. The same
+ * @changed: the task has changed an entry since its last kill
+ * @index: the entry that KVM asked to set
+ * @tce: what it is to be
+ * @used: when the task was here last, in jiffies
+ * @range: its leaf is held, with a view, if &tce_range.leaves is not 0
+ * @displaced: what the task has taken out
+ * @displaced_count: how much of it
  */
 struct tce_kvm_call {
 	__be64 ua;
+	struct task_struct *task;
+	spinlock_t lock; /* see above */
+	bool active;
+	bool pending;
+	bool changed;
 	unsigned long index;
 	u64 tce;
-	bool prepared;
-	bool set;
+	unsigned long used;
 	struct tce_range range;
+	unsigned int displaced_count;
+	struct tce_kvm_displaced displaced[TCE_KVM_DISPLACED];
 } ____cacheline_aligned;
 
 /**
@@ -61,12 +91,14 @@ struct tce_kvm_call {
  * @window: the window; NULL from tce_kvm_disconnect() on
  * @closed: nothing is set any more
  * @used: a callback has looked for @window, or never will find it
+ * @refused: the hypervisor has refused an entry
+ * @evicted: a task has lost its record before its kill: each kill is carried out
  * @page_shift: IOMMU page size, as a shift
+ * @leaf_shift: entries of a leaf, as a shift
  * @free_work: frees this once the iommu_table has gone
- * @bits: number of @task and @call, as a shift
- * @displaced: calls that are not at their task's first place, number
- * @call: calls that have not come to their end
- * @task: their tasks, NULL where there is none. Only a task itself changes its entry
+ * @mask: number of @call, a power of 2, less 1
+ * @elsewhere: records that are not the first one of their task, number
+ * @call: the records
  */
 struct tce_kvm {
 	struct iommu_table_ops ops;
@@ -76,12 +108,14 @@ struct tce_kvm {
 	struct tce_window __rcu *window;
 	bool closed;
 	unsigned int used;
+	bool refused;
+	bool evicted;
 	unsigned int page_shift;
+	unsigned int leaf_shift;
 	struct rcu_work free_work;
-	unsigned int bits;
-	atomic_t displaced;
+	unsigned long mask;
+	atomic_t elsewhere;
 	struct tce_kvm_call *call;
-	struct task_struct *task[];
 };
 
 static struct tce_kvm *tce_kvm_of(const struct iommu_table *tbl)
@@ -109,86 +143,265 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 	return window && window->pages->mm == current->mm ? window : NULL;
 }
 
-/* Calls */
+/* Records */
 
-/* Not at its task's first place, which another task had. */
-static noinline struct tce_kvm_call *
-tce_kvm_find_displaced(struct tce_kvm *kvm, unsigned long at)
+/* Tasks are 8 KiB or more in size, so this tells those apart that were made together. */
+static __always_inline struct tce_kvm_call *
+tce_kvm_probe(const struct tce_kvm *kvm, const struct task_struct *task,
+	      unsigned int i)
 {
-	unsigned long mask = BIT(kvm->bits) - 1;
-	unsigned int i;
-
-	for (i = 1; i < TCE_KVM_PROBES; i++)
-		if (READ_ONCE(kvm->task[(at + i) & mask]) == current)
-			return &kvm->call[(at + i) & mask];
-
-	return NULL;
+	return &kvm->call[(((unsigned long)task >> 13) + i) & kvm->mask];
 }
 
-static __always_inline struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kvm)
+static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 {
-	unsigned long at = hash_ptr(current, kvm->bits);
-
-	if (READ_ONCE(kvm->task[at]) == current)
-		return &kvm->call[at];
-
-	/* A task that has one has counted it itself. */
-	return atomic_read(&kvm->displaced) ? tce_kvm_find_displaced(kvm, at) : NULL;
-}
-
-static struct tce_kvm_call *tce_kvm_new_call(struct tce_kvm *kvm)
-{
-	unsigned long mask = BIT(kvm->bits) - 1, at = hash_ptr(current, kvm->bits);
+	struct tce_kvm_call *call;
 	unsigned int i;
 
-	for (i = 0; i < TCE_KVM_PROBES; i++, at++) {
-		if (READ_ONCE(kvm->task[at & mask]) ||
-		    cmpxchg(&kvm->task[at & mask], NULL, current))
-			continue;
-		if (i)
-			atomic_inc(&kvm->displaced);
-		return &kvm->call[at & mask];
+	for (i = 1; i < TCE_KVM_PROBES; i++) {
+		call = tce_kvm_probe(kvm, current, i);
+		if (READ_ONCE(call->task) == current)
+			return call;
 	}
 
 	return NULL;
 }
 
-static u64 tce_kvm_owner(const struct tce_kvm *kvm,
-			 const struct tce_kvm_call *call)
+/* The task's record. It may be taken away unless it is active, or locked. */
+static __always_inline struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kvm)
 {
-	return ((call - kvm->call) << 2) | 1;
+	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
+
+	if (READ_ONCE(call->task) == current)
+		return call;
+
+	/* A task that has one elsewhere has counted it itself. */
+	return atomic_read(&kvm->elsewhere) ? tce_kvm_find_elsewhere(kvm) : NULL;
 }
 
-/* The address has been stored, if the entry was set. Any task's own call, in RCU. */
-static void tce_kvm_complete(struct tce_kvm *kvm, struct tce_window *window,
-			     struct tce_kvm_call *call)
+/* Takes a record away from a task that is not in a call. The caller has its lock. */
+static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
+{
+	lockdep_assert_held(&call->lock);
+
+	if (call->range.leaves)
+		tce_table_finish(&call->range);
+	call->range.leaves = 0;
+	if (call != tce_kvm_probe(kvm, call->task, 0))
+		atomic_dec(&kvm->elsewhere);
+	if (call->changed)
+		WRITE_ONCE(kvm->evicted, true);
+	call->changed = false;
+	/* Pairs with smp_rmb() in tce_kvm_tce_kill(). */
+	smp_store_release(&call->task, NULL);
+}
+
+static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
+{
+	bool taken;
+
+	spin_lock(&call->lock);
+	if (call->task && !call->active && !call->changed)
+		tce_kvm_drop_call(kvm, call);
+	taken = !call->task;
+	if (taken) {
+		call->used = jiffies;
+		/* After the release by which the task before it lost the record. */
+		smp_store_release(&call->task, current);
+	}
+	spin_unlock(&call->lock);
+
+	return taken;
+}
+
+/* A record for the task, which has none; NULL if too many have one. */
+static noinline struct tce_kvm_call *
+tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
+{
+	unsigned int i;
+
+	/* First those that nobody has. */
+	for (i = 0; i < 2 * TCE_KVM_PROBES; i++) {
+		unsigned int probe = i % TCE_KVM_PROBES;
+		struct tce_kvm_call *call = tce_kvm_probe(kvm, current, probe);
+
+		if ((i < TCE_KVM_PROBES && READ_ONCE(call->task)) ||
+		    !tce_kvm_take_call(kvm, call))
+			continue;
+		if (probe)
+			atomic_inc(&kvm->elsewhere);
+		/* Takes it away again: tce_kvm_trim(). */
+		tce_trim(window);
+		return call;
+	}
+
+	return NULL;
+}
+
+static __always_inline struct tce_kvm_call *
+tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
+{
+	return tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
+}
+
+/* What the task has taken out. The caller has the record's lock. */
+
+static void tce_kvm_kill_displaced(struct tce_window *window,
+				   struct tce_kvm_call *call, unsigned long index,
+				   unsigned long count)
+{
+	struct tce_entry entry = {};
+
+	/* What an entry led to was set dirty when it was taken out. */
+	while (call->displaced_count) {
+		const struct tce_kvm_displaced *displaced =
+			&call->displaced[--call->displaced_count];
+
+		if (displaced->index - index >= count)
+			tce_kill(window, displaced->index, 1);
+		entry.owner = displaced->owner;
+		tce_kill_give_back(window, &entry);
+	}
+}
+
+static void tce_kvm_displace(struct tce_window *window, struct tce_kvm_call *call,
+			     unsigned long index, const struct tce_entry *entry)
+{
+	struct tce_kvm_displaced *displaced;
+
+	lockdep_assert_held(&call->lock);
+
+	call->changed = true;
+	if (!entry->tce)
+		return;
+
+	tce_memory_dirty(entry);
+	if (call->displaced_count == TCE_KVM_DISPLACED)
+		tce_kvm_kill_displaced(window, call, 0, 0);
+	displaced = &call->displaced[call->displaced_count++];
+	displaced->index = index;
+	displaced->owner = entry->owner;
+}
+
+/* Setting an entry. The caller has the record's lock. */
+
+/* Its level and its view are held, so only a hypervisor can refuse an entry. */
+static noinline void tce_kvm_refused(struct tce_kvm *kvm, struct tce_window *window,
+				     struct tce_kvm_call *call)
+{
+	struct tce_entry entry = {};
+
+	/* Not the page that it led to, which the guest believes to have replaced. */
+	if (!tce_table_exchange(window->table, call->index, &entry, false))
+		tce_kvm_displace(window, call, call->index, &entry);
+	WRITE_ONCE(kvm->refused, true);
+	pr_warn_once("the hypervisor refused an entry that KVM had set for a guest; user space sets them from now on\n");
+}
+
+/* KVM has stored the address. */
+static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
+			   struct tce_kvm_call *call)
 {
 	unsigned long ua = be64_to_cpu(READ_ONCE(call->ua));
-	bool lost = call->set;
+	struct tce_entry entry = {
+		.tce = call->tce,
+		.owner = ua | TCE_OWNER_USER,
+	};
 
-	if (window && call->prepared && call->set)
-		lost = !tce_table_set_owner(&call->range, tce_kvm_owner(kvm, call),
-					    ua | TCE_OWNER_USER);
-	else if (window && call->prepared)
-		tce_table_finish(&call->range);
-	/* Without a window no device translates through the table any more. */
-	if (lost && window)
-		tce_kill(window, call->index, 1);
-	if (lost)
-		tce_memory_uncount_user(current->mm, ua, call->tce,
-					kvm->page_shift);
-	call->prepared = false;
-	call->set = false;
+	lockdep_assert_held(&call->lock);
+
+	call->pending = false;
+	/* A call that comes too late: its page was never in the table. */
+	if (!window || READ_ONCE(kvm->closed)) {
+		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
+	} else if (tce_table_exchange(window->table, call->index, &entry, false)) {
+		tce_kvm_refused(kvm, window, call);
+		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
+	} else {
+		tce_kvm_displace(window, call, call->index, &entry);
+	}
 }
 
-static void tce_kvm_end_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
+/* Holds the leaf of an entry, and its view, so that the entry can be set. */
+static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
+			 struct tce_kvm_call *call, unsigned long index)
 {
-	unsigned long at = call - kvm->call;
+	struct tce_range *range = &call->range;
 
-	if (at != hash_ptr(current, kvm->bits))
-		atomic_dec(&kvm->displaced);
-	/* Pairs with the cmpxchg() of the next task that takes it. */
-	smp_store_release(&kvm->task[at], NULL);
+	if (range->leaves) {
+		if (!((range->index ^ index) >> kvm->leaf_shift))
+			return true;
+		tce_table_finish(range);
+	}
+
+	range->index = index;
+	range->end = index + 1;
+	if (!tce_table_prepare(window->table, range, TCE_OWNER_EACH, GFP_NOWAIT))
+		return true;
+	range->leaves = 0;
+
+	return false;
+}
+
+/* Calls. They fail if the task has lost the record before it was locked. */
+
+static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
+			  struct tce_kvm_call *call, unsigned long index)
+{
+	bool ret;
+
+	spin_lock(&call->lock);
+	ret = call->task == current;
+	if (ret && call->pending)
+		tce_kvm_commit(kvm, window, call);
+	ret = ret && tce_kvm_hold(kvm, window, call, index);
+	if (ret) {
+		call->index = index;
+		call->active = true;
+		call->used = jiffies;
+	}
+	spin_unlock(&call->lock);
+
+	return ret;
+}
+
+static bool tce_kvm_take_out(struct tce_window *window, struct tce_kvm_call *call,
+			     unsigned long index, const struct tce_entry *entry)
+{
+	bool ret;
+
+	spin_lock(&call->lock);
+	ret = call->task == current;
+	if (ret) {
+		tce_kvm_displace(window, call, index, entry);
+		call->used = jiffies;
+	}
+	spin_unlock(&call->lock);
+
+	return ret;
+}
+
+static bool tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
+			struct tce_kvm_call *call, unsigned long index,
+			unsigned long pages)
+{
+	bool ret;
+
+	spin_lock(&call->lock);
+	ret = call->task == current;
+	if (ret && call->pending)
+		tce_kvm_commit(kvm, window, call);
+	if (ret)
+		call->active = false;
+	if (ret && window && call->changed) {
+		call->changed = false;
+		tce_kill(window, index, pages);
+		if (call->displaced_count)
+			tce_kvm_kill_displaced(window, call, index, pages);
+	}
+	spin_unlock(&call->lock);
+
+	return ret;
 }
 
 /* Operations */
@@ -197,66 +410,65 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 				   bool alloc)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
-	struct tce_kvm_call *call;
+	struct tce_kvm_call *call = NULL;
 	struct tce_window *window;
-	__be64 *place = NULL;
 
 	/* After an exchange by the platform's operation: see tce_platform_set_ops(). */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?
 		       kvm->platform_useraddrptr(tbl, index, false) : NULL;
 
+	index -= tbl->it_offset;
 	rcu_read_lock();
 	window = tce_kvm_window(kvm);
-	if (!window || kvm->page_shift > PAGE_SHIFT || READ_ONCE(kvm->closed))
-		goto unlock;
-
-	call = tce_kvm_find_call(kvm);
-	if (call)
-		tce_kvm_complete(kvm, window, call);
-	else
-		call = tce_kvm_new_call(kvm);
-	if (!call)
-		goto unlock;
-
-	call->index = index - tbl->it_offset;
-	call->range.index = call->index;
-	call->range.end = call->index + 1;
-	if (!tce_table_prepare(window->table, &call->range, TCE_OWNER_EACH,
-			       GFP_NOWAIT)) {
-		call->prepared = true;
-		place = &call->ua;
-	} else {
-		tce_kvm_end_call(kvm, call);
-	}
-unlock:
-	if (window && !place)
-		tce_observe_kvm_up(window, index - tbl->it_offset);
+	if (window && kvm->page_shift <= PAGE_SHIFT && !READ_ONCE(kvm->closed) &&
+	    !READ_ONCE(kvm->refused))
+		call = tce_kvm_get_call(kvm, window);
+	if (call && !tce_kvm_begin(kvm, window, call, index))
+		call = NULL;
+	if (window && !call)
+		tce_observe_kvm_up(window, index);
 	rcu_read_unlock();
 
-	return place;
+	return call ? &call->ua : NULL;
 }
 
-/* Puts @entry into the table, and what was there into the window's books. */
-static int tce_kvm_exchange(struct tce_window *window, unsigned long index,
-			    struct tce_entry *entry)
+static noinline int tce_kvm_clear(struct tce_kvm *kvm, struct tce_window *window,
+			 unsigned long index)
 {
+	struct tce_kvm_call *call;
+	struct tce_entry entry = {};
 	int ret;
 
 	/* KVM checks the first entry of H_STUFF_TCE only; there is nothing beyond. */
-	if (!entry->tce && index >= window->platform.geo.entries)
+	if (index >= window->platform.geo.entries)
 		return 0;
 
-	ret = tce_table_exchange(window->table, index, entry, false);
-	if (ret || !entry->tce)
+	ret = tce_table_exchange(window->table, index, &entry, false);
+	if (ret || !entry.tce)
 		return ret;
 
-	if (!tce_memory_in_call(entry->owner)) {
-		tce_memory_dirty(entry);
-		tce_kill_defer(window, index, entry->owner);
+	call = tce_kvm_get_call(kvm, window);
+	if (!call || !tce_kvm_take_out(window, call, index, &entry)) {
+		tce_kill(window, index, 1);
+		tce_kill_give_back(window, &entry);
 	}
 
 	return 0;
+}
+
+static u64 tce_kvm_permissions(enum dma_data_direction direction)
+{
+	switch (direction) {
+	case DMA_BIDIRECTIONAL:
+		return TCE_PCI_READ | TCE_PCI_WRITE;
+	case DMA_TO_DEVICE:
+		return TCE_PCI_READ;
+	case DMA_FROM_DEVICE:
+		return TCE_PCI_WRITE;
+	default:
+		return 0;
+	}
 }
 
 static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
@@ -264,41 +476,33 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 				enum dma_data_direction *direction)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
-	struct tce_kvm_call *call = NULL;
+	struct tce_kvm_call *call;
 	struct tce_window *window;
-	struct tce_entry entry;
 	int ret = 0;
 	u64 tce;
 
 	/*
 	 * A guest can change a list of TCEs after KVM has checked it, so the address may
-	 * have low bits. The IOMMU page around it lies in the same page of memory.
+	 * have low bits, and there may be no permissions, which takes the entry all the
+	 * same. The IOMMU page around it lies in the same page of memory.
 	 */
 	tce = (*hpa & ~(BIT_ULL(kvm->page_shift) - 1)) |
-	      iommu_direction_to_tce_perm(*direction);
-	entry.tce = tce;
-
+	      tce_kvm_permissions(*direction);
+	index -= tbl->it_offset;
 	rcu_read_lock();
 	window = tce_kvm_window(kvm);
-	index -= tbl->it_offset;
 	if (tce) {
 		call = tce_kvm_find_call(kvm);
-		/* Its first half was done by the platform's operation. */
-		if (!call || call->index != index)
-			goto unlock;
-		entry.owner = tce_kvm_owner(kvm, call);
+		/* If there is none, the platform's operation gave KVM a place. */
+		if (call && call->active && call->index == index) {
+			call->tce = tce;
+			call->pending = true;
+		}
+	} else if (window) {
+		ret = tce_kvm_clear(kvm, window, index);
 	}
-
-	/* The page of a call that comes too late is un-counted when it ends. */
-	if (window && !(call && READ_ONCE(kvm->closed)))
-		ret = tce_kvm_exchange(window, index, &entry);
 	if (window)
 		tce_observe_kvm(window, index, tce, ret);
-	if (!ret && call) {
-		call->tce = tce;
-		call->set = true;
-	}
-unlock:
 	rcu_read_unlock();
 
 	if (!ret) {
@@ -313,22 +517,24 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 			     unsigned long pages)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
+	unsigned long entries = 0;
 	struct tce_kvm_call *call;
 	struct tce_window *window;
-	unsigned long entries;
-
-	rcu_read_lock();
-	window = tce_kvm_window(kvm);
-	call = tce_kvm_find_call(kvm);
-	if (call) {
-		tce_kvm_complete(kvm, window, call);
-		tce_kvm_end_call(kvm, call);
-	}
 
 	index -= tbl->it_offset;
-	entries = window ? window->platform.geo.entries : 0;
-	if (index < entries)
-		tce_kill(window, index, min(pages, entries - index));
+	rcu_read_lock();
+	window = tce_kvm_window(kvm);
+	if (window)
+		entries = window->platform.geo.entries;
+	pages = index < entries ? min(pages, entries - index) : 0;
+
+	call = tce_kvm_find_call(kvm);
+	if ((!call || !tce_kvm_end(kvm, window, call, index, pages)) && window) {
+		/* Pairs with the release of the record in tce_kvm_drop_call(). */
+		smp_rmb();
+		if (READ_ONCE(kvm->evicted))
+			tce_kill(window, index, pages);
+	}
 	rcu_read_unlock();
 }
 
@@ -373,10 +579,14 @@ static void tce_kvm_free_work(struct work_struct *work)
 {
 	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
 					   free_work);
+	bool active = false;
+	unsigned int i;
 
-	/* A preempted call may still store to its place, although KVM is through. */
-	if (!memchr_inv(kvm->task, 0, sizeof(kvm->task[0]) << kvm->bits)) {
-		kfree(kvm->call);
+	for (i = 0; i <= kvm->mask; i++)
+		active |= kvm->call[i].active;
+	/* A preempted call may still store to its record, although KVM is through. */
+	if (!active) {
+		kvfree(kvm->call);
 		kfree(kvm);
 	}
 	module_put(THIS_MODULE);
@@ -419,23 +629,25 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 struct tce_kvm *tce_kvm_create(struct tce_window *window,
 			       struct tce_platform *platform, bool pinned)
 {
-	unsigned int bits = max(4, ilog2(num_possible_cpus()) + 2);
+	unsigned long i, calls = 4 * roundup_pow_of_two(max(4, num_possible_cpus()));
 	struct tce_kvm *kvm;
 
-	kvm = kzalloc(struct_size(kvm, task, BIT(bits)),
-		      TCE_GFP);
+	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
 	if (!kvm)
 		return ERR_PTR(-ENOMEM);
 
-	kvm->call = kcalloc(BIT(bits), sizeof(*kvm->call),
+	kvm->call = kvcalloc(calls, sizeof(*kvm->call),
 			    TCE_GFP);
 	if (!kvm->call) {
 		kfree(kvm);
 		return ERR_PTR(-ENOMEM);
 	}
 
-	kvm->bits = bits;
+	for (i = 0; i < calls; i++)
+		spin_lock_init(&kvm->call[i].lock);
+	kvm->mask = calls - 1;
 	kvm->page_shift = tce_window_page_shift(window);
+	kvm->leaf_shift = tce_table_geometry(window->table)->level_shift;
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
 	RCU_INIT_POINTER(kvm->window, window);
 	tce_kvm_set_ops(kvm, platform, pinned);
@@ -463,4 +675,46 @@ void tce_kvm_disconnect(struct tce_kvm *kvm)
 	/* The same, but none that comes will find the window. */
 	if (xchg(&kvm->used, 1))
 		synchronize_rcu();
+}
+
+void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window)
+{
+	unsigned int i;
+
+	for (i = 0; i <= kvm->mask; i++) {
+		struct tce_kvm_call *call = &kvm->call[i];
+
+		if (!READ_ONCE(call->task))
+			continue;
+
+		spin_lock(&call->lock);
+		tce_kvm_kill_displaced(window, call, 0, 0);
+		spin_unlock(&call->lock);
+		cond_resched();
+	}
+}
+
+bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window, unsigned long age)
+{
+	bool left = false;
+	unsigned int i;
+
+	for (i = 0; i <= kvm->mask; i++) {
+		struct tce_kvm_call *call = &kvm->call[i];
+
+		if (!READ_ONCE(call->task))
+			continue;
+
+		spin_lock(&call->lock);
+		if (call->task && !call->active &&
+		    time_after_eq(jiffies, call->used + age)) {
+			tce_kvm_kill_displaced(window, call, 0, 0);
+			tce_kvm_drop_call(kvm, call);
+		}
+		left |= !!call->task;
+		spin_unlock(&call->lock);
+		cond_resched();
+	}
+
+	return left;
 }

@@ -25,20 +25,26 @@
  * 1. useraddrptr(), to map: where to store the page's user-space address. NULL makes
  *    it hand the hypercall up (H_TOO_HARD). KVM then counts the page
  *    (mm_iommu_mapped_inc()).
- * 2. xchg_no_kill(). Any error here is a WARN_ON_ONCE() in KVM; the only one that is left
- *    is a hypervisor's refusal. For an entry that was
+ * 2. xchg_no_kill(). Any error here is a WARN_ON_ONCE() in KVM; the only one that is
+ *    left is a hypervisor that does not let an entry be cleared. For an entry that was
  *    set before, KVM would un-count the page before the kill, by an address that may
  *    have changed meanwhile. So it is told that there was nothing, and the page is
- *    un-counted here, by the kill (tce_kill_defer()).
+ *    un-counted here, after the kill.
  * 3. KVM stores the address.
  * 4. tce_kill(), sometimes for several entries at once, and also if nothing was
  *    changed. After a failure KVM clears the entry once more, without a kill.
  *
- * The address that KVM stores in 3 is that of its own entry, but another call may have
- * replaced the entry by then. So each task has a place of its own to store to, until
- * its next call: a struct tce_kvm_call. Until then the owner of the entry is the call.
- * When the call finds the entry unchanged, the entry gets the address as its owner;
- * otherwise the call un-counts its page itself, after a kill.
+ * An entry and its address change together, under the lock of the leaf. So KVM is given
+ * no place in the table: each task has a record, with a place to store to. Step 2
+ * remembers what is to be set, and it is set with its address by the task's next
+ * useraddrptr() or tce_kill(), which always follows; the hypercall returns after that.
+ * Step 1 holds the leaf and its view, so nothing can be missing then; if a hypervisor
+ * refuses the entry, it is cleared, which the guest is not told, and from then on all
+ * entries are left to user space, which is told.
+ *
+ * What a task takes out is in its record until the task's tce_kill(), which kills if the
+ * task has changed an entry. A record goes, with the leaf that it holds, when its task has
+ * not used it for TCE_TRIM_AGE.
  *
  * In version 1 pages are pinned one by one, which KVM cannot do; it is made to leave
  * both mapping and unmapping to user space. So it is with IOMMU pages that are larger
@@ -86,5 +92,25 @@ void tce_kvm_close(struct tce_kvm *kvm);
  * Context: Process, may sleep.
  */
 void tce_kvm_disconnect(struct tce_kvm *kvm);
+
+/**
+ * tce_kvm_settle() - kill, and give back, what KVM has taken out
+ * @kvm: KVM's side
+ * @window: the window
+ *
+ * Context: Process, may sleep.
+ */
+void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window);
+
+/**
+ * tce_kvm_trim() - let go of what tasks hold that have not called for a while
+ * @kvm: KVM's side
+ * @window: the window
+ * @age: how long, in jiffies
+ *
+ * Context: Process, may sleep.
+ * Return: whether any task has something left.
+ */
+bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window, unsigned long age);
 
 #endif /* TCE_KVM_H */

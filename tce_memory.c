@@ -99,6 +99,7 @@ struct tce_region {
  * @node: in tce_orphans while there are any; the pages are referenced
  * @delay: until the next attempt, in jiffies
  * @kicked: there is a reason for one
+ * @putting: commands that put some of @orphans, which are not in the list meanwhile
  * @orphan_work: puts @orphans; pending or running while there are any
  */
 struct tce_memory {
@@ -110,6 +111,7 @@ struct tce_memory {
 	struct hlist_node node;
 	unsigned long delay;
 	bool kicked;
+	unsigned int putting;
 	struct delayed_work orphan_work;
 };
 
@@ -160,38 +162,21 @@ static void tce_orphan_add(struct tce_region *region)
 		atomic_inc(&tce_orphans_count);
 	}
 	list_add_tail(&region->list, &memory->orphans);
-	if (!memory->kicked)
+	/* The work may be waiting for longer and longer: the mmap_lock was busy. */
+	if (!memory->kicked || memory->delay != TCE_ORPHAN_RETRY)
 		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
+	memory->delay = TCE_ORPHAN_RETRY;
 	memory->kicked = true;
 	spin_unlock(&tce_orphans_lock);
 }
 
-static void tce_orphan_work(struct work_struct *work)
+/* Puts what can be put; the rest stays in the list. Waits for the mmap_lock. */
+static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans)
 {
-	struct tce_memory *memory = container_of(to_delayed_work(work),
-						 struct tce_memory, orphan_work);
-	struct mm_struct *mm = memory->pages.mm;
 	struct tce_region *region, *next;
-	LIST_HEAD(orphans);
 	LIST_HEAD(gone);
-	bool last;
 
-	/*
-	 * mm_iommu_put() waits for the mmap_lock. Nothing waits for this, but a worker is
-	 * better used than waiting.
-	 */
-	if (rwsem_is_locked(&mm->mmap_lock)) {
-		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
-		queue_delayed_work(tce_mm_wq, &memory->orphan_work, memory->delay);
-		return;
-	}
-
-	spin_lock(&tce_orphans_lock);
-	memory->kicked = false;
-	list_splice_init(&memory->orphans, &orphans);
-	spin_unlock(&tce_orphans_lock);
-
-	list_for_each_entry_safe(region, next, &orphans, list) {
+	list_for_each_entry_safe(region, next, orphans, list) {
 		if (!mm_iommu_put(mm, region->mem))
 			list_move(&region->list, &gone);
 		cond_resched();
@@ -202,10 +187,67 @@ static void tce_orphan_work(struct work_struct *work)
 		tce_region_free(region);
 		cond_resched();
 	}
+}
+
+/* The same for a command of the process, which may wait for its own mmap_lock. */
+static void tce_orphans_put_own(struct mm_struct *mm)
+{
+	struct tce_memory *memory;
+	LIST_HEAD(orphans);
+
+	spin_lock(&tce_orphans_lock);
+	memory = tce_orphans_find(mm);
+	if (memory) {
+		/* Keeps it in the table, so the work is the one that takes it out. */
+		memory->putting++;
+		list_splice_init(&memory->orphans, &orphans);
+		tce_pages_get(&memory->pages);
+	}
+	spin_unlock(&tce_orphans_lock);
+	if (!memory)
+		return;
+
+	tce_orphans_put(mm, &orphans);
 
 	spin_lock(&tce_orphans_lock);
 	list_splice(&orphans, &memory->orphans);
-	last = list_empty(&memory->orphans);
+	memory->putting--;
+	memory->kicked = true;
+	mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
+	spin_unlock(&tce_orphans_lock);
+	tce_pages_put(&memory->pages);
+}
+
+static void tce_orphan_work(struct work_struct *work)
+{
+	struct tce_memory *memory = container_of(to_delayed_work(work),
+						 struct tce_memory, orphan_work);
+	struct mm_struct *mm = memory->pages.mm;
+	LIST_HEAD(orphans);
+	bool last;
+
+	/*
+	 * mm_iommu_put() waits for the mmap_lock. Nothing waits for this, but a worker is
+	 * better used than waiting.
+	 */
+	if (rwsem_is_locked(&mm->mmap_lock)) {
+		spin_lock(&tce_orphans_lock);
+		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
+		queue_delayed_work(tce_mm_wq, &memory->orphan_work, memory->delay);
+		spin_unlock(&tce_orphans_lock);
+		return;
+	}
+
+	spin_lock(&tce_orphans_lock);
+	memory->kicked = false;
+	list_splice_init(&memory->orphans, &orphans);
+	spin_unlock(&tce_orphans_lock);
+
+	tce_orphans_put(mm, &orphans);
+
+	spin_lock(&tce_orphans_lock);
+	list_splice(&orphans, &memory->orphans);
+	last = list_empty(&memory->orphans) && !memory->putting;
 	if (last) {
 		/* Only what is in the table is queued, and may be again by now. */
 		hash_del(&memory->node);
@@ -334,9 +376,10 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
-		/* What is to be given back may be in the way. */
-		if (ret == -ENOMEM) {
+		/* What is to be given back may be in the way, or overlap. */
+		if (ret == -EINVAL || ret == -ENOMEM) {
 			tce_charge_settle(memory->pages.charge);
+			tce_orphans_put_own(memory->pages.mm);
 			ret = mm_iommu_new(memory->pages.mm, ua,
 					   size >> PAGE_SHIFT, &region->mem);
 		}
@@ -503,6 +546,21 @@ static u64 tce_segment_owner(const struct tce_segment *segment)
 }
 
 /*
+ * The region of a page that others have registered. The last one is tried first: its
+ * address space may have thousands, which the kernel has in a list.
+ */
+static noinline struct mm_iommu_table_group_mem_t *
+tce_memory_other(const struct tce_run *run, unsigned long ua)
+{
+	unsigned long hpa;
+
+	if (run->other && !mm_iommu_ua_to_hpa(run->other, ua, run->page_shift, &hpa))
+		return run->other;
+
+	return mm_iommu_lookup(run->pages->mm, ua, 1UL << run->page_shift);
+}
+
+/*
  * The registered pages from page @first of a run on, as far as they have one
  * owner. Returns false if the first is not registered. Pages that others have
  * registered may be going, unless they are counted or this is in an RCU section.
@@ -534,8 +592,7 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 		segment->count = min(run->count - first,
 				     (region->last - ua + 1) >> run->page_shift);
 	} else {
-		segment->mem = mm_iommu_lookup(run->pages->mm, ua,
-					       1UL << run->page_shift);
+		segment->mem = tce_memory_other(run, ua);
 		segment->count = 1;
 	}
 
@@ -619,11 +676,15 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 		atomic_long_add(segment->count, &segment->region->mapped);
 	else if (!ret && mm_iommu_mapped_inc(segment->mem))
 		ret = -EINVAL;
+	/* It stays as long as a page of it is counted. */
+	if (!ret && !segment->region)
+		run->other = segment->mem;
 	rcu_read_unlock();
 
 	if (!ret && run->page_shift > PAGE_SHIFT &&
 	    !tce_segment_contained(run, first, segment)) {
 		tce_segment_uncount(segment, run->pages->mm);
+		run->other = NULL;
 		return tce_refuse(-EINVAL, "an IOMMU page is larger than the page of memory");
 	}
 
@@ -635,16 +696,25 @@ static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
 				   unsigned long end)
 {
 	struct tce_segment segment;
-
 	unsigned int n = 0;
 
+	run->other = NULL;
+	/* What others have registered may go with the last page that is un-counted. */
+	rcu_read_lock();
 	while (first < end && tce_memory_segment(run, first, &segment)) {
 		segment.count = min(segment.count, end - first);
 		tce_segment_uncount(&segment, run->pages->mm);
+		run->other = segment.region ? NULL : segment.mem;
 		first += segment.count;
-		if (!(++n % TCE_MEMORY_BATCH))
+		if (!(++n % TCE_MEMORY_BATCH)) {
+			run->other = NULL;
+			rcu_read_unlock();
 			cond_resched();
+			rcu_read_lock();
+		}
 	}
+	rcu_read_unlock();
+	run->other = NULL;
 	WARN_ON_ONCE(first < end);
 }
 
@@ -800,9 +870,6 @@ static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *bat
 		unsigned int last = retired->count;
 		u64 owner = extent->owner;
 
-		if (tce_memory_in_call(owner))
-			continue;
-
 		if (!last || retired->list[last - 1].word != owner) {
 			if (last == retired->most)
 				return false;
@@ -842,11 +909,9 @@ static void tce_user_uncount(struct mm_struct *mm, unsigned long ua,
 	rcu_read_unlock();
 }
 
-void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua, u64 tce,
+void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua,
 			     unsigned int page_shift)
 {
-	if (tce & TCE_PCI_WRITE)
-		tce_memory_set_dirty(PHYS_PFN(tce), TCE_OWNER_USER);
 	tce_user_uncount(mm, ua, 1, page_shift);
 }
 
@@ -878,9 +943,6 @@ static void tce_memory_put_extent(struct tce_pages *pages,
 				  const struct tce_extent *extent,
 				  unsigned int page_shift)
 {
-	if (tce_memory_in_call(extent->owner))
-		return;
-
 	if (extent->tce & TCE_PCI_WRITE)
 		tce_extent_dirty(extent, page_shift);
 	tce_memory_uncount(pages, extent->owner, extent->count, page_shift);

@@ -27,9 +27,7 @@
  * - the address of the region here: bit 63 set, as in all kernel addresses, bit 0 not;
  * - the address of the kernel's region with bit 0 set;
  * - the user-space address that KVM has counted, with TCE_OWNER_USER set and bit 63
- *   not;
- * - neither bit 62 nor 63: a call of KVM's that has just set the entry (tce_kvm.h).
- *   The call un-counts the page if it finds the entry changed, so nothing else does.
+ *   not.
  *
  * A page is counted before it is put into a table, and un-counted after it has
  * been taken out and the TCE killed: from then on its region may be
@@ -170,18 +168,6 @@ void tce_memory_unregister_all(struct tce_memory *memory,
 void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions);
 
 /**
- * tce_memory_in_call() - whether a call of KVM's will un-count an entry's page
- * @owner: the entry's owner
- *
- * Context: Any.
- * Return: true if so.
- */
-static inline bool tce_memory_in_call(u64 owner)
-{
-	return !(owner & (BIT_ULL(63) | TCE_OWNER_USER));
-}
-
-/**
  * tce_memory_dirty() - set a page dirty, if the device could write there
  * @entry: what led to the page, which is still counted
  *
@@ -193,12 +179,11 @@ void tce_memory_dirty(const struct tce_entry *entry);
  * tce_memory_uncount_user() - un-count a page that KVM has counted
  * @mm: the address space
  * @ua: user-space address that it was counted by
- * @tce: the entry that led to it, whose TCE has been killed
  * @page_shift: IOMMU page size, as a shift
  *
  * Context: Any but an interrupt handler.
  */
-void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua, u64 tce,
+void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua,
 			     unsigned int page_shift);
 
 #endif /* TCE_MEMORY_H */

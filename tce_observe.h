@@ -101,8 +101,9 @@ static inline void tce_observe_map(const struct tce_window *window, u64 iova,
 {
 	if (!ret)
 		tce_count(window, TCE_EVENT_MAP, run->count);
-	trace_tce_map(tce_table_id(window->table), iova, size, run->ua, run->perm,
-		      ret);
+	if (trace_tce_map_enabled())
+		trace_tce_map(tce_table_id(window->table), iova, size, run->ua,
+			      run->perm, ret);
 	if (trace_map_enabled() && !ret)
 		tce_observe_extents(window, (iova - window->start) >>
 				    tce_window_page_shift(window), run->count);
@@ -121,7 +122,8 @@ static inline void tce_observe_unmap(const struct tce_window *window, u64 iova,
 				     u64 size, unsigned long pages)
 {
 	tce_count(window, TCE_EVENT_UNMAP, pages);
-	trace_tce_unmap(tce_table_id(window->table), iova, size, pages);
+	if (trace_tce_unmap_enabled())
+		trace_tce_unmap(tce_table_id(window->table), iova, size, pages);
 	trace_unmap(iova, size, (u64)pages << tce_window_page_shift(window));
 }
 
@@ -152,7 +154,8 @@ static inline void tce_observe_kvm(const struct tce_window *window,
 {
 	if (!ret)
 		tce_count(window, TCE_EVENT_KVM, 1);
-	trace_tce_kvm(tce_table_id(window->table), index, tce, ret);
+	if (trace_tce_kvm_enabled())
+		trace_tce_kvm(tce_table_id(window->table), index, tce, ret);
 }
 
 /**
@@ -166,7 +169,8 @@ static inline void tce_observe_kvm_up(const struct tce_window *window,
 				      unsigned long index)
 {
 	tce_count(window, TCE_EVENT_KVM_UP, 1);
-	trace_tce_kvm_up(tce_table_id(window->table), index);
+	if (trace_tce_kvm_up_enabled())
+		trace_tce_kvm_up(tce_table_id(window->table), index);
 }
 
 #endif /* TCE_OBSERVE_H */

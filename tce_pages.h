@@ -26,6 +26,7 @@
  */
 
 struct mm_struct;
+struct mm_iommu_table_group_mem_t;
 struct page;
 struct tce_batch;
 struct tce_charge;
@@ -50,6 +51,7 @@ struct tce_pages;
  * @charged: from &tce_pages_ops.pin: kernel pages that are charged and not yet used
  * @trim: there was no memory, or no credit: free empty levels first
  * @hint: where &tce_pages_ops.use or &tce_pages_ops.translate was last
+ * @other: the same, if another container has registered the page, which is counted
  */
 struct tce_run {
 	struct tce_pages *pages;
@@ -64,6 +66,7 @@ struct tce_run {
 	unsigned long charged;
 	bool trim;
 	void *hint;
+	struct mm_iommu_table_group_mem_t *other;
 };
 
 /**

@@ -443,7 +443,7 @@ void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed)
 	mutex_unlock(&pinned->lock);
 }
 
-void tce_pinned_disable(struct tce_pages *pages)
+unsigned long tce_pinned_disable(struct tce_pages *pages)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
 	unsigned long allowed;
@@ -454,7 +454,7 @@ void tce_pinned_disable(struct tce_pages *pages)
 	pinned->allowed = 0;
 	mutex_unlock(&pinned->lock);
 
-	tce_charge_return(pages->charge, allowed);
+	return allowed;
 }
 
 struct tce_pages *tce_pinned_create(void)

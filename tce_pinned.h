@@ -39,11 +39,12 @@ struct tce_pages *tce_pinned_create(void);
 void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
 
 /**
- * tce_pinned_disable() - take tce_pinned_enable() back, and the charge
+ * tce_pinned_disable() - take tce_pinned_enable() back
  * @pages: the pages; nothing is mapped any more
  *
  * Context: Process. Serialised by the caller like tce_pinned_enable().
+ * Return: kernel pages that are not allowed any more, for the caller to uncharge.
  */
-void tce_pinned_disable(struct tce_pages *pages);
+unsigned long tce_pinned_disable(struct tce_pages *pages);
 
 #endif /* TCE_PINNED_H */

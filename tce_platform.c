@@ -326,6 +326,14 @@ void tce_platform_abort(struct tce_platform *platform)
 	iommu_tce_table_put(platform->tbl);
 }
 
+/*
+ * PowerNV has bypass in the place of window 1, and turns it off with the default window. A
+ * group that it gave back with too little memory for that window has bypass all the same
+ * (pnv_pci_ioda2_setup_default_config()), and keeps it when it is taken again
+ * (pnv_ioda2_take_ownership()): its devices would reach all memory.
+ */
+#define TCE_BYPASS_NUM		1
+
 /**
  * struct tce_group_change - a window comes into a group or goes
  * @platform: the window
@@ -408,17 +416,35 @@ int tce_platform_set_window(struct tce_platform *platform,
 }
 
 /*
- * The platform has unlinked the group although the firmware refused, so a TCE kill does
- * not reach its devices any more: links it again. The link stays with the iommu_table.
+ * The platform unlinks the group even if the firmware refuses, so a TCE kill would not
+ * reach devices that still translate through the window. So the group is linked twice
+ * while the firmware is asked: one of the two stays.
  */
-static void tce_own_relink(struct iommu_table *tbl,
-			   struct iommu_table_group *table_group)
+static void tce_own_link(struct iommu_table *tbl,
+			 struct iommu_table_group *table_group)
 {
 	struct iommu_table_group_link *link;
 
 	link = kzalloc(sizeof(*link), GFP_KERNEL | __GFP_NOFAIL);
 	link->table_group = table_group;
 	list_add_rcu(&link->next, &tbl->it_group_list);
+}
+
+/* One link, if there are two. */
+static int tce_own_unlink(struct tce_platform *platform,
+			  struct iommu_table_group *table_group)
+{
+	struct iommu_table_group_link *link;
+
+	list_for_each_entry(link, &platform->tbl->it_group_list, next) {
+		if (link->table_group != table_group)
+			continue;
+		list_del_rcu(&link->next);
+		kfree_rcu(link, rcu);
+		break;
+	}
+
+	return 0;
 }
 
 static int tce_own_unset_window(struct tce_platform *platform,
@@ -436,9 +462,10 @@ static int tce_own_unset_window(struct tce_platform *platform,
 	 * If the platform has taken it out, it has not looked whether the firmware did,
 	 * and has dropped the reference.
 	 */
+	tce_own_link(tbl, table_group);
 	ret = table_group->ops->unset_window(table_group, platform->num);
-	if (ret)
-		tce_own_relink(tbl, table_group);
+	if (!ret)
+		tce_own_unlink(platform, table_group);
 	if (linked)
 		iommu_tce_table_put(tbl);
 
@@ -466,4 +493,29 @@ int tce_platform_unset_window(struct tce_platform *platform,
 				    tce_hypervised() ?
 				    tce_hypervised_unset_window :
 				    tce_own_unset_window);
+}
+
+void tce_platform_unlink(struct tce_platform *platform,
+			 struct iommu_table_group *table_group)
+{
+	if (!tce_hypervised())
+		tce_group_serialised(platform, table_group, tce_own_unlink);
+}
+
+static int tce_own_take(struct tce_platform *unused,
+			struct iommu_table_group *table_group)
+{
+	if (READ_ONCE(table_group->tables[TCE_BYPASS_NUM]) ||
+	    !table_group->ops->unset_window(table_group, TCE_BYPASS_NUM))
+		return 0;
+
+	return tce_refuse(-EIO, "the firmware does not turn off bypass");
+}
+
+int tce_platform_take(struct iommu_table_group *table_group)
+{
+	if (tce_hypervised() || !table_group->ops->unset_window)
+		return 0;
+
+	return tce_group_serialised(NULL, table_group, tce_own_take);
 }

@@ -166,6 +166,15 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 void tce_platform_abort(struct tce_platform *platform);
 
 /**
+ * tce_platform_take() - make sure that a group reaches memory by its windows alone
+ * @table_group: a group that VFIO has just got, with no window of a container in it
+ *
+ * Context: Process, may sleep.
+ * Return: 0; -EIO if the firmware refuses.
+ */
+int tce_platform_take(struct iommu_table_group *table_group);
+
+/**
  * tce_platform_set_window() - program a window into a group
  * @platform: the window
  * @table_group: the group
@@ -189,10 +198,20 @@ int tce_platform_set_window(struct tce_platform *platform,
  * Context: Process, may sleep.
  * Return: 0, also if the platform has taken it out already; -EIO if the firmware
  * refuses: then the group's devices may still translate through the window, and TCE
- * kills go on to reach them.
+ * kills reach them until tce_platform_unlink().
  */
 int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group);
+
+/**
+ * tce_platform_unlink() - TCE kills do not reach a group any more
+ * @platform: the window, which the firmware has not taken out of the group
+ * @table_group: the group; the platform may free it, and clear it, after it was detached
+ *
+ * Context: Process, may sleep.
+ */
+void tce_platform_unlink(struct tce_platform *platform,
+			 struct iommu_table_group *table_group);
 
 /**
  * tce_platform_has_window() - whether a group still has a window

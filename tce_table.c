@@ -128,11 +128,11 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 	unsigned int at;
 
 	for (at = (table->geo.levels - 1) * bits; at; at -= bits) {
-		__be64 tce = READ_ONCE(tces[(index >> at) & mask]);
+		u64 tce = tce_load(&tces[(index >> at) & mask]);
 
-		if (!tce_present(tce))
+		if (!(tce & TCE_PERM))
 			break;
-		tces = tce_to_level(tce);
+		tces = __va(tce & ~TCE_PERM);
 	}
 	*shift = at;
 
@@ -685,40 +685,53 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
+/* Gives one entry to the backing, or takes it out. */
+static noinline int tce_back_entry(const struct tce_table *table,
+				   unsigned long index, u64 tce, bool was_set)
+{
+	__be64 word = cpu_to_be64(tce);
+
+	if (tce)
+		return table->ops->set(table->data, index, &word, 1);
+
+	return was_set ? table->ops->clear(table->data, index, 1) : 0;
+}
+
 /* Swaps an entry of a leaf, whose lock the caller has. */
 static __always_inline int
 tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long index,
 	      struct tce_entry *entry)
 {
 	unsigned long slot = tce_slot(&table->geo, index, 0);
-	__be64 new = cpu_to_be64(tce_permitted(table, entry->tce));
-	u64 owner, tce = be64_to_cpu(leaf->tces[slot]);
-	int ret = 0;
+	u64 new = entry->tce, owner = entry->owner;
+	u64 tce = be64_to_cpu(leaf->tces[slot]);
+	__be64 *view;
+	int ret;
 
-	if (entry->tce && !tce_leaf_takes(leaf, entry->owner))
+	if (new && !tce_leaf_takes(leaf, owner))
 		return H_TOO_HARD;
 
-	owner = tce ? tce_leaf_owner(leaf, slot) : 0;
-	if (table->ops->set && entry->tce)
-		ret = table->ops->set(table->data, index, &new, 1);
-	else if (table->ops->set && tce)
-		ret = table->ops->clear(table->data, index, 1);
-	if (ret)
-		return ret;
+	new = tce_permitted(table, new);
+	if (table->ops->set) {
+		ret = tce_back_entry(table, index, new, tce);
+		if (ret)
+			return ret;
+	}
 
-	leaf->tces[slot] = new;
-	if (leaf->view)
-		leaf->view[slot] = entry->tce ? cpu_to_be64(entry->owner) : 0;
-	WRITE_ONCE(leaf->set, leaf->set + !!entry->tce - !!tce);
-	if (!entry->tce && tce)
-		tce_level_unused(table, leaf);
+	view = leaf->view;
 	entry->tce = tce;
-	entry->owner = owner;
+	entry->owner = tce ? tce_leaf_owner(leaf, slot) : 0;
+	leaf->tces[slot] = cpu_to_be64(new);
+	if (view)
+		view[slot] = cpu_to_be64(new ? owner : 0);
+	WRITE_ONCE(leaf->set, leaf->set + !!new - !!tce);
+	if (!new && tce)
+		tce_level_unused(table, leaf);
 
 	return 0;
 }
 
-/* The same where a level, or a place for the owner, may be missing. */
+/* The same where a level, or a place for the owner, is missing. */
 static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long index,
 				       struct tce_entry *entry)
 {
@@ -741,10 +754,9 @@ static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long in
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc)
 {
-	u64 hpa = entry->tce & ~TCE_PERM;
+	u64 tce = entry->tce, hpa = tce & ~TCE_PERM;
 	struct tce_level *leaf;
-	int ret = H_TOO_HARD;
-	bool dead;
+	int ret;
 
 	if (index >= table->geo.entries ||
 	    hpa & (BIT_ULL(table->geo.page_shift) - 1))
@@ -752,29 +764,27 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 
 	rcu_read_lock();
 	do {
+		ret = H_TOO_HARD;
 		leaf = tce_leaf_find(table, index);
-		if (!leaf)
-			break;
 		/* As if it came before whatever sets the entry. */
-		if (!entry->tce &&
-		    !READ_ONCE(leaf->tces[tce_slot(&table->geo, index, 0)])) {
-			leaf = NULL;
+		if (!tce && (!leaf || !leaf->tces[tce_slot(&table->geo, index, 0)])) {
+			entry->owner = 0;
+			ret = 0;
 			break;
 		}
+		if (!leaf)
+			break;
 		spin_lock(&leaf->lock);
-		dead = leaf->dead;
-		if (!dead)
+		if (likely(!leaf->dead))
 			ret = tce_leaf_swap(table, leaf, index, entry);
+		else
+			/* It was unlinked before the lock was free: the walk misses it now. */
+			ret = -EAGAIN;
 		spin_unlock(&leaf->lock);
-		/* It was unlinked before the lock was free: the walk misses it now. */
-	} while (dead);
-	if (!leaf && !entry->tce) {
-		entry->owner = 0;
-		ret = 0;
-	}
+	} while (unlikely(ret == -EAGAIN));
 	rcu_read_unlock();
 
-	if (ret == H_TOO_HARD && alloc)
+	if (unlikely(ret == H_TOO_HARD) && alloc)
 		ret = tce_exchange_alloc(table, index, entry);
 
 	return ret;
@@ -916,24 +926,6 @@ void tce_table_finish(struct tce_range *range)
 	if (range->all != range->few)
 		kvfree(range->all);
 	kfree(range->list);
-}
-
-bool tce_table_set_owner(struct tce_range *range, u64 from, u64 to)
-{
-	unsigned long slot = tce_slot(&range->table->geo, range->index, 0);
-	struct tce_level *leaf = range->all[0];
-	bool changed;
-
-	spin_lock(&leaf->lock);
-	changed = leaf->view[slot] == cpu_to_be64(from);
-	if (changed)
-		WRITE_ONCE(leaf->view[slot], cpu_to_be64(to));
-	leaf->holds--;
-	tce_level_unused(range->table, leaf);
-	spin_unlock(&leaf->lock);
-	range->leaves = 0;
-
-	return changed;
 }
 
 /* Moves @cursor behind a hole, or behind a leaf, which has a @shift of 0. */

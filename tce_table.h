@@ -412,21 +412,6 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 void tce_table_finish(struct tce_range *range);
 
 /**
- * tce_table_set_owner() - give an entry another owner, if it still has the first, and
- *	let go of it
- * @range: a range of this one entry, prepared for TCE_OWNER_EACH, which was set by
- *         tce_table_exchange() since
- * @from: the owner that it was set with
- * @to: the owner that it is to have; not 0
- *
- * tce_table_finish() is not called any more.
- *
- * Context: Any but an interrupt handler.
- * Return: whether the entry was still @from's.
- */
-bool tce_table_set_owner(struct tce_range *range, u64 from, u64 to);
-
-/**
  * tce_table_clear() - clear entries of a range
  * @cursor: the place; moved past what was cleared
  * @old: what was set

@@ -177,14 +177,26 @@ static inline unsigned long tce_slot(const struct tce_geometry *geo,
 
 /* Entries */
 
+/*
+ * An entry of an upper level, without a lock. One instruction loads and swaps; of a
+ * volatile load the compiler makes ten, and others could be repeated by it.
+ */
+static __always_inline u64 tce_load(const __be64 *entry)
+{
+#ifdef __LITTLE_ENDIAN__
+	u64 tce;
+
+	asm volatile("ldbrx %0,0,%1" : "=r" (tce) : "r" (entry), "m" (*entry));
+
+	return tce;
+#else
+	return be64_to_cpu(READ_ONCE(*entry));
+#endif
+}
+
 static inline bool tce_present(__be64 tce)
 {
 	return tce & cpu_to_be64(TCE_PERM);
-}
-
-static inline __be64 *tce_to_level(__be64 tce)
-{
-	return __va(be64_to_cpu(tce) & ~TCE_PERM);
 }
 
 static inline __be64 tce_from_level(const __be64 *tces)

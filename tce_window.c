@@ -70,7 +70,30 @@ void tce_window_clear_all(struct tce_window *window)
 
 void tce_window_settle(struct tce_window *window)
 {
-	tce_kill_settle(window);
+	tce_kvm_settle(window->kvm, window);
+}
+
+/* Levels that are not used any more */
+
+static void tce_trim_work(struct work_struct *work)
+{
+	struct tce_window *window = container_of(to_delayed_work(work),
+						 struct tce_window, trim_work);
+	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
+
+	/* A table that is kept is walked by a group that no kill reaches. */
+	if (!READ_ONCE(window->kept))
+		left |= tce_table_trim(window->table, TCE_TRIM_AGE);
+	if (left)
+		tce_trim(window);
+}
+
+/* For lack of memory. */
+static void tce_trim_now(struct tce_window *window)
+{
+	tce_kvm_trim(window->kvm, window, 0);
+	if (!READ_ONCE(window->kept))
+		tce_table_trim(window->table, 0);
 }
 
 /* Windows */
@@ -126,8 +149,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 
-	spin_lock_init(&window->deferred_lock);
-	tce_trim_init(window);
+	INIT_DELAYED_WORK(&window->trim_work, tce_trim_work);
 	platform = &window->platform;
 	ret = tce_platform_check(platform, table_group, num, request->page_shift,
 				 request->size, request->levels);
@@ -198,11 +220,11 @@ void tce_window_put(struct tce_window *window)
 
 	trace_tce_window_remove(tce_table_id(window->table));
 	tce_debugfs_remove(window->debugfs);
-	/* From here on nothing is set, taken out or deferred, and no level gets idle. */
+	/* From here on KVM sets nothing and takes nothing out. */
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear(window, 0, window->platform.geo.entries);
-	tce_kill_settle(window);
-	tce_trim_stop(window);
+	tce_kvm_settle(window->kvm, window);
+	cancel_delayed_work_sync(&window->trim_work);
 	if (window->kept)
 		pr_warn("window at %#llx: its table is kept, as the firmware may still use it\n",
 			window->start);
@@ -255,9 +277,14 @@ void tce_window_detach(struct tce_window *window,
 	 * nothing must be set again. On PowerNV they walk our levels.
 	 */
 	tce_window_lose(window);
-	window->kept = !window->platform.backed;
+	WRITE_ONCE(window->kept, !window->platform.backed);
 	tce_kvm_close(window->kvm);
+	/* A trim that has not seen that it is kept. */
+	cancel_delayed_work_sync(&window->trim_work);
 	tce_window_clear_all(window);
+	tce_kvm_settle(window->kvm, window);
+	/* The platform may free the group, and clear it, from now on. */
+	tce_platform_unlink(&window->platform, table_group);
 	pr_warn("window at %#llx: the firmware does not take it out of a group\n",
 		window->start);
 }

@@ -8,29 +8,17 @@
 #ifndef TCE_WINDOW_PRIVATE_H
 #define TCE_WINDOW_PRIVATE_H
 
-#include <linux/spinlock.h>
+#include <linux/jiffies.h>
 #include <linux/workqueue.h>
 
 #include "tce_pages.h"
 #include "tce_platform.h"
 #include "tce_window.h"
+#include "tce_work.h"
 
 struct tce_counts;
 struct tce_debugfs;
 struct tce_kvm;
-
-/* Entries that KVM has taken out and that may wait for its kill. */
-#define TCE_WINDOW_DEFERRED	32
-
-/**
- * struct tce_deferred - an entry that KVM has taken out and not yet killed
- * @index: its index
- * @owner: its owner
- */
-struct tce_deferred {
-	unsigned long index;
-	u64 owner;
-};
 
 /**
  * struct tce_window - a window
@@ -45,10 +33,7 @@ struct tce_deferred {
  * @lost: the firmware has not done what it was asked, or a group does not have the
  *        window any more: nothing can be mapped
  * @kept: the firmware may still walk the first level: it must not be freed
- * @deferred_lock: protects @deferred and @deferred_count; innermost
- * @deferred: what KVM has taken out and not yet killed
- * @deferred_count: how much of it
- * @trim_work: frees empty levels
+ * @trim_work: frees levels that are not used, and what KVM's tasks have left
  */
 struct tce_window {
 	struct tce_kvm *kvm;
@@ -61,15 +46,30 @@ struct tce_window {
 	struct tce_debugfs *debugfs;
 	bool lost;
 	bool kept;
-	spinlock_t deferred_lock; /* @deferred, @deferred_count */
-	struct tce_deferred deferred[TCE_WINDOW_DEFERRED];
-	unsigned int deferred_count;
 	struct delayed_work trim_work;
 };
 
 static inline unsigned int tce_window_page_shift(const struct tce_window *window)
 {
 	return window->platform.geo.page_shift;
+}
+
+/*
+ * How long levels stay that are not used: what is mapped and unmapped in turn must not
+ * cost a level each time.
+ */
+#define TCE_TRIM_AGE	HZ
+
+/**
+ * tce_trim() - have levels freed that are not used any more, soon
+ * @window: the window
+ *
+ * Context: Any but an interrupt handler; what keeps the window from going keeps it from
+ * stopping the work too.
+ */
+static inline void tce_trim(struct tce_window *window)
+{
+	queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_AGE);
 }
 
 #endif /* TCE_WINDOW_PRIVATE_H */

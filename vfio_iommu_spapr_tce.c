@@ -187,12 +187,10 @@ static void tce_container_put(struct tce_container *container)
 	kref_put(&container->ref, tce_container_free);
 }
 
-static void tce_container_lock(struct tce_container *container, bool write)
+static int tce_container_lock(struct tce_container *container, bool write)
 {
-	if (write)
-		down_write(&container->lock);
-	else
-		down_read(&container->lock);
+	return write ? down_write_killable(&container->lock) :
+		       down_read_killable(&container->lock);
 }
 
 static void tce_container_unlock(struct tce_container *container, bool write)
@@ -213,6 +211,7 @@ static void tce_container_unlock(struct tce_container *container, bool write)
  * @TCE_NEED_PIN: tce_call::run pinned
  * @TCE_NEED_REGION: tce_call::region, pinned
  * @TCE_NEED_PUT: tce_call::region put
+ * @TCE_NEED_EEH: the EEH operation on tce_call::group
  */
 enum tce_need {
 	TCE_NEED_NOTHING,
@@ -221,6 +220,7 @@ enum tce_need {
 	TCE_NEED_PIN,
 	TCE_NEED_REGION,
 	TCE_NEED_PUT,
+	TCE_NEED_EEH,
 };
 
 /* All VFIO arguments begin like this. */
@@ -246,6 +246,8 @@ struct tce_args {
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: whose @region is
  * @region: REGISTER_MEMORY: pinned and not registered; UNREGISTER_MEMORY: leaving
  * @created: TCE_CREATE: which window it was, see tce_container::created
+ * @group: VFIO_EEH_PE_OP: the group whose turn it is, referenced
+ * @groups: VFIO_EEH_PE_OP: how many have had their turn
  */
 struct tce_call {
 	union {
@@ -271,6 +273,8 @@ struct tce_call {
 	struct tce_memory *memory;
 	struct tce_region *region;
 	u64 created;
+	struct iommu_group *group;
+	unsigned int groups;
 };
 
 /* The command starts over with what it lacks. */
@@ -674,6 +678,7 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	call->run.perm = map->flags;
 	/* A region may have gone since the last attempt. */
 	call->run.hint = NULL;
+	call->run.other = NULL;
 	ret = tce_window_map(window, map->iova, map->size, &call->run);
 
 	return ret == -EAGAIN ? tce_call_needs(call, TCE_NEED_PIN) : ret;
@@ -731,45 +736,54 @@ static long tce_ioctl_enable(struct tce_container *container,
 	return 0;
 }
 
-/* What is not charged any more must not stay pinned. */
-static void tce_disable(struct tce_container *container)
+/*
+ * What is not charged any more must not stay pinned. Returns the kernel pages to be
+ * uncharged.
+ */
+static unsigned long tce_disable(struct tce_container *container)
 {
 	unsigned int num;
 
 	lockdep_assert_held_write(&container->lock);
 
 	if (container->version != 1 || !container->enabled)
-		return;
+		return 0;
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_window_clear_all(container->windows[num]);
 
-	tce_pinned_disable(container->pages);
 	container->enabled = false;
+
+	return tce_pinned_disable(container->pages);
 }
 
 static long tce_ioctl_disable(struct tce_container *container,
 			      struct tce_call *call)
 {
-	tce_disable(container);
+	call->charged = tce_disable(container);
 
 	return 0;
 }
 
+/*
+ * A reset takes the device locks of the PE's bus. A device that is unbound is locked
+ * while its group is detached, which takes the container's lock. So an operation must
+ * not be carried out with the container's lock held.
+ */
 static long tce_ioctl_eeh(struct tce_container *container, struct tce_call *call)
 {
 	struct tce_group *group;
-	long ret;
+	unsigned int n = 0;
 
 	if (call->error)
 		return call->error;
 
-	/* A state other than 0, normal, is an answer too: the first of them. */
 	list_for_each_entry(group, &container->groups, node) {
-		ret = tce_eeh_pe_op(group->iommu_group, &call->args.eeh);
-		if (ret)
-			return ret;
+		if (n++ < call->groups)
+			continue;
+		call->group = iommu_group_ref_get(group->iommu_group);
+		return tce_call_needs(call, TCE_NEED_EEH);
 	}
 
 	return 0;
@@ -973,6 +987,7 @@ static void tce_call_init(struct tce_call *call)
 	call->run.pinned = false;
 	call->run.trim = false;
 	call->region = NULL;
+	call->groups = 0;
 }
 
 /* One attempt. Returns -EAGAIN if something is lacking. */
@@ -983,7 +998,10 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 	long ret;
 
 	call->need = TCE_NEED_NOTHING;
-	tce_container_lock(container, call->write);
+	ret = tce_container_lock(container, call->write);
+	if (ret)
+		return ret;
+
 	ret = container->released ? -ENODEV : tce_check_mm(container);
 	if (!ret) {
 		if (container->pages)
@@ -1036,6 +1054,12 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 			return 0;
 		ret = PTR_ERR(call->region);
 		call->region = NULL;
+		return ret;
+	case TCE_NEED_EEH:
+		/* A state other than 0, normal, is an answer too: the first of them. */
+		ret = tce_eeh_pe_op(call->group, &call->args.eeh);
+		iommu_group_put(call->group);
+		call->groups++;
 		return ret;
 	default:
 		return -EAGAIN;
@@ -1090,10 +1114,8 @@ static noinline long tce_call_end(struct tce_container *container,
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* What was charged and not used, and what was given back. */
-	if (call->charged)
-		tce_charge_return(call->charge, call->charged);
 	if (call->charge)
-		tce_charge_settle(call->charge);
+		tce_charge_sub(call->charge, call->charged);
 
 	return ret;
 }
@@ -1185,13 +1207,14 @@ static void tce_iommu_release(void *iommu_data)
 {
 	struct tce_container *container = tce_container_get(iommu_data);
 	struct tce_group *group, *next;
+	unsigned long disabled;
 	LIST_HEAD(regions);
 	unsigned int num;
 
 	tce_container_withdraw(container);
 	down_write(&container->lock);
 	container->released = true;
-	tce_disable(container);
+	disabled = tce_disable(container);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_remove_window(container, num);
@@ -1205,8 +1228,10 @@ static void tce_iommu_release(void *iommu_data)
 
 	if (container->memory)
 		tce_memory_put_all(container->memory, &regions);
-	if (container->pages)
+	if (container->pages) {
+		tce_charge_return(container->pages->charge, disabled);
 		tce_charge_settle_soon(container->pages->charge);
+	}
 	/* The one of tce_container_get(), and the VFIO core's. */
 	tce_container_put(container);
 	tce_container_put(container);
@@ -1264,6 +1289,8 @@ static int tce_iommu_attach_group(void *iommu_data,
 	container = tce_container_get(iommu_data);
 	down_write(&container->lock);
 	ret = tce_check_group(container, group);
+	if (!ret)
+		ret = tce_platform_take(group->table_group);
 	if (ret)
 		goto unlock;
 

@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,10 @@
 /* Addresses of the stage, and of the page of the tests. */
 #define STAGE		0x100000
 #define IOVA		0x200000
+
+/* Memory that threads allocate and free all the time, in bytes. */
+#define POPULATED	(256UL << 20)
+#define POPULATORS	3
 
 #define REGISTER	VFIO_IOMMU_SPAPR_REGISTER_MEMORY
 #define UNREGISTER	VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY
@@ -611,6 +616,49 @@ static void test_dirty(void)
 	munmap(fresh, 2 * page);
 }
 
+static int stop;
+
+/* Keeps the process's mmap_lock busy. */
+static void *populate(void *unused)
+{
+	void *area;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+		area = mmap(NULL, POPULATED, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		munmap(area, POPULATED);
+	}
+
+	return unused;
+}
+
+/* The regions of a closed container do not get in the way of new ones. */
+static void test_register_after_close(void)
+{
+	pthread_t threads[POPULATORS];
+	struct vfio vfio;
+	unsigned int i;
+
+	stop = 0;
+	for (i = 0; i < POPULATORS; i++)
+		pthread_create(&threads[i], NULL, populate, NULL);
+	for (i = 0; i < 3; i++) {
+		vfio_open(&vfio);
+		CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page),
+			 0);
+		vfio_close(&vfio);
+		vfio_open(&vfio);
+		CHECK_EQ(vfio_register(vfio.container, memory + page, page), 0);
+		if (i < 2)
+			vfio_close(&vfio);
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
+	for (i = 0; i < POPULATORS; i++)
+		pthread_join(threads[i], NULL);
+	/* Regions are put at once only if the mmap_lock is free. */
+	vfio_close(&vfio);
+}
+
 static void test_unmapped_by_process(void)
 {
 	unsigned char *address = vfio_memory(page);
@@ -690,6 +738,8 @@ int main(void)
 		 test_dirty);
 	tap_test("a page stays pinned after the process has unmapped it",
 		 test_unmapped_by_process);
+	tap_test_ours("memory of a closed container can be registered in parts",
+		      test_register_after_close);
 
 	return tap_main();
 }

@@ -601,11 +601,10 @@ struct tce_level *leaf_at(struct kunit *test, struct tce_table *table,
 	unsigned int height;
 
 	for (height = geo->levels - 1; height; height--) {
-		__be64 tce = tces[tce_slot(geo, index, height)];
+		u64 tce = be64_to_cpu(tces[tce_slot(geo, index, height)]);
 
-		KUNIT_ASSERT_TRUE_MSG(test, tce_present(tce), "index %#lx",
-				      index);
-		tces = tce_to_level(tce);
+		KUNIT_ASSERT_TRUE_MSG(test, tce & TCE_PERM, "index %#lx", index);
+		tces = __va(tce & ~TCE_PERM);
 	}
 
 	return tce_level_of(table, tces);

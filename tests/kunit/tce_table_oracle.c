@@ -369,13 +369,11 @@ static void random_hold(struct oracle *oracle)
 	save(oracle, &oracle->views, leaf, 1);
 }
 
-/* Sets an entry of a held leaf without allocating, and may change its owner. */
+/* Sets an entry of a held leaf without allocating. */
 static void random_held(struct oracle *oracle)
 {
 	struct oracle_hold *hold = &oracle->held[below(oracle, HELD)];
 	unsigned long index = hold->index;
-	u64 owner, from, to;
-	bool changed;
 
 	if (!hold->held)
 		return;
@@ -383,21 +381,6 @@ static void random_held(struct oracle *oracle)
 	ORACLE_EQ(oracle, leaf_needs_view(oracle, leaf_of(oracle, index), 42),
 		  false);
 	exchange(oracle, index, false);
-	/*
-	 * tce_table_set_owner() expects the owner in the view, not in the leaf.
-	 */
-	owner = load(&oracle->owners, index);
-	if (one_in(oracle, 2) || owner == load(&oracle->leaf_owners,
-					       leaf_of(oracle, index)))
-		return;
-
-	from = owner && !one_in(oracle, 4) ? owner : any_owner(oracle) | 1;
-	to = any_owner(oracle) | 2;
-	changed = tce_table_set_owner(&hold->range, from, to);
-	hold->held = false;
-	ORACLE_EQ(oracle, changed, from == owner);
-	if (changed)
-		save(oracle, &oracle->owners, index, to);
 }
 
 static void finish(struct oracle *oracle)

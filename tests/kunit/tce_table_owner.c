@@ -202,9 +202,8 @@ static void held_leaf_is_not_trimmed(struct kunit *test)
 		fixture_fail_alloc(test, 1);
 		KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 		expect_exchange(test, table, index, tce, ua_of(i), false, 0, 0);
-		KUNIT_EXPECT_TRUE(test, tce_table_set_owner(&again, ua_of(i),
-							    ua_of(9)));
-		expect_exchange(test, table, index, 0, 0, false, tce, ua_of(9));
+		tce_table_finish(&again);
+		expect_exchange(test, table, index, 0, 0, false, tce, ua_of(i));
 		KUNIT_EXPECT_FALSE(test, fixture_alloc_failed(test));
 		fixture_fail_alloc(test, 0);
 		KUNIT_EXPECT_EQ(test, table_queued(table), 0);
@@ -227,17 +226,13 @@ static void held_leaf_is_not_trimmed(struct kunit *test)
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 
-	/*
-	 * tce_table_set_owner() releases it even if the entry was cleared
-	 * before.
-	 */
+	/* The same if the entry was set and cleared meanwhile. */
 	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &again, index, 0));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
 	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
 	KUNIT_EXPECT_EQ(test, 0, table_trim(test, table));
-	KUNIT_EXPECT_FALSE(test,
-			   tce_table_set_owner(&again, ua_of(1), ua_of(2)));
+	tce_table_finish(&again);
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	table_trim_all(test, table);
 
@@ -265,63 +260,6 @@ static void hold_fails_without_view(struct kunit *test)
 	expect_views(test, table, 1);
 	tce_table_finish(&range);
 	table_trim_all(test, table);
-
-	table_destroy(test, table);
-}
-
-/*
- * Holds the leaf, changes the owner, and expects that the change is @changed.
- */
-static void expect_set_owner(struct kunit *test, struct tce_table *table,
-			     unsigned long index, u64 from, u64 to,
-			     bool changed)
-{
-	u64 tce = tce_table_get(table, index), owner;
-	struct tce_range range;
-
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, 0));
-	owner = owner_at(test, table, index);
-	KUNIT_EXPECT_EQ(test, changed, tce_table_set_owner(&range, from, to));
-	KUNIT_EXPECT_EQ(test, owner_at(test, table, index),
-			changed ? to : owner);
-	KUNIT_EXPECT_EQ(test, tce_table_get(table, index), tce);
-}
-
-/* The owner changes only if it is still the first one. */
-static void set_owner_if_unchanged(struct kunit *test)
-{
-	const struct shape *shape = shape_of(test);
-	struct tce_table *table = table_of(test, shape);
-	unsigned long index = place_of(shape);
-	u64 tce = hpa_of(shape, index) | READ_WRITE;
-	struct tce_range range;
-
-	KUNIT_ASSERT_EQ(test, 0, table_hold(table, &range, index, GFP_NOWAIT));
-	/* An entry that is not set has no owner. */
-	expect_set_owner(test, table, index, ua_of(1), ua_of(2), false);
-	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	expect_set_owner(test, table, index, ua_of(3), ua_of(2), false);
-	expect_set_owner(test, table, index, ua_of(1), ua_of(2), true);
-	expect_set_owner(test, table, index, ua_of(1), ua_of(2), false);
-	expect_set_owner(test, table, index, ua_of(2), ua_of(1), true);
-	/* The neighbours keep theirs. */
-	expect_exchange(test, table, index + 1, tce, ua_of(1), false, 0, 0);
-	expect_set_owner(test, table, index, ua_of(1), ua_of(4), true);
-	KUNIT_EXPECT_EQ(test, owner_at(test, table, index + 1), ua_of(1));
-
-	/* After an exchange, a store, a clear, and another clear by then. */
-	expect_exchange(test, table, index, tce, ua_of(5), false, tce,
-			ua_of(4));
-	expect_set_owner(test, table, index, ua_of(4), ua_of(6), false);
-	table_store(test, shape, table, index, 1, ua_of(6));
-	expect_set_owner(test, table, index, ua_of(5), ua_of(7), false);
-	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, index, index + 2));
-	expect_set_owner(test, table, index, ua_of(6), ua_of(7), false);
-	expect_exchange(test, table, index, tce, ua_of(1), false, 0, 0);
-	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(1));
-	expect_set_owner(test, table, index, ua_of(1), ua_of(7), false);
-	expect_figures(test, table, 0);
-	tce_table_finish(&range);
 
 	table_destroy(test, table);
 }
@@ -527,7 +465,6 @@ static struct kunit_case tce_table_owner_cases[] = {
 	KUNIT_CASE_PARAM(held_leaf_accepts_any_owner, owner_gen_params),
 	KUNIT_CASE_PARAM(held_leaf_is_not_trimmed, owner_gen_params),
 	KUNIT_CASE_PARAM(hold_fails_without_view, owner_gen_params),
-	KUNIT_CASE_PARAM(set_owner_if_unchanged, owner_gen_params),
 	KUNIT_CASE_PARAM(owners_share_a_leaf, owner_gen_params),
 	KUNIT_CASE_PARAM(exchange_returns_leaf_owner, owner_gen_params),
 	KUNIT_CASE_PARAM(prepare_for_two_owners, owner_gen_params),

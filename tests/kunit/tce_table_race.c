@@ -56,8 +56,6 @@
  * @seen: values that were taken out, one bit each
  * @backing: entries of the backing
  * @writers: threads that write an entry of the backing now
- * @changed: values whose owner was set, one bit each
- * @owned: values that were taken out with that owner, one bit each
  * @no_owner: whether entries are of TCE_OWNER_NONE
  * @wrong: number of errors, such as a value that was taken out twice
  */
@@ -79,8 +77,6 @@ struct race {
 	unsigned long *seen;
 	u64 backing[CONSERVED];
 	atomic_t writers[CONSERVED];
-	unsigned long *changed;
-	unsigned long *owned;
 	bool no_owner;
 	atomic_t wrong;
 };
@@ -158,12 +154,6 @@ static unsigned long race_hpa(struct race *race, unsigned long number)
 static u64 race_owner(unsigned long number)
 {
 	return (number + 1) << PAGE_SHIFT;
-}
-
-/* The owner of a value until tce_table_set_owner(). */
-static u64 race_first_owner(unsigned long number)
-{
-	return race_owner(number) | 1;
 }
 
 /* Creates the tables of a round. */
@@ -269,7 +259,7 @@ static void insert_held(struct race *race, struct tce_table *table,
 {
 	struct tce_entry entry = {
 		.tce = race_hpa(race, me) | READ_WRITE,
-		.owner = race_first_owner(me),
+		.owner = race_owner(me),
 	};
 	struct tce_range range;
 	int ret;
@@ -281,8 +271,7 @@ static void insert_held(struct race *race, struct tce_table *table,
 	ret = tce_table_exchange(table, race->base + me, &entry, false);
 	if (ret || entry.tce || entry.owner)
 		KUNIT_FAIL(race->test, "thread %u: %d", me, ret);
-	if (!tce_table_set_owner(&range, race_first_owner(me), race_owner(me)))
-		KUNIT_FAIL(race->test, "thread %u", me);
+	tce_table_finish(&range);
 }
 
 /*
@@ -395,7 +384,7 @@ static void race_to_insert(struct kunit *test, unsigned int rounds,
 		 * Both threads allocate the missing level, and one of them is
 		 * too late; but its level may become the view of the leaf.
 		 */
-		if (threads == 2 && shape->levels == 2 && body != owners &&
+		if (threads == 2 && shape->levels == 2 && no_owner &&
 		    num_online_cpus() > 1)
 			KUNIT_EXPECT_GT(test, race->lost, 0);
 	}
@@ -447,23 +436,14 @@ KUNIT_ARRAY_PARAM(insert, insert_shapes, shape_describe);
 
 /* Conservation: each value that is put in is taken out exactly once */
 
-/* Records a value that is put in with its final owner. */
-static void conserve_put(struct race *race, unsigned long number)
-{
-	set_bit(number, race->put);
-	set_bit(number, race->changed);
-}
-
-/* Records a value that was taken out; its owner may not have been set yet. */
+/* Records a value that was taken out, with its owner. */
 static void conserve_take(struct race *race, u64 tce, u64 owner)
 {
 	unsigned long number = (tce >> race->shape->page_shift) - 1;
 
 	if (test_and_set_bit(number, race->seen))
 		atomic_inc(&race->wrong);
-	if (owner == race_owner(number))
-		set_bit(number, race->owned);
-	else if (owner != race_first_owner(number))
+	if (owner != race_owner(number))
 		atomic_inc(&race->wrong);
 }
 
@@ -480,7 +460,7 @@ static void conserve_exchange(struct race *race, unsigned long index,
 	if (set) {
 		entry.tce = race_hpa(race, number) | READ_WRITE;
 		entry.owner = race_owner(number);
-		conserve_put(race, number);
+		set_bit(number, race->put);
 	}
 	if (tce_table_exchange(race->table[0], index, &entry, true))
 		atomic_inc(&race->wrong);
@@ -514,7 +494,7 @@ static void conserve_store(struct race *race, unsigned long number)
 	for (i = 0; i < CONSERVED; i++) {
 		new[i].tce = race_hpa(race, number + i) | READ_WRITE;
 		new[i].owner = race_owner(number + i);
-		conserve_put(race, number + i);
+		set_bit(number + i, race->put);
 	}
 	if (tce_table_prepare(race->table[0], &range, TCE_OWNER_EACH,
 			      GFP_KERNEL)) {
@@ -543,10 +523,7 @@ static void conserve_clear(struct race *race)
 		conserve_old(race, &old);
 }
 
-/*
- * As KVM does: sets the entry first and its owner afterwards, unless another
- * thread has changed the entry in between.
- */
+/* As KVM does: without allocating, in a held leaf. */
 static void conserve_held(struct race *race, unsigned long index,
 			  unsigned long number, bool set)
 {
@@ -560,7 +537,7 @@ static void conserve_held(struct race *race, unsigned long index,
 
 	if (set) {
 		entry.tce = race_hpa(race, number) | READ_WRITE;
-		entry.owner = race_first_owner(number);
+		entry.owner = race_owner(number);
 		set_bit(number, race->put);
 	}
 	if (tce_table_exchange(race->table[0], index, &entry, false))
@@ -568,11 +545,7 @@ static void conserve_held(struct race *race, unsigned long index,
 	else if (entry.tce)
 		conserve_take(race, entry.tce, entry.owner);
 
-	if (!set)
-		tce_table_finish(&range);
-	else if (tce_table_set_owner(&range, race_first_owner(number),
-				     race_owner(number)))
-		set_bit(number, race->changed);
+	tce_table_finish(&range);
 }
 
 /*
@@ -722,8 +695,6 @@ static void conserve(struct kunit *test, unsigned int threads,
 	numbers = conserve_numbers(race);
 	race->put = bits_of(test, numbers);
 	race->seen = bits_of(test, numbers);
-	race->changed = bits_of(test, numbers);
-	race->owned = bits_of(test, numbers);
 
 	race_start(race, body);
 
@@ -743,14 +714,6 @@ static void conserve(struct kunit *test, unsigned int threads,
 			      "%u values put in, %u came out",
 			      bitmap_weight(race->put, numbers),
 			      bitmap_weight(race->seen, numbers));
-	KUNIT_EXPECT_TRUE_MSG(test, bitmap_equal(race->changed, race->owned,
-						 numbers),
-			      "%u owners put in, %u came out",
-			      bitmap_weight(race->changed, numbers),
-			      bitmap_weight(race->owned, numbers));
-	kunit_info(test, "%u threads: %u of %u values with their owner",
-		   threads, bitmap_weight(race->owned, numbers),
-		   bitmap_weight(race->put, numbers));
 	expect_figures(test, race->table[0], 0);
 	table_destroy(test, race->table[0]);
 }
@@ -761,8 +724,8 @@ static void concurrent_exchange_of_one_entry(struct kunit *test)
 	conserve(test, 4, 500, false, one_entry);
 }
 
-/* tce_table_set_owner() says whether the entry was still the caller's. */
-static void concurrent_set_owner_of_one_entry(struct kunit *test)
+/* The same in a held leaf. */
+static void concurrent_held_exchange_of_one_entry(struct kunit *test)
 {
 	conserve(test, 2, 2000, false, one_held_entry);
 	conserve(test, 4, 500, false, one_held_entry);
@@ -780,7 +743,7 @@ static void concurrent_clear_and_exchange(struct kunit *test)
 	conserve(test, 4, 2000, false, everything_exchanged);
 }
 
-static void concurrent_set_owner_and_all_else(struct kunit *test)
+static void concurrent_held_exchange_and_all_else(struct kunit *test)
 {
 	conserve(test, 2, 5000, false, everything);
 	conserve(test, 4, 2000, false, everything);
@@ -809,11 +772,11 @@ static struct kunit_case tce_table_race_cases[] = {
 	KUNIT_CASE_PARAM(concurrent_exchange_and_find, insert_gen_params),
 	KUNIT_CASE_PARAM(concurrent_store_and_hold, insert_gen_params),
 	KUNIT_CASE_PARAM(concurrent_exchange_of_one_entry, conserve_gen_params),
-	KUNIT_CASE_PARAM(concurrent_set_owner_of_one_entry,
+	KUNIT_CASE_PARAM(concurrent_held_exchange_of_one_entry,
 			 conserve_gen_params),
 	KUNIT_CASE_PARAM(concurrent_clear_and_store, conserve_gen_params),
 	KUNIT_CASE_PARAM(concurrent_clear_and_exchange, conserve_gen_params),
-	KUNIT_CASE_PARAM(concurrent_set_owner_and_all_else,
+	KUNIT_CASE_PARAM(concurrent_held_exchange_and_all_else,
 			 conserve_gen_params),
 	KUNIT_CASE_PARAM(backing_stays_consistent, conserve_gen_params),
 	{}

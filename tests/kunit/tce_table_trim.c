@@ -416,7 +416,7 @@ static void age_counts_from_last_use(struct kunit *test)
 			KUNIT_ASSERT_EQ(test, 0,
 					table_hold(table, &range, index,
 						   GFP_NOWAIT));
-			tce_table_set_owner(&range, 1, 2);
+			tce_table_finish(&range);
 		}
 		/* Old enough by its first use, but not by the second. */
 		if (!tce_table_trim(table, again - first))

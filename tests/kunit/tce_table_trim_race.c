@@ -514,12 +514,12 @@ static void crowd_exchange(struct crowd *crowd, unsigned long index,
 	crowd_is_wrong(crowd, entry.tce != tce || entry.owner != owner);
 }
 
-/* As KVM does: the owner is set after the entry. */
+/* As KVM does: without allocating, in a held leaf. */
 static void crowd_hold(struct crowd *crowd, unsigned long index,
 		       unsigned long number, u64 owner)
 {
 	u64 tce = hpa_of(crowd->shape, number) | READ_WRITE;
-	struct tce_entry entry = { .tce = tce, .owner = owner | 1 };
+	struct tce_entry entry = { .tce = tce, .owner = owner };
 	struct tce_range range;
 
 	if (table_hold(crowd->table, &range, index, GFP_NOWAIT)) {
@@ -530,7 +530,7 @@ static void crowd_hold(struct crowd *crowd, unsigned long index,
 	crowd_is_wrong(crowd, tce_table_exchange(crowd->table, index, &entry,
 						 false));
 	crowd_is_wrong(crowd, entry.tce || entry.owner);
-	crowd_is_wrong(crowd, !tce_table_set_owner(&range, owner | 1, owner));
+	tce_table_finish(&range);
 	crowd_expect(crowd, index, tce);
 
 	entry.tce = 0;
