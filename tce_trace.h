@@ -206,7 +206,7 @@ TRACE_EVENT(tce_refused,
 		__entry->ret = ret;
 		strscpy(__entry->reason, reason, TCE_REASON_BYTES);
 	),
-	TP_printk("ret=%d reason=\"%s\"", __entry->ret, __entry->reason)
+	TP_printk("ret=%d reason=%s", __entry->ret, __entry->reason)
 );
 
 #endif /* TCE_TRACE_H */
