@@ -433,8 +433,8 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	return call ? &call->ua : NULL;
 }
 
-static noinline int tce_kvm_clear(struct tce_kvm *kvm, struct tce_window *window,
-			 unsigned long index)
+static noinline int tce_kvm_clear(struct tce_kvm *kvm,
+				  struct tce_window *window, unsigned long index)
 {
 	struct tce_kvm_call *call;
 	struct tce_entry entry = {};
@@ -636,8 +636,7 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	if (!kvm)
 		return ERR_PTR(-ENOMEM);
 
-	kvm->call = kvcalloc(calls, sizeof(*kvm->call),
-			    TCE_GFP);
+	kvm->call = kvcalloc(calls, sizeof(*kvm->call), TCE_GFP);
 	if (!kvm->call) {
 		kfree(kvm);
 		return ERR_PTR(-ENOMEM);
