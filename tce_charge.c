@@ -78,7 +78,8 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 {
-	bool settle = atomic_long_read(&charge->credit) && !atomic_read(&charge->held);
+	bool settle = atomic_long_read(&charge->credit) &&
+		      !atomic_read(&charge->held);
 
 	if (settle) {
 		atomic_inc(&charge->settling);
@@ -109,7 +110,8 @@ static void tce_charge_settle_work(struct work_struct *work)
 
 	/* Nothing waits for this, but a worker is better used than waiting. */
 	if (!tce_charge_settled(charge) &&
-	    (atomic_read(&charge->held) || rwsem_is_locked(&charge->mm->mmap_lock)))
+	    (atomic_read(&charge->held) ||
+	     rwsem_is_locked(&charge->mm->mmap_lock)))
 		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 	else
 		tce_charge_settle(charge);
@@ -120,7 +122,7 @@ static void tce_charge_settle_work(struct work_struct *work)
 	module_put(THIS_MODULE);
 }
 
-void tce_charge_settle_soon(struct tce_charge *charge)
+void tce_charge_settle_timeout(struct tce_charge *charge)
 {
 	if (tce_charge_settled(charge))
 		return;
@@ -135,8 +137,8 @@ void tce_charge_put(struct tce_charge *charge)
 	kref_put(&charge->ref, tce_charge_free);
 }
 
-static bool tce_charge_use_credit(struct tce_charge *charge,
-				  unsigned long pages)
+static bool tce_charge_take_credit(struct tce_charge *charge,
+				   unsigned long pages)
 {
 	long credit = atomic_long_read(&charge->credit);
 
@@ -163,9 +165,9 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	return account_locked_vm(charge->mm, pages, true);
 }
 
-int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait)
+int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait)
 {
-	if (!charge || tce_charge_use_credit(charge, pages))
+	if (!charge || tce_charge_take_credit(charge, pages))
 		return 0;
 
 	if (wait)

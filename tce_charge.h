@@ -95,7 +95,7 @@ void tce_charge_put(struct tce_charge *charge);
 int tce_charge_add(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_pages() - take pages from the credit
+ * tce_charge_take() - take pages from the credit
  * @charge: to whom they are charged; NULL for nobody
  * @pages: kernel pages
  * @wait: whether the caller can start over after a tce_charge_refill()
@@ -103,7 +103,7 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages);
  * Context: Any but an interrupt handler. Never sleeps.
  * Return: 0, or -ENOMEM if there is no credit.
  */
-int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait);
+int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait);
 
 /**
  * tce_charge_misses() - how often there was no credit for a caller that can wait
@@ -203,13 +203,13 @@ static inline void tce_charge_settle(struct tce_charge *charge)
 }
 
 /**
- * tce_charge_settle_soon() - have the credit taken off locked_vm
+ * tce_charge_settle_timeout() - have the credit taken off locked_vm
  * @charge: any address space
  *
  * Waits for it, but not for long: the mmap_lock may be held.
  *
  * Context: Process, may sleep.
  */
-void tce_charge_settle_soon(struct tce_charge *charge);
+void tce_charge_settle_timeout(struct tce_charge *charge);
 
 #endif /* TCE_CHARGE_H */

@@ -95,7 +95,8 @@ static struct tce_counts figures_counts(const struct tce_window *window)
 	int cpu, event;
 
 	for_each_possible_cpu(cpu) {
-		const struct tce_counts *counts = per_cpu_ptr(window->counts, cpu);
+		const struct tce_counts *counts = per_cpu_ptr(window->counts,
+							      cpu);
 
 		for (event = 0; event < TCE_EVENTS; event++) {
 			sum.count[event].calls +=
@@ -118,7 +119,8 @@ static void figures_show_owner(struct seq_file *seq,
 	seq_printf(seq, "age_ms %llu\n",
 		   div_u64(ktime_get_ns() - debugfs->created, NSEC_PER_MSEC));
 	seq_printf(seq, "pid %d\n", debugfs->pid);
-	seq_printf(seq, "comm %*pE\n", (int)strlen(debugfs->comm), debugfs->comm);
+	seq_printf(seq, "comm %*pE\n", (int)strlen(debugfs->comm),
+		   debugfs->comm);
 	seq_printf(seq, "interface %u\n", debugfs->interface);
 	seq_printf(seq, "number %d\n", window->platform.num);
 	list_for_each_entry(group, &debugfs->groups, node)
@@ -141,7 +143,7 @@ static void figures_show_memory(struct seq_file *seq,
 	seq_printf(seq, "start %llu\n", window->start);
 	seq_printf(seq, "window_bytes %llu\n",
 		   (u64)geo->entries << geo->page_shift);
-	seq_printf(seq, "mapped_pages %lu\n", stats.used);
+	seq_printf(seq, "mapped_pages %lu\n", stats.set);
 	seq_printf(seq, "hw_bytes %lu\n", stats.hw_bytes);
 	seq_printf(seq, "user_bytes %lu\n", stats.user_bytes);
 	seq_printf(seq, "page_bytes %lu\n", stats.page_bytes);
@@ -179,7 +181,8 @@ static void figures_show_counts(struct seq_file *seq,
 
 		seq_printf(seq, "%s %llu\n", lines[i].calls, count->calls);
 		if (lines[i].pages)
-			seq_printf(seq, "%s %llu\n", lines[i].pages, count->pages);
+			seq_printf(seq, "%s %llu\n", lines[i].pages,
+				   count->pages);
 	}
 }
 
@@ -241,7 +244,8 @@ struct tce_mappings {
 };
 
 /* What is set from @cursor on, with memory in a row, whatever the owners are. */
-static bool tce_debugfs_extent(struct tce_cursor *cursor, struct tce_extent *extent)
+static bool tce_debugfs_extent(struct tce_cursor *cursor,
+			       struct tce_extent *extent)
 {
 	unsigned int page_shift = tce_table_geometry(cursor->table)->page_shift;
 	struct tce_extent more;
@@ -380,7 +384,8 @@ void tce_debugfs_exit(void)
 	debugfs_remove(tce_debugfs_root);
 }
 
-static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name, size_t size)
+static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name,
+			     size_t size)
 {
 	const struct tce_window *window = debugfs->window;
 
@@ -516,8 +521,8 @@ void tce_debugfs_remove(struct tce_debugfs *debugfs)
 	kref_put(&debugfs->ref, tce_debugfs_free);
 }
 
-void tce_observe_extents(const struct tce_window *window, unsigned long index,
-			 unsigned long count)
+void tce_debugfs_trace_extents(const struct tce_window *window,
+			       unsigned long index, unsigned long count)
 {
 	unsigned int page_shift = tce_window_page_shift(window);
 	struct tce_cursor cursor = {

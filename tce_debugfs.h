@@ -76,4 +76,17 @@ void tce_debugfs_detach(struct tce_window *window,
  */
 void tce_debugfs_remove(struct tce_debugfs *debugfs);
 
+/**
+ * tce_debugfs_trace_extents() - trace what is mapped in a range as iommu:map
+ * @window: the window
+ * @index: the first entry
+ * @count: number of entries
+ *
+ * One event for each physically contiguous range, as an IOMMU driver's.
+ *
+ * Context: Process, may sleep; reschedules.
+ */
+void tce_debugfs_trace_extents(const struct tce_window *window,
+			       unsigned long index, unsigned long count);
+
 #endif /* TCE_DEBUGFS_H */

@@ -29,7 +29,8 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	if (copy_from_user(op, argp, size))
 		return -EFAULT;
 	if (op->argsz < size || op->flags)
-		return tce_refuse(-EINVAL, "argsz is too small, or there are unknown flags");
+		return tce_refuse(-EINVAL,
+				  "argsz is too small, or there are unknown flags");
 	if (op->op != VFIO_EEH_PE_INJECT_ERR)
 		return 0;
 
@@ -38,8 +39,8 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 		return -EINVAL;
 
 	/* The head was read already; it must not become another one. */
-	if (copy_from_user(&op->err, argp + offsetof(struct vfio_eeh_pe_op, err),
-			   sizeof(op->err)))
+	argp += offsetof(struct vfio_eeh_pe_op, err);
+	if (copy_from_user(&op->err, argp, sizeof(op->err)))
 		return -EFAULT;
 
 	return 0;
@@ -50,7 +51,8 @@ long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op)
 	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
 
 	if (!pe)
-		return tce_refuse(-ENODEV, "the group has no PE that EEH knows");
+		return tce_refuse(-ENODEV,
+				  "the group has no PE that EEH knows");
 
 	switch (op->op) {
 	case VFIO_EEH_PE_DISABLE:

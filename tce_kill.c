@@ -32,9 +32,9 @@
  * larger a mapping is.
  */
 #define TCE_KILL_MAX		4096UL
-#define TCE_RETIRED_MANY	4096UL
+#define TCE_RETIRED_MAX		4096UL
 
-void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry)
+void tce_kill_release(struct tce_window *window, const struct tce_entry *entry)
 {
 	const struct tce_extent extent = {
 		.count = 1,
@@ -47,7 +47,7 @@ void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry
 }
 
 /* The TCE kill itself. */
-static void tce_kill_some(struct tce_window *window, unsigned long index,
+static void tce_kill_once(struct tce_window *window, unsigned long index,
 			  unsigned long count)
 {
 	struct iommu_table *tbl = window->platform.tbl;
@@ -60,7 +60,7 @@ static void tce_kill_some(struct tce_window *window, unsigned long index,
 	rcu_read_unlock();
 }
 
-static unsigned long tce_kill_most(void)
+static unsigned long tce_kill_max_entries(void)
 {
 	return cpu_has_feature(CPU_FTR_ARCH_300) ? ULONG_MAX : TCE_KILL_MAX;
 }
@@ -74,8 +74,8 @@ void tce_kill(struct tce_window *window, unsigned long index,
 		return;
 
 	for (; count; index += n, count -= n) {
-		n = min(count, tce_kill_most());
-		tce_kill_some(window, index, n);
+		n = min(count, tce_kill_max_entries());
+		tce_kill_once(window, index, n);
 		tce_observe_kill(window, n);
 	}
 }
@@ -93,15 +93,16 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 	retired->pages = window->pages;
 	retired->page_shift = tce_window_page_shift(window);
 	retired->count = 0;
-	retired->most = TCE_RETIRED_FEW;
+	retired->max = TCE_RETIRED_FEW;
 	retired->list = retired->few;
 	if (window->pages->ops->pin && count > TCE_RETIRED_FEW) {
-		unsigned int most = min(count, TCE_RETIRED_MANY);
+		unsigned int max = min(count, TCE_RETIRED_MAX);
 		struct tce_owned *list;
 
-		list = kvmalloc_array(most, sizeof(*list), TCE_GFP | __GFP_NOWARN);
+		list = kvmalloc_array(max, sizeof(*list),
+				      TCE_GFP | __GFP_NOWARN);
 		if (list) {
-			retired->most = most;
+			retired->max = max;
 			retired->list = list;
 		}
 	}
@@ -123,7 +124,7 @@ static unsigned long tce_kill_gap(const struct tce_window *window)
 	return cpu_has_feature(CPU_FTR_ARCH_300) ? TCE_KILL_GAP : 0;
 }
 
-unsigned int tce_gather_most(const struct tce_gather *gather)
+unsigned int tce_gather_max_extents(const struct tce_gather *gather)
 {
 	return tce_kill_gap(gather->window) ? TCE_BATCH : 1;
 }
@@ -150,9 +151,10 @@ void tce_gather_resched(struct tce_gather *gather)
 static void tce_gather_range(struct tce_gather *gather, unsigned long first,
 			     unsigned long end)
 {
-	if (gather->end && (first < gather->end ||
-			    first - gather->end > tce_kill_gap(gather->window) ||
-			    gather->end - gather->first >= tce_kill_most()))
+	if (gather->end &&
+	    (first < gather->end ||
+	     first - gather->end > tce_kill_gap(gather->window) ||
+	     gather->end - gather->first >= tce_kill_max_entries()))
 		tce_gather_flush(gather);
 
 	if (!gather->end)
@@ -174,12 +176,12 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	}
 }
 
-void tce_trim_kill(void *data, unsigned long index, unsigned long count)
+void tce_kill_resched(void *data, unsigned long index, unsigned long count)
 {
 	unsigned long n;
 
 	for (; count; index += n, count -= n) {
-		n = min(count, tce_kill_most());
+		n = min(count, tce_kill_max_entries());
 		tce_kill(data, index, n);
 		cond_resched();
 	}

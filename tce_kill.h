@@ -57,13 +57,13 @@ void tce_kill(struct tce_window *window, unsigned long index,
 	      unsigned long count);
 
 /**
- * tce_kill_give_back() - give back the page of an entry that was taken out and killed
+ * tce_kill_release() - give back the page of an entry that was taken out and killed
  * @window: the window
  * @entry: what the entry was; &tce_entry.tce is 0 if its page was set dirty already
  *
  * Context: As for the flush of the window's pages.
  */
-void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry);
+void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
 
 /**
  * tce_gather_init() - gather nothing yet
@@ -87,13 +87,13 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 void tce_gather_end(struct tce_gather *gather);
 
 /**
- * tce_gather_most() - how many extents may be gathered at once
+ * tce_gather_max_extents() - how many extents may be gathered at once
  * @gather: the object
  *
  * Context: Any.
  * Return: TCE_BATCH; 1 where holes between them must not be killed.
  */
-unsigned int tce_gather_most(const struct tce_gather *gather);
+unsigned int tce_gather_max_extents(const struct tce_gather *gather);
 
 /**
  * tce_gather_batch() - remember to kill a range, and to give back what was there
@@ -124,13 +124,13 @@ void tce_gather_flush(struct tce_gather *gather);
 void tce_gather_resched(struct tce_gather *gather);
 
 /**
- * tce_trim_kill() - &tce_table_ops.kill
+ * tce_kill_resched() - &tce_table_ops.kill
  * @data: the window
  * @index: the first entry
  * @count: number of entries
  *
  * Context: Process, may sleep.
  */
-void tce_trim_kill(void *data, unsigned long index, unsigned long count);
+void tce_kill_resched(void *data, unsigned long index, unsigned long count);
 
 #endif /* TCE_KILL_H */

@@ -168,7 +168,8 @@ static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 }
 
 /* The task's record. It may be taken away unless it is active, or locked. */
-static __always_inline struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kvm)
+static __always_inline struct tce_kvm_call *
+tce_kvm_find_call(struct tce_kvm *kvm)
 {
 	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
 
@@ -176,7 +177,8 @@ static __always_inline struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kv
 		return call;
 
 	/* A task that has one elsewhere has counted it itself. */
-	return atomic_read(&kvm->elsewhere) ? tce_kvm_find_elsewhere(kvm) : NULL;
+	return atomic_read(&kvm->elsewhere) ? tce_kvm_find_elsewhere(kvm) :
+					      NULL;
 }
 
 /* Takes a record away from a task that is not in a call. The caller has its lock. */
@@ -231,7 +233,7 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 		if (probe)
 			atomic_inc(&kvm->elsewhere);
 		/* Takes it away again: tce_kvm_trim(). */
-		tce_trim(window);
+		tce_window_trim_soon(window);
 		return call;
 	}
 
@@ -247,8 +249,8 @@ tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
 /* What the task has taken out. The caller has the record's lock. */
 
 static void tce_kvm_kill_displaced(struct tce_window *window,
-				   struct tce_kvm_call *call, unsigned long index,
-				   unsigned long count)
+				   struct tce_kvm_call *call,
+				   unsigned long index, unsigned long count)
 {
 	struct tce_entry entry = {};
 
@@ -260,12 +262,13 @@ static void tce_kvm_kill_displaced(struct tce_window *window,
 		if (displaced->index - index >= count)
 			tce_kill(window, displaced->index, 1);
 		entry.owner = displaced->owner;
-		tce_kill_give_back(window, &entry);
+		tce_kill_release(window, &entry);
 	}
 }
 
-static void tce_kvm_displace(struct tce_window *window, struct tce_kvm_call *call,
-			     unsigned long index, const struct tce_entry *entry)
+static void tce_kvm_displace(struct tce_window *window,
+			     struct tce_kvm_call *call, unsigned long index,
+			     const struct tce_entry *entry)
 {
 	struct tce_kvm_displaced *displaced;
 
@@ -286,7 +289,8 @@ static void tce_kvm_displace(struct tce_window *window, struct tce_kvm_call *cal
 /* Setting an entry. The caller has the record's lock. */
 
 /* Its level and its view are held, so only a hypervisor can refuse an entry. */
-static noinline void tce_kvm_refused(struct tce_kvm *kvm, struct tce_window *window,
+static noinline void tce_kvm_refused(struct tce_kvm *kvm,
+				     struct tce_window *window,
 				     struct tce_kvm_call *call)
 {
 	struct tce_entry entry = {};
@@ -314,7 +318,8 @@ static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 	/* A call that comes too late: its page was never in the table. */
 	if (!window || READ_ONCE(kvm->closed)) {
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
-	} else if (tce_table_exchange(window->table, call->index, &entry, false)) {
+	} else if (tce_table_exchange(window->table, call->index, &entry,
+				      false)) {
 		tce_kvm_refused(kvm, window, call);
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 	} else {
@@ -336,7 +341,8 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 
 	range->index = index;
 	range->end = index + 1;
-	if (!tce_table_prepare(window->table, range, TCE_OWNER_EACH, GFP_NOWAIT))
+	if (!tce_table_prepare(window->table, range, TCE_OWNER_EACH,
+			       GFP_NOWAIT))
 		return true;
 	range->leaves = 0;
 
@@ -365,8 +371,9 @@ static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	return ret;
 }
 
-static bool tce_kvm_take_out(struct tce_window *window, struct tce_kvm_call *call,
-			     unsigned long index, const struct tce_entry *entry)
+static bool tce_kvm_take_out(struct tce_window *window,
+			     struct tce_kvm_call *call, unsigned long index,
+			     const struct tce_entry *entry)
 {
 	bool ret;
 
@@ -421,8 +428,8 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	index -= tbl->it_offset;
 	rcu_read_lock();
 	window = tce_kvm_window(kvm);
-	if (window && kvm->page_shift <= PAGE_SHIFT && !READ_ONCE(kvm->closed) &&
-	    !READ_ONCE(kvm->refused))
+	if (window && kvm->page_shift <= PAGE_SHIFT &&
+	    !READ_ONCE(kvm->closed) && !READ_ONCE(kvm->refused))
 		call = tce_kvm_get_call(kvm, window);
 	if (call && !tce_kvm_begin(kvm, window, call, index))
 		call = NULL;
@@ -433,8 +440,9 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	return call ? &call->ua : NULL;
 }
 
-static noinline int tce_kvm_clear(struct tce_kvm *kvm, struct tce_window *window,
-			 unsigned long index)
+static noinline int tce_kvm_clear(struct tce_kvm *kvm,
+				  struct tce_window *window,
+				  unsigned long index)
 {
 	struct tce_kvm_call *call;
 	struct tce_entry entry = {};
@@ -451,7 +459,7 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm, struct tce_window *window
 	call = tce_kvm_get_call(kvm, window);
 	if (!call || !tce_kvm_take_out(window, call, index, &entry)) {
 		tce_kill(window, index, 1);
-		tce_kill_give_back(window, &entry);
+		tce_kill_release(window, &entry);
 	}
 
 	return 0;
@@ -529,7 +537,8 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 	pages = index < entries ? min(pages, entries - index) : 0;
 
 	call = tce_kvm_find_call(kvm);
-	if ((!call || !tce_kvm_end(kvm, window, call, index, pages)) && window) {
+	if ((!call || !tce_kvm_end(kvm, window, call, index, pages)) &&
+	    window) {
 		/* Pairs with the release of the record in tce_kvm_drop_call(). */
 		smp_rmb();
 		if (READ_ONCE(kvm->evicted))
@@ -629,15 +638,15 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 struct tce_kvm *tce_kvm_create(struct tce_window *window,
 			       struct tce_platform *platform, bool pinned)
 {
-	unsigned long i, calls = 4 * roundup_pow_of_two(max(4, num_possible_cpus()));
+	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
+	unsigned long i, calls = 4 * cpus;
 	struct tce_kvm *kvm;
 
 	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
 	if (!kvm)
 		return ERR_PTR(-ENOMEM);
 
-	kvm->call = kvcalloc(calls, sizeof(*kvm->call),
-			    TCE_GFP);
+	kvm->call = kvcalloc(calls, sizeof(*kvm->call), TCE_GFP);
 	if (!kvm->call) {
 		kfree(kvm);
 		return ERR_PTR(-ENOMEM);
@@ -677,7 +686,7 @@ void tce_kvm_disconnect(struct tce_kvm *kvm)
 		synchronize_rcu();
 }
 
-void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window)
+void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 {
 	unsigned int i;
 
@@ -694,7 +703,8 @@ void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window)
 	}
 }
 
-bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window, unsigned long age)
+bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
+		  unsigned long age)
 {
 	bool left = false;
 	unsigned int i;

@@ -94,13 +94,13 @@ void tce_kvm_close(struct tce_kvm *kvm);
 void tce_kvm_disconnect(struct tce_kvm *kvm);
 
 /**
- * tce_kvm_settle() - kill, and give back, what KVM has taken out
+ * tce_kvm_flush() - kill, and give back, what KVM has taken out
  * @kvm: KVM's side
  * @window: the window
  *
  * Context: Process, may sleep.
  */
-void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window);
+void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window);
 
 /**
  * tce_kvm_trim() - let go of what tasks hold that have not called for a while
@@ -111,6 +111,7 @@ void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window);
  * Context: Process, may sleep.
  * Return: whether any task has something left.
  */
-bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window, unsigned long age);
+bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
+		  unsigned long age);
 
 #endif /* TCE_KVM_H */

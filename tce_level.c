@@ -20,17 +20,18 @@
  * The only two places where the table takes and gives back pages; KUnit counts
  * there and lets them fail.
  */
-VISIBLE_IF_KUNIT struct page *tce_pages_alloc(int nid, gfp_t gfp,
-					      unsigned int order)
+VISIBLE_IF_KUNIT struct page *tce_level_alloc_pages(int nid, gfp_t gfp,
+						    unsigned int order)
 {
-	KUNIT_STATIC_STUB_REDIRECT(tce_pages_alloc, nid, gfp, order);
+	KUNIT_STATIC_STUB_REDIRECT(tce_level_alloc_pages, nid, gfp, order);
 
 	return alloc_pages_node(nid, gfp, order);
 }
 
-VISIBLE_IF_KUNIT void tce_pages_free(struct page *page, unsigned int order)
+VISIBLE_IF_KUNIT void tce_level_free_pages(struct page *page,
+					   unsigned int order)
 {
-	KUNIT_STATIC_STUB_REDIRECT(tce_pages_free, page, order);
+	KUNIT_STATIC_STUB_REDIRECT(tce_level_free_pages, page, order);
 
 	__free_pages(page, order);
 }
@@ -64,7 +65,7 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	if (gfpflags_allow_blocking(gfp))
 		gfp |= __GFP_RETRY_MAYFAIL;
 
-	if (tce_charge_pages(table->charge, 1UL << order,
+	if (tce_charge_take(table->charge, 1UL << order,
 			     gfpflags_allow_blocking(gfp)))
 		return NULL;
 
@@ -72,7 +73,7 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	if (!block)
 		goto uncharge;
 
-	block->page = tce_pages_alloc(table->nid, gfp, order);
+	block->page = tce_level_alloc_pages(table->nid, gfp, order);
 	if (!block->page)
 		goto free_block;
 
@@ -104,7 +105,7 @@ static void tce_block_free(struct tce_table *table, struct tce_block *block)
 
 	set_page_private(block->page, 0);
 	tce_block_account(block, -(1L << order));
-	tce_pages_free(block->page, order);
+	tce_level_free_pages(block->page, order);
 	tce_charge_return(table->charge, 1UL << order);
 	kfree(block);
 }

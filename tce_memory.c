@@ -72,7 +72,7 @@
  * @mem: the kernel's region, on which this holds a use
  * @mapped: IOMMU pages of it that are mapped and counted here, plus one until it is
  *          unregistered
- * @leaving: tce_memory_put() is at it
+ * @unregistering: tce_memory_put() is at it
  */
 struct tce_region {
 	struct tce_memory *memory;
@@ -82,7 +82,7 @@ struct tce_region {
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
 	atomic_long_t mapped;
-	bool leaving;
+	bool unregistering;
 };
 
 /**
@@ -219,7 +219,8 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 static void tce_orphan_work(struct work_struct *work)
 {
 	struct tce_memory *memory = container_of(to_delayed_work(work),
-						 struct tce_memory, orphan_work);
+						 struct tce_memory,
+						 orphan_work);
 	struct mm_struct *mm = memory->pages.mm;
 	LIST_HEAD(orphans);
 	bool last;
@@ -230,7 +231,8 @@ static void tce_orphan_work(struct work_struct *work)
 	 */
 	if (rwsem_is_locked(&mm->mmap_lock)) {
 		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
-		queue_delayed_work(tce_mm_wq, &memory->orphan_work, memory->delay);
+		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
+				   memory->delay);
 		return;
 	}
 
@@ -307,7 +309,8 @@ static void tce_mem_uncount(struct mm_struct *mm,
 
 static int tce_region_cmp_address(const void *key, const struct rb_node *node)
 {
-	const struct tce_region *region = rb_entry(node, struct tce_region, node);
+	const struct tce_region *region = rb_entry(node, struct tce_region,
+						   node);
 	unsigned long ua = *(const unsigned long *)key;
 
 	if (ua < region->first)
@@ -352,7 +355,8 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 
 	if (!tce_memory_aligned(ua, size) || !size ||
 	    check_add_overflow(ua, size - 1, &last))
-		return ERR_PTR(tce_refuse(-EINVAL, "the memory is not of whole kernel pages"));
+		return ERR_PTR(tce_refuse(-EINVAL,
+					  "the memory is not of whole kernel pages"));
 
 	/* Or else the kernel would try to list the pages, and complain. */
 	if (size >> PAGE_SHIFT > totalram_pages())
@@ -390,7 +394,8 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 			ret = -EFAULT;
 		if (ret) {
 			kfree(region);
-			return ERR_PTR(tce_refuse(ret, "the memory cannot be pinned, or overlaps"));
+			return ERR_PTR(tce_refuse(ret,
+						  "the memory cannot be pinned, or overlaps"));
 		}
 	}
 	tce_pages_get(&memory->pages);
@@ -424,23 +429,27 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 	return 0;
 }
 
-struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size)
+struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
+					       u64 ua, u64 size)
 {
 	struct tce_region *region;
 
 	lockdep_assert_held_write(memory->lock);
 
 	if (!tce_memory_aligned(ua, size))
-		return ERR_PTR(tce_refuse(-EINVAL, "the memory is not of whole kernel pages"));
+		return ERR_PTR(tce_refuse(-EINVAL,
+					  "the memory is not of whole kernel pages"));
 
 	region = tce_region_find(memory, ua);
 	if (!region || region->first != ua || region->last != ua + size - 1)
-		return ERR_PTR(tce_refuse(-ENOENT, "just this memory is not registered"));
+		return ERR_PTR(tce_refuse(-ENOENT,
+					  "just this memory is not registered"));
 
-	if (region->leaving || atomic_long_read(&region->mapped) > 1)
-		return ERR_PTR(tce_refuse(-EBUSY, "some of the memory is still mapped"));
+	if (region->unregistering || atomic_long_read(&region->mapped) > 1)
+		return ERR_PTR(tce_refuse(-EBUSY,
+					  "some of the memory is still mapped"));
 
-	region->leaving = true;
+	region->unregistering = true;
 
 	return region;
 }
@@ -450,15 +459,18 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 	int ret = mm_iommu_put(memory->pages.mm, region->mem);
 
 	/* Counted by KVM, or by another container of the process. */
-	return ret ? tce_refuse(ret, "some of the memory is still mapped by others") : 0;
+	if (ret)
+		tce_refuse(ret, "some of the memory is still mapped by others");
+
+	return ret;
 }
 
-void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
-		     bool gone)
+void tce_memory_unregister_end(struct tce_memory *memory,
+			       struct tce_region *region, bool gone)
 {
 	lockdep_assert_held_write(memory->lock);
 
-	region->leaving = false;
+	region->unregistering = false;
 	if (!gone && !list_empty(&region->list))
 		return;
 
@@ -482,7 +494,7 @@ void tce_memory_unregister_all(struct tce_memory *memory,
 
 	memory->regions = RB_ROOT;
 	list_for_each_entry_safe(region, next, &memory->list, list) {
-		if (region->leaving)
+		if (region->unregistering)
 			list_del_init(&region->list);
 		else
 			list_move(&region->list, regions);
@@ -550,7 +562,8 @@ tce_memory_other(const struct tce_run *run, unsigned long ua)
 {
 	unsigned long hpa;
 
-	if (run->other && !mm_iommu_ua_to_hpa(run->other, ua, run->page_shift, &hpa))
+	if (run->other && !mm_iommu_ua_to_hpa(run->other, ua, run->page_shift,
+					      &hpa))
 		return run->other;
 
 	return mm_iommu_lookup(run->pages->mm, ua, 1UL << run->page_shift);
@@ -578,7 +591,7 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 	if (!region || ua < region->first || ua > region->last)
 		region = tce_region_find(memory, ua);
 	/* The kernel says whether a page of it can still be counted. */
-	if (region && region->leaving)
+	if (region && region->unregistering)
 		region = NULL;
 
 	segment->region = region;
@@ -586,7 +599,8 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 		run->hint = region;
 		segment->mem = region->mem;
 		segment->count = min(run->count - first,
-				     (region->last - ua + 1) >> run->page_shift);
+				     (region->last - ua + 1) >>
+				     run->page_shift);
 	} else {
 		segment->mem = tce_memory_other(run, ua);
 		segment->count = 1;
@@ -621,8 +635,9 @@ static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
  * A page of memory may belong to the process in parts only: a transparent huge page of
  * which others have the rest. So each kernel page of the IOMMU page must be the next one.
  */
-static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem, unsigned long ua,
-			   unsigned long hpa, unsigned int page_shift)
+static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
+			   unsigned long ua, unsigned long hpa,
+			   unsigned int page_shift)
 {
 	unsigned long offset, part;
 
@@ -643,7 +658,8 @@ static noinline bool tce_segment_contained(const struct tce_run *run,
 
 	for (i = 0; i < segment->count; i++, ua += 1UL << run->page_shift) {
 		cond_resched();
-		if (mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa) ||
+		if (mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift,
+				       &hpa) ||
 		    !tce_page_contained(hpa, run->page_shift) ||
 		    !tce_page_whole(segment->mem, ua, hpa, run->page_shift))
 			return false;
@@ -681,15 +697,16 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 	    !tce_segment_contained(run, first, segment)) {
 		tce_segment_uncount(segment, run->pages->mm);
 		run->other = NULL;
-		return tce_refuse(-EINVAL, "an IOMMU page is larger than the page of memory");
+		return tce_refuse(-EINVAL,
+				  "an IOMMU page is larger than the page of memory");
 	}
 
 	return ret ? tce_refuse(ret, "not all of the memory is registered") : 0;
 }
 
 /* Un-counts the pages of a run from @first on, up to @end. */
-static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
-				   unsigned long end)
+static void tce_memory_cancel_range(struct tce_run *run, unsigned long first,
+				    unsigned long end)
 {
 	struct tce_segment segment;
 	unsigned int n = 0;
@@ -714,13 +731,14 @@ static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
 	WARN_ON_ONCE(first < end);
 }
 
-static void tce_memory_unuse(struct tce_run *run, unsigned long first)
+static void tce_memory_cancel(struct tce_run *run, unsigned long first)
 {
-	tce_memory_unuse_range(run, first, run->count);
+	tce_memory_cancel_range(run, first, run->count);
 }
 
 /* Uses the pages of a run from @first on: it has more than one owner. */
-static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first)
+static noinline int tce_memory_use_each(struct tce_run *run,
+					unsigned long first)
 {
 	struct tce_segment segment;
 	unsigned long hpa;
@@ -737,7 +755,7 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 		if (!ret)
 			ret = tce_memory_count(run, first, &segment, &hpa);
 		if (ret) {
-			tce_memory_unuse_range(run, 0, first);
+			tce_memory_cancel_range(run, 0, first);
 			return ret;
 		}
 	}
@@ -746,7 +764,8 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 }
 
 /* IOMMU pages from @ua on that lie in one kernel page, and so follow each other. */
-static unsigned long tce_memory_part(const struct tce_run *run, unsigned long ua)
+static unsigned long tce_memory_part(const struct tce_run *run,
+				     unsigned long ua)
 {
 	return max(1UL, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }
@@ -779,7 +798,8 @@ static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 static unsigned int tce_segment_translate(struct tce_run *run,
 					  const struct tce_segment *segment,
 					  unsigned long end,
-					  struct tce_extent *extents, unsigned int n)
+					  struct tce_extent *extents,
+					  unsigned int n)
 {
 	unsigned long ua = run->ua + (run->next << run->page_shift), pages, hpa;
 	u64 owner = tce_segment_owner(segment), next = 0;
@@ -827,7 +847,9 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 /* Whether the container counts an owner's pages itself, and not one by one. */
 static bool tce_owner_is_region(u64 owner)
 {
-	return (owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) == TCE_OWNER_REGION;
+	owner &= TCE_OWNER_REGION | TCE_OWNER_KERNEL;
+
+	return owner == TCE_OWNER_REGION;
 }
 
 /*
@@ -859,7 +881,8 @@ static void tce_extent_dirty(const struct tce_extent *extent,
 		tce_memory_set_dirty(PHYS_PFN(pa), extent->owner);
 }
 
-static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *batch)
+static bool tce_memory_retire(struct tce_retired *retired,
+			      struct tce_batch *batch)
 {
 	for (; batch->first < batch->count; batch->first++) {
 		const struct tce_extent *extent = &batch->extent[batch->first];
@@ -867,7 +890,7 @@ static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *bat
 		u64 owner = extent->owner;
 
 		if (!last || retired->list[last - 1].word != owner) {
-			if (last == retired->most)
+			if (last == retired->max)
 				return false;
 			retired->list[last].word = owner;
 			retired->list[last].pages = 0;
@@ -919,7 +942,8 @@ static void tce_memory_uncount(struct tce_pages *pages, u64 owner,
 				 page_shift);
 	else if (owner & TCE_OWNER_KERNEL)
 		tce_mem_uncount(pages->mm,
-				(void *)(unsigned long)(owner & ~TCE_OWNER_KERNEL),
+				(void *)(unsigned long)(owner &
+							~TCE_OWNER_KERNEL),
 				count);
 	else
 		tce_region_uncount((void *)(unsigned long)owner, count);
@@ -952,7 +976,7 @@ static void tce_memory_free(struct tce_pages *pages)
 static const struct tce_pages_ops tce_memory_pages_ops = {
 	.use = tce_memory_use,
 	.translate = tce_memory_translate,
-	.unuse = tce_memory_unuse,
+	.cancel = tce_memory_cancel,
 	.retire = tce_memory_retire,
 	.flush = tce_memory_flush,
 	.put = tce_memory_put_extent,

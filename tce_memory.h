@@ -108,24 +108,25 @@ void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region);
 int tce_memory_add(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_leave() - begin to unregister a region
+ * tce_memory_unregister_begin() - begin to unregister a region
  * @memory: the object
  * @ua: as registered
  * @size: as registered
  *
- * tce_memory_put() and tce_memory_left() follow. Until then it is registered, but not
+ * tce_memory_put() and tce_memory_unregister_end() follow. Until then it is registered, but not
  * used for new mappings.
  *
  * Context: Process. The container's lock is held for writing.
  * Return: the region; -EINVAL if misaligned; -ENOENT if this container has not
  * registered it; -EBUSY if pages of it are mapped, or if it is leaving already.
  */
-struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size);
+struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
+					       u64 ua, u64 size);
 
 /**
  * tce_memory_put() - give the kernel's region back
  * @memory: the object
- * @region: from tce_memory_leave()
+ * @region: from tce_memory_unregister_begin()
  *
  * Context: Process of the address space, may sleep for as long as its mmap_lock is
  * held. The container's lock is not held.
@@ -134,15 +135,15 @@ struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size)
 int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_left() - end what tce_memory_leave() has begun
+ * tce_memory_unregister_end() - end what tce_memory_unregister_begin() has begun
  * @memory: the object
- * @region: from tce_memory_leave()
+ * @region: from tce_memory_unregister_begin()
  * @gone: whether tce_memory_put() has succeeded; if not it is registered as before
  *
  * Context: Process. The container's lock is held for writing.
  */
-void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
-		     bool gone);
+void tce_memory_unregister_end(struct tce_memory *memory,
+			       struct tce_region *region, bool gone);
 
 /**
  * tce_memory_unregister_all() - no region is registered any more

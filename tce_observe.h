@@ -13,6 +13,7 @@
 
 #include <trace/events/iommu.h>
 
+#include "tce_debugfs.h"
 #include "tce_pages.h"
 #include "tce_trace.h"
 #include "tce_window_private.h"
@@ -74,19 +75,6 @@ static inline void tce_count(const struct tce_window *window,
 }
 
 /**
- * tce_observe_extents() - tell iommu:map of what is mapped in a range
- * @window: the window
- * @index: the first entry
- * @count: number of entries
- *
- * One event for memory in a row, as of an IOMMU driver.
- *
- * Context: Process, may sleep; reschedules.
- */
-void tce_observe_extents(const struct tce_window *window, unsigned long index,
-			 unsigned long count);
-
-/**
  * tce_observe_map() - MAP_DMA has come to its end
  * @window: the window
  * @iova: bus address, bytes
@@ -105,7 +93,7 @@ static inline void tce_observe_map(const struct tce_window *window, u64 iova,
 		trace_tce_map(tce_table_id(window->table), iova, size, run->ua,
 			      run->perm, ret);
 	if (trace_map_enabled() && !ret)
-		tce_observe_extents(window, (iova - window->start) >>
+		tce_debugfs_trace_extents(window, (iova - window->start) >>
 				    tce_window_page_shift(window), run->count);
 }
 

@@ -84,7 +84,7 @@ struct tce_owned {
  * @pages: where they came from
  * @page_shift: IOMMU page size, as a shift
  * @count: number of elements of @list
- * @most: how many there may be
+ * @max: how many there may be
  * @list: the pages
  * @few: room for @list
  */
@@ -92,7 +92,7 @@ struct tce_retired {
 	struct tce_pages *pages;
 	unsigned int page_shift;
 	unsigned int count;
-	unsigned int most;
+	unsigned int max;
 	struct tce_owned *list;
 	struct tce_owned few[TCE_RETIRED_FEW];
 };
@@ -108,7 +108,7 @@ struct tce_retired {
  *       reschedules. 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
  * @translate: the next extents of a used run, as many as there is room for, or fewer.
  *             Cannot fail
- * @unuse: takes @use back for pages that never got into a table, from page
+ * @cancel: takes @use back for pages that never got into a table, from page
  *         @first on
  * @retire: gathers pages that are no longer in a table; false if there was room for
  *          some only: flush and go on. Any context
@@ -121,7 +121,7 @@ struct tce_pages_ops {
 	void (*unpin)(struct tce_run *run);
 	int (*use)(struct tce_run *run, struct tce_extent *first);
 	void (*translate)(struct tce_run *run, struct tce_batch *batch);
-	void (*unuse)(struct tce_run *run, unsigned long first);
+	void (*cancel)(struct tce_run *run, unsigned long first);
 	bool (*retire)(struct tce_retired *retired, struct tce_batch *batch);
 	void (*flush)(struct tce_retired *retired);
 	void (*put)(struct tce_pages *pages, const struct tce_extent *extent,

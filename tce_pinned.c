@@ -48,7 +48,7 @@
  */
 struct tce_pinned {
 	struct tce_pages pages;
-	struct mutex pin_lock; /* a run that is pinned and not yet in the books */
+	struct mutex pin_lock; /* see above */
 	struct mutex lock; /* @entries, @count, @allowed */
 	struct xarray entries;
 	unsigned long count;
@@ -74,7 +74,8 @@ static unsigned long tce_run_part(const struct tce_run *run, unsigned long i,
 {
 	unsigned long ua = run->ua + (i << run->page_shift);
 
-	return min(end - i, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
+	return min(end - i,
+		   (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }
 
 static unsigned long tce_run_pages(const struct tce_run *run)
@@ -148,10 +149,12 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 	if (!TCE_PINNED_COUNTED)
 		return true;
 
-	before = xa_to_value(xa_load(&pinned->entries, pfn) ?: xa_mk_value(entries));
+	before = xa_to_value(xa_load(&pinned->entries,
+				     pfn) ?: xa_mk_value(entries));
 	if (before > entries) {
 		/* A value takes the place of a value: nothing is allocated. */
-		xa_store(&pinned->entries, pfn, xa_mk_value(before - entries), 0);
+		xa_store(&pinned->entries, pfn, xa_mk_value(before - entries),
+			 0);
 		return false;
 	}
 
@@ -163,8 +166,8 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 }
 
 /* Takes pages out of the books from @first on, up to @end: no entry leads there. */
-static void tce_pinned_unuse_range(const struct tce_run *run,
-				   unsigned long first, unsigned long end)
+static void tce_pinned_cancel_range(const struct tce_run *run,
+				    unsigned long first, unsigned long end)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
 	unsigned long n;
@@ -251,8 +254,8 @@ static int tce_pinned_pin(struct tce_run *run)
 
 		n = pin_user_pages_fast((run->ua & PAGE_MASK) +
 					(done << PAGE_SHIFT),
-					min(pages - done, TCE_PINNED_BATCH), gup,
-					run->page + done);
+					min(pages - done, TCE_PINNED_BATCH),
+					gup, run->page + done);
 		ret = -EFAULT;
 		if (n <= 0) {
 			tce_refuse(ret, "the memory cannot be pinned");
@@ -269,9 +272,9 @@ undo:
 	return ret;
 }
 
-static void tce_pinned_unuse(struct tce_run *run, unsigned long first)
+static void tce_pinned_cancel(struct tce_run *run, unsigned long first)
 {
-	tce_pinned_unuse_range(run, first, run->count);
+	tce_pinned_cancel_range(run, first, run->count);
 }
 
 static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
@@ -283,7 +286,8 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 
 	/* The device would reach what lies behind the page. */
 	if (run->page_shift > PAGE_SHIFT)
-		return tce_refuse(-EPERM, "version 1 has no IOMMU pages larger than the kernel's");
+		return tce_refuse(-EPERM,
+				  "version 1 has no IOMMU pages larger than the kernel's");
 
 	mutex_lock(&pinned->lock);
 	for (i = 0; i < run->count; i += n) {
@@ -300,7 +304,7 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	mutex_unlock(&pinned->lock);
 	if (ret) {
 		tce_run_unpin(run, tce_run_page(run, i), tce_run_pages(run));
-		tce_pinned_unuse_range(run, 0, i);
+		tce_pinned_cancel_range(run, 0, i);
 		tce_run_forget(run);
 		return ret;
 	}
@@ -308,7 +312,8 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	/* The TCE alone identifies the page. */
 	run->owner = TCE_OWNER_NONE;
 	run->next = tce_run_part(run, 0, run->count);
-	first->tce = (page_to_phys(run->page[0]) + offset_in_page(run->ua)) | run->perm;
+	first->tce = page_to_phys(run->page[0]) + offset_in_page(run->ua);
+	first->tce |= run->perm;
 	first->owner = run->owner;
 	first->count = run->next;
 
@@ -345,13 +350,15 @@ static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
 	batch->entries = run->next - before;
 }
 
-static bool tce_pinned_retire(struct tce_retired *retired, struct tce_batch *batch)
+static bool tce_pinned_retire(struct tce_retired *retired,
+			      struct tce_batch *batch)
 {
 	for (; batch->first < batch->count; batch->first++) {
-		if (retired->count == retired->most)
+		if (retired->count == retired->max)
 			return false;
 
-		retired->list[retired->count].word = batch->extent[batch->first].tce;
+		retired->list[retired->count].word =
+			batch->extent[batch->first].tce;
 		retired->list[retired->count].pages =
 			batch->extent[batch->first].count;
 		retired->count++;
@@ -402,7 +409,8 @@ static void tce_pinned_flush(struct tce_retired *retired)
 	mutex_unlock(&pinned->lock);
 }
 
-static void tce_pinned_put(struct tce_pages *pages, const struct tce_extent *extent,
+static void tce_pinned_put(struct tce_pages *pages,
+			   const struct tce_extent *extent,
 			   unsigned int page_shift)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
@@ -425,7 +433,7 @@ static const struct tce_pages_ops tce_pinned_ops = {
 	.unpin = tce_pinned_unpin,
 	.use = tce_pinned_use,
 	.translate = tce_pinned_translate,
-	.unuse = tce_pinned_unuse,
+	.cancel = tce_pinned_cancel,
 	.retire = tce_pinned_retire,
 	.flush = tce_pinned_flush,
 	.put = tce_pinned_put,

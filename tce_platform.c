@@ -29,7 +29,7 @@
 /* The hardware's smallest level is full, so a window is no smaller. */
 #define TCE_WINDOW_MIN_ENTRIES	512
 
-static bool tce_hypervised(void)
+static bool tce_platform_is_guest(void)
 {
 	return firmware_has_feature(FW_FEATURE_LPAR);
 }
@@ -45,7 +45,7 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 		return -EINVAL;
 
 	entries = size >> page_shift;
-	if (!tce_hypervised())
+	if (!tce_platform_is_guest())
 		return tce_geometry_init(geo, page_shift,
 					 max(entries,
 					     (u64)TCE_WINDOW_MIN_ENTRIES),
@@ -83,13 +83,15 @@ int tce_platform_check(struct tce_platform *platform,
 		return tce_refuse(ret, "there can be no window of this shape");
 
 	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
-		return tce_refuse(-EINVAL, "the group does not have IOMMU pages of this size");
+		return tce_refuse(-EINVAL,
+				  "the group does not have IOMMU pages of this size");
 
 	/* A guest's group without dynamic windows says -1. */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
 	    !ops->get_table_size ||
 	    (int)table_group->max_dynamic_windows_supported < 0)
-		return tce_refuse(-EPERM, "the platform cannot change the group's windows");
+		return tce_refuse(-EPERM,
+				  "the platform cannot change the group's windows");
 
 	return 0;
 }
@@ -99,11 +101,13 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 {
 	struct iommu_table_group *table_group = platform->table_group;
 
-	/* A guest's platform knows tables of one level only. */
+	/* The platform of a guest has tables of one level only. */
+	if (tce_platform_is_guest())
+		levels = 1;
+
 	return table_group->ops->get_table_size(platform->geo.page_shift,
 						platform->size,
-						tce_hypervised() ? 1 : levels) >>
-	       PAGE_SHIFT;
+						levels) >> PAGE_SHIFT;
 }
 
 /*
@@ -127,10 +131,10 @@ static int tce_platform_error(long ret)
 
 const char *tce_platform_name(void)
 {
-	return tce_hypervised() ? "pSeries" : "PowerNV";
+	return tce_platform_is_guest() ? "pSeries" : "PowerNV";
 }
 
-static void tce_own_finish(struct tce_platform *platform, void *root)
+static void tce_powernv_set_root(struct tce_platform *platform, void *root)
 {
 	const struct tce_geometry *geo = &platform->geo;
 	struct iommu_table *tbl = platform->tbl;
@@ -143,7 +147,7 @@ static void tce_own_finish(struct tce_platform *platform, void *root)
 	tbl->it_allocated_size = 2 * tce_geometry_whole_bytes(geo);
 }
 
-static int tce_own_create(struct tce_platform *platform)
+static int tce_powernv_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
 	unsigned int page_shift = platform->geo.page_shift;
@@ -159,7 +163,8 @@ static int tce_own_create(struct tce_platform *platform)
 					     &probe);
 	if (ret) {
 		kfree(tbl);
-		return tce_refuse(tce_platform_error(ret), "the platform makes no table");
+		return tce_refuse(tce_platform_error(ret),
+				  "the platform makes no table");
 	}
 
 	kref_init(&tbl->it_kref);
@@ -182,7 +187,7 @@ static int tce_own_create(struct tce_platform *platform)
  * any entry, for lack of memory too.
  */
 
-static u64 tce_hypervised_ioba(const struct iommu_table *tbl, unsigned long index)
+static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 {
 	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
 }
@@ -191,14 +196,15 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count)
 {
 	const struct iommu_table *tbl = platform->tbl;
-	u64 ioba = tce_hypervised_ioba(tbl, index);
+	u64 ioba = tce_pseries_ioba(tbl, index);
 	int ret = 0;
 
 	if (READ_ONCE(platform->gone))
 		return 0;
 
 	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE))
-		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ? -EIO : 0;
+		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ?
+		       -EIO : 0;
 
 	for (; count; count--, ioba += 1ULL << tbl->it_page_shift)
 		if (plpar_tce_put(tbl->it_index, ioba, 0))
@@ -212,7 +218,7 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long count)
 {
 	const struct iommu_table *tbl = platform->tbl;
-	u64 ioba = tce_hypervised_ioba(tbl, index);
+	u64 ioba = tce_pseries_ioba(tbl, index);
 	long ret = 0;
 
 	if (READ_ONCE(platform->gone))
@@ -223,7 +229,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 		       -EIO : 0;
 
 	if (firmware_has_feature(FW_FEATURE_PUT_TCE_IND))
-		ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces), count);
+		ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces),
+					     count);
 	else
 		ret = -EIO;
 	/* Nothing says how many it has taken. */
@@ -234,7 +241,7 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	return ret ? -EIO : 0;
 }
 
-static int tce_hypervised_create(struct tce_platform *platform)
+static int tce_pseries_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
 	long ret;
@@ -243,7 +250,8 @@ static int tce_hypervised_create(struct tce_platform *platform)
 					     platform->geo.page_shift,
 					     platform->size, 1, &platform->tbl);
 	if (ret)
-		return tce_refuse(tce_platform_error(ret), "the hypervisor makes no window");
+		return tce_refuse(tce_platform_error(ret),
+				  "the hypervisor makes no window");
 
 	/* Left at 0 by the kernel. Levels here are read by whoever maps, and nobody else. */
 	platform->tbl->it_nid = NUMA_NO_NODE;
@@ -255,14 +263,14 @@ static int tce_hypervised_create(struct tce_platform *platform)
 
 int tce_platform_create(struct tce_platform *platform)
 {
-	return tce_hypervised() ? tce_hypervised_create(platform) :
-				  tce_own_create(platform);
+	return tce_platform_is_guest() ? tce_pseries_create(platform) :
+					 tce_powernv_create(platform);
 }
 
-void tce_platform_finish(struct tce_platform *platform, void *root)
+void tce_platform_set_root(struct tce_platform *platform, void *root)
 {
-	if (!tce_hypervised())
-		tce_own_finish(platform, root);
+	if (!tce_platform_is_guest())
+		tce_powernv_set_root(platform, root);
 }
 
 /*
@@ -270,7 +278,7 @@ void tce_platform_finish(struct tce_platform *platform, void *root)
  * KVM may have set entries that our levels do not know: takes them out again. Their pages
  * stay counted, as the address space that they were counted in is not known.
  */
-static void tce_hypervised_reclaim(const struct tce_platform *platform)
+static void tce_pseries_reclaim(const struct tce_platform *platform)
 {
 	struct iommu_table *tbl = platform->tbl;
 	__be64 *end = tbl->it_userspace + tbl->it_size, *at;
@@ -310,13 +318,13 @@ void tce_platform_set_ops(const struct tce_platform *platform,
 {
 	/* The operations are complete before they are found. */
 	smp_store_release(&platform->tbl->it_ops, ops);
-	if (tce_hypervised())
-		tce_hypervised_reclaim(platform);
+	if (tce_platform_is_guest())
+		tce_pseries_reclaim(platform);
 }
 
 void tce_platform_abort(struct tce_platform *platform)
 {
-	if (!tce_hypervised()) {
+	if (!tce_platform_is_guest()) {
 		kfree(platform->tbl);
 		return;
 	}
@@ -334,6 +342,9 @@ void tce_platform_abort(struct tce_platform *platform)
  */
 #define TCE_BYPASS_NUM		1
 
+typedef int (*tce_group_change_fn)(struct tce_platform *platform,
+				   struct iommu_table_group *table_group);
+
 /**
  * struct tce_group_change - a window comes into a group or goes
  * @platform: the window
@@ -344,8 +355,7 @@ void tce_platform_abort(struct tce_platform *platform)
 struct tce_group_change {
 	struct tce_platform *platform;
 	struct iommu_table_group *table_group;
-	int (*change)(struct tce_platform *platform,
-		      struct iommu_table_group *table_group);
+	tce_group_change_fn change;
 	int ret;
 };
 
@@ -366,14 +376,14 @@ static int tce_group_change(struct device *dev, void *data)
  */
 static int tce_group_serialised(struct tce_platform *platform,
 				struct iommu_table_group *table_group,
-				int (*change)(struct tce_platform *platform,
-					      struct iommu_table_group *table_group))
+				tce_group_change_fn change)
 {
 	struct tce_group_change arg = { platform, table_group, change };
 
 	/* Without a device nothing is called; the first one to appear finds no window. */
-	if (tce_hypervised() ||
-	    !iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
+	if (tce_platform_is_guest() ||
+	    !iommu_group_for_each_dev(table_group->group, &arg,
+				      tce_group_change))
 		return change(platform, table_group);
 
 	return arg.ret;
@@ -387,7 +397,7 @@ static int tce_set_window(struct tce_platform *platform,
 
 	/* On PowerNV it is OPAL's answer, on pSeries -EPERM. */
 	if (ops->set_window(table_group, platform->num, tbl))
-		return tce_refuse(tce_hypervised() ? -EPERM : -EIO,
+		return tce_refuse(tce_platform_is_guest() ? -EPERM : -EIO,
 				  "the firmware does not program the window");
 
 	/* The platform does not say when it had no memory to link the two. */
@@ -400,7 +410,7 @@ static int tce_set_window(struct tce_platform *platform,
 	 * When PowerNV takes the window out by itself, it drops a reference besides that
 	 * of the group. This one is for it to drop.
 	 */
-	if (!tce_hypervised())
+	if (!tce_platform_is_guest())
 		iommu_tce_table_get(tbl);
 
 	return 0;
@@ -410,7 +420,8 @@ int tce_platform_set_window(struct tce_platform *platform,
 			    struct iommu_table_group *table_group)
 {
 	if (!(table_group->pgsizes & BIT_ULL(platform->tbl->it_page_shift)))
-		return tce_refuse(-EPERM, "the group does not have IOMMU pages of this size");
+		return tce_refuse(-EPERM,
+				  "the group does not have IOMMU pages of this size");
 
 	return tce_group_serialised(platform, table_group, tce_set_window);
 }
@@ -420,8 +431,8 @@ int tce_platform_set_window(struct tce_platform *platform,
  * reach devices that still translate through the window. So the group is linked twice
  * while the firmware is asked: one of the two stays.
  */
-static void tce_own_link(struct iommu_table *tbl,
-			 struct iommu_table_group *table_group)
+static void tce_powernv_link(struct iommu_table *tbl,
+			     struct iommu_table_group *table_group)
 {
 	struct iommu_table_group_link *link;
 
@@ -431,8 +442,8 @@ static void tce_own_link(struct iommu_table *tbl,
 }
 
 /* One link, if there are two. */
-static int tce_own_unlink(struct tce_platform *platform,
-			  struct iommu_table_group *table_group)
+static int tce_powernv_unlink(struct tce_platform *platform,
+			      struct iommu_table_group *table_group)
 {
 	struct iommu_table_group_link *link;
 
@@ -447,8 +458,8 @@ static int tce_own_unlink(struct tce_platform *platform,
 	return 0;
 }
 
-static int tce_own_unset_window(struct tce_platform *platform,
-				struct iommu_table_group *table_group)
+static int tce_powernv_unset_window(struct tce_platform *platform,
+				    struct iommu_table_group *table_group)
 {
 	bool linked = tce_platform_has_window(platform, table_group);
 	struct iommu_table *tbl = platform->tbl;
@@ -462,23 +473,24 @@ static int tce_own_unset_window(struct tce_platform *platform,
 	 * If the platform has taken it out, it has not looked whether the firmware did,
 	 * and has dropped the reference.
 	 */
-	tce_own_link(tbl, table_group);
+	tce_powernv_link(tbl, table_group);
 	ret = table_group->ops->unset_window(table_group, platform->num);
 	if (!ret)
-		tce_own_unlink(platform, table_group);
+		tce_powernv_unlink(platform, table_group);
 	if (linked)
 		iommu_tce_table_put(tbl);
 
 	return ret ? -EIO : 0;
 }
 
-static int tce_hypervised_unset_window(struct tce_platform *platform,
-				       struct iommu_table_group *table_group)
+static int tce_pseries_unset_window(struct tce_platform *platform,
+				    struct iommu_table_group *table_group)
 {
 	long ret = 0;
 
 	if (tce_platform_has_window(platform, table_group))
-		ret = table_group->ops->unset_window(table_group, platform->num);
+		ret = table_group->ops->unset_window(table_group,
+						     platform->num);
 	/* A hypervisor that refuses keeps the window with its iommu_table. */
 	if (!ret)
 		WRITE_ONCE(platform->gone, true);
@@ -490,20 +502,20 @@ int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
 	return tce_group_serialised(platform, table_group,
-				    tce_hypervised() ?
-				    tce_hypervised_unset_window :
-				    tce_own_unset_window);
+				    tce_platform_is_guest() ?
+				    tce_pseries_unset_window :
+				    tce_powernv_unset_window);
 }
 
 void tce_platform_unlink(struct tce_platform *platform,
 			 struct iommu_table_group *table_group)
 {
-	if (!tce_hypervised())
-		tce_group_serialised(platform, table_group, tce_own_unlink);
+	if (!tce_platform_is_guest())
+		tce_group_serialised(platform, table_group, tce_powernv_unlink);
 }
 
-static int tce_own_take(struct tce_platform *unused,
-			struct iommu_table_group *table_group)
+static int tce_powernv_disable_bypass(struct tce_platform *unused,
+				      struct iommu_table_group *table_group)
 {
 	if (READ_ONCE(table_group->tables[TCE_BYPASS_NUM]) ||
 	    !table_group->ops->unset_window(table_group, TCE_BYPASS_NUM))
@@ -512,10 +524,11 @@ static int tce_own_take(struct tce_platform *unused,
 	return tce_refuse(-EIO, "the firmware does not turn off bypass");
 }
 
-int tce_platform_take(struct iommu_table_group *table_group)
+int tce_platform_disable_bypass(struct iommu_table_group *table_group)
 {
-	if (tce_hypervised() || !table_group->ops->unset_window)
+	if (tce_platform_is_guest() || !table_group->ops->unset_window)
 		return 0;
 
-	return tce_group_serialised(NULL, table_group, tce_own_take);
+	return tce_group_serialised(NULL, table_group,
+				    tce_powernv_disable_bypass);
 }

@@ -113,13 +113,13 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 int tce_platform_create(struct tce_platform *platform);
 
 /**
- * tce_platform_finish() - tell the platform where the levels are
+ * tce_platform_set_root() - tell the platform where the levels are
  * @platform: the window
  * @root: the first level
  *
  * Context: Any.
  */
-void tce_platform_finish(struct tce_platform *platform, void *root);
+void tce_platform_set_root(struct tce_platform *platform, void *root);
 
 /**
  * tce_platform_set_ops() - let KVM and the core find the window's operations
@@ -166,13 +166,13 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 void tce_platform_abort(struct tce_platform *platform);
 
 /**
- * tce_platform_take() - make sure that a group reaches memory by its windows alone
+ * tce_platform_disable_bypass() - make sure that a group reaches memory by its windows alone
  * @table_group: a group that VFIO has just got, with no window of a container in it
  *
  * Context: Process, may sleep.
  * Return: 0; -EIO if the firmware refuses.
  */
-int tce_platform_take(struct iommu_table_group *table_group);
+int tce_platform_disable_bypass(struct iommu_table_group *table_group);
 
 /**
  * tce_platform_set_window() - program a window into a group

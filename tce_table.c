@@ -60,7 +60,8 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 	if (bits + page_shift >= TCE_ADDRESS_BITS)
 		return -EINVAL;
 
-	for (new.levels = levels; new.levels <= TCE_TABLE_MAX_LEVELS; new.levels++) {
+	for (new.levels = levels; new.levels <= TCE_TABLE_MAX_LEVELS;
+	     new.levels++) {
 		new.level_shift = max_t(unsigned int,
 					DIV_ROUND_UP(bits, new.levels),
 					TCE_LEVEL_MIN_SHIFT);
@@ -85,7 +86,8 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
 	if (!entries)
 		return -EINVAL;
 
-	levels = max(DIV_ROUND_UP(order_base_2(entries), TCE_LEVEL_MIN_SHIFT), 1);
+	levels = DIV_ROUND_UP(order_base_2(entries), TCE_LEVEL_MIN_SHIFT);
+	levels = max(levels, 1U);
 	if (levels > TCE_TABLE_MAX_LEVELS)
 		return -EINVAL;
 
@@ -120,7 +122,8 @@ u64 tce_geometry_whole_bytes(const struct tce_geometry *geo)
  * if it is the leaf; else so many bits of an index are below one entry of that level.
  */
 static __always_inline __be64 *tce_walk(const struct tce_table *table,
-					unsigned long index, unsigned int *shift)
+					unsigned long index,
+					unsigned int *shift)
 {
 	unsigned int bits = table->geo.level_shift;
 	unsigned long mask = tce_level_entries(&table->geo) - 1;
@@ -195,7 +198,8 @@ static bool tce_level_idle(const struct tce_level *level)
 }
 
 /* After @set or @holds has become less. */
-static void tce_level_unused(struct tce_table *table, struct tce_level *level)
+static void tce_level_check_idle(struct tce_table *table,
+				 struct tce_level *level)
 {
 	if (!tce_level_idle(level))
 		return;
@@ -209,7 +213,7 @@ static void tce_leaf_put(struct tce_table *table, struct tce_level *leaf)
 {
 	spin_lock(&leaf->lock);
 	leaf->holds--;
-	tce_level_unused(table, leaf);
+	tce_level_check_idle(table, leaf);
 	spin_unlock(&leaf->lock);
 }
 
@@ -219,7 +223,7 @@ static void tce_leaf_put(struct tce_table *table, struct tce_level *leaf)
  * Whether entries of @owner can be set in a leaf, which stays true as long as the leaf
  * is held or they are. The caller has its lock.
  */
-static bool tce_leaf_takes(struct tce_level *leaf, u64 owner)
+static bool tce_leaf_accepts(struct tce_level *leaf, u64 owner)
 {
 	if (leaf->view)
 		return true;
@@ -234,7 +238,8 @@ static bool tce_leaf_takes(struct tce_level *leaf, u64 owner)
 
 /* Links a level below @parent, whose lock the caller has. Another may be there. */
 static void tce_level_link(struct tce_table *table, struct tce_level *parent,
-			   unsigned long index, unsigned int shift, __be64 **spare)
+			   unsigned long index, unsigned int shift,
+			   __be64 **spare)
 {
 	__be64 *slot = &parent->tces[(index >> shift) &
 				     (tce_level_entries(&table->geo) - 1)];
@@ -294,7 +299,7 @@ tce_leaf_try_hold(struct tce_table *table, unsigned long index, u64 owner,
 		goto unlock;
 	}
 
-	if (!tce_leaf_takes(level, owner)) {
+	if (!tce_leaf_accepts(level, owner)) {
 		if (!*spare)
 			goto unlock;
 		tce_leaf_add_view(table, level, spare);
@@ -317,7 +322,7 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
 	rcu_read_lock();
 	level = tce_level_of(table, tce_walk(table, index, &shift));
 	spin_lock(&level->lock);
-	tce_level_unused(table, level);
+	tce_level_check_idle(table, level);
 	spin_unlock(&level->lock);
 	rcu_read_unlock();
 }
@@ -353,7 +358,8 @@ static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 }
 
 static __always_inline struct tce_level *
-tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner, gfp_t gfp)
+tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
+	      gfp_t gfp)
 {
 	__be64 *spare = NULL;
 
@@ -380,8 +386,8 @@ static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
  */
 static __always_inline unsigned int
 tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
-	      unsigned long *slot, unsigned long end, struct tce_extent *extents,
-	      unsigned int room)
+	      unsigned long *slot, unsigned long end,
+	      struct tce_extent *extents, unsigned int room)
 {
 	const __be64 *tces = leaf->tces, *view = leaf->view;
 	u64 step = BIT_ULL(table->geo.page_shift);
@@ -445,7 +451,7 @@ tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 	for (; count; new++) {
 		unsigned long n = min(count, new->count);
 
-		tce_fill_pages(tces, n, tce_permitted(table, new->tce), step);
+		tce_fill_pages(tces, n, tce_with_read(table, new->tce), step);
 		tces += n;
 		if (view) {
 			tce_fill(view, n, new->owner);
@@ -456,7 +462,8 @@ tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 }
 
 static noinline void tce_batch_split(const struct tce_table *table,
-				     struct tce_batch *batch, unsigned long count)
+				     struct tce_batch *batch,
+				     unsigned long count)
 {
 	while (count) {
 		struct tce_extent *extent = &batch->extent[batch->first];
@@ -469,8 +476,8 @@ static noinline void tce_batch_split(const struct tce_table *table,
 	}
 }
 
-static void tce_batch_skip(const struct tce_table *table, struct tce_batch *batch,
-			   unsigned long count)
+static void tce_batch_skip(const struct tce_table *table,
+			   struct tce_batch *batch, unsigned long count)
 {
 	batch->entries -= count;
 	if (batch->entries)
@@ -483,11 +490,12 @@ static void tce_batch_skip(const struct tce_table *table, struct tce_batch *batc
  * Gives the backing the first of @count entries, and returns how many it were: as many as
  * @list has room for and as replace nothing, or one. @old is what they replace.
  */
-static noinline long tce_leaf_back(const struct tce_table *table,
-				   unsigned long index, unsigned long count,
-				   const struct tce_extent *new,
-				   struct tce_extent *old, unsigned int *olds,
-				   __be64 *list)
+static noinline long tce_leaf_set_backing(const struct tce_table *table,
+					  unsigned long index,
+					  unsigned long count,
+					  const struct tce_extent *new,
+					  struct tce_extent *old,
+					  unsigned int *olds, __be64 *list)
 {
 	bool replaces = *olds && old->index == index;
 	__be64 single;
@@ -517,9 +525,9 @@ static noinline long tce_leaf_back(const struct tce_table *table,
  */
 static long
 tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
-	     unsigned long slot, unsigned long count, const struct tce_extent *new,
-	     struct tce_extent *old, unsigned int room, unsigned int *olds,
-	     __be64 *list)
+	     unsigned long slot, unsigned long count,
+	     const struct tce_extent *new, struct tce_extent *old,
+	     unsigned int room, unsigned int *olds, __be64 *list)
 {
 	unsigned long end = slot;
 	unsigned int i, set;
@@ -530,7 +538,8 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
 	n = end - slot;
 	if (table->ops->set) {
-		n = tce_leaf_back(table, leaf->index + slot, n, new, old, olds, list);
+		n = tce_leaf_set_backing(table, leaf->index + slot, n, new, old,
+					 olds, list);
 		if (n < 0)
 			return n;
 	}
@@ -550,9 +559,9 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
  * Moves @slot on. Returns what the backing says: nothing was changed then.
  */
 static int
-tce_leaf_clear(struct tce_table *table, struct tce_level *leaf, unsigned long *slot,
-	       unsigned long end, struct tce_extent *old, unsigned int room,
-	       unsigned int *olds)
+tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
+	       unsigned long *slot, unsigned long end, struct tce_extent *old,
+	       unsigned int room, unsigned int *olds)
 {
 	unsigned long first, count;
 	unsigned int i, set;
@@ -582,7 +591,7 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf, unsigned long *s
 	for (i = 0; i < *olds; i++)
 		set -= old[i].count;
 	WRITE_ONCE(leaf->set, set);
-	tce_level_unused(table, leaf);
+	tce_level_check_idle(table, leaf);
 
 	return 0;
 }
@@ -623,7 +632,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 }
 
 /* A level that nothing can reach, with its view. */
-static void tce_level_drop(struct tce_table *table, struct tce_level *level)
+static void tce_level_destroy(struct tce_table *table, struct tce_level *level)
 {
 	if (level->view) {
 		tce_level_free(table, level->view);
@@ -637,9 +646,10 @@ static void tce_level_drop(struct tce_table *table, struct tce_level *level)
 static struct tce_level *tce_level_parent(const struct tce_table *table,
 					  const struct tce_level *level)
 {
+	unsigned long bytes = tce_level_bytes(&table->geo);
+
 	/* Levels are aligned to their size. */
-	return tce_level_of(table, PTR_ALIGN_DOWN(level->link,
-						  tce_level_bytes(&table->geo)));
+	return tce_level_of(table, PTR_ALIGN_DOWN(level->link, bytes));
 }
 
 void tce_table_destroy(struct tce_table *table)
@@ -662,10 +672,10 @@ void tce_table_destroy(struct tce_table *table)
 
 		WRITE_ONCE(*level->link, 0);
 		tce_level_parent(table, level)->set--;
-		tce_level_drop(table, level);
+		tce_level_destroy(table, level);
 	}
 
-	tce_level_drop(table, root);
+	tce_level_destroy(table, root);
 	WARN_ON_ONCE(table->page_bytes);
 	kfree(table);
 }
@@ -686,8 +696,9 @@ void *tce_table_root(const struct tce_table *table)
 }
 
 /* Gives one entry to the backing, or takes it out. */
-static noinline int tce_back_entry(const struct tce_table *table,
-				   unsigned long index, u64 tce, bool was_set)
+static noinline int tce_entry_set_backing(const struct tce_table *table,
+					  unsigned long index, u64 tce,
+					  bool was_set)
 {
 	__be64 word = cpu_to_be64(tce);
 
@@ -699,8 +710,8 @@ static noinline int tce_back_entry(const struct tce_table *table,
 
 /* Swaps an entry of a leaf, whose lock the caller has. */
 static __always_inline int
-tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long index,
-	      struct tce_entry *entry)
+tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
+	      unsigned long index, struct tce_entry *entry)
 {
 	unsigned long slot = tce_slot(&table->geo, index, 0);
 	u64 new = entry->tce, owner = entry->owner;
@@ -708,12 +719,12 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long ind
 	__be64 *view;
 	int ret;
 
-	if (new && !tce_leaf_takes(leaf, owner))
+	if (new && !tce_leaf_accepts(leaf, owner))
 		return H_TOO_HARD;
 
-	new = tce_permitted(table, new);
+	new = tce_with_read(table, new);
 	if (table->ops->set) {
-		ret = tce_back_entry(table, index, new, tce);
+		ret = tce_entry_set_backing(table, index, new, tce);
 		if (ret)
 			return ret;
 	}
@@ -726,13 +737,14 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long ind
 		view[slot] = cpu_to_be64(new ? owner : 0);
 	WRITE_ONCE(leaf->set, leaf->set + !!new - !!tce);
 	if (!new && tce)
-		tce_level_unused(table, leaf);
+		tce_level_check_idle(table, leaf);
 
 	return 0;
 }
 
 /* The same where a level, or a place for the owner, is missing. */
-static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long index,
+static noinline int tce_exchange_alloc(struct tce_table *table,
+				       unsigned long index,
 				       struct tce_entry *entry)
 {
 	struct tce_level *leaf;
@@ -745,7 +757,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long in
 	spin_lock(&leaf->lock);
 	ret = tce_leaf_swap(table, leaf, index, entry);
 	leaf->holds--;
-	tce_level_unused(table, leaf);
+	tce_level_check_idle(table, leaf);
 	spin_unlock(&leaf->lock);
 
 	return ret;
@@ -754,6 +766,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long in
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc)
 {
+	unsigned long slot = tce_slot(&table->geo, index, 0);
 	u64 tce = entry->tce, hpa = tce & ~TCE_PERM;
 	struct tce_level *leaf;
 	int ret;
@@ -767,7 +780,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		ret = H_TOO_HARD;
 		leaf = tce_leaf_find(table, index);
 		/* As if it came before whatever sets the entry. */
-		if (!tce && (!leaf || !leaf->tces[tce_slot(&table->geo, index, 0)])) {
+		if (!tce && (!leaf || !leaf->tces[slot])) {
 			entry->owner = 0;
 			ret = 0;
 			break;
@@ -792,6 +805,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 
 u64 tce_table_get(struct tce_table *table, unsigned long index)
 {
+	unsigned long slot = tce_slot(&table->geo, index, 0);
 	const struct tce_level *leaf;
 	u64 tce = 0;
 
@@ -801,8 +815,7 @@ u64 tce_table_get(struct tce_table *table, unsigned long index)
 	rcu_read_lock();
 	leaf = tce_leaf_find(table, index);
 	if (leaf)
-		tce = be64_to_cpu(READ_ONCE(leaf->tces[tce_slot(&table->geo, index,
-								0)]));
+		tce = be64_to_cpu(READ_ONCE(leaf->tces[slot]));
 	rcu_read_unlock();
 
 	return tce;
@@ -831,8 +844,8 @@ static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 	return range->all ? 0 : -ENOMEM;
 }
 
-int tce_table_prepare(struct tce_table *table, struct tce_range *range, u64 owner,
-		      gfp_t gfp)
+int tce_table_prepare(struct tce_table *table, struct tce_range *range,
+		      u64 owner, gfp_t gfp)
 {
 	unsigned long index = range->index, last = range->end - 1, leaves;
 	unsigned int shift = table->geo.level_shift;
@@ -896,7 +909,8 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 		tce_batch_skip(table, new, ret);
 		range->index += ret;
 		/* What is set keeps the leaf from now on. */
-		if (range->index == range->end || !tce_slot(geo, range->index, 0)) {
+		if (range->index == range->end ||
+		    !tce_slot(geo, range->index, 0)) {
 			leaf->holds--;
 			range->leaf++;
 			range->leaves--;
@@ -978,7 +992,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 			 TCE_TABLE_SCAN);
 	if (cursor->single ||
 	    tce_leaf_clear(table, leaf, &slot, end, old->extent,
-			   cursor->most ?: TCE_BATCH, &old->count))
+			   cursor->max_extents ?: TCE_BATCH, &old->count))
 		tce_leaf_clear_single(cursor, leaf, &slot, old);
 	if (leaf->set)
 		cursor->index = leaf->index + slot;
@@ -990,7 +1004,8 @@ unlock:
 }
 
 /* What is set in the leaf of @cursor, or behind the hole that it is at. */
-static bool tce_cursor_scan(struct tce_cursor *cursor, struct tce_extent *extent)
+static bool tce_cursor_scan(struct tce_cursor *cursor,
+			    struct tce_extent *extent)
 {
 	struct tce_table *table = cursor->table;
 	unsigned long slot = tce_slot(&table->geo, cursor->index, 0), end;
@@ -1021,10 +1036,12 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 	unsigned int page_shift = cursor->table->geo.page_shift;
 	struct tce_cursor ahead = *cursor;
 	struct tce_extent more;
+	u64 next;
 
 	extent->count = 0;
 	while (ahead.index < ahead.end) {
 		cond_resched();
+		next = extent->tce + (extent->count << page_shift);
 		if (!tce_cursor_scan(&ahead, &more)) {
 			/* A hole ends it. */
 			if (extent->count)
@@ -1033,7 +1050,7 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 			*extent = more;
 		} else if (more.owner == extent->owner &&
 			   more.index == extent->index + extent->count &&
-			   more.tce == extent->tce + (extent->count << page_shift)) {
+			   more.tce == next) {
 			extent->count += more.count;
 		} else {
 			break;
@@ -1121,7 +1138,7 @@ static int tce_level_cmp(void *unused, const struct list_head *a,
 }
 
 /* One kill for neighbouring leaves, and for upper levels that begin where these do. */
-static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed)
+static void tce_trimmed_kill(struct tce_table *table, struct list_head *trimmed)
 {
 	const struct tce_geometry *geo = &table->geo;
 	unsigned long first = 0, end = 0;
@@ -1145,27 +1162,28 @@ static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed)
 	table->ops->kill(table->data, first, end - first);
 }
 
-static void tce_free_trimmed(struct tce_table *table, struct list_head *trimmed)
+static void tce_trimmed_free(struct tce_table *table, struct list_head *trimmed)
 {
 	struct tce_level *level, *next;
 
 	if (list_empty(trimmed))
 		return;
 
-	tce_kill_trimmed(table, trimmed);
+	tce_trimmed_kill(table, trimmed);
 	synchronize_rcu();
 
 	list_for_each_entry_safe(level, next, trimmed, idle) {
 		list_del_init(&level->idle);
 		level->queued = false;
-		tce_level_drop(table, level);
+		tce_level_destroy(table, level);
 		cond_resched();
 	}
 }
 
 bool tce_table_trim(struct tce_table *table, unsigned long age)
 {
-	unsigned int most = max(1UL, TCE_TRIM_ENTRIES >> table->geo.level_shift);
+	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
+				1UL);
 	unsigned int n, queued;
 	struct tce_level *level;
 	LIST_HEAD(trimmed);
@@ -1182,13 +1200,13 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 			left = 0;
 		}
 		if (n % most == most - 1) {
-			tce_free_trimmed(table, &trimmed);
+			tce_trimmed_free(table, &trimmed);
 			if (fatal_signal_pending(current))
 				break;
 		}
 		cond_resched();
 	}
-	tce_free_trimmed(table, &trimmed);
+	tce_trimmed_free(table, &trimmed);
 	mutex_unlock(&table->trim_lock);
 
 	return READ_ONCE(table->idle_levels);
@@ -1196,7 +1214,10 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)
 {
-	struct tce_cursor cursor = { .table = table, .end = table->geo.entries };
+	struct tce_cursor cursor = {
+		.table = table,
+		.end = table->geo.entries,
+	};
 	unsigned long bytes = tce_level_bytes(&table->geo);
 	struct tce_level *level;
 	unsigned int i, shift;
@@ -1224,7 +1245,7 @@ void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)
 		tces = tce_walk(table, cursor.index, &shift);
 		level = tce_level_of(table, tces);
 		if (!shift)
-			stats->used += READ_ONCE(level->set);
+			stats->set += READ_ONCE(level->set);
 		tce_cursor_skip(&cursor, tces, shift);
 		rcu_read_unlock();
 		cond_resched();

@@ -149,7 +149,7 @@ struct tce_depth_stats {
  *              their sum while levels smaller than a page do not fill a page
  * @meta_bytes: bytes of kernel memory that describe the levels and the table
  * @whole_bytes: what the hardware levels of a whole table would take
- * @used: entries that are set, in IOMMU pages; right when nothing is in flight
+ * @set: entries that are set, in IOMMU pages; right when nothing is in flight
  * @idle: levels that wait for tce_table_trim(), or did and are in use again, number
  * @levels_added: hardware levels that have ever come into the tree
  * @levels_removed: hardware levels that have been taken out of it
@@ -162,7 +162,7 @@ struct tce_table_stats {
 	unsigned long page_bytes;
 	unsigned long meta_bytes;
 	u64 whole_bytes;
-	unsigned long used;
+	unsigned long set;
 	unsigned int idle;
 	unsigned long levels_added;
 	unsigned long levels_removed;
@@ -225,7 +225,7 @@ struct tce_table;
  * @table: the table
  * @index: the next entry, in IOMMU pages
  * @end: one past the last entry
- * @most: extents that tce_table_clear() takes out in one call; 0 for TCE_BATCH
+ * @max_extents: extents that tce_table_clear() takes out in one call; 0 for TCE_BATCH
  * @single: entries are taken out one by one, as the backing has refused several
  *
  * The caller sets the first three, or four, and calls until the work is done; between
@@ -235,7 +235,7 @@ struct tce_cursor {
 	struct tce_table *table;
 	unsigned long index;
 	unsigned long end;
-	unsigned int most;
+	unsigned int max_extents;
 	bool single;
 };
 
@@ -382,8 +382,8 @@ u64 tce_table_get(struct tce_table *table, unsigned long index);
  * Return: 0; -EINVAL if the range does not lie in the table, or is empty; -ENOMEM;
  * -EINTR if a fatal signal is pending and @gfp may sleep.
  */
-int tce_table_prepare(struct tce_table *table, struct tce_range *range, u64 owner,
-		      gfp_t gfp);
+int tce_table_prepare(struct tce_table *table, struct tce_range *range,
+		      u64 owner, gfp_t gfp);
 
 /**
  * tce_table_store() - set entries of a range that has been prepared

@@ -208,7 +208,7 @@ static inline __be64 tce_from_level(const __be64 *tces)
  * The hardware reads before it writes, so write permission needs read too. A
  * hypervisor sees to that itself.
  */
-static inline u64 tce_permitted(const struct tce_table *table, u64 tce)
+static inline u64 tce_with_read(const struct tce_table *table, u64 tce)
 {
 	return table->ops->set ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1);
 }
@@ -247,8 +247,8 @@ __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
 void tce_level_free(struct tce_table *table, __be64 *tces);
 
 #if IS_ENABLED(CONFIG_KUNIT)
-struct page *tce_pages_alloc(int nid, gfp_t gfp, unsigned int order);
-void tce_pages_free(struct page *page, unsigned int order);
+struct page *tce_level_alloc_pages(int nid, gfp_t gfp, unsigned int order);
+void tce_level_free_pages(struct page *page, unsigned int order);
 #endif
 
 #endif /* TCE_TABLE_PRIVATE_H */

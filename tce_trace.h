@@ -17,8 +17,8 @@
 
 /* A window has been made, and is programmed nowhere yet. */
 TRACE_EVENT(tce_window_create,
-	TP_PROTO(unsigned int window, u64 start, u64 size, unsigned int page_shift,
-		 unsigned int levels),
+	TP_PROTO(unsigned int window, u64 start, u64 size,
+		 unsigned int page_shift, unsigned int levels),
 	TP_ARGS(window, start, size, page_shift, levels),
 	TP_STRUCT__entry(
 		__field(u64, start)
@@ -124,8 +124,9 @@ TRACE_EVENT(tce_unmap,
 		__entry->pages = pages;
 		__entry->window = window;
 	),
-	TP_printk("window=%u iova=0x%llx size=0x%llx pages=%llu", __entry->window,
-		  __entry->iova, __entry->size, __entry->pages)
+	TP_printk("window=%u iova=0x%llx size=0x%llx pages=%llu",
+		  __entry->window, __entry->iova, __entry->size,
+		  __entry->pages)
 );
 
 DECLARE_EVENT_CLASS(tce_level,
@@ -141,8 +142,8 @@ DECLARE_EVENT_CLASS(tce_level,
 		__entry->window = window;
 		__entry->depth = depth;
 	),
-	TP_printk("window=%u depth=%u index=%llu", __entry->window, __entry->depth,
-		  __entry->index)
+	TP_printk("window=%u depth=%u index=%llu", __entry->window,
+		  __entry->depth, __entry->index)
 );
 
 /* A level has come into the tree; @index is the first entry below it. */

@@ -107,17 +107,17 @@ bool tce_window_attached(const struct tce_window *window,
  * @window: the window
  *
  * Context: Any.
- * Return: true after tce_window_lose(), or if the firmware has not let go of it.
+ * Return: true after tce_window_mark_lost(), or if the firmware has not let go of it.
  */
 bool tce_window_lost(const struct tce_window *window);
 
 /**
- * tce_window_lose() - map nothing in a window any more
+ * tce_window_mark_lost() - map nothing in a window any more
  * @window: the window; a group does not have it any more
  *
  * Context: Any.
  */
-void tce_window_lose(struct tce_window *window);
+void tce_window_mark_lost(struct tce_window *window);
 
 /**
  * tce_window_detach() - take a window out of a group
@@ -142,12 +142,12 @@ void tce_window_detach(struct tce_window *window,
 void tce_window_clear_all(struct tce_window *window);
 
 /**
- * tce_window_settle() - let go of what KVM has unmapped and not yet killed
+ * tce_window_flush_kvm() - let go of what KVM has unmapped and not yet killed
  * @window: the window
  *
  * Context: Process.
  */
-void tce_window_settle(struct tce_window *window);
+void tce_window_flush_kvm(struct tce_window *window);
 
 /**
  * tce_window_start() - where the window begins

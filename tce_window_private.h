@@ -49,7 +49,8 @@ struct tce_window {
 	struct delayed_work trim_work;
 };
 
-static inline unsigned int tce_window_page_shift(const struct tce_window *window)
+static inline unsigned int
+tce_window_page_shift(const struct tce_window *window)
 {
 	return window->platform.geo.page_shift;
 }
@@ -61,13 +62,13 @@ static inline unsigned int tce_window_page_shift(const struct tce_window *window
 #define TCE_TRIM_AGE	HZ
 
 /**
- * tce_trim() - have levels freed that are not used any more, soon
+ * tce_window_trim_soon() - have levels freed that are not used any more, soon
  * @window: the window
  *
  * Context: Any but an interrupt handler; what keeps the window from going keeps it from
  * stopping the work too.
  */
-static inline void tce_trim(struct tce_window *window)
+static inline void tce_window_trim_soon(struct tce_window *window)
 {
 	queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_AGE);
 }

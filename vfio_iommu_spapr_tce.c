@@ -175,8 +175,8 @@ static void tce_container_free_work(struct work_struct *work)
 
 static void tce_container_free(struct kref *ref)
 {
-	struct tce_container *container = container_of(ref, struct tce_container,
-						       ref);
+	struct tce_container *container =
+		container_of(ref, struct tce_container, ref);
 
 	/* The last command may be in the module's code still, or look for it. */
 	queue_rcu_work(tce_wq, &container->free_work);
@@ -389,7 +389,7 @@ static void tce_check_windows(struct tce_container *container)
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
-			tce_window_lose(container->windows[num]);
+			tce_window_mark_lost(container->windows[num]);
 }
 
 static void tce_remove_window(struct tce_container *container, unsigned int num)
@@ -481,14 +481,16 @@ static int tce_create_default_window(struct tce_container *container,
  * Copies an argument in. Inlined, so that the size is a constant: other sizes are
  * looked at by hardened usercopy, which costs as much as the rest of a command.
  */
-static __always_inline int tce_get_args(struct tce_call *call, void __user *argp,
-					size_t size, u32 flags)
+static __always_inline int tce_get_args(struct tce_call *call,
+					void __user *argp, size_t size,
+					u32 flags)
 {
 	if (copy_from_user(&call->args, argp, size))
 		return tce_refuse(-EFAULT, "the argument cannot be read");
 
 	if (call->args.head.argsz < size || call->args.head.flags & ~flags)
-		return tce_refuse(-EINVAL, "argsz is too small, or there are unknown flags");
+		return tce_refuse(-EINVAL,
+				  "argsz is too small, or there are unknown flags");
 
 	return 0;
 }
@@ -503,8 +505,8 @@ static int tce_get_map(struct tce_call *call, void __user *argp)
 static int tce_get_unmap(struct tce_call *call, void __user *argp)
 {
 	return tce_get_args(call, argp,
-			    offsetofend(struct vfio_iommu_type1_dma_unmap, size),
-			    0);
+			    offsetofend(struct vfio_iommu_type1_dma_unmap,
+					size), 0);
 }
 
 static int tce_get_info(struct tce_call *call, void __user *argp)
@@ -642,7 +644,8 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 
 	window = tce_find_window(container, iova);
 
-	return window ?: ERR_PTR(tce_refuse(-ENXIO, "no window has the address"));
+	return window ?: ERR_PTR(tce_refuse(-ENXIO,
+					    "no window has the address"));
 }
 
 static long tce_ioctl_map_dma(struct tce_container *container,
@@ -657,13 +660,15 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_WRITE != TCE_PCI_WRITE);
 
 	if (!container->enabled)
-		return tce_refuse(-EPERM, "no memory is registered, or ENABLE is missing");
+		return tce_refuse(-EPERM,
+				  "no memory is registered, or ENABLE is missing");
 
 	if (call->error)
 		return call->error;
 
 	if (!map->flags)
-		return tce_refuse(-EINVAL, "neither read nor write is asked for");
+		return tce_refuse(-EINVAL,
+				  "neither read nor write is asked for");
 
 	window = tce_dma_window(container, call, map->iova);
 	if (IS_ERR(window))
@@ -671,7 +676,8 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 
 	tce_check_windows(container);
 	if (tce_window_lost(window))
-		return tce_refuse(-EIO, "the platform has taken the window out of a group");
+		return tce_refuse(-EIO,
+				  "the platform has taken the window out of a group");
 
 	call->run.pages = container->pages;
 	call->run.ua = map->vaddr;
@@ -691,7 +697,8 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 	struct tce_window *window;
 
 	if (!container->enabled)
-		return tce_refuse(-EPERM, "no memory is registered, or ENABLE is missing");
+		return tce_refuse(-EPERM,
+				  "no memory is registered, or ENABLE is missing");
 
 	if (call->error)
 		return call->error;
@@ -718,7 +725,8 @@ static long tce_ioctl_enable(struct tce_container *container,
 		return tce_refuse(-ENODEV, "the container has no group");
 
 	if (!table_group->tce32_size)
-		return tce_refuse(-EPERM, "the group has no window below 4 GiB");
+		return tce_refuse(-EPERM,
+				  "the group has no window below 4 GiB");
 
 	ret = tce_claim_mm(container);
 	if (ret)
@@ -771,7 +779,8 @@ static long tce_ioctl_disable(struct tce_container *container,
  * while its group is detached, which takes the container's lock. So an operation must
  * not be carried out with the container's lock held.
  */
-static long tce_ioctl_eeh(struct tce_container *container, struct tce_call *call)
+static long tce_ioctl_eeh(struct tce_container *container,
+			  struct tce_call *call)
 {
 	struct tce_group *group;
 	unsigned int n = 0;
@@ -818,7 +827,7 @@ static long tce_ioctl_register(struct tce_container *container,
 static long tce_ioctl_unregister(struct tce_container *container,
 				 struct tce_call *call)
 {
-	const struct vfio_iommu_spapr_register_memory *args = &call->args.memory;
+	const struct vfio_iommu_spapr_register_memory *args;
 	struct tce_region *region;
 	unsigned int num;
 
@@ -831,9 +840,11 @@ static long tce_ioctl_unregister(struct tce_container *container,
 	/* Pages that KVM has unmapped and not yet killed */
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
-			tce_window_settle(container->windows[num]);
+			tce_window_flush_kvm(container->windows[num]);
 
-	region = tce_memory_leave(container->memory, args->vaddr, args->size);
+	args = &call->args.memory;
+	region = tce_memory_unregister_begin(container->memory, args->vaddr,
+					     args->size);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 
@@ -868,7 +879,8 @@ static long tce_ioctl_create(struct tce_container *container,
 
 	create->start_addr = tce_window_start(container->windows[ret]);
 	call->created = container->created[ret];
-	call->answer = offsetofend(struct vfio_iommu_spapr_tce_create, start_addr);
+	call->answer = offsetofend(struct vfio_iommu_spapr_tce_create,
+				   start_addr);
 
 	return 0;
 }
@@ -995,6 +1007,7 @@ static __always_inline long
 tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 	     struct tce_call *call)
 {
+	struct tce_pages *pages;
 	long ret;
 
 	call->need = TCE_NEED_NOTHING;
@@ -1004,10 +1017,12 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 
 	ret = container->released ? -ENODEV : tce_check_mm(container);
 	if (!ret) {
-		if (container->pages)
-			call->misses = tce_charge_misses(container->pages->charge);
+		pages = container->pages;
+		if (pages)
+			call->misses = tce_charge_misses(pages->charge);
 		ret = ioctl->fn(container, call);
-		call->charge = container->pages ? container->pages->charge : NULL;
+		pages = container->pages;
+		call->charge = pages ? pages->charge : NULL;
 	}
 	tce_container_unlock(container, call->write);
 
@@ -1015,12 +1030,13 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 }
 
 /* Ends UNREGISTER_MEMORY: the container may have been released in between. */
-static long tce_call_left(struct tce_container *container, struct tce_call *call)
+static long tce_call_left(struct tce_container *container,
+			  struct tce_call *call)
 {
 	int ret = tce_memory_put(call->memory, call->region);
 
 	down_write(&container->lock);
-	tce_memory_left(call->memory, call->region, !ret);
+	tce_memory_unregister_end(call->memory, call->region, !ret);
 	up_write(&container->lock);
 	call->region = NULL;
 
@@ -1075,7 +1091,8 @@ static long tce_call_make_room(struct tce_call *call)
 	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
 		if (!call->refill)
 			tce_charge_hold(call->charge);
-		call->refill = max(2 * call->refill, (unsigned long)TCE_CHARGE_REFILL);
+		call->refill = max(2 * call->refill,
+				   (unsigned long)TCE_CHARGE_REFILL);
 		ret = tce_charge_refill(call->charge, call->refill);
 	}
 
@@ -1159,7 +1176,8 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 		return -ENODEV;
 
 	if (!(ioctl->versions & BIT(container->version))) {
-		tce_refuse(ret, "this version of the interface has no such command");
+		tce_refuse(ret,
+			   "this version of the interface has no such command");
 		goto put;
 	}
 
@@ -1168,13 +1186,15 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	ret = tce_call_run(container, ioctl, &call);
 	if (call.region)
 		tce_memory_unpin(call.memory, call.region);
-	if (!ret && call.answer && copy_to_user(argp, &call.args, call.answer)) {
+	if (!ret && call.answer &&
+	    copy_to_user(argp, &call.args, call.answer)) {
 		if (cmd == VFIO_IOMMU_SPAPR_TCE_CREATE)
 			tce_undo_create(container, &call);
 		ret = tce_refuse(-EFAULT, "the answer cannot be written");
 	}
 	if (ret == -ENOMEM)
-		tce_refuse(-ENOMEM, "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
+		tce_refuse(-ENOMEM,
+			   "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
 put:
 	tce_container_put(container);
 
@@ -1230,7 +1250,7 @@ static void tce_iommu_release(void *iommu_data)
 		tce_memory_put_all(container->memory, &regions);
 	if (container->pages) {
 		tce_charge_return(container->pages->charge, disabled);
-		tce_charge_settle_soon(container->pages->charge);
+		tce_charge_settle_timeout(container->pages->charge);
 	}
 	/* The one of tce_container_get(), and the VFIO core's. */
 	tce_container_put(container);
@@ -1245,7 +1265,8 @@ static int tce_check_group(struct tce_container *container,
 	struct tce_group *group;
 
 	if (!table_group || !table_group->ops)
-		return tce_refuse(-ENODEV, "the group is not behind a TCE IOMMU");
+		return tce_refuse(-ENODEV,
+				  "the group is not behind a TCE IOMMU");
 
 	/* Version 2 of the interface is dynamic DMA windows. */
 	if (container->version == 2 &&
@@ -1254,15 +1275,18 @@ static int tce_check_group(struct tce_container *container,
 
 	/* Version 1 has one group in a container. */
 	if (container->version == 1 && !list_empty(&container->groups))
-		return tce_refuse(-EBUSY, "version 1 has one group in a container");
+		return tce_refuse(-EBUSY,
+				  "version 1 has one group in a container");
 
 	list_for_each_entry(group, &container->groups, node)
 		if (group->iommu_group == new->iommu_group)
-			return tce_refuse(-EBUSY, "the group is in the container already");
+			return tce_refuse(-EBUSY,
+					  "the group is in the container already");
 
 	first = tce_first_table_group(container);
 	if (first && first->ops->create_table != table_group->ops->create_table)
-		return tce_refuse(-EPERM, "the groups are of different platforms");
+		return tce_refuse(-EPERM,
+				  "the groups are of different platforms");
 
 	return 0;
 }
@@ -1290,7 +1314,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 	down_write(&container->lock);
 	ret = tce_check_group(container, group);
 	if (!ret)
-		ret = tce_platform_take(group->table_group);
+		ret = tce_platform_disable_bypass(group->table_group);
 	if (ret)
 		goto unlock;
 
@@ -1372,7 +1396,8 @@ static int __init tce_iommu_init(void)
 		return ret;
 	}
 
-	pr_info("version %s, %s, %s are charged\n", TCE_VERSION, tce_platform_name(),
+	pr_info("version %s, %s, %s are charged\n", TCE_VERSION,
+		tce_platform_name(),
 		charge_allocated ? "allocated levels" : "whole tables");
 
 	return 0;

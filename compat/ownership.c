@@ -22,8 +22,9 @@ static struct vfio_iommu_driver_ops compat_ops;
 /* NULL if there is nothing to take over; the driver says what is wrong with it. */
 static struct iommu_table_group *compat_table_group(struct iommu_group *group)
 {
-	struct iommu_table_group *table_group = iommu_group_get_iommudata(group);
+	struct iommu_table_group *table_group;
 
+	table_group = iommu_group_get_iommudata(group);
 	if (!table_group || !table_group->ops ||
 	    !table_group->ops->take_ownership ||
 	    !table_group->ops->release_ownership)
