@@ -28,9 +28,9 @@
 #include "tce_window_private.h"
 #include "tce_work.h"
 
-/* Taking entries out */
+/* Clearing entries */
 
-/* Returns how many were set. */
+/* Return the number of entries that were set. */
 static unsigned long tce_window_clear(struct tce_window *window,
 				      unsigned long index, unsigned long count)
 {
@@ -73,7 +73,7 @@ void tce_window_flush_kvm(struct tce_window *window)
 	tce_kvm_flush(window->kvm, window);
 }
 
-/* Levels that are not used any more */
+/* Levels that are no longer in use */
 
 static void tce_window_trim_work(struct work_struct *work)
 {
@@ -81,14 +81,14 @@ static void tce_window_trim_work(struct work_struct *work)
 						 struct tce_window, trim_work);
 	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
 
-	/* A table that is kept is walked by a group that no kill reaches. */
+	/* A group may still walk a kept table, and no kill reaches it. */
 	if (!READ_ONCE(window->kept))
 		left |= tce_table_trim(window->table, TCE_TRIM_AGE);
 	if (left)
 		tce_window_trim_soon(window);
 }
 
-/* For lack of memory. */
+/* There was no memory for levels: free all unused ones at once. */
 static void tce_window_trim_now(struct tce_window *window)
 {
 	tce_kvm_trim(window->kvm, window, 0);
@@ -170,7 +170,10 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 	}
 
-	/* With the window's own flags: a full memory cgroup is no reason to kill. */
+	/*
+	 * alloc_percpu() would invoke the OOM killer if the memory cgroup is
+	 * full.
+	 */
 	window->counts = alloc_percpu_gfp(struct tce_counts,
 					  TCE_GFP | __GFP_NOWARN);
 	if (!window->counts) {
@@ -226,16 +229,19 @@ void tce_window_put(struct tce_window *window)
 
 	trace_tce_window_remove(tce_table_id(window->table));
 	tce_debugfs_remove(window->debugfs);
-	/* From here on KVM sets nothing and takes nothing out. */
+	/* From here on KVM sets and clears no entries. */
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear(window, 0, window->platform.geo.entries);
 	tce_kvm_flush(window->kvm, window);
 	cancel_delayed_work_sync(&window->trim_work);
 	if (window->kept)
-		pr_warn("window at %#llx: its table is kept, as the firmware may still use it\n", window->start);
+		pr_warn("window at %#llx: the table is not freed, as the firmware may still use it\n",
+			window->start);
 	else
 		tce_table_destroy(window->table);
-	/* KVM may have it for longer, but it leads nowhere any more. */
+	/*
+	 * KVM may hold it for longer, but finds no window through it any more.
+	 */
 	iommu_tce_table_put(window->platform.tbl);
 	tce_charge_return(pages->charge, window->locked);
 	tce_pages_put(pages);
@@ -264,8 +270,9 @@ void tce_window_detach(struct tce_window *window,
 	int ret;
 
 	/*
-	 * A hypervisor's entries go with the window, or else they stay; one that KVM sets
-	 * meanwhile would be refused, or keep the window from going.
+	 * The hypervisor's entries are removed with its window, or stay if it
+	 * refuses. An entry that KVM sets meanwhile would be refused, or keep
+	 * the hypervisor from removing the window: stop KVM first.
 	 */
 	if (window->platform.backed) {
 		tce_kvm_close(window->kvm);
@@ -278,19 +285,20 @@ void tce_window_detach(struct tce_window *window,
 		return;
 
 	/*
-	 * The group's devices may still translate through it: nothing must be left, and
-	 * nothing must be set again. On PowerNV they walk our levels.
+	 * The group's devices may still translate through the window, so all
+	 * entries must be cleared and none may be set again. On PowerNV they
+	 * walk our levels, which must not be freed.
 	 */
 	tce_window_mark_lost(window);
 	WRITE_ONCE(window->kept, !window->platform.backed);
 	tce_kvm_close(window->kvm);
-	/* A trim that has not seen that it is kept. */
+	/* Wait for a work item that has not seen window->kept. */
 	cancel_delayed_work_sync(&window->trim_work);
 	tce_window_clear_all(window);
 	tce_kvm_flush(window->kvm, window);
-	/* The platform may free the group, and clear it, from now on. */
+	/* After this the platform may free the group. */
 	tce_platform_unlink(&window->platform, table_group);
-	pr_warn("window at %#llx: the firmware does not take it out of a group\n",
+	pr_warn("window at %#llx: the firmware refused to remove it from a group\n",
 		window->start);
 }
 
@@ -317,7 +325,7 @@ bool tce_window_contains(const struct tce_window *window, u64 iova)
 	return (iova - window->start) >> geo->page_shift < geo->entries;
 }
 
-/* Where a range of bus addresses lies in the table, if it does. */
+/* Convert a range of bus addresses to a range of indices, and check it. */
 static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 			    unsigned long *index, unsigned long *count)
 {
@@ -339,8 +347,9 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 }
 
 /*
- * Puts a used run into the table, which has been prepared; @new has its first pages.
- * Returns 0, or what the backing says: then @range stands at the entry that it refused.
+ * Store a run that is in use in the prepared range; @new has its first pages.
+ * Return 0, or the errno of the backing: @range is then at the entry that the
+ * backing refused.
  */
 static noinline int tce_window_store(struct tce_gather *gather,
 				     struct tce_run *run,
@@ -357,7 +366,10 @@ static noinline int tce_window_store(struct tce_gather *gather,
 		if (ret)
 			return ret;
 
-		/* The hardware may know a page as not mapped: kill new ones too. */
+		/*
+		 * The hardware may have cached an empty entry, so new entries
+		 * are killed, too.
+		 */
 		tce_gather_batch(gather, first, range->index, &old);
 		if (range->index == range->end)
 			return 0;
@@ -369,8 +381,8 @@ static noinline int tce_window_store(struct tce_gather *gather,
 }
 
 /*
- * Maps a used run, of which @first are the first pages; what is not mapped is not used any
- * more.
+ * Map a run that is in use; @first has its first pages. On failure the pages
+ * are no longer in use.
  */
 static noinline int tce_window_map_run(struct tce_window *window,
 				       struct tce_run *run, unsigned long index,
@@ -409,8 +421,9 @@ static noinline int tce_window_map_run(struct tce_window *window,
 }
 
 /*
- * The same for one entry, and for nothing: a @tce of 0. Returns how many were set before;
- * a negative number if the table lacks anything for it, with nothing done.
+ * Map one page, or unmap it if @tce is 0, without an allocation. Return the
+ * number of entries that were set before, or a negative number, with nothing
+ * changed, if a level or a view is missing or the backing refuses.
  */
 static __always_inline int
 tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
@@ -450,7 +463,9 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 		return tce_refuse(-EINVAL,
 				  "the memory is not of whole IOMMU pages");
 
-	/* Pinned for another window, which was here before. */
+	/*
+	 * The run was pinned for another window, which had this address before.
+	 */
 	if (run->page && (run->count != count || run->page_shift != page_shift))
 		return -EINVAL;
 
@@ -467,7 +482,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	    tce_window_exchange(window, index, first.tce, first.owner) < 0)
 		ret = tce_window_map_run(window, run, index, &first);
 	tce_observe_map(window, iova, size, run, ret);
-	/* What was pinned is the table's, or has been unpinned. */
+	/* The pages are in the table or were unpinned. */
 	if (run->page) {
 		kvfree(run->page);
 		run->page = NULL;
