@@ -26,7 +26,10 @@
 #include "tce_refuse.h"
 #include "tce_work.h"
 
-/* The hardware's smallest level is full, so a window is no smaller. */
+/*
+ * The hardware translates all entries of a level, so a window has no fewer than
+ * the smallest level.
+ */
 #define TCE_WINDOW_MIN_ENTRIES	512
 
 static bool tce_platform_is_guest(void)
@@ -52,13 +55,16 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 					 levels);
 
 	/*
-	 * A guest's platform allocates a word for each entry, and if it cannot, complains
-	 * and makes no window for the group ever again.
+	 * The platform of a guest allocates a word for each entry. If this
+	 * fails it warns, and cannot create a window for the group again.
 	 */
 	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
 		return -EINVAL;
 
-	/* The hypervisor's table has the levels that it has, whatever is asked for. */
+	/*
+	 * The hypervisor chooses the levels of its table; @levels is not passed
+	 * on.
+	 */
 	return tce_geometry_init_backed(geo, page_shift, entries);
 }
 
@@ -86,7 +92,7 @@ int tce_platform_check(struct tce_platform *platform,
 		return tce_refuse(-EINVAL,
 				  "the group does not have IOMMU pages of this size");
 
-	/* A guest's group without dynamic windows says -1. */
+	/* The value is -1 for a guest's group without dynamic windows. */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
 	    !ops->get_table_size ||
 	    (int)table_group->max_dynamic_windows_supported < 0)
@@ -111,9 +117,9 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 }
 
 /*
- * The platform answers with errnos and with what the firmware says: RTAS has positive
- * and negative codes, the latter look like errnos. What cannot be an errno of its own
- * is none.
+ * The platform returns errnos of its own and error codes of the firmware.
+ * Negative codes of RTAS look like errnos, so keep only the errnos that the
+ * platform itself returns.
  */
 static int tce_platform_error(long ret)
 {
@@ -164,7 +170,7 @@ static int tce_powernv_create(struct tce_platform *platform)
 	if (ret) {
 		kfree(tbl);
 		return tce_refuse(tce_platform_error(ret),
-				  "the platform makes no table");
+				  "the platform cannot create a table");
 	}
 
 	kref_init(&tbl->it_kref);
@@ -183,8 +189,8 @@ static int tce_powernv_create(struct tce_platform *platform)
 }
 
 /*
- * A hypervisor's table: PAPR, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE. It may refuse
- * any entry, for lack of memory too.
+ * The hypervisor's table (PAPR: H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE).
+ * The hypervisor may refuse any entry, also if it has no memory.
  */
 
 static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
@@ -233,9 +239,11 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 					     count);
 	else
 		ret = -EIO;
-	/* Nothing says how many it has taken. */
+	/*
+	 * The hypervisor does not say how many entries it has set: clear all.
+	 */
 	if (ret && tce_platform_clear_entries(platform, index, count))
-		pr_warn_ratelimited("a hypervisor keeps entries at %#llx that it has refused\n",
+		pr_warn_ratelimited("the hypervisor refused entries at %#llx, and refuses to clear them\n",
 				    ioba);
 
 	return ret ? -EIO : 0;
@@ -251,9 +259,12 @@ static int tce_pseries_create(struct tce_platform *platform)
 					     platform->size, 1, &platform->tbl);
 	if (ret)
 		return tce_refuse(tce_platform_error(ret),
-				  "the hypervisor makes no window");
+				  "the hypervisor cannot create the window");
 
-	/* Left at 0 by the kernel. Levels here are read by whoever maps, and nobody else. */
+	/*
+	 * The platform leaves it 0. Only software reads our levels, so allocate
+	 * them on the node of the CPU that maps.
+	 */
 	platform->tbl->it_nid = NUMA_NO_NODE;
 	platform->ops = platform->tbl->it_ops;
 	platform->backed = true;
@@ -274,9 +285,10 @@ void tce_platform_set_root(struct tce_platform *platform, void *root)
 }
 
 /*
- * create_table() has published the iommu_table with the platform's operations, by which
- * KVM may have set entries that our levels do not know: takes them out again. Their pages
- * stay counted, as the address space that they were counted in is not known.
+ * create_table() has published the iommu_table with the platform's operations,
+ * through which KVM may have set entries that are not in our levels: clear
+ * them. Their pages stay counted, as it is not known in which address space
+ * they were counted.
  */
 static void tce_pseries_reclaim(const struct tce_platform *platform)
 {
@@ -286,9 +298,12 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 	if (!tbl->it_userspace)
 		return;
 
-	/* The operations are there before it is looked whether KVM is. */
+	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
-	/* Calls that have begun with the platform's: its reference, ours, and KVM's. */
+	/*
+	 * More references than the platform's and ours: KVM has the table. Wait
+	 * for calls that began with the platform's operations.
+	 */
 	if (kref_read(&tbl->it_kref) > 2)
 		synchronize_rcu();
 
@@ -316,7 +331,7 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 void tce_platform_set_ops(const struct tce_platform *platform,
 			  struct iommu_table_ops *ops)
 {
-	/* The operations are complete before they are found. */
+	/* The operations must be complete before KVM can find them. */
 	smp_store_release(&platform->tbl->it_ops, ops);
 	if (tce_platform_is_guest())
 		tce_pseries_reclaim(platform);
@@ -335,10 +350,11 @@ void tce_platform_abort(struct tce_platform *platform)
 }
 
 /*
- * PowerNV has bypass in the place of window 1, and turns it off with the default window. A
- * group that it gave back with too little memory for that window has bypass all the same
- * (pnv_pci_ioda2_setup_default_config()), and keeps it when it is taken again
- * (pnv_ioda2_take_ownership()): its devices would reach all memory.
+ * Bypass takes the place of window 1 on PowerNV, which disables it together
+ * with its default window. If there was too little memory for that window when
+ * a group was given back, the group has bypass without it
+ * (pnv_pci_ioda2_setup_default_config()), and keeps bypass when it is taken
+ * again (pnv_ioda2_take_ownership()). Its devices could then access all memory.
  */
 #define TCE_BYPASS_NUM		1
 
@@ -346,11 +362,11 @@ typedef int (*tce_group_change_fn)(struct tce_platform *platform,
 				   struct iommu_table_group *table_group);
 
 /**
- * struct tce_group_change - a window comes into a group or goes
+ * struct tce_group_change - arguments of tce_group_change()
  * @platform: the window
  * @table_group: the group
- * @change: makes the change
- * @ret: what it has returned
+ * @change: adds the window to the group, or removes it
+ * @ret: its return value
  */
 struct tce_group_change {
 	struct tce_platform *platform;
@@ -359,7 +375,10 @@ struct tce_group_change {
 	int ret;
 };
 
-/* Called for the group's first device; ends the walk. */
+/*
+ * Callback for the group's first device; the non-zero return value ends the
+ * walk.
+ */
 static int tce_group_change(struct device *dev, void *data)
 {
 	struct tce_group_change *arg = data;
@@ -370,9 +389,11 @@ static int tce_group_change(struct device *dev, void *data)
 }
 
 /*
- * PowerNV changes the windows of a group, too, when a device appears in it. It does so
- * with the group's mutex held, which is held for as long as devices are walked. pSeries
- * walks the devices itself, to make and to unset a window.
+ * Call @change with the mutex of the IOMMU group held. When a device appears in
+ * a group PowerNV changes the windows of the group with that mutex held. It is
+ * not exported, but iommu_group_for_each_dev() holds it during the callback.
+ * pSeries must not hold it, as it walks the devices itself to create and to
+ * remove a window.
  */
 static int tce_group_serialised(struct tce_platform *platform,
 				struct iommu_table_group *table_group,
@@ -380,7 +401,10 @@ static int tce_group_serialised(struct tce_platform *platform,
 {
 	struct tce_group_change arg = { platform, table_group, change };
 
-	/* Without a device nothing is called; the first one to appear finds no window. */
+	/*
+	 * Without a device there is no callback, and no window to be changed by
+	 * a device that appears.
+	 */
 	if (tce_platform_is_guest() ||
 	    !iommu_group_for_each_dev(table_group->group, &arg,
 				      tce_group_change))
@@ -395,20 +419,24 @@ static int tce_set_window(struct tce_platform *platform,
 	struct iommu_table_group_ops *ops = table_group->ops;
 	struct iommu_table *tbl = platform->tbl;
 
-	/* On PowerNV it is OPAL's answer, on pSeries -EPERM. */
+	/* PowerNV returns OPAL's error code, pSeries -EPERM. */
 	if (ops->set_window(table_group, platform->num, tbl))
 		return tce_refuse(tce_platform_is_guest() ? -EPERM : -EIO,
-				  "the firmware does not program the window");
+				  "the firmware refused to program the window");
 
-	/* The platform does not say when it had no memory to link the two. */
+	/*
+	 * The platform returns 0 even if it had no memory to link the group to
+	 * the table.
+	 */
 	if (!tce_platform_has_window(platform, table_group)) {
 		ops->unset_window(table_group, platform->num);
 		return -ENOMEM;
 	}
 
 	/*
-	 * When PowerNV takes the window out by itself, it drops a reference besides that
-	 * of the group. This one is for it to drop.
+	 * When a device appears PowerNV removes the window and puts a reference
+	 * that it never took, in addition to the group's
+	 * (pnv_ioda2_take_ownership()). Get that reference here.
 	 */
 	if (!tce_platform_is_guest())
 		iommu_tce_table_get(tbl);
@@ -427,9 +455,9 @@ int tce_platform_set_window(struct tce_platform *platform,
 }
 
 /*
- * The platform unlinks the group even if the firmware refuses, so a TCE kill would not
- * reach devices that still translate through the window. So the group is linked twice
- * while the firmware is asked: one of the two stays.
+ * The platform unlinks the group even if the firmware refuses, and a TCE kill
+ * would no longer reach the devices that still translate through the window. So
+ * add a second link before the firmware is called: one of the two stays.
  */
 static void tce_powernv_link(struct iommu_table *tbl,
 			     struct iommu_table_group *table_group)
@@ -441,7 +469,7 @@ static void tce_powernv_link(struct iommu_table *tbl,
 	list_add_rcu(&link->next, &tbl->it_group_list);
 }
 
-/* One link, if there are two. */
+/* Remove one of two links. */
 static int tce_powernv_unlink(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
@@ -465,13 +493,16 @@ static int tce_powernv_unset_window(struct tce_platform *platform,
 	struct iommu_table *tbl = platform->tbl;
 	long ret;
 
-	/* Another one has taken its place. */
+	/*
+	 * The platform has removed it, and the group has another window there.
+	 */
 	if (!linked && READ_ONCE(table_group->tables[platform->num]))
 		return 0;
 
 	/*
-	 * If the platform has taken it out, it has not looked whether the firmware did,
-	 * and has dropped the reference.
+	 * Even if the platform has removed the window it has ignored errors of
+	 * the firmware, so call the firmware again. The reference of
+	 * tce_set_window() was put by the platform then.
 	 */
 	tce_powernv_link(tbl, table_group);
 	ret = table_group->ops->unset_window(table_group, platform->num);
@@ -491,7 +522,7 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 	if (tce_platform_has_window(platform, table_group))
 		ret = table_group->ops->unset_window(table_group,
 						     platform->num);
-	/* A hypervisor that refuses keeps the window with its iommu_table. */
+	/* If the hypervisor refuses, its window and entries stay. */
 	if (!ret)
 		WRITE_ONCE(platform->gone, true);
 
@@ -521,7 +552,7 @@ static int tce_powernv_disable_bypass(struct tce_platform *unused,
 	    !table_group->ops->unset_window(table_group, TCE_BYPASS_NUM))
 		return 0;
 
-	return tce_refuse(-EIO, "the firmware does not turn off bypass");
+	return tce_refuse(-EIO, "the firmware refused to disable bypass");
 }
 
 int tce_platform_disable_bypass(struct iommu_table_group *table_group)
