@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /sys/kernel/debug/vfio_iommu_spapr_tce: one directory per window, with the
- * files
+ * /sys/kernel/debug/vfio_iommu_spapr_tce: one directory per window, with two
+ * files:
  *
- * figures: lines of a name and decimal numbers, the first of which is the
- * version of the format; mappings: a line for each physically contiguous range
- * that is mapped: bus address, bytes, permissions of the device, physical
- * address.
+ * - figures: lines of a name and decimal numbers; the first line is the version
+ *   of the format.
+ * - mappings: a line for each physically contiguous range that is mapped: bus
+ *   address, bytes, permissions of the device, physical address.
  *
  * Both are described in docs/OBSERVE.md. Raise TCE_DEBUGFS_FORMAT if the
  * meaning of an existing line changes, but not if a line is added.
