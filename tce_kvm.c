@@ -236,7 +236,11 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	taken = !call->task;
 	if (taken) {
 		call->used = jiffies;
-		/* Orders the stores above before the task owns the record. */
+		/*
+		 * A release, like the store that freed the record: the task
+		 * that lost it may read the new owner here, and must then see
+		 * kvm->evicted.
+		 */
 		smp_store_release(&call->task, current);
 	}
 	spin_unlock(&call->lock);
