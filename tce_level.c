@@ -69,7 +69,7 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 		gfp |= __GFP_RETRY_MAYFAIL;
 
 	if (tce_charge_take(table->charge, 1UL << order,
-			     gfpflags_allow_blocking(gfp)))
+			    gfpflags_allow_blocking(gfp)))
 		return NULL;
 
 	block = kmalloc_node(size, gfp, table->nid);
