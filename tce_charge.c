@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Charging memory of tables to an address space's locked_vm. Contract: tce_charge.h.
+ * Charge the memory of tables to an address space's locked_vm. Contract:
+ * tce_charge.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -18,10 +19,13 @@
 #include "tce_charge.h"
 #include "tce_work.h"
 
-/* Until a credit is settled: levels that are freed and allocated in turn take from it. */
+/*
+ * Delay before credit is settled, so that levels which are freed and allocated
+ * in turn use the credit instead of the mmap_lock.
+ */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
-/* How long a release waits for what a work item does. */
+/* How long the release of a container waits for the work item that settles. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
 
 static void tce_charge_settle_work(struct work_struct *work);
@@ -60,14 +64,18 @@ static void tce_charge_free(struct kref *ref)
 static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 {
 	/*
-	 * Orders the credit, which has been changed, before the test: the work reads the
-	 * credit after it is no longer pending.
+	 * The caller's change of the credit must be visible before the work
+	 * item is tested: the work item reads the credit after it has ceased to
+	 * be pending. Otherwise both could miss the change, and it would not be
+	 * settled.
 	 */
 	smp_mb();
 	if (delay && delayed_work_pending(&charge->settle))
 		return;
 
-	/* The work may be all that is left of the module's. */
+	/*
+	 * The work item may run after all other users of the module have gone.
+	 */
 	tce_charge_get(charge);
 	__module_get(THIS_MODULE);
 	if (mod_delayed_work(tce_mm_wq, &charge->settle, delay)) {
@@ -78,7 +86,8 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 {
-	bool settle = atomic_long_read(&charge->credit) && !atomic_read(&charge->held);
+	bool settle = atomic_long_read(&charge->credit) &&
+		      !atomic_read(&charge->held);
 
 	if (settle) {
 		atomic_inc(&charge->settling);
@@ -86,7 +95,10 @@ void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 	}
 	account_locked_vm(charge->mm, pages, false);
 	if (settle) {
-		/* locked_vm is right before it is said that nothing is left. */
+		/*
+		 * locked_vm must be correct before tce_charge_settled() can
+		 * return true.
+		 */
 		smp_mb__before_atomic();
 		atomic_dec(&charge->settling);
 	}
@@ -96,7 +108,7 @@ static bool tce_charge_settled(struct tce_charge *charge)
 {
 	bool credit = atomic_long_read(&charge->credit);
 
-	/* @settling is raised before the credit is taken: tce_charge_sub(). */
+	/* tce_charge_sub() raises @settling before it takes the credit. */
 	smp_rmb();
 
 	return !credit && !atomic_read(&charge->settling);
@@ -107,20 +119,24 @@ static void tce_charge_settle_work(struct work_struct *work)
 	struct tce_charge *charge = container_of(to_delayed_work(work),
 						 struct tce_charge, settle);
 
-	/* Nothing waits for this, but a worker is better used than waiting. */
+	/* Retry later instead of blocking a worker on the mmap_lock. */
 	if (!tce_charge_settled(charge) &&
-	    (atomic_read(&charge->held) || rwsem_is_locked(&charge->mm->mmap_lock)))
+	    (atomic_read(&charge->held) ||
+	     rwsem_is_locked(&charge->mm->mmap_lock)))
 		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 	else
 		tce_charge_settle(charge);
-	/* Pairs with the one in wait_var_event_timeout(), after it has queued itself. */
+	/*
+	 * Pairs with the barrier in wait_var_event_timeout(), after the waiter
+	 * has queued itself: either it sees the new state or it is woken here.
+	 */
 	smp_mb();
 	wake_up_var(&charge->credit);
 	tce_charge_put(charge);
 	module_put(THIS_MODULE);
 }
 
-void tce_charge_settle_soon(struct tce_charge *charge)
+void tce_charge_settle_timeout(struct tce_charge *charge)
 {
 	if (tce_charge_settled(charge))
 		return;
@@ -135,8 +151,8 @@ void tce_charge_put(struct tce_charge *charge)
 	kref_put(&charge->ref, tce_charge_free);
 }
 
-static bool tce_charge_use_credit(struct tce_charge *charge,
-				  unsigned long pages)
+static bool tce_charge_take_credit(struct tce_charge *charge,
+				   unsigned long pages)
 {
 	long credit = atomic_long_read(&charge->credit);
 
@@ -157,15 +173,15 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	if (!ret || tce_charge_settled(charge))
 		return ret;
 
-	/* What is to be given back is in the way. */
+	/* Credit that is not settled yet counts towards the limit. */
 	tce_charge_settle(charge);
 
 	return account_locked_vm(charge->mm, pages, true);
 }
 
-int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait)
+int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait)
 {
-	if (!charge || tce_charge_use_credit(charge, pages))
+	if (!charge || tce_charge_take_credit(charge, pages))
 		return 0;
 
 	if (wait)
@@ -183,7 +199,7 @@ int tce_charge_refill(struct tce_charge *charge, unsigned long pages)
 	if (fatal_signal_pending(current))
 		return -EINTR;
 
-	/* Up to the limit, as the last level may need no more than one page. */
+	/* Near the limit get less: the last level may need only one page. */
 	do {
 		ret = tce_charge_add(charge, pages);
 		if (!ret)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Charging memory of tables to an address space's locked_vm.
+ * Charge the memory of tables to an address space's locked_vm.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -15,37 +15,43 @@
 /**
  * DOC: Charging
  *
- * locked_vm is changed with the address space's mmap_lock held for writing. A process
- * can hold its own for as long as it likes (a page fault that is never answered), so
- * only a command of the process itself ever waits for it, with no lock held that another
- * process may want:
+ * locked_vm is changed with the address space's mmap_lock held for writing. A
+ * process can hold its own mmap_lock for any length of time, for example in a
+ * page fault that userfaultfd never resolves. So only a command of the process
+ * itself waits for it, and with no lock held that another process may need:
  *
- * - What a command knows that it needs is charged with no lock held (tce_charge_add()),
- *   and is the command's own from then on.
- * - Levels come and go inside locks. They are taken from a credit, of pages that are
- *   charged and not used. Where there is none the allocation fails; a command that finds
- *   that levels have missed credit meanwhile gets some (tce_charge_refill()) and starts
- *   over. KVM cannot wait, and hands its hypercall up to user space, whose next command
- *   leaves some credit for it (tce_charge_top_up()).
- * - What is given back becomes credit, which is settled with the address space later:
- *   at the end of a command, or by a work item, which may have to wait.
+ * - Memory that a command needs in any case is charged with no lock held
+ *   (tce_charge_add()), and belongs to the command from then on.
+ * - Levels are allocated and freed under locks. They are taken from credit,
+ *   which is pages that are charged and not in use. If there is not enough
+ *   credit the allocation fails; a command that finds that an allocation of
+ *   levels has failed for this reason gets credit (tce_charge_refill()) and
+ *   starts over. KVM cannot wait: the hypercall is passed up to user space,
+ *   whose next command leaves some credit for the next hypercall
+ *   (tce_charge_top_up()).
+ * - Pages that are no longer used become credit. Credit is settled (taken off
+ *   locked_vm) later: at the end of a command, or by a work item, which may
+ *   have to wait for the mmap_lock.
  */
 
 struct mm_struct;
 
-/* Kernel pages to begin with in tce_charge_refill(). */
+/* Kernel pages of the first tce_charge_refill() of a command. */
 #define TCE_CHARGE_REFILL	64
 
 /**
- * struct tce_charge - an address space that is charged
- * @ref: its users, and @settle while it is pending
- * @mm: the address space, mmgrab()bed
- * @credit: kernel pages that are charged and not used
- * @misses: how often there was no credit for a level, where the caller may sleep
- * @wanted: there was none where it may not
- * @held: commands that have got credit and are starting over, so that it must stay
- * @settling: credit that is being settled
- * @settle: settles @credit
+ * struct tce_charge - an address space that is charged for tables
+ * @ref: one for each user, and one for @settle while it is pending
+ * @mm: the address space, with a reference from mmgrab()
+ * @credit: kernel pages that are charged and not in use
+ * @misses: number of allocations by callers that may sleep for which there was
+ *          no credit
+ * @wanted: there was no credit for a caller that may not sleep
+ * @held: number of commands that got credit and are starting over; while it is
+ *        not 0 the credit is not settled
+ * @settling: number of calls that have taken the credit and not yet updated
+ *            locked_vm
+ * @settle: work item that settles @credit
  */
 struct tce_charge {
 	struct kref ref;
@@ -86,31 +92,32 @@ void tce_charge_put(struct tce_charge *charge);
 /**
  * tce_charge_add() - charge pages to locked_vm
  * @charge: the current process's address space
- * @pages: kernel pages; the caller's own until tce_charge_return()
+ * @pages: kernel pages; they belong to the caller until tce_charge_return()
  *
- * Context: Process, may sleep for as long as the mmap_lock is held. No lock is held
- * that another process may want.
- * Return: 0 or -ENOMEM beyond RLIMIT_MEMLOCK.
+ * Context: Process, may sleep for as long as the mmap_lock is held. No lock is
+ * held that another process may need.
+ * Return: 0, or -ENOMEM if RLIMIT_MEMLOCK would be exceeded.
  */
 int tce_charge_add(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_pages() - take pages from the credit
- * @charge: to whom they are charged; NULL for nobody
+ * tce_charge_take() - take pages from the credit
+ * @charge: the address space; NULL if nothing is charged
  * @pages: kernel pages
- * @wait: whether the caller can start over after a tce_charge_refill()
+ * @wait: the caller can call tce_charge_refill() and start over
  *
  * Context: Any but an interrupt handler. Never sleeps.
  * Return: 0, or -ENOMEM if there is no credit.
  */
-int tce_charge_pages(struct tce_charge *charge, unsigned long pages, bool wait);
+int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait);
 
 /**
- * tce_charge_misses() - how often there was no credit for a caller that can wait
+ * tce_charge_misses() - number of times that there was no credit for a caller
+ * that can wait
  * @charge: the address space
  *
  * Context: Any.
- * Return: a number that wraps.
+ * Return: a counter that wraps.
  */
 static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
 {
@@ -118,7 +125,7 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
 }
 
 /**
- * tce_charge_hold() - keep the credit until tce_charge_release()
+ * tce_charge_hold() - do not settle the credit until tce_charge_release()
  * @charge: the address space
  *
  * Context: Any.
@@ -129,7 +136,7 @@ static inline void tce_charge_hold(struct tce_charge *charge)
 }
 
 /**
- * tce_charge_release() - take tce_charge_hold() back
+ * tce_charge_release() - undo tce_charge_hold()
  * @charge: the address space
  *
  * Context: Any.
@@ -142,15 +149,16 @@ static inline void tce_charge_release(struct tce_charge *charge)
 /**
  * tce_charge_refill() - get some credit
  * @charge: the current process's address space
- * @pages: kernel pages; fewer where that is all that RLIMIT_MEMLOCK allows
+ * @pages: kernel pages; fewer if RLIMIT_MEMLOCK allows no more
  *
  * Context: As for tce_charge_add().
- * Return: 0; -ENOMEM beyond RLIMIT_MEMLOCK; -EINTR if a fatal signal is pending.
+ * Return: 0; -ENOMEM if RLIMIT_MEMLOCK would be exceeded; -EINTR if a fatal
+ * signal is pending.
  */
 int tce_charge_refill(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_wanted() - whether tce_charge_top_up() has anything to do
+ * tce_charge_wanted() - whether tce_charge_top_up() is needed
  * @charge: the address space
  *
  * Context: Any.
@@ -165,25 +173,25 @@ static inline bool tce_charge_wanted(const struct tce_charge *charge)
  * tce_charge_top_up() - leave some credit for callers that cannot wait
  * @charge: the current process's address space
  *
- * It is settled like any other, soon.
+ * Like all credit it is settled after a short delay.
  *
  * Context: As for tce_charge_add().
  */
 void tce_charge_top_up(struct tce_charge *charge);
 
 /**
- * tce_charge_return() - give pages back
- * @charge: to whom they were charged; NULL for nobody
+ * tce_charge_return() - turn charged pages into credit
+ * @charge: the address space; NULL if nothing was charged
  * @pages: kernel pages
  *
- * They are credit, which is settled soon.
+ * The credit is settled after a short delay.
  *
  * Context: Any but an interrupt handler. Never sleeps.
  */
 void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_sub() - take pages, and the credit, off locked_vm now
+ * tce_charge_sub() - take pages and all credit off locked_vm
  * @charge: the current process's address space
  * @pages: kernel pages that were charged
  *
@@ -192,7 +200,7 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_settle() - take the credit off locked_vm now
+ * tce_charge_settle() - take all credit off locked_vm
  * @charge: the current process's address space
  *
  * Context: As for tce_charge_add().
@@ -203,13 +211,15 @@ static inline void tce_charge_settle(struct tce_charge *charge)
 }
 
 /**
- * tce_charge_settle_soon() - have the credit taken off locked_vm
+ * tce_charge_settle_timeout() - have a work item settle the credit, and wait
+ * for it
  * @charge: any address space
  *
- * Waits for it, but not for long: the mmap_lock may be held.
+ * Waits for a tenth of a second at most, as the mmap_lock may be held for
+ * longer.
  *
  * Context: Process, may sleep.
  */
-void tce_charge_settle_soon(struct tce_charge *charge);
+void tce_charge_settle_timeout(struct tce_charge *charge);
 
 #endif /* TCE_CHARGE_H */

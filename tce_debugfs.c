@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tables, readable: /sys/kernel/debug/vfio_iommu_spapr_tce, one directory a window,
- * with
+ * /sys/kernel/debug/vfio_iommu_spapr_tce: one directory per window, with two
+ * files:
  *
- * figures: lines of a name and decimal numbers, first the version of the format;
- * mappings: what is mapped now, a line for memory in a row: bus address, bytes,
- * what the device may do, physical address.
+ * - figures: lines of a name and decimal numbers; the first line is the version
+ *   of the format.
+ * - mappings: a line for each physically contiguous range that is mapped: bus
+ *   address, bytes, permissions of the device, physical address.
  *
- * docs/OBSERVE.md is the description of both. What changes the meaning of a line that is
- * there changes TCE_DEBUGFS_FORMAT; a line that is new does not.
+ * Both are described in docs/OBSERVE.md. Raise TCE_DEBUGFS_FORMAT if the
+ * meaning of an existing line changes, but not if a line is added.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -47,7 +48,7 @@ static struct dentry *tce_debugfs_root;
 
 /**
  * struct tce_debugfs_group - a group that has a window
- * @node: in tce_debugfs::groups
+ * @node: in &tce_debugfs.groups
  * @id: the IOMMU group's number
  * @domain: PCI domain of its first device, or -1
  * @pe: number of that device's partitionable endpoint, or -1
@@ -60,16 +61,17 @@ struct tce_debugfs_group {
 };
 
 /**
- * struct tce_debugfs - a window that is shown
- * @ref: the window's, and that of each file that is open
- * @dir: its directory
- * @created: when, ns
- * @pid: of the process that has made it
- * @comm: that process's name then
+ * struct tce_debugfs - the directory of a window
+ * @ref: one for the window, and one for each open file
+ * @dir: the directory
+ * @created: when the window was created, in ns
+ * @pid: process that created it
+ * @comm: name of that process at that time
  * @interface: version of the interface, 1 or 2
- * @lock: held while @window is read, but not while anything is copied to user space
- * @window: the window; NULL once it is shown no longer
- * @groups: those that have it, see struct tce_debugfs_group
+ * @lock: protects @window and @groups; held while the window is read, but not
+ *        while data is copied to user space
+ * @window: the window; NULL after tce_debugfs_remove()
+ * @groups: groups that have the window
  */
 struct tce_debugfs {
 	struct kref ref;
@@ -88,14 +90,15 @@ static void tce_debugfs_free(struct kref *ref)
 	kfree(container_of(ref, struct tce_debugfs, ref));
 }
 
-/* A reader adds up what the CPUs count; each of them goes on meanwhile. */
+/* Add up the counters of all CPUs, which may be counting meanwhile. */
 static struct tce_counts figures_counts(const struct tce_window *window)
 {
 	struct tce_counts sum = {};
 	int cpu, event;
 
 	for_each_possible_cpu(cpu) {
-		const struct tce_counts *counts = per_cpu_ptr(window->counts, cpu);
+		const struct tce_counts *counts = per_cpu_ptr(window->counts,
+							      cpu);
 
 		for (event = 0; event < TCE_EVENTS; event++) {
 			sum.count[event].calls +=
@@ -118,7 +121,8 @@ static void figures_show_owner(struct seq_file *seq,
 	seq_printf(seq, "age_ms %llu\n",
 		   div_u64(ktime_get_ns() - debugfs->created, NSEC_PER_MSEC));
 	seq_printf(seq, "pid %d\n", debugfs->pid);
-	seq_printf(seq, "comm %*pE\n", (int)strlen(debugfs->comm), debugfs->comm);
+	seq_printf(seq, "comm %*pE\n", (int)strlen(debugfs->comm),
+		   debugfs->comm);
 	seq_printf(seq, "interface %u\n", debugfs->interface);
 	seq_printf(seq, "number %d\n", window->platform.num);
 	list_for_each_entry(group, &debugfs->groups, node)
@@ -141,7 +145,7 @@ static void figures_show_memory(struct seq_file *seq,
 	seq_printf(seq, "start %llu\n", window->start);
 	seq_printf(seq, "window_bytes %llu\n",
 		   (u64)geo->entries << geo->page_shift);
-	seq_printf(seq, "mapped_pages %lu\n", stats.used);
+	seq_printf(seq, "mapped_pages %lu\n", stats.set);
 	seq_printf(seq, "hw_bytes %lu\n", stats.hw_bytes);
 	seq_printf(seq, "user_bytes %lu\n", stats.user_bytes);
 	seq_printf(seq, "page_bytes %lu\n", stats.page_bytes);
@@ -179,7 +183,8 @@ static void figures_show_counts(struct seq_file *seq,
 
 		seq_printf(seq, "%s %llu\n", lines[i].calls, count->calls);
 		if (lines[i].pages)
-			seq_printf(seq, "%s %llu\n", lines[i].pages, count->pages);
+			seq_printf(seq, "%s %llu\n", lines[i].pages,
+				   count->pages);
 	}
 }
 
@@ -204,7 +209,10 @@ static int figures_open(struct inode *inode, struct file *file)
 	struct tce_debugfs *debugfs = inode->i_private;
 	int ret;
 
-	/* debugfs keeps it for as long as this runs. */
+	/*
+	 * debugfs keeps the file while open() runs, so the object has a
+	 * reference.
+	 */
 	ret = single_open(file, figures_show, debugfs);
 	if (!ret)
 		kref_get(&debugfs->ref);
@@ -231,17 +239,21 @@ static const struct file_operations figures_fops = {
 };
 
 /**
- * struct tce_mappings - somebody reads the mappings
- * @debugfs: of which table
- * @extent: the line that comes next
+ * struct tce_mappings - state of an open mappings file
+ * @debugfs: the window's directory
+ * @extent: the next line
  */
 struct tce_mappings {
 	struct tce_debugfs *debugfs;
 	struct tce_extent extent;
 };
 
-/* What is set from @cursor on, with memory in a row, whatever the owners are. */
-static bool tce_debugfs_extent(struct tce_cursor *cursor, struct tce_extent *extent)
+/*
+ * Find the next physically contiguous range that is mapped; unlike an extent it
+ * may have several owners.
+ */
+static bool tce_debugfs_extent(struct tce_cursor *cursor,
+			       struct tce_extent *extent)
 {
 	unsigned int page_shift = tce_table_geometry(cursor->table)->page_shift;
 	struct tce_extent more;
@@ -267,7 +279,10 @@ static bool tce_debugfs_extent(struct tce_cursor *cursor, struct tce_extent *ext
 	return true;
 }
 
-/* The next line, from an entry on. tce_debugfs::lock is held. */
+/*
+ * Find the next line, from the entry at @pos on. The caller holds
+ * &tce_debugfs.lock.
+ */
 static void *mappings_find(struct seq_file *seq, loff_t *pos)
 {
 	struct tce_mappings *mappings = seq->private;
@@ -287,7 +302,10 @@ static void *mappings_find(struct seq_file *seq, loff_t *pos)
 	return &mappings->extent;
 }
 
-/* The position is the index of an entry: what is gone by then is not missed. */
+/*
+ * The position is the index of an entry, so it stays valid if entries are
+ * cleared between two reads.
+ */
 static void *mappings_start(struct seq_file *seq, loff_t *pos)
 {
 	struct tce_mappings *mappings = seq->private;
@@ -345,7 +363,10 @@ static int mappings_open(struct inode *inode, struct file *file)
 	if (!mappings)
 		return -ENOMEM;
 
-	/* debugfs keeps it for as long as this runs. */
+	/*
+	 * debugfs keeps the file while open() runs, so the object has a
+	 * reference.
+	 */
 	mappings->debugfs = inode->i_private;
 	kref_get(&mappings->debugfs->ref);
 
@@ -380,7 +401,8 @@ void tce_debugfs_exit(void)
 	debugfs_remove(tce_debugfs_root);
 }
 
-static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name, size_t size)
+static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name,
+			     size_t size)
 {
 	const struct tce_window *window = debugfs->window;
 
@@ -407,13 +429,19 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	debugfs->created = ktime_get_ns();
 	debugfs->pid = task_tgid_nr(current);
 	debugfs->interface = interface;
-	/* A thread may be called anything; another one may be ending in exec. */
+	/*
+	 * The name of the process is that of its first thread, which may change
+	 * in exec meanwhile.
+	 */
 	rcu_read_lock();
 	get_task_comm(debugfs->comm, current->group_leader);
 	rcu_read_unlock();
 	tce_debugfs_name(debugfs, name, sizeof(name));
 	debugfs->dir = debugfs_create_dir(name, tce_debugfs_root);
-	/* Unsafe: removing them waits for files that are being opened, not for readers. */
+	/*
+	 * Created with _unsafe(), so that removal waits for open() only and not
+	 * for readers, which user space can block.
+	 */
 	debugfs_create_file_unsafe("figures", 0444, debugfs->dir, debugfs,
 				   &figures_fops);
 	debugfs_create_file_unsafe("mappings", 0400, debugfs->dir, debugfs,
@@ -422,7 +450,7 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	return debugfs;
 }
 
-/* With the lock; NULL for none. */
+/* NULL if the group does not have the window. The caller holds the lock. */
 static struct tce_debugfs_group *tce_debugfs_find(struct tce_debugfs *debugfs,
 						  int id)
 {
@@ -441,7 +469,10 @@ static void tce_debugfs_forget(struct tce_debugfs_group *group)
 	kfree(group);
 }
 
-/* Called for the group's first device; ends the walk. */
+/*
+ * Callback for the group's first device; the non-zero return value ends the
+ * walk.
+ */
 static int tce_debugfs_device(struct device *dev, void *data)
 {
 	struct tce_debugfs_group *group = data;
@@ -516,8 +547,8 @@ void tce_debugfs_remove(struct tce_debugfs *debugfs)
 	kref_put(&debugfs->ref, tce_debugfs_free);
 }
 
-void tce_observe_extents(const struct tce_window *window, unsigned long index,
-			 unsigned long count)
+void tce_debugfs_trace_extents(const struct tce_window *window,
+			       unsigned long index, unsigned long count)
 {
 	unsigned int page_shift = tce_window_page_shift(window);
 	struct tce_cursor cursor = {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Error handling (EEH) of the devices behind a container. Contract: tce_eeh.h.
+ * Error handling (EEH) of the devices in a container's groups. Contract:
+ * tce_eeh.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -29,7 +30,8 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	if (copy_from_user(op, argp, size))
 		return -EFAULT;
 	if (op->argsz < size || op->flags)
-		return tce_refuse(-EINVAL, "argsz is too small, or there are unknown flags");
+		return tce_refuse(-EINVAL,
+				  "argsz is too small, or there are unknown flags");
 	if (op->op != VFIO_EEH_PE_INJECT_ERR)
 		return 0;
 
@@ -37,9 +39,12 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	if (op->argsz < size)
 		return -EINVAL;
 
-	/* The head was read already; it must not become another one. */
-	if (copy_from_user(&op->err, argp + offsetof(struct vfio_eeh_pe_op, err),
-			   sizeof(op->err)))
+	/*
+	 * Read only the rest: user space may have changed the head, which was
+	 * already checked.
+	 */
+	argp += offsetof(struct vfio_eeh_pe_op, err);
+	if (copy_from_user(&op->err, argp, sizeof(op->err)))
 		return -EFAULT;
 
 	return 0;
@@ -50,7 +55,8 @@ long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op)
 	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
 
 	if (!pe)
-		return tce_refuse(-ENODEV, "the group has no PE that EEH knows");
+		return tce_refuse(-ENODEV,
+				  "the group has no EEH PE");
 
 	switch (op->op) {
 	case VFIO_EEH_PE_DISABLE:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCE kill, and giving pages and levels back after it. Contract: tce_kill.h.
+ * TCE kill, and the release of pages after it. Contract: tce_kill.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -21,20 +21,21 @@
 #include "tce_work.h"
 
 /*
- * A hole this large, in entries, is not worth killing TCEs across, where a kill costs the
- * same whatever its range is: PHB4 and later drop all translations of the PE.
+ * On PHB4 and later a kill drops all translations of the PE, so its cost does
+ * not depend on its range. There one kill covers entries that are at most this
+ * far apart.
  */
 #define TCE_KILL_GAP		512
 
 /*
- * Entries that are killed in one go, and extents of pinned pages that wait for it. PHB3
- * is told of each page (a register write), and an RCU section must not take longer the
- * larger a mapping is.
+ * Maximum number of entries of one kill on PHB3, and of extents of pinned pages
+ * that wait for a kill. PHB3 needs a register write for each page, and the
+ * length of an RCU read-side section must not depend on the size of a mapping.
  */
 #define TCE_KILL_MAX		4096UL
-#define TCE_RETIRED_MANY	4096UL
+#define TCE_RETIRED_MAX		4096UL
 
-void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry)
+void tce_kill_release(struct tce_window *window, const struct tce_entry *entry)
 {
 	const struct tce_extent extent = {
 		.count = 1,
@@ -46,21 +47,27 @@ void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry
 				tce_window_page_shift(window));
 }
 
-/* The TCE kill itself. */
-static void tce_kill_some(struct tce_window *window, unsigned long index,
+/* Call the platform's TCE kill once. */
+static void tce_kill_once(struct tce_window *window, unsigned long index,
 			  unsigned long count)
 {
 	struct iommu_table *tbl = window->platform.tbl;
 
-	/* The entries are in memory before the hardware looks again. */
+	/*
+	 * The stores to the entries must be visible to the hardware before the
+	 * kill: it may read the entries again right after it.
+	 */
 	mb();
-	/* The platform walks the groups of the table, which come and go. */
+	/*
+	 * The platform walks the groups of the table, which are added and
+	 * removed under RCU.
+	 */
 	rcu_read_lock();
 	window->platform.ops->tce_kill(tbl, tbl->it_offset + index, count);
 	rcu_read_unlock();
 }
 
-static unsigned long tce_kill_most(void)
+static unsigned long tce_kill_max_entries(void)
 {
 	return cpu_has_feature(CPU_FTR_ARCH_300) ? ULONG_MAX : TCE_KILL_MAX;
 }
@@ -74,34 +81,35 @@ void tce_kill(struct tce_window *window, unsigned long index,
 		return;
 
 	for (; count; index += n, count -= n) {
-		n = min(count, tce_kill_most());
-		tce_kill_some(window, index, n);
+		n = min(count, tce_kill_max_entries());
+		tce_kill_once(window, index, n);
 		tce_observe_kill(window, n);
 	}
 }
 
-/* Gathering */
+/* Gather */
 
 void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 		     unsigned long count)
 {
 	struct tce_retired *retired = &gather->retired;
 
-	/* The arrays are filled as they are needed. */
+	/* retired->few is left uninitialised. */
 	gather->window = window;
 	gather->end = 0;
 	retired->pages = window->pages;
 	retired->page_shift = tce_window_page_shift(window);
 	retired->count = 0;
-	retired->most = TCE_RETIRED_FEW;
+	retired->max = TCE_RETIRED_FEW;
 	retired->list = retired->few;
 	if (window->pages->ops->pin && count > TCE_RETIRED_FEW) {
-		unsigned int most = min(count, TCE_RETIRED_MANY);
+		unsigned int max = min(count, TCE_RETIRED_MAX);
 		struct tce_owned *list;
 
-		list = kvmalloc_array(most, sizeof(*list), TCE_GFP | __GFP_NOWARN);
+		list = kvmalloc_array(max, sizeof(*list),
+				      TCE_GFP | __GFP_NOWARN);
 		if (list) {
-			retired->most = most;
+			retired->max = max;
 			retired->list = list;
 		}
 	}
@@ -114,7 +122,10 @@ void tce_gather_end(struct tce_gather *gather)
 		kvfree(gather->retired.list);
 }
 
-/* PHB3 is told of each page, mapped or not, so there no hole is killed. */
+/*
+ * PHB3 needs a register write for each page, mapped or not, so no hole is
+ * killed there.
+ */
 static unsigned long tce_kill_gap(const struct tce_window *window)
 {
 	if (!window->platform.ops->tce_kill)
@@ -123,7 +134,7 @@ static unsigned long tce_kill_gap(const struct tce_window *window)
 	return cpu_has_feature(CPU_FTR_ARCH_300) ? TCE_KILL_GAP : 0;
 }
 
-unsigned int tce_gather_most(const struct tce_gather *gather)
+unsigned int tce_gather_max_extents(const struct tce_gather *gather)
 {
 	return tce_kill_gap(gather->window) ? TCE_BATCH : 1;
 }
@@ -150,9 +161,10 @@ void tce_gather_resched(struct tce_gather *gather)
 static void tce_gather_range(struct tce_gather *gather, unsigned long first,
 			     unsigned long end)
 {
-	if (gather->end && (first < gather->end ||
-			    first - gather->end > tce_kill_gap(gather->window) ||
-			    gather->end - gather->first >= tce_kill_most()))
+	if (gather->end &&
+	    (first < gather->end ||
+	     first - gather->end > tce_kill_gap(gather->window) ||
+	     gather->end - gather->first >= tce_kill_max_entries()))
 		tce_gather_flush(gather);
 
 	if (!gather->end)
@@ -168,18 +180,22 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	tce_gather_range(gather, first, end);
 	while (old->count && !ops->retire(&gather->retired, old)) {
 		tce_gather_flush(gather);
-		/* What is left was killed with the rest, and may be set again. */
+		/*
+		 * The flush invalidated the entries of the remaining pages,
+		 * too, but the entries may have been set again: kill them once
+		 * more before these pages are released.
+		 */
 		gather->first = first;
 		gather->end = end;
 	}
 }
 
-void tce_trim_kill(void *data, unsigned long index, unsigned long count)
+void tce_kill_resched(void *data, unsigned long index, unsigned long count)
 {
 	unsigned long n;
 
 	for (; count; index += n, count -= n) {
-		n = min(count, tce_kill_most());
+		n = min(count, tce_kill_max_entries());
 		tce_kill(data, index, n);
 		cond_resched();
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Invalidating what hardware has cached of a window (TCE kill), and giving back what
- * must not be given back before. For tce_window.c and tce_kvm.c.
+ * TCE kill, which invalidates what the hardware has cached of a window, and the
+ * release of pages, which must not happen before it. For tce_window.c and
+ * tce_kvm.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -15,16 +16,18 @@
 /**
  * DOC: TCE kill
  *
- * A page is given back only after its entry was taken out and its TCE killed, in this
- * order: until then the device may reach it. What was taken out and not yet killed is
- * in a struct tce_gather on the stack of an ioctl, or, if KVM has taken it out, in the
- * record of the task (tce_kvm.c); it is never carried over a sleep.
+ * A page is released only after its entry was cleared and its TCE killed, in
+ * this order: until then the device may access it. Entries that were cleared
+ * and not yet killed are in a struct tce_gather on the stack of an ioctl or, if
+ * KVM has cleared them, in the record of the task (tce_kvm.c). An ioctl kills
+ * them before it sleeps.
  *
- * A level is freed only after the TCEs of the range that it covered were killed
- * (tce_table_trim()). This rests on a kill of a page making the PHB forget the upper
- * levels that it has cached on the way to that page. skiboot does so on POWER9 and
- * later, where each kill is one of the whole PE (hw/phb4.c, HW560152); for PHB3 no
- * source says it, which is why the whole range of a leaf is killed.
+ * A level is freed only after the TCEs of the range that it translated were
+ * killed (tce_table_trim()). This relies on the kill of a page to make the PHB
+ * drop the cached addresses of the levels on the way to that page. On POWER9
+ * and later it does: skiboot turns each kill into one of the whole PE
+ * (hw/phb4.c, HW560152). For PHB3 this is not documented, so there the whole
+ * range of a leaf is killed.
  */
 
 struct tce_batch;
@@ -32,11 +35,11 @@ struct tce_entry;
 struct tce_window;
 
 /**
- * struct tce_gather - entries that were taken out and wait for the kill
- * @window: where
+ * struct tce_gather - entries that were cleared and not yet killed
+ * @window: the window
  * @first: first index to kill
- * @end: one past the last index to kill; 0 for none
- * @retired: their pages
+ * @end: one past the last index to kill; 0 if there is none
+ * @retired: the pages of the entries
  */
 struct tce_gather {
 	struct tce_window *window;
@@ -57,21 +60,23 @@ void tce_kill(struct tce_window *window, unsigned long index,
 	      unsigned long count);
 
 /**
- * tce_kill_give_back() - give back the page of an entry that was taken out and killed
+ * tce_kill_release() - release the page of an entry that was cleared and killed
  * @window: the window
- * @entry: what the entry was; &tce_entry.tce is 0 if its page was set dirty already
+ * @entry: the entry before it was cleared; &tce_entry.tce is 0 if its page was
+ *         already set dirty
  *
- * Context: As for the flush of the window's pages.
+ * Context: As for &tce_pages_ops.put of the window's pages.
  */
-void tce_kill_give_back(struct tce_window *window, const struct tce_entry *entry);
+void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
 
 /**
- * tce_gather_init() - gather nothing yet
+ * tce_gather_init() - initialise an empty gather
  * @gather: the object
  * @window: the window
- * @count: entries that may be gathered
+ * @count: maximum number of entries that will be gathered
  *
- * Pages that were pinned one by one get room for all of them, if there is memory.
+ * For pages that are pinned when they are mapped, allocates room for all of
+ * them if there is memory.
  *
  * Context: Process, may sleep.
  */
@@ -79,7 +84,7 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 		     unsigned long count);
 
 /**
- * tce_gather_end() - kill, and give back, what was gathered, and gather no more
+ * tce_gather_end() - kill the entries, release their pages and free the gather
  * @gather: the object
  *
  * Context: Process, may sleep.
@@ -87,20 +92,20 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 void tce_gather_end(struct tce_gather *gather);
 
 /**
- * tce_gather_most() - how many extents may be gathered at once
+ * tce_gather_max_extents() - number of extents that may be gathered at once
  * @gather: the object
  *
  * Context: Any.
- * Return: TCE_BATCH; 1 where holes between them must not be killed.
+ * Return: TCE_BATCH, or 1 if holes between extents must not be killed.
  */
-unsigned int tce_gather_most(const struct tce_gather *gather);
+unsigned int tce_gather_max_extents(const struct tce_gather *gather);
 
 /**
- * tce_gather_batch() - remember to kill a range, and to give back what was there
+ * tce_gather_batch() - add a range of entries to kill, and pages to release
  * @gather: the object
  * @first: the first entry
  * @end: one past the last entry
- * @old: what was taken out there
+ * @old: the entries that were cleared or replaced there
  *
  * Context: Process, may sleep.
  */
@@ -108,7 +113,7 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 		      unsigned long end, struct tce_batch *old);
 
 /**
- * tce_gather_flush() - kill, and give back, what was gathered
+ * tce_gather_flush() - kill the entries and release their pages
  * @gather: the object, which is empty afterwards
  *
  * Context: Process, may sleep.
@@ -116,7 +121,7 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 void tce_gather_flush(struct tce_gather *gather);
 
 /**
- * tce_gather_resched() - cond_resched(), with nothing unkilled
+ * tce_gather_resched() - flush, and reschedule, if need be
  * @gather: the object
  *
  * Context: Process, may sleep.
@@ -124,13 +129,13 @@ void tce_gather_flush(struct tce_gather *gather);
 void tce_gather_resched(struct tce_gather *gather);
 
 /**
- * tce_trim_kill() - &tce_table_ops.kill
+ * tce_kill_resched() - tce_kill() that reschedules, for &tce_table_ops.kill
  * @data: the window
  * @index: the first entry
  * @count: number of entries
  *
  * Context: Process, may sleep.
  */
-void tce_trim_kill(void *data, unsigned long index, unsigned long count);
+void tce_kill_resched(void *data, unsigned long index, unsigned long count);
 
 #endif /* TCE_KILL_H */

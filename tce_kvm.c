@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM's side of a window. Contract: tce_kvm.h.
+ * The callbacks that KVM uses of a window. Contract: tce_kvm.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -36,14 +36,21 @@
 #include "tce_window_private.h"
 #include "tce_work.h"
 
-/* Records that a task may have, from the one that its address leads to. */
+/*
+ * Length of the probe sequence for the record of a task, which begins at the
+ * hash of the task's address.
+ */
 #define TCE_KVM_PROBES		8
 
-/* Pages that a task has taken out and that wait for its next kill. */
+/*
+ * Maximum number of entries that a task has cleared or replaced and that wait
+ * for its next kill.
+ */
 #define TCE_KVM_DISPLACED	16
 
 /**
- * struct tce_kvm_displaced - an entry that was taken out and not yet killed
+ * struct tce_kvm_displaced - an entry that was cleared or replaced and not yet
+ * killed
  * @index: its index
  * @owner: its owner
  */
@@ -53,20 +60,22 @@ struct tce_kvm_displaced {
 };
 
 /**
- * struct tce_kvm_call - what a task of KVM's does in the window
+ * struct tce_kvm_call - the record of a task that makes hypercalls
  * @ua: KVM stores the user-space address here, big-endian, while @active
- * @task: the task, NULL for none. Set and cleared under @lock
- * @lock: protects what is below against those who give back what the task has left;
- *        outside the locks of the table
- * @active: the task is between useraddrptr() and tce_kill(). It alone changes this
- * @pending: @tce is to be set at @index, with @ua as its owner. The same
+ * @task: the task, or NULL if the record is free. Set and cleared under @lock
+ * @lock: protects the following members against tce_kvm_flush() and
+ *        tce_kvm_trim(); taken before the locks of the table
+ * @active: the task is between useraddrptr() and tce_kill(). Only the task
+ *          changes this
+ * @pending: @tce must be set at @index, with @ua as its owner. Only the task
+ *           changes this
  * @changed: the task has changed an entry since its last kill
  * @index: the entry that KVM asked to set
- * @tce: what it is to be
- * @used: when the task was here last, in jiffies
+ * @tce: the new value of the entry
+ * @used: when the task used the record last, in jiffies
  * @range: its leaf is held, with a view, if &tce_range.leaves is not 0
- * @displaced: what the task has taken out
- * @displaced_count: how much of it
+ * @displaced: entries that the task has cleared or replaced
+ * @displaced_count: number of elements of @displaced
  */
 struct tce_kvm_call {
 	__be64 ua;
@@ -84,20 +93,23 @@ struct tce_kvm_call {
 } ____cacheline_aligned;
 
 /**
- * struct tce_kvm - what KVM has of a window
- * @ops: the iommu_table's operations; lead from there to here
- * @platform_free: the platform's, if the iommu_table is its
- * @platform_useraddrptr: the same
+ * struct tce_kvm - state of KVM's callbacks for a window
+ * @ops: the operations of the iommu_table, embedded so that tce_kvm_of() works
+ * @platform_free: the platform's free(), if the platform created the
+ *                 iommu_table
+ * @platform_useraddrptr: the platform's useraddrptr(), in the same case
  * @window: the window; NULL from tce_kvm_disconnect() on
- * @closed: nothing is set any more
- * @used: a callback has looked for @window, or never will find it
+ * @closed: no entry may be set any more, see tce_kvm_close()
+ * @used: a callback has looked up @window, or no later callback will find it
  * @refused: the hypervisor has refused an entry
- * @evicted: a task has lost its record before its kill: each kill is carried out
+ * @evicted: a task has lost its record before its kill, so each kill without a
+ *           record is carried out
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
- * @free_work: frees this once the iommu_table has gone
- * @mask: number of @call, a power of 2, less 1
- * @elsewhere: records that are not the first one of their task, number
+ * @free_work: frees this after the iommu_table was freed
+ * @mask: number of elements of @call, a power of two, minus 1
+ * @elsewhere: number of records that are not the first one of their task's
+ *             probe sequence
  * @call: the records
  */
 struct tce_kvm {
@@ -124,17 +136,18 @@ static struct tce_kvm *tce_kvm_of(const struct iommu_table *tbl)
 }
 
 /*
- * The window, until rcu_read_unlock(). To the KVM of another process than that which
- * has mapped there, to which the group was passed, the table is an empty one.
+ * Look up the window, which stays until rcu_read_unlock(). For the KVM of
+ * another process than the owner of the mappings, to which the group was
+ * passed, the table is empty.
  */
 static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 {
 	struct tce_window *window;
 
 	/*
-	 * Pairs with the xchg() in tce_kvm_disconnect(): one of the two comes first, and
-	 * either @window is NULL here, or there is a callback to wait for there. The same
-	 * for @closed and the cmpxchg() in tce_kvm_close().
+	 * Pairs with the xchg() in tce_kvm_disconnect(): either @window is NULL
+	 * here, or tce_kvm_disconnect() sees @used and waits for this callback.
+	 * The same holds for @closed and the cmpxchg() in tce_kvm_close().
 	 */
 	if (!smp_load_acquire(&kvm->used))
 		xchg(&kvm->used, 1);
@@ -145,7 +158,10 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 
 /* Records */
 
-/* Tasks are 8 KiB or more in size, so this tells those apart that were made together. */
+/*
+ * A task_struct has 8 KiB or more, so tasks that were allocated together get
+ * different records.
+ */
 static __always_inline struct tce_kvm_call *
 tce_kvm_probe(const struct tce_kvm *kvm, const struct task_struct *task,
 	      unsigned int i)
@@ -167,19 +183,30 @@ static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 	return NULL;
 }
 
-/* The task's record. It may be taken away unless it is active, or locked. */
-static __always_inline struct tce_kvm_call *tce_kvm_find_call(struct tce_kvm *kvm)
+/*
+ * Find the task's record. tce_kvm_trim() may free it unless it is active or
+ * locked.
+ */
+static __always_inline struct tce_kvm_call *
+tce_kvm_find_call(struct tce_kvm *kvm)
 {
 	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
 
 	if (READ_ONCE(call->task) == current)
 		return call;
 
-	/* A task that has one elsewhere has counted it itself. */
-	return atomic_read(&kvm->elsewhere) ? tce_kvm_find_elsewhere(kvm) : NULL;
+	/*
+	 * No barrier is needed: a task has itself counted its record in
+	 * @elsewhere.
+	 */
+	return atomic_read(&kvm->elsewhere) ? tce_kvm_find_elsewhere(kvm) :
+					      NULL;
 }
 
-/* Takes a record away from a task that is not in a call. The caller has its lock. */
+/*
+ * Free the record of a task that is not in a hypercall. The caller holds the
+ * record's lock.
+ */
 static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 {
 	lockdep_assert_held(&call->lock);
@@ -192,7 +219,10 @@ static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	if (call->changed)
 		WRITE_ONCE(kvm->evicted, true);
 	call->changed = false;
-	/* Pairs with smp_rmb() in tce_kvm_tce_kill(). */
+	/*
+	 * kvm->evicted before call->task: pairs with smp_rmb() in
+	 * tce_kvm_tce_kill().
+	 */
 	smp_store_release(&call->task, NULL);
 }
 
@@ -206,7 +236,11 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	taken = !call->task;
 	if (taken) {
 		call->used = jiffies;
-		/* After the release by which the task before it lost the record. */
+		/*
+		 * A release, like the store that freed the record: the task
+		 * that lost it may read the new owner here, and must then see
+		 * kvm->evicted.
+		 */
 		smp_store_release(&call->task, current);
 	}
 	spin_unlock(&call->lock);
@@ -214,13 +248,13 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	return taken;
 }
 
-/* A record for the task, which has none; NULL if too many have one. */
+/* Allocate a record for a task that has none; NULL if all probes are in use. */
 static noinline struct tce_kvm_call *
 tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 {
 	unsigned int i;
 
-	/* First those that nobody has. */
+	/* Try free records first, then those that can be freed. */
 	for (i = 0; i < 2 * TCE_KVM_PROBES; i++) {
 		unsigned int probe = i % TCE_KVM_PROBES;
 		struct tce_kvm_call *call = tce_kvm_probe(kvm, current, probe);
@@ -230,8 +264,11 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 			continue;
 		if (probe)
 			atomic_inc(&kvm->elsewhere);
-		/* Takes it away again: tce_kvm_trim(). */
-		tce_trim(window);
+		/*
+		 * The work item calls tce_kvm_trim(), which frees the record
+		 * again.
+		 */
+		tce_window_trim_soon(window);
 		return call;
 	}
 
@@ -244,15 +281,18 @@ tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
 	return tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
 }
 
-/* What the task has taken out. The caller has the record's lock. */
+/*
+ * Entries that the task has cleared or replaced. The caller holds the record's
+ * lock.
+ */
 
 static void tce_kvm_kill_displaced(struct tce_window *window,
-				   struct tce_kvm_call *call, unsigned long index,
-				   unsigned long count)
+				   struct tce_kvm_call *call,
+				   unsigned long index, unsigned long count)
 {
 	struct tce_entry entry = {};
 
-	/* What an entry led to was set dirty when it was taken out. */
+	/* The page was set dirty when the entry was cleared or replaced. */
 	while (call->displaced_count) {
 		const struct tce_kvm_displaced *displaced =
 			&call->displaced[--call->displaced_count];
@@ -260,12 +300,13 @@ static void tce_kvm_kill_displaced(struct tce_window *window,
 		if (displaced->index - index >= count)
 			tce_kill(window, displaced->index, 1);
 		entry.owner = displaced->owner;
-		tce_kill_give_back(window, &entry);
+		tce_kill_release(window, &entry);
 	}
 }
 
-static void tce_kvm_displace(struct tce_window *window, struct tce_kvm_call *call,
-			     unsigned long index, const struct tce_entry *entry)
+static void tce_kvm_displace(struct tce_window *window,
+			     struct tce_kvm_call *call, unsigned long index,
+			     const struct tce_entry *entry)
 {
 	struct tce_kvm_displaced *displaced;
 
@@ -283,22 +324,26 @@ static void tce_kvm_displace(struct tce_window *window, struct tce_kvm_call *cal
 	displaced->owner = entry->owner;
 }
 
-/* Setting an entry. The caller has the record's lock. */
+/* Setting an entry. The caller holds the record's lock. */
 
-/* Its level and its view are held, so only a hypervisor can refuse an entry. */
-static noinline void tce_kvm_refused(struct tce_kvm *kvm, struct tce_window *window,
+/* The leaf and its view are held, so only a hypervisor can refuse an entry. */
+static noinline void tce_kvm_refused(struct tce_kvm *kvm,
+				     struct tce_window *window,
 				     struct tce_kvm_call *call)
 {
 	struct tce_entry entry = {};
 
-	/* Not the page that it led to, which the guest believes to have replaced. */
+	/*
+	 * The old page must not stay mapped: the guest assumes that it was
+	 * replaced.
+	 */
 	if (!tce_table_exchange(window->table, call->index, &entry, false))
 		tce_kvm_displace(window, call, call->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
 	pr_warn_once("the hypervisor refused an entry that KVM had set for a guest; user space sets them from now on\n");
 }
 
-/* KVM has stored the address. */
+/* Set the pending entry: KVM has stored the address. */
 static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 			   struct tce_kvm_call *call)
 {
@@ -311,10 +356,11 @@ static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 	lockdep_assert_held(&call->lock);
 
 	call->pending = false;
-	/* A call that comes too late: its page was never in the table. */
+	/* The window was closed meanwhile: the page was never in the table. */
 	if (!window || READ_ONCE(kvm->closed)) {
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
-	} else if (tce_table_exchange(window->table, call->index, &entry, false)) {
+	} else if (tce_table_exchange(window->table, call->index, &entry,
+				      false)) {
 		tce_kvm_refused(kvm, window, call);
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 	} else {
@@ -322,7 +368,10 @@ static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 	}
 }
 
-/* Holds the leaf of an entry, and its view, so that the entry can be set. */
+/*
+ * Hold the leaf of an entry, and its view, so that the entry can be set without
+ * an allocation.
+ */
 static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 			 struct tce_kvm_call *call, unsigned long index)
 {
@@ -336,14 +385,18 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 
 	range->index = index;
 	range->end = index + 1;
-	if (!tce_table_prepare(window->table, range, TCE_OWNER_EACH, GFP_NOWAIT))
+	if (!tce_table_prepare(window->table, range, TCE_OWNER_EACH,
+			       GFP_NOWAIT))
 		return true;
 	range->leaves = 0;
 
 	return false;
 }
 
-/* Calls. They fail if the task has lost the record before it was locked. */
+/*
+ * Callbacks with a record. They fail if the task lost the record before the
+ * record was locked.
+ */
 
 static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 			  struct tce_kvm_call *call, unsigned long index)
@@ -365,8 +418,9 @@ static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	return ret;
 }
 
-static bool tce_kvm_take_out(struct tce_window *window, struct tce_kvm_call *call,
-			     unsigned long index, const struct tce_entry *entry)
+static bool tce_kvm_take_out(struct tce_window *window,
+			     struct tce_kvm_call *call, unsigned long index,
+			     const struct tce_entry *entry)
 {
 	bool ret;
 
@@ -413,7 +467,10 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	struct tce_kvm_call *call = NULL;
 	struct tce_window *window;
 
-	/* After an exchange by the platform's operation: see tce_platform_set_ops(). */
+	/*
+	 * This follows an exchange by the platform's operation: see
+	 * tce_platform_set_ops().
+	 */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?
 		       kvm->platform_useraddrptr(tbl, index, false) : NULL;
@@ -421,8 +478,8 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	index -= tbl->it_offset;
 	rcu_read_lock();
 	window = tce_kvm_window(kvm);
-	if (window && kvm->page_shift <= PAGE_SHIFT && !READ_ONCE(kvm->closed) &&
-	    !READ_ONCE(kvm->refused))
+	if (window && kvm->page_shift <= PAGE_SHIFT &&
+	    !READ_ONCE(kvm->closed) && !READ_ONCE(kvm->refused))
 		call = tce_kvm_get_call(kvm, window);
 	if (call && !tce_kvm_begin(kvm, window, call, index))
 		call = NULL;
@@ -434,13 +491,17 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 }
 
 static noinline int tce_kvm_clear(struct tce_kvm *kvm,
-				  struct tce_window *window, unsigned long index)
+				  struct tce_window *window,
+				  unsigned long index)
 {
 	struct tce_kvm_call *call;
 	struct tce_entry entry = {};
 	int ret;
 
-	/* KVM checks the first entry of H_STUFF_TCE only; there is nothing beyond. */
+	/*
+	 * KVM checks only the first index of H_STUFF_TCE. Entries beyond the
+	 * window are empty.
+	 */
 	if (index >= window->platform.geo.entries)
 		return 0;
 
@@ -451,7 +512,7 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm,
 	call = tce_kvm_get_call(kvm, window);
 	if (!call || !tce_kvm_take_out(window, call, index, &entry)) {
 		tce_kill(window, index, 1);
-		tce_kill_give_back(window, &entry);
+		tce_kill_release(window, &entry);
 	}
 
 	return 0;
@@ -482,9 +543,10 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	u64 tce;
 
 	/*
-	 * A guest can change a list of TCEs after KVM has checked it, so the address may
-	 * have low bits, and there may be no permissions, which takes the entry all the
-	 * same. The IOMMU page around it lies in the same page of memory.
+	 * A guest can change a list of TCEs after KVM has checked it. So the
+	 * address may have low bits set, and both permissions may be missing:
+	 * the entry is stored in this case, too. The IOMMU page around the
+	 * address is in the same kernel page.
 	 */
 	tce = (*hpa & ~(BIT_ULL(kvm->page_shift) - 1)) |
 	      tce_kvm_permissions(*direction);
@@ -493,7 +555,10 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	window = tce_kvm_window(kvm);
 	if (tce) {
 		call = tce_kvm_find_call(kvm);
-		/* If there is none, the platform's operation gave KVM a place. */
+		/*
+		 * Without an active record the platform's useraddrptr() has
+		 * been called.
+		 */
 		if (call && call->active && call->index == index) {
 			call->tce = tce;
 			call->pending = true;
@@ -529,8 +594,9 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 	pages = index < entries ? min(pages, entries - index) : 0;
 
 	call = tce_kvm_find_call(kvm);
-	if ((!call || !tce_kvm_end(kvm, window, call, index, pages)) && window) {
-		/* Pairs with the release of the record in tce_kvm_drop_call(). */
+	if ((!call || !tce_kvm_end(kvm, window, call, index, pages)) &&
+	    window) {
+		/* Pairs with the smp_store_release() in tce_kvm_drop_call(). */
 		smp_rmb();
 		if (READ_ONCE(kvm->evicted))
 			tce_kill(window, index, pages);
@@ -539,9 +605,9 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 }
 
 /*
- * The same for pinned pages, which KVM cannot pin and must not take out: it finds
- * no place for an address when it wants to map, and a useless address when it
- * wants to unmap. Then it asks user space to do it.
+ * Callbacks for version 1, in which KVM can neither pin nor unpin pages.
+ * useraddrptr() returns NULL to map, and an address that cannot be uncounted to
+ * unmap, so KVM passes both up to user space.
  */
 
 static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
@@ -557,7 +623,10 @@ static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
 		tce = tce_table_get(window->table, index - tbl->it_offset);
 	rcu_read_unlock();
 
-	/* Nothing keeps the page where it is, so the core must not dirty it. */
+	/*
+	 * No reference keeps the page pinned, so the core must not set it
+	 * dirty: the direction is never DMA_FROM_DEVICE.
+	 */
 	*hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
 	*direction = tce ? DMA_TO_DEVICE : DMA_NONE;
 
@@ -567,13 +636,16 @@ static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
 static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
 					  bool alloc)
 {
-	/* In no address space, nor is the page that it begins. */
+	/*
+	 * An address outside of all address spaces, so KVM finds no region for
+	 * it.
+	 */
 	static __be64 nowhere = cpu_to_be64(BIT_ULL(63));
 
 	return alloc ? NULL : &nowhere;
 }
 
-/* Life */
+/* Lifetime */
 
 static void tce_kvm_free_work(struct work_struct *work)
 {
@@ -584,7 +656,10 @@ static void tce_kvm_free_work(struct work_struct *work)
 
 	for (i = 0; i <= kvm->mask; i++)
 		active |= kvm->call[i].active;
-	/* A preempted call may still store to its record, although KVM is through. */
+	/*
+	 * A preempted hypercall may still store to its record after the grace
+	 * period: leak the records rather than let it write to freed memory.
+	 */
 	if (!active) {
 		kvfree(kvm->call);
 		kfree(kvm);
@@ -593,8 +668,8 @@ static void tce_kvm_free_work(struct work_struct *work)
 }
 
 /*
- * The last reference of the iommu_table has gone, which the core frees when this
- * returns. May be in atomic context: KVM drops references in RCU callbacks.
+ * The last reference to the iommu_table was put; the core frees it when this
+ * returns. Context: atomic, as KVM puts references in RCU callbacks.
  */
 static void tce_kvm_free(struct iommu_table *tbl)
 {
@@ -603,7 +678,7 @@ static void tce_kvm_free(struct iommu_table *tbl)
 	if (kvm->platform_free)
 		kvm->platform_free(tbl);
 
-	/* A callback that has been preempted may still be inside. */
+	/* A callback may have been preempted and still run. */
 	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
@@ -612,7 +687,7 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 {
 	struct iommu_table_ops *ops = &kvm->ops;
 
-	/* On a table of the platform's the rest is the platform's. */
+	/* If the platform created the table it keeps its other operations. */
 	if (platform->backed) {
 		*ops = *platform->ops;
 		kvm->platform_free = ops->free;
@@ -629,7 +704,8 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 struct tce_kvm *tce_kvm_create(struct tce_window *window,
 			       struct tce_platform *platform, bool pinned)
 {
-	unsigned long i, calls = 4 * roundup_pow_of_two(max(4, num_possible_cpus()));
+	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
+	unsigned long i, calls = 4 * cpus;
 	struct tce_kvm *kvm;
 
 	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
@@ -650,7 +726,7 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
 	RCU_INIT_POINTER(kvm->window, window);
 	tce_kvm_set_ops(kvm, platform, pinned);
-	/* KVM may have the table for longer than the VFIO core has the module. */
+	/* KVM may hold the table after the VFIO core has put the module. */
 	__module_get(THIS_MODULE);
 	tce_platform_set_ops(platform, &kvm->ops);
 
@@ -661,8 +737,9 @@ void tce_kvm_close(struct tce_kvm *kvm)
 {
 	WRITE_ONCE(kvm->closed, true);
 	/*
-	 * Waits for callbacks that have not seen it. Most windows are never used by KVM.
-	 * Others will come that find the window, so it does not become @used here.
+	 * Wait for callbacks that have not seen kvm->closed, unless KVM has
+	 * never used the window, as is the case for most. @used must not be set
+	 * here, as later callbacks still find the window.
 	 */
 	if (cmpxchg(&kvm->used, 0, 0))
 		synchronize_rcu();
@@ -671,12 +748,15 @@ void tce_kvm_close(struct tce_kvm *kvm)
 void tce_kvm_disconnect(struct tce_kvm *kvm)
 {
 	RCU_INIT_POINTER(kvm->window, NULL);
-	/* The same, but none that comes will find the window. */
+	/*
+	 * Wait for callbacks that have found the window; later ones do not find
+	 * it.
+	 */
 	if (xchg(&kvm->used, 1))
 		synchronize_rcu();
 }
 
-void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window)
+void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 {
 	unsigned int i;
 
@@ -693,7 +773,8 @@ void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window)
 	}
 }
 
-bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window, unsigned long age)
+bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
+		  unsigned long age)
 {
 	bool left = false;
 	unsigned int i;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * KVM's side of a window: the it_ops of its struct iommu_table. For tce_window.c.
+ * The callbacks that KVM uses of a window: the it_ops of its struct
+ * iommu_table. For tce_window.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -13,43 +14,48 @@
  * DOC: it_ops, as KVM uses them
  *
  * The hypercalls H_PUT_TCE, H_PUT_TCE_INDIRECT and H_STUFF_TCE
- * (arch/powerpc/kvm/book3s_64_vio.c) find the iommu_table in a list that they walk
- * with no lock, no reference and no RCU read-side section. On a kernel that does not
- * preempt, what they walk is freed by call_rcu() and so stays for as long as they do
- * not sleep; so no callback here sleeps. On a kernel that preempts, they may lose the
- * iommu_table wherever they are, with or without this module; here, too, nothing of
- * the window is used beyond the RCU section in which it was found.
+ * (arch/powerpc/kvm/book3s_64_vio.c) find the iommu_table in a list that they
+ * walk with no lock, no reference and no RCU read-side section. The list and
+ * the table are freed after a grace period. On a kernel without preemption they
+ * therefore stay until the hypercall sleeps, so no callback here may sleep. On
+ * a preemptible kernel the iommu_table may be freed at any point of a
+ * hypercall, with or without this module. In both cases the window is not used
+ * outside the RCU read-side section in which it was looked up.
  *
  * For each TCE, KVM calls in this order, from one task:
  *
- * 1. useraddrptr(), to map: where to store the page's user-space address. NULL makes
- *    it hand the hypercall up (H_TOO_HARD). KVM then counts the page
- *    (mm_iommu_mapped_inc()).
- * 2. xchg_no_kill(). Any error here is a WARN_ON_ONCE() in KVM; the only one that is
- *    left is a hypervisor that does not let an entry be cleared. For an entry that was
- *    set before, KVM would un-count the page before the kill, by an address that may
- *    have changed meanwhile. So it is told that there was nothing, and the page is
- *    un-counted here, after the kill.
+ * 1. useraddrptr(), to map: returns where to store the page's user-space
+ *    address. If it returns NULL the hypercall is passed up (H_TOO_HARD). KVM
+ *    then counts the page (mm_iommu_mapped_inc()).
+ * 2. xchg_no_kill(). An error triggers a WARN_ON_ONCE() in KVM; the only
+ *    possible one is that a hypervisor refuses to clear an entry. If the entry
+ *    was set before, KVM would uncount the old page before the kill, using an
+ *    address that may have changed meanwhile. So KVM is told that the entry was
+ *    empty, and the page is uncounted here, after the kill.
  * 3. KVM stores the address.
- * 4. tce_kill(), sometimes for several entries at once, and also if nothing was
- *    changed. After a failure KVM clears the entry once more, without a kill.
+ * 4. tce_kill(), sometimes for several entries at once, and even if no entry
+ *    was changed. After a failure KVM clears the entry once more, without a
+ *    kill.
  *
- * An entry and its address change together, under the lock of the leaf. So KVM is given
- * no place in the table: each task has a record, with a place to store to. Step 2
- * remembers what is to be set, and it is set with its address by the task's next
- * useraddrptr() or tce_kill(), which always follows; the hypercall returns after that.
- * Step 1 holds the leaf and its view, so nothing can be missing then; if a hypervisor
- * refuses the entry, it is cleared, which the guest is not told, and from then on all
- * entries are left to user space, which is told.
+ * An entry and its owner change together, under the lock of the leaf. So the
+ * address is not stored to the table: each task has a record, to which KVM
+ * stores it. Step 2 writes the new TCE to the record. The entry is set, with
+ * the address as its owner, by the task's next useraddrptr() or tce_kill(). One
+ * of these always follows before the hypercall returns. Step 1 holds the leaf
+ * and its view, so this needs no allocation. If a hypervisor refuses the entry,
+ * the entry is cleared, and the guest does not get an error. From then on all
+ * entries are passed up to user space, which gets the error.
  *
- * What a task takes out is in its record until the task's tce_kill(), which kills if the
- * task has changed an entry. A record goes, with the leaf that it holds, when its task has
- * not used it for TCE_TRIM_AGE.
+ * The pages of entries that a task has cleared or replaced are in its record
+ * until its tce_kill(), which kills if the task has changed an entry. A record
+ * that its task has not used for TCE_TRIM_AGE is freed, and its leaf is no
+ * longer held.
  *
- * In version 1 pages are pinned one by one, which KVM cannot do; it is made to leave
- * both mapping and unmapping to user space. So it is with IOMMU pages that are larger
- * than a kernel page: KVM does not check that they lie in one page of memory
- * (tce_memory.h), and cannot be refused a page without a WARN.
+ * In version 1 pages are pinned when they are mapped, which KVM cannot do, so
+ * mapping and unmapping are passed up to user space. The same holds for IOMMU
+ * pages that are larger than a kernel page: KVM does not check that such a page
+ * is backed by one page of memory (tce_memory.h), and an error would trigger a
+ * WARN in KVM.
  */
 
 struct iommu_table;
@@ -58,59 +64,62 @@ struct tce_platform;
 struct tce_window;
 
 /**
- * tce_kvm_create() - let KVM and the core find a window
+ * tce_kvm_create() - replace the operations of the iommu_table
  * @window: the window, complete
- * @platform: its iommu_table, which leads to the result from now on
- * @pinned: its pages are pinned one by one
+ * @platform: its iommu_table, whose operations find the window from now on
+ * @pinned: its pages are pinned when they are mapped
  *
  * The result lives as long as the iommu_table, and keeps the module loaded.
  *
  * Context: Process, may sleep.
- * Return: KVM's side, or ERR_PTR(-ENOMEM).
+ * Return: the state of KVM's callbacks, or ERR_PTR(-ENOMEM).
  */
 struct tce_kvm *tce_kvm_create(struct tce_window *window,
 			       struct tce_platform *platform, bool pinned);
 
 /**
- * tce_kvm_close() - let KVM set nothing in the window any more
- * @kvm: KVM's side
+ * tce_kvm_close() - stop KVM from setting entries of the window
+ * @kvm: state of KVM's callbacks
  *
- * When this returns no callback sets an entry. Calls that have set one find the window
- * when they end, and kill before they un-count: devices may still reach it.
+ * When this returns no callback sets an entry. Hypercalls that have set one
+ * still find the window when they end, and kill before they uncount: devices
+ * may still translate through the window.
  *
  * Context: Process, may sleep.
  */
 void tce_kvm_close(struct tce_kvm *kvm);
 
 /**
- * tce_kvm_disconnect() - make the window an empty one for KVM
- * @kvm: KVM's side
+ * tce_kvm_disconnect() - make the window empty for KVM
+ * @kvm: state of KVM's callbacks
  *
- * When this returns no callback uses the window any more. Pages of calls that have not
- * come to their end may be un-counted from now on, so no device may reach them.
+ * When this returns no callback uses the window any more. Hypercalls that have
+ * not ended uncount their pages without a kill from now on, so no device may
+ * still translate through the window.
  *
  * Context: Process, may sleep.
  */
 void tce_kvm_disconnect(struct tce_kvm *kvm);
 
 /**
- * tce_kvm_settle() - kill, and give back, what KVM has taken out
- * @kvm: KVM's side
+ * tce_kvm_flush() - kill entries that KVM has cleared, and release their pages
+ * @kvm: state of KVM's callbacks
  * @window: the window
  *
  * Context: Process, may sleep.
  */
-void tce_kvm_settle(struct tce_kvm *kvm, struct tce_window *window);
+void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window);
 
 /**
- * tce_kvm_trim() - let go of what tasks hold that have not called for a while
- * @kvm: KVM's side
+ * tce_kvm_trim() - free records that their tasks have not used for a while
+ * @kvm: state of KVM's callbacks
  * @window: the window
- * @age: how long, in jiffies
+ * @age: minimum time since the last use, in jiffies
  *
  * Context: Process, may sleep.
- * Return: whether any task has something left.
+ * Return: true if any records remain.
  */
-bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window, unsigned long age);
+bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
+		  unsigned long age);
 
 #endif /* TCE_KVM_H */

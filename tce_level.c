@@ -17,31 +17,35 @@
 #include "tce_table_private.h"
 
 /*
- * The only two places where the table takes and gives back pages; KUnit counts
- * there and lets them fail.
+ * A table allocates and frees pages only here; KUnit redirects the two
+ * functions to count pages and to make allocations fail.
  */
-VISIBLE_IF_KUNIT struct page *tce_pages_alloc(int nid, gfp_t gfp,
-					      unsigned int order)
+VISIBLE_IF_KUNIT struct page *tce_level_alloc_pages(int nid, gfp_t gfp,
+						    unsigned int order)
 {
-	KUNIT_STATIC_STUB_REDIRECT(tce_pages_alloc, nid, gfp, order);
+	KUNIT_STATIC_STUB_REDIRECT(tce_level_alloc_pages, nid, gfp, order);
 
 	return alloc_pages_node(nid, gfp, order);
 }
 
-VISIBLE_IF_KUNIT void tce_pages_free(struct page *page, unsigned int order)
+VISIBLE_IF_KUNIT void tce_level_free_pages(struct page *page,
+					   unsigned int order)
 {
-	KUNIT_STATIC_STUB_REDIRECT(tce_pages_free, page, order);
+	KUNIT_STATIC_STUB_REDIRECT(tce_level_free_pages, page, order);
 
 	__free_pages(page, order);
 }
 
-/* SecPageTables of /proc/meminfo, sec_pagetables of the memory cgroup that was charged. */
+/*
+ * Account the block as SecPageTables in /proc/meminfo and as sec_pagetables in
+ * the memory cgroup that was charged.
+ */
 static void tce_block_account(const struct tce_block *block, long pages)
 {
 	mod_lruvec_page_state(block->page, NR_SECONDARY_PAGETABLE, pages);
 }
 
-/* Levels that share one kernel page. */
+/* Number of levels that share one kernel page, at least 1. */
 static unsigned int tce_block_places(const struct tce_geometry *geo)
 {
 	return max(1UL, PAGE_SIZE >> tce_level_bytes_shift(geo));
@@ -59,20 +63,20 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	struct tce_block *block;
 	unsigned int i;
 
-	/* An allocation that fails is an errno, never a reason for the OOM killer. */
+	/* A failed allocation must not invoke the OOM killer. */
 	gfp |= __GFP_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
 	if (gfpflags_allow_blocking(gfp))
 		gfp |= __GFP_RETRY_MAYFAIL;
 
-	if (tce_charge_pages(table->charge, 1UL << order,
-			     gfpflags_allow_blocking(gfp)))
+	if (tce_charge_take(table->charge, 1UL << order,
+			    gfpflags_allow_blocking(gfp)))
 		return NULL;
 
 	block = kmalloc_node(size, gfp, table->nid);
 	if (!block)
 		goto uncharge;
 
-	block->page = tce_pages_alloc(table->nid, gfp, order);
+	block->page = tce_level_alloc_pages(table->nid, gfp, order);
 	if (!block->page)
 		goto free_block;
 
@@ -104,14 +108,14 @@ static void tce_block_free(struct tce_table *table, struct tce_block *block)
 
 	set_page_private(block->page, 0);
 	tce_block_account(block, -(1L << order));
-	tce_pages_free(block->page, order);
+	tce_level_free_pages(block->page, order);
 	tce_charge_return(table->charge, 1UL << order);
 	kfree(block);
 }
 
 /*
- * Takes a place in a partly used block, or in @fresh; NULL if there is none
- * and no @fresh.
+ * Take a free place in a partly used block, or in @fresh. Return NULL if there
+ * is none and @fresh is NULL.
  */
 static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 {
@@ -165,7 +169,10 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	unsigned int place = level - block->level;
 	bool empty;
 
-	/* The last one takes the whole block with it. */
+	/*
+	 * A free place is zero. The only place of a block is freed with the
+	 * block.
+	 */
 	if (places > 1) {
 		memset(tces, 0, tce_level_bytes(&table->geo));
 		level->set = 0;

@@ -42,37 +42,43 @@
 /* In an owner: a region, so a kernel address. */
 #define TCE_OWNER_REGION	BIT_ULL(63)
 
-/* Regions, or pages, that are counted between two calls to cond_resched(). */
+/* Regions or pages that are counted between two calls to cond_resched(). */
 #define TCE_MEMORY_BATCH	64
 
-/* Pages of the kernel's regions, which it un-counts one by one, in one flush. */
+/*
+ * Maximum number of pages that one flush uncounts one by one in the kernel's
+ * regions.
+ */
 #define TCE_MEMORY_FLUSH	512
 
-/* Pages that are translated at once. */
+/* Maximum number of pages that one call translates. */
 #define TCE_MEMORY_TRANSLATE	4096UL
 
 /*
- * How soon regions are put that could not be put at once: because the address space's
- * mmap_lock was held, ever more slowly; because pages of them are mapped that others
- * count, which may be something that does not tell this module when it un-counts them.
+ * Delays before orphans are put. TCE_ORPHAN_RETRY is the first one, doubled
+ * each time that the address space's mmap_lock is held. TCE_ORPHAN_POLL is the
+ * longest, and the one for regions with pages that are counted elsewhere: this
+ * module may not be notified when they are uncounted.
  */
 #define TCE_ORPHAN_RETRY	(HZ / 100 + 1)
 #define TCE_ORPHAN_POLL		(10 * HZ)
 
-/* How long a release waits for regions that a work item puts. */
+/* How long the release of a container waits for the work item. */
 #define TCE_ORPHAN_WAIT		(HZ / 10)
 
 /**
  * struct tce_region - a region that the container has registered
- * @memory: whose it is; its pages are referenced
- * @node: in tce_memory::regions
- * @list: in tce_memory::list, or tce_memory::orphans; or empty
+ * @memory: the container's memory, with a reference to its pages
+ * @node: in &tce_memory.regions
+ * @list: in &tce_memory.list or &tce_memory.orphans, or empty
  * @first: first user-space address
  * @last: last user-space address
- * @mem: the kernel's region, on which this holds a use
- * @mapped: IOMMU pages of it that are mapped and counted here, plus one until it is
- *          unregistered
- * @leaving: tce_memory_put() is at it
+ * @mem: the kernel's region, used once for this registration (mm_iommu_new(),
+ *       mm_iommu_get())
+ * @mapped: number of its IOMMU pages that are mapped and counted here, plus one
+ *          until it is unregistered
+ * @unregistering: between tce_memory_unregister_begin() and
+ *                 tce_memory_unregister_end()
  */
 struct tce_region {
 	struct tce_memory *memory;
@@ -82,24 +88,26 @@ struct tce_region {
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
 	atomic_long_t mapped;
-	bool leaving;
+	bool unregistering;
 };
 
 /**
  * struct tce_memory - registered memory of one container
- * @pages: what windows see of it
- * @lock: the container's. Held for writing @regions changes; held for reading a
- *        region that is found stays
+ * @pages: the interface to windows
+ * @lock: the container's lock. Held for writing to change @regions, held for
+ *        reading to keep a region that was found
  * @regions: the regions by address; they do not overlap
- * @list: the same, one after the other
+ * @list: the same regions in order of address
  * @orphans: regions of this or another container of the address space that are
- *           registered no more, but could not be put yet: pages of them are mapped by
- *           another container of the process, which need not have registered what it
- *           maps, or by KVM; or the process holds its mmap_lock
- * @node: in tce_orphans while there are any; the pages are referenced
- * @delay: until the next attempt, in jiffies
- * @kicked: there is a reason for one
- * @putting: commands that put some of @orphans, which are not in the list meanwhile
+ *           no longer registered and were not put yet, because the process
+ *           holds its mmap_lock, or because pages of them are mapped by KVM or
+ *           by another container of the process, which need not have registered
+ *           what it maps
+ * @node: in tce_orphans while there are orphans, with a reference to @pages
+ * @delay: delay of the next attempt to put them, in jiffies
+ * @kicked: an attempt was scheduled for a change since the last one
+ * @putting: number of commands that have taken @orphans off the list to put
+ *           them
  * @orphan_work: puts @orphans; pending or running while there are any
  */
 struct tce_memory {
@@ -115,7 +123,7 @@ struct tce_memory {
 	struct delayed_work orphan_work;
 };
 
-/* By address space, one for each that has orphans. Nothing sleeps with the lock held. */
+/* By address space: one object for each address space that has orphans. */
 static DEFINE_HASHTABLE(tce_orphans, 6);
 static DEFINE_SPINLOCK(tce_orphans_lock); /* also @orphans, @kicked */
 static atomic_t tce_orphans_count = ATOMIC_INIT(0);
@@ -143,7 +151,10 @@ static struct tce_memory *tce_orphans_find(const struct mm_struct *mm)
 	return memory;
 }
 
-/* A region that is registered no more and of which nothing is counted here. */
+/*
+ * Add a region that is no longer registered and of which no page is counted
+ * here.
+ */
 static void tce_orphan_add(struct tce_region *region)
 {
 	struct mm_struct *mm = region->memory->pages.mm;
@@ -154,11 +165,11 @@ static void tce_orphan_add(struct tce_region *region)
 	if (!memory) {
 		memory = region->memory;
 		memory->delay = TCE_ORPHAN_RETRY;
-		/* They may be all that is left of the module's. */
+		/* Orphans may outlive all other users of the module. */
 		tce_pages_get(&memory->pages);
 		__module_get(THIS_MODULE);
 		hash_add(tce_orphans, &memory->node, (unsigned long)mm);
-		/* From here on what is un-counted is not missed. */
+		/* From here on tce_orphans_kick() finds the orphans. */
 		atomic_inc(&tce_orphans_count);
 	}
 	list_add_tail(&region->list, &memory->orphans);
@@ -170,7 +181,10 @@ static void tce_orphan_add(struct tce_region *region)
 	spin_unlock(&tce_orphans_lock);
 }
 
-/* Puts what can be put; the rest stays in the list. Waits for the mmap_lock. */
+/*
+ * Put the regions that can be put; the others stay in the list. Waits for the
+ * mmap_lock.
+ */
 static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans)
 {
 	struct tce_region *region, *next;
@@ -189,7 +203,9 @@ static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans)
 	}
 }
 
-/* The same for a command of the process, which may wait for its own mmap_lock. */
+/*
+ * Put the orphans of the current process, which may wait for its own mmap_lock.
+ */
 static void tce_orphans_put_own(struct mm_struct *mm)
 {
 	struct tce_memory *memory;
@@ -198,7 +214,10 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 	spin_lock(&tce_orphans_lock);
 	memory = tce_orphans_find(mm);
 	if (memory) {
-		/* Keeps it in the table, so the work is the one that takes it out. */
+		/*
+		 * @putting keeps the object in tce_orphans, from which only the
+		 * work item removes it.
+		 */
 		memory->putting++;
 		list_splice_init(&memory->orphans, &orphans);
 		tce_pages_get(&memory->pages);
@@ -221,19 +240,21 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 static void tce_orphan_work(struct work_struct *work)
 {
 	struct tce_memory *memory = container_of(to_delayed_work(work),
-						 struct tce_memory, orphan_work);
+						 struct tce_memory,
+						 orphan_work);
 	struct mm_struct *mm = memory->pages.mm;
 	LIST_HEAD(orphans);
 	bool last;
 
 	/*
-	 * mm_iommu_put() waits for the mmap_lock. Nothing waits for this, but a worker is
-	 * better used than waiting.
+	 * mm_iommu_put() waits for the mmap_lock: retry later instead of
+	 * blocking a worker.
 	 */
 	if (rwsem_is_locked(&mm->mmap_lock)) {
 		spin_lock(&tce_orphans_lock);
 		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
-		queue_delayed_work(tce_mm_wq, &memory->orphan_work, memory->delay);
+		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
+				   memory->delay);
 		spin_unlock(&tce_orphans_lock);
 		return;
 	}
@@ -249,20 +270,26 @@ static void tce_orphan_work(struct work_struct *work)
 	list_splice(&orphans, &memory->orphans);
 	last = list_empty(&memory->orphans) && !memory->putting;
 	if (last) {
-		/* Only what is in the table is queued, and may be again by now. */
+		/*
+		 * The work item may have been queued again while the object was
+		 * in tce_orphans.
+		 */
 		hash_del(&memory->node);
 		atomic_dec(&tce_orphans_count);
 		cancel_delayed_work(&memory->orphan_work);
 		memory->kicked = false;
 	} else {
-		/* Changes nothing if it has been queued meanwhile. */
+		/* This has no effect if the work item was queued meanwhile. */
 		memory->delay = TCE_ORPHAN_RETRY;
 		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
 				   TCE_ORPHAN_POLL);
 	}
 	spin_unlock(&tce_orphans_lock);
 
-	/* Pairs with the one in wait_var_event_timeout(), after it has queued itself. */
+	/*
+	 * Pairs with the barrier in wait_var_event_timeout(), after the waiter
+	 * has queued itself.
+	 */
 	smp_mb();
 	wake_up_var(&tce_orphans_count);
 	if (last) {
@@ -271,12 +298,18 @@ static void tce_orphan_work(struct work_struct *work)
 	}
 }
 
-/* Pages of regions of an address space were un-counted. */
+/*
+ * Pages of regions of an address space were uncounted: try to put its orphans.
+ */
 static void tce_orphans_kick(const struct mm_struct *mm)
 {
 	struct tce_memory *memory;
 
-	/* Pairs with the count in tce_orphan_add(), after which a put is tried. */
+	/*
+	 * Orders the caller's uncount before this read. Pairs with atomic_inc()
+	 * in tce_orphan_add(), after which the work item tries to put the
+	 * region: either the attempt sees the uncount, or this sees the orphan.
+	 */
 	smp_mb();
 	if (!atomic_read(&tce_orphans_count))
 		return;
@@ -291,7 +324,7 @@ static void tce_orphans_kick(const struct mm_struct *mm)
 	spin_unlock(&tce_orphans_lock);
 }
 
-/* Un-counts pages of a region; its registration is one of them. */
+/* Uncount pages of a region; the registration counts as one page. */
 static void tce_region_uncount(struct tce_region *region, unsigned long count)
 {
 	if (!atomic_long_sub_return(count, &region->mapped))
@@ -311,7 +344,8 @@ static void tce_mem_uncount(struct mm_struct *mm,
 
 static int tce_region_cmp_address(const void *key, const struct rb_node *node)
 {
-	const struct tce_region *region = rb_entry(node, struct tce_region, node);
+	const struct tce_region *region = rb_entry(node, struct tce_region,
+						   node);
 	unsigned long ua = *(const unsigned long *)key;
 
 	if (ua < region->first)
@@ -356,9 +390,13 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 
 	if (!tce_memory_aligned(ua, size) || !size ||
 	    check_add_overflow(ua, size - 1, &last))
-		return ERR_PTR(tce_refuse(-EINVAL, "the memory is not of whole kernel pages"));
+		return ERR_PTR(tce_refuse(-EINVAL,
+					  "the memory is not of whole kernel pages"));
 
-	/* Or else the kernel would try to list the pages, and complain. */
+	/*
+	 * Otherwise the kernel tries to allocate a huge array of pages, and
+	 * warns.
+	 */
 	if (size >> PAGE_SHIFT > totalram_pages())
 		return ERR_PTR(-ENOMEM);
 
@@ -376,25 +414,31 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
-		/* What is to be given back may be in the way, or overlap. */
+		/* Credit counts towards the limit, and orphans may overlap. */
 		if (ret == -EINVAL || ret == -ENOMEM) {
 			tce_charge_settle(memory->pages.charge);
 			tce_orphans_put_own(memory->pages.mm);
 			ret = mm_iommu_new(memory->pages.mm, ua,
 					   size >> PAGE_SHIFT, &region->mem);
 		}
-		/* Another thread may have registered the same meanwhile. */
+		/*
+		 * Another thread may have registered the same region meanwhile.
+		 */
 		if (ret == -EINVAL)
 			region->mem = mm_iommu_get(memory->pages.mm, ua,
 						   size >> PAGE_SHIFT);
 		if (region->mem)
 			ret = 0;
-		/* If a part is there, it says how many pages. */
+		/*
+		 * mm_iommu_new() returns the number of pages if only some could
+		 * be pinned.
+		 */
 		if (ret > 0)
 			ret = -EFAULT;
 		if (ret) {
 			kfree(region);
-			return ERR_PTR(tce_refuse(ret, "the memory cannot be pinned, or overlaps"));
+			return ERR_PTR(tce_refuse(ret,
+						  "the memory cannot be pinned, or overlaps"));
 		}
 	}
 	tce_pages_get(&memory->pages);
@@ -416,7 +460,7 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 
 	lockdep_assert_held_write(memory->lock);
 
-	/* The kernel's regions do not overlap, so it is the same one. */
+	/* The kernel's regions do not overlap, so this is the same region. */
 	if (rb_find_add(&region->node, &memory->regions, tce_region_cmp))
 		return tce_refuse(-EBUSY, "the memory is registered already");
 
@@ -428,23 +472,27 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 	return 0;
 }
 
-struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size)
+struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
+					       u64 ua, u64 size)
 {
 	struct tce_region *region;
 
 	lockdep_assert_held_write(memory->lock);
 
 	if (!tce_memory_aligned(ua, size))
-		return ERR_PTR(tce_refuse(-EINVAL, "the memory is not of whole kernel pages"));
+		return ERR_PTR(tce_refuse(-EINVAL,
+					  "the memory is not of whole kernel pages"));
 
 	region = tce_region_find(memory, ua);
 	if (!region || region->first != ua || region->last != ua + size - 1)
-		return ERR_PTR(tce_refuse(-ENOENT, "just this memory is not registered"));
+		return ERR_PTR(tce_refuse(-ENOENT,
+					  "no region with this address and size is registered"));
 
-	if (region->leaving || atomic_long_read(&region->mapped) > 1)
-		return ERR_PTR(tce_refuse(-EBUSY, "some of the memory is still mapped"));
+	if (region->unregistering || atomic_long_read(&region->mapped) > 1)
+		return ERR_PTR(tce_refuse(-EBUSY,
+					  "some of the memory is still mapped"));
 
-	region->leaving = true;
+	region->unregistering = true;
 
 	return region;
 }
@@ -453,20 +501,26 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 {
 	int ret = mm_iommu_put(memory->pages.mm, region->mem);
 
-	/* Counted by KVM, or by another container of the process. */
-	return ret ? tce_refuse(ret, "some of the memory is still mapped by others") : 0;
+	/* Pages are counted by KVM, or by another container of the process. */
+	if (ret)
+		tce_refuse(ret, "some of the memory is still mapped by others");
+
+	return ret;
 }
 
-void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
-		     bool gone)
+void tce_memory_unregister_end(struct tce_memory *memory,
+			       struct tce_region *region, bool gone)
 {
 	lockdep_assert_held_write(memory->lock);
 
-	region->leaving = false;
+	region->unregistering = false;
 	if (!gone && !list_empty(&region->list))
 		return;
 
-	/* Not in the tree if tce_memory_unregister_all() came in between. */
+	/*
+	 * It is not in the tree if tce_memory_unregister_all() has run
+	 * meanwhile.
+	 */
 	if (!list_empty(&region->list)) {
 		rb_erase(&region->node, &memory->regions);
 		list_del(&region->list);
@@ -486,7 +540,7 @@ void tce_memory_unregister_all(struct tce_memory *memory,
 
 	memory->regions = RB_ROOT;
 	list_for_each_entry_safe(region, next, &memory->list, list) {
-		if (region->leaving)
+		if (region->unregistering)
 			list_del_init(&region->list);
 		else
 			list_move(&region->list, regions);
@@ -526,9 +580,9 @@ static struct tce_memory *tce_memory_of(struct tce_pages *pages)
 }
 
 /**
- * struct tce_segment - pages of a run that have the same owner
+ * struct tce_segment - consecutive pages of a run that have the same owner
  * @mem: the kernel's region
- * @region: the container's region, if it is one of its own
+ * @region: the container's region; NULL if it has not registered the pages
  * @count: number of IOMMU pages
  */
 struct tce_segment {
@@ -546,24 +600,27 @@ static u64 tce_segment_owner(const struct tce_segment *segment)
 }
 
 /*
- * The region of a page that others have registered. The last one is tried first: its
- * address space may have thousands, which the kernel has in a list.
+ * Find the region of a page that this container has not registered. Try the
+ * last one first: the kernel searches a list, which may have thousands of
+ * regions.
  */
 static noinline struct mm_iommu_table_group_mem_t *
 tce_memory_other(const struct tce_run *run, unsigned long ua)
 {
 	unsigned long hpa;
 
-	if (run->other && !mm_iommu_ua_to_hpa(run->other, ua, run->page_shift, &hpa))
+	if (run->other && !mm_iommu_ua_to_hpa(run->other, ua, run->page_shift,
+					      &hpa))
 		return run->other;
 
 	return mm_iommu_lookup(run->pages->mm, ua, 1UL << run->page_shift);
 }
 
 /*
- * The registered pages from page @first of a run on, as far as they have one
- * owner. Returns false if the first is not registered. Pages that others have
- * registered may be going, unless they are counted or this is in an RCU section.
+ * Find the registered pages of a run that begin with page @first and have the
+ * same owner. Return false if page @first is not registered. If it is not a
+ * region of this container, a page of it must be counted, or the caller must be
+ * in an RCU read-side section.
  */
 static __always_inline bool tce_memory_segment(struct tce_run *run,
 					       unsigned long first,
@@ -575,14 +632,19 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 
 	lockdep_assert_held(memory->lock);
 
-	/* Runs go upwards: the same region, the next one, or any. */
+	/*
+	 * Runs are processed upwards: try the last region, then the next one.
+	 */
 	if (region && ua > region->last &&
 	    !list_is_last(&region->list, &memory->list))
 		region = list_next_entry(region, list);
 	if (!region || ua < region->first || ua > region->last)
 		region = tce_region_find(memory, ua);
-	/* The kernel says whether a page of it can still be counted. */
-	if (region && region->leaving)
+	/*
+	 * It is being unregistered: count in the kernel's region, which fails
+	 * once that was put.
+	 */
+	if (region && region->unregistering)
 		region = NULL;
 
 	segment->region = region;
@@ -590,7 +652,8 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 		run->hint = region;
 		segment->mem = region->mem;
 		segment->count = min(run->count - first,
-				     (region->last - ua + 1) >> run->page_shift);
+				     (region->last - ua + 1) >>
+				     run->page_shift);
 	} else {
 		segment->mem = tce_memory_other(run, ua);
 		segment->count = 1;
@@ -609,9 +672,9 @@ static void tce_segment_uncount(const struct tce_segment *segment,
 }
 
 /*
- * Whether an IOMMU page that is larger than a kernel page lies in one page of memory.
- * mm_iommu_ua_to_hpa() goes by one page size for the whole region, which is that of the
- * huge pages that it begins with. The page is pinned, so its size stays.
+ * Whether an IOMMU page that is larger than a kernel page is inside one page of
+ * memory. mm_iommu_ua_to_hpa() cannot tell, as it uses one page size for the
+ * whole region. The page is pinned, so its size does not change.
  */
 static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
 {
@@ -622,11 +685,13 @@ static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
 }
 
 /*
- * A page of memory may belong to the process in parts only: a transparent huge page of
- * which others have the rest. So each kernel page of the IOMMU page must be the next one.
+ * The process may have mapped only a part of the page: a transparent huge page,
+ * the rest of which belongs to other processes. So each kernel page of the
+ * IOMMU page must follow the previous one in physical memory.
  */
-static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem, unsigned long ua,
-			   unsigned long hpa, unsigned int page_shift)
+static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
+			   unsigned long ua, unsigned long hpa,
+			   unsigned int page_shift)
 {
 	unsigned long offset, part;
 
@@ -638,7 +703,7 @@ static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem, unsigned long
 	return true;
 }
 
-/* The same for the pages of a segment, which are counted. */
+/* Check the pages of a segment, which are counted. */
 static noinline bool tce_segment_contained(const struct tce_run *run,
 					   unsigned long first,
 					   const struct tce_segment *segment)
@@ -647,7 +712,8 @@ static noinline bool tce_segment_contained(const struct tce_run *run,
 
 	for (i = 0; i < segment->count; i++, ua += 1UL << run->page_shift) {
 		cond_resched();
-		if (mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa) ||
+		if (mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift,
+				       &hpa) ||
 		    !tce_page_contained(hpa, run->page_shift) ||
 		    !tce_page_whole(segment->mem, ua, hpa, run->page_shift))
 			return false;
@@ -657,8 +723,9 @@ static noinline bool tce_segment_contained(const struct tce_run *run,
 }
 
 /*
- * The container's own regions are held by the lock, the others by the count. @hpa
- * is the physical address of the first page, after 0.
+ * Count the pages of a segment. The container's own regions stay because its
+ * lock is held, other regions because a page of them is counted. Return 0, and
+ * the physical address of the first page in @hpa, or an errno.
  */
 static __always_inline int tce_memory_count(struct tce_run *run,
 					    unsigned long first,
@@ -676,7 +743,7 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 		atomic_long_add(segment->count, &segment->region->mapped);
 	else if (!ret && mm_iommu_mapped_inc(segment->mem))
 		ret = -EINVAL;
-	/* It stays as long as a page of it is counted. */
+	/* The region stays while a page of it is counted. */
 	if (!ret && !segment->region)
 		run->other = segment->mem;
 	rcu_read_unlock();
@@ -685,21 +752,25 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 	    !tce_segment_contained(run, first, segment)) {
 		tce_segment_uncount(segment, run->pages->mm);
 		run->other = NULL;
-		return tce_refuse(-EINVAL, "an IOMMU page is larger than the page of memory");
+		return tce_refuse(-EINVAL,
+				  "an IOMMU page is larger than the page of memory");
 	}
 
 	return ret ? tce_refuse(ret, "not all of the memory is registered") : 0;
 }
 
-/* Un-counts the pages of a run from @first on, up to @end. */
-static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
-				   unsigned long end)
+/* Uncount the pages of a run from @first up to @end. */
+static void tce_memory_cancel_range(struct tce_run *run, unsigned long first,
+				    unsigned long end)
 {
 	struct tce_segment segment;
 	unsigned int n = 0;
 
 	run->other = NULL;
-	/* What others have registered may go with the last page that is un-counted. */
+	/*
+	 * A region of another container may be freed when its last page is
+	 * uncounted.
+	 */
 	rcu_read_lock();
 	while (first < end && tce_memory_segment(run, first, &segment)) {
 		segment.count = min(segment.count, end - first);
@@ -718,13 +789,16 @@ static void tce_memory_unuse_range(struct tce_run *run, unsigned long first,
 	WARN_ON_ONCE(first < end);
 }
 
-static void tce_memory_unuse(struct tce_run *run, unsigned long first)
+static void tce_memory_cancel(struct tce_run *run, unsigned long first)
 {
-	tce_memory_unuse_range(run, first, run->count);
+	tce_memory_cancel_range(run, first, run->count);
 }
 
-/* Uses the pages of a run from @first on: it has more than one owner. */
-static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first)
+/*
+ * Count the pages of a run from @first on if the run has more than one owner.
+ */
+static noinline int tce_memory_use_each(struct tce_run *run,
+					unsigned long first)
 {
 	struct tce_segment segment;
 	unsigned long hpa;
@@ -741,7 +815,7 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 		if (!ret)
 			ret = tce_memory_count(run, first, &segment, &hpa);
 		if (ret) {
-			tce_memory_unuse_range(run, 0, first);
+			tce_memory_cancel_range(run, 0, first);
 			return ret;
 		}
 	}
@@ -749,8 +823,12 @@ static noinline int tce_memory_use_each(struct tce_run *run, unsigned long first
 	return 0;
 }
 
-/* IOMMU pages from @ua on that lie in one kernel page, and so follow each other. */
-static unsigned long tce_memory_part(const struct tce_run *run, unsigned long ua)
+/*
+ * Number of IOMMU pages from @ua on in the same kernel page; they are
+ * contiguous.
+ */
+static unsigned long tce_memory_part(const struct tce_run *run,
+				     unsigned long ua)
 {
 	return max(1UL, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }
@@ -777,13 +855,14 @@ static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 }
 
 /*
- * Appends the pages of a segment from run->next on, up to @end, to the @n extents that
- * there are. Returns how many there are then.
+ * Append the pages of a segment from run->next up to @end to the @n extents.
+ * Return the new number of extents.
  */
 static unsigned int tce_segment_translate(struct tce_run *run,
 					  const struct tce_segment *segment,
 					  unsigned long end,
-					  struct tce_extent *extents, unsigned int n)
+					  struct tce_extent *extents,
+					  unsigned int n)
 {
 	unsigned long ua = run->ua + (run->next << run->page_shift), pages, hpa;
 	u64 owner = tce_segment_owner(segment), next = 0;
@@ -828,21 +907,27 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 	batch->entries = run->next - before;
 }
 
-/* Whether the container counts an owner's pages itself, and not one by one. */
+/*
+ * Whether the pages of an owner are in a region of the container, and so are
+ * not uncounted one by one.
+ */
 static bool tce_owner_is_region(u64 owner)
 {
-	return (owner & (TCE_OWNER_REGION | TCE_OWNER_KERNEL)) == TCE_OWNER_REGION;
+	owner &= TCE_OWNER_REGION | TCE_OWNER_KERNEL;
+
+	return owner == TCE_OWNER_REGION;
 }
 
 /*
- * The device could write to the page until the kill, so this is early; the page
- * stays pinned, thus dirty, until it is un-counted after the kill.
+ * The device may write to the page until the kill, which comes later. The page
+ * stays dirty until then, as it stays pinned until it is uncounted, after the
+ * kill.
  */
 static void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 {
 	struct page *page;
 
-	/* What the container has registered is memory. */
+	/* Regions of the container are memory and have a struct page. */
 	if (!tce_owner_is_region(owner) && !pfn_valid(pfn))
 		return;
 
@@ -857,13 +942,17 @@ static void tce_extent_dirty(const struct tce_extent *extent,
 	u64 step = max(PAGE_SIZE, 1UL << page_shift), end;
 	u64 pa = extent->tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
 
-	/* An IOMMU page that is larger lies in one page of memory. */
+	/*
+	 * A larger IOMMU page is inside one page of memory: one of its kernel
+	 * pages is enough.
+	 */
 	for (end = pa + ((u64)extent->count << page_shift); pa < end;
 	     pa = ALIGN_DOWN(pa, step) + step)
 		tce_memory_set_dirty(PHYS_PFN(pa), extent->owner);
 }
 
-static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *batch)
+static bool tce_memory_retire(struct tce_retired *retired,
+			      struct tce_batch *batch)
 {
 	for (; batch->first < batch->count; batch->first++) {
 		const struct tce_extent *extent = &batch->extent[batch->first];
@@ -871,13 +960,15 @@ static bool tce_memory_retire(struct tce_retired *retired, struct tce_batch *bat
 		u64 owner = extent->owner;
 
 		if (!last || retired->list[last - 1].word != owner) {
-			if (last == retired->most)
+			if (last == retired->max)
 				return false;
 			retired->list[last].word = owner;
 			retired->list[last].pages = 0;
 			retired->count = ++last;
 		}
-		/* Not too many that are un-counted one by one, in one flush. */
+		/*
+		 * Limit the number of pages that one flush uncounts one by one.
+		 */
 		if (!tce_owner_is_region(owner) &&
 		    retired->list[last - 1].pages > TCE_MEMORY_FLUSH)
 			return false;
@@ -901,7 +992,10 @@ static void tce_user_uncount(struct mm_struct *mm, unsigned long ua,
 {
 	struct mm_iommu_table_group_mem_t *mem;
 
-	/* Counted, so it is there and stays until it is un-counted. */
+	/*
+	 * A page of the region is counted, so the region stays until the
+	 * uncount.
+	 */
 	rcu_read_lock();
 	mem = mm_iommu_lookup(mm, ua, 1UL << page_shift);
 	if (mem)
@@ -923,7 +1017,8 @@ static void tce_memory_uncount(struct tce_pages *pages, u64 owner,
 				 page_shift);
 	else if (owner & TCE_OWNER_KERNEL)
 		tce_mem_uncount(pages->mm,
-				(void *)(unsigned long)(owner & ~TCE_OWNER_KERNEL),
+				(void *)(unsigned long)(owner &
+							~TCE_OWNER_KERNEL),
 				count);
 	else
 		tce_region_uncount((void *)(unsigned long)owner, count);
@@ -956,7 +1051,7 @@ static void tce_memory_free(struct tce_pages *pages)
 static const struct tce_pages_ops tce_memory_pages_ops = {
 	.use = tce_memory_use,
 	.translate = tce_memory_translate,
-	.unuse = tce_memory_unuse,
+	.cancel = tce_memory_cancel,
 	.retire = tce_memory_retire,
 	.flush = tce_memory_flush,
 	.put = tce_memory_put_extent,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * User memory that a container has registered for DMA.
+ * User memory that a container has registered for DMA: version 2 of the
+ * interface.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -13,28 +14,30 @@
 /**
  * DOC: Registered memory
  *
- * The kernel keeps the registered regions of an address space in one list that
- * VFIO containers and KVM share (arch/powerpc/mm/book3s64/iommu_api.c). It pins
- * the pages when a region is registered, knows their physical addresses, and
- * counts the IOMMU pages that are mapped of each region; a region that is still
- * mapped cannot go. This is the container's end of it: which regions it has
- * registered, and counting and translating runs of pages.
+ * The kernel has one list of registered regions per address space, which VFIO
+ * containers and KVM share (arch/powerpc/mm/book3s64/iommu_api.c). It pins the
+ * pages when a region is registered, stores their physical addresses, and
+ * counts the IOMMU pages that are mapped of each region; a region cannot be
+ * freed while pages of it are mapped. This file has the container's part: which
+ * regions the container has registered, and counting and translating runs of
+ * pages.
  *
- * Pages of the container's own regions are counted here, a run at a time; those
- * of regions that others have registered, and those that KVM maps, are counted by
- * the kernel, one by one. An entry's owner says which:
+ * Pages of the container's own regions are counted here, a run at a time. Pages
+ * of regions that another container or KVM has registered, and pages that KVM
+ * maps, are counted by the kernel, one by one. The owner of an entry is:
  *
- * - the address of the region here: bit 63 set, as in all kernel addresses, bit 0 not;
+ * - the address of the container's region: bit 63 set, as in all kernel
+ *   addresses, bit 0 not;
  * - the address of the kernel's region with bit 0 set;
- * - the user-space address that KVM has counted, with TCE_OWNER_USER set and bit 63
- *   not.
+ * - the user-space address by which KVM has counted the page, with
+ *   TCE_OWNER_USER set and bit 63 not.
  *
- * A page is counted before it is put into a table, and un-counted after it has
- * been taken out and the TCE killed: from then on its region may be
- * unregistered, unpinned and reused.
+ * A page is counted before its entry is set, and uncounted after its entry was
+ * cleared and the TCE killed: from then on its region may be unregistered,
+ * unpinned and reused.
  *
- * The registrations change with the container's lock held for writing. A MAP holds
- * it for reading, so they stay as they are.
+ * Registrations change with the container's lock held for writing. A MAP holds
+ * it for reading.
  */
 
 struct list_head;
@@ -45,62 +48,63 @@ struct tce_memory;
 struct tce_pages;
 struct tce_region;
 
-/* In an owner: a user-space address, of which bits 62 and 63 are not set. */
+/* In an owner: a user-space address, whose bits 62 and 63 are not set. */
 #define TCE_OWNER_USER		BIT_ULL(62)
 
 /**
- * tce_memory_create() - begin with the current process's address space
+ * tce_memory_create() - create the object for the current process's address
+ * space
  * @lock: the container's lock
  *
  * Context: Process, may sleep.
- * Return: an object with one reference, that of its tce_memory_pages(), and
- * nothing registered; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH) in a thread with no
+ * Return: an object without registered memory, whose tce_memory_pages() has one
+ * reference; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH) in a thread without an
  * address space.
  */
 struct tce_memory *tce_memory_create(struct rw_semaphore *lock);
 
 /**
- * tce_memory_pages() - the registered memory as pages to map
+ * tce_memory_pages() - the interface to windows
  * @memory: the object
  *
- * A page can be used (&tce_pages_ops.use) if it is registered, by this container
- * or by somebody else for the same address space; -EINVAL if not, if it is just
- * being unregistered, or if its memory is made of pages smaller than the IOMMU
+ * &tce_pages_ops.use succeeds for pages that are registered, by this container
+ * or otherwise for the same address space. It returns -EINVAL if a page is not
+ * registered, is being unregistered, or is smaller in memory than the IOMMU
  * page.
  *
- * Return: the pages; they have the object's references.
+ * Return: the interface, whose reference count is that of the object.
  */
 struct tce_pages *tce_memory_pages(struct tce_memory *memory);
 
 /**
- * tce_memory_pin() - pin a region's pages, charge locked_vm
+ * tce_memory_pin() - pin the pages of a region and charge locked_vm
  * @memory: the object
  * @ua: user-space address, kernel-page aligned
  * @size: bytes, kernel-page aligned
  *
  * tce_memory_add() or tce_memory_unpin() follows.
  *
- * Context: Process, may sleep; takes its time, and needs no lock.
+ * Context: Process, may sleep for a long time. No lock is needed.
  * Return: the region; -EINVAL if misaligned, empty, beyond the address space or
- * overlapping another region; -ENOMEM for lack of memory or of RLIMIT_MEMLOCK, or
- * for more pages than the machine has; -EFAULT or what pin_user_pages() says if the
- * pages are not there.
+ * overlapping another region; -ENOMEM if there is no memory, if RLIMIT_MEMLOCK
+ * would be exceeded, or for more pages than the machine has; -EFAULT or an
+ * errno of pin_user_pages() if the pages cannot be pinned.
  */
 struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size);
 
 /**
- * tce_memory_unpin() - take tce_memory_pin() back
+ * tce_memory_unpin() - undo tce_memory_pin()
  * @memory: the object
- * @region: from tce_memory_pin(), not registered
+ * @region: from tce_memory_pin(), not added
  *
  * Context: Process, may sleep.
  */
 void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_add() - a region that is pinned becomes one of the container's
+ * tce_memory_add() - register a region that is pinned
  * @memory: the object
- * @region: the region; still the caller's on failure
+ * @region: the region; still belongs to the caller on failure
  *
  * Context: Process. The container's lock is held for writing.
  * Return: 0; -EBUSY if this container has registered it already.
@@ -108,46 +112,49 @@ void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region);
 int tce_memory_add(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_leave() - begin to unregister a region
+ * tce_memory_unregister_begin() - begin to unregister a region
  * @memory: the object
  * @ua: as registered
  * @size: as registered
  *
- * tce_memory_put() and tce_memory_left() follow. Until then it is registered, but not
- * used for new mappings.
+ * tce_memory_put() and tce_memory_unregister_end() follow. Meanwhile the region
+ * is registered, but new mappings do not count its pages as the container's.
  *
  * Context: Process. The container's lock is held for writing.
  * Return: the region; -EINVAL if misaligned; -ENOENT if this container has not
- * registered it; -EBUSY if pages of it are mapped, or if it is leaving already.
+ * registered it; -EBUSY if pages of it are mapped, or if it is already being
+ * unregistered.
  */
-struct tce_region *tce_memory_leave(struct tce_memory *memory, u64 ua, u64 size);
+struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
+					       u64 ua, u64 size);
 
 /**
- * tce_memory_put() - give the kernel's region back
+ * tce_memory_put() - put the kernel's region
  * @memory: the object
- * @region: from tce_memory_leave()
+ * @region: from tce_memory_unregister_begin()
  *
- * Context: Process of the address space, may sleep for as long as its mmap_lock is
- * held. The container's lock is not held.
- * Return: 0; -EBUSY if pages of it are mapped that others count.
+ * Context: Process of the address space, may sleep for as long as its mmap_lock
+ * is held. The container's lock is not held.
+ * Return: 0; -EBUSY if pages of it that are counted elsewhere are mapped.
  */
 int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
 
 /**
- * tce_memory_left() - end what tce_memory_leave() has begun
+ * tce_memory_unregister_end() - finish unregistering a region
  * @memory: the object
- * @region: from tce_memory_leave()
- * @gone: whether tce_memory_put() has succeeded; if not it is registered as before
+ * @region: from tce_memory_unregister_begin()
+ * @gone: tce_memory_put() has succeeded; if not the region is registered as
+ *        before
  *
  * Context: Process. The container's lock is held for writing.
  */
-void tce_memory_left(struct tce_memory *memory, struct tce_region *region,
-		     bool gone);
+void tce_memory_unregister_end(struct tce_memory *memory,
+			       struct tce_region *region, bool gone);
 
 /**
- * tce_memory_unregister_all() - no region is registered any more
- * @memory: the object; the container has nothing mapped any more
- * @regions: gets the regions, for tce_memory_put_all()
+ * tce_memory_unregister_all() - unregister all regions
+ * @memory: the object; the container has no mappings any more
+ * @regions: list to which the regions are moved, for tce_memory_put_all()
  *
  * Context: Process. The container's lock is held for writing.
  */
@@ -155,28 +162,28 @@ void tce_memory_unregister_all(struct tce_memory *memory,
 			       struct list_head *regions);
 
 /**
- * tce_memory_put_all() - give all regions back
+ * tce_memory_put_all() - put the kernel's regions
  * @memory: the object
  * @regions: from tce_memory_unregister_all()
  *
- * A work item does it, as the address space's mmap_lock may be held, and pages may be
- * mapped by another container of the process or by KVM. This waits for it, but not for
- * long.
+ * This is left to a work item, as the address space's mmap_lock may be held,
+ * and pages may be mapped by another container of the process or by KVM. Waits
+ * for the work item for a tenth of a second at most.
  *
  * Context: Process, may sleep. The container's lock is not held.
  */
 void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions);
 
 /**
- * tce_memory_dirty() - set a page dirty, if the device could write there
- * @entry: what led to the page, which is still counted
+ * tce_memory_dirty() - set a page dirty if its entry had write permission
+ * @entry: the entry that translated to the page, which is still counted
  *
  * Context: Any but an interrupt handler.
  */
 void tce_memory_dirty(const struct tce_entry *entry);
 
 /**
- * tce_memory_uncount_user() - un-count a page that KVM has counted
+ * tce_memory_uncount_user() - uncount a page that KVM has counted
  * @mm: the address space
  * @ua: user-space address that it was counted by
  * @page_shift: IOMMU page size, as a shift

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What can be seen of a window's work from outside: counters, tracepoints.
+ * Counters and trace calls of a window.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -13,18 +13,21 @@
 
 #include <trace/events/iommu.h>
 
+#include "tce_debugfs.h"
 #include "tce_pages.h"
 #include "tce_trace.h"
 #include "tce_window_private.h"
 
 /**
- * enum tce_event - what is counted
- * @TCE_EVENT_MAP: MAP_DMA that succeeded, and the IOMMU pages
- * @TCE_EVENT_UNMAP: UNMAP_DMA that succeeded, and the pages that were mapped
- * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages that they were for
+ * enum tce_event - events that are counted
+ * @TCE_EVENT_MAP: successful calls of MAP_DMA, and the IOMMU pages that they
+ *                 mapped
+ * @TCE_EVENT_UNMAP: successful calls of UNMAP_DMA, and the IOMMU pages that
+ *                   were mapped before
+ * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
  * @TCE_EVENT_KVM: entries that KVM has set or cleared
- * @TCE_EVENT_KVM_UP: entries that KVM has handed up to user space
- * @TCE_EVENTS: number of these
+ * @TCE_EVENT_KVM_UP: entries that were passed up to user space
+ * @TCE_EVENTS: number of events
  */
 enum tce_event {
 	TCE_EVENT_MAP,
@@ -36,9 +39,9 @@ enum tce_event {
 };
 
 /**
- * struct tce_count - how often something happened on a CPU
- * @calls: how often
- * @pages: for how many IOMMU pages
+ * struct tce_count - counters of one event on one CPU
+ * @calls: number of calls
+ * @pages: number of IOMMU pages
  */
 struct tce_count {
 	u64 calls;
@@ -46,7 +49,7 @@ struct tce_count {
 };
 
 /**
- * struct tce_counts - what happened on a CPU since the window was made
+ * struct tce_counts - counters of one CPU since the window was created
  * @count: by enum tce_event
  */
 struct tce_counts {
@@ -54,12 +57,13 @@ struct tce_counts {
 };
 
 /**
- * tce_count() - count something, once for each call
- * @window: where
- * @event: what
- * @pages: for how many IOMMU pages
+ * tce_count() - count an event, once for each call
+ * @window: the window
+ * @event: the event
+ * @pages: number of IOMMU pages
  *
- * Context: Any but an interrupt handler: another one on the same CPU would get lost.
+ * Context: Any but an interrupt handler, which could lose an event that it has
+ * interrupted.
  */
 static inline void tce_count(const struct tce_window *window,
 			     enum tce_event event, unsigned long pages)
@@ -74,20 +78,7 @@ static inline void tce_count(const struct tce_window *window,
 }
 
 /**
- * tce_observe_extents() - tell iommu:map of what is mapped in a range
- * @window: the window
- * @index: the first entry
- * @count: number of entries
- *
- * One event for memory in a row, as of an IOMMU driver.
- *
- * Context: Process, may sleep; reschedules.
- */
-void tce_observe_extents(const struct tce_window *window, unsigned long index,
-			 unsigned long count);
-
-/**
- * tce_observe_map() - MAP_DMA has come to its end
+ * tce_observe_map() - count and trace a MAP_DMA that has ended
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
@@ -105,12 +96,12 @@ static inline void tce_observe_map(const struct tce_window *window, u64 iova,
 		trace_tce_map(tce_table_id(window->table), iova, size, run->ua,
 			      run->perm, ret);
 	if (trace_map_enabled() && !ret)
-		tce_observe_extents(window, (iova - window->start) >>
+		tce_debugfs_trace_extents(window, (iova - window->start) >>
 				    tce_window_page_shift(window), run->count);
 }
 
 /**
- * tce_observe_unmap() - UNMAP_DMA has come to its end
+ * tce_observe_unmap() - count and trace an UNMAP_DMA that has ended
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
@@ -128,9 +119,9 @@ static inline void tce_observe_unmap(const struct tce_window *window, u64 iova,
 }
 
 /**
- * tce_observe_kill() - TCEs are killed
+ * tce_observe_kill() - count a TCE kill
  * @window: the window
- * @count: how many
+ * @count: number of entries
  *
  * Context: Any but an interrupt handler.
  */
@@ -141,10 +132,10 @@ static inline void tce_observe_kill(const struct tce_window *window,
 }
 
 /**
- * tce_observe_kvm() - KVM has set or cleared an entry, or could not
+ * tce_observe_kvm() - count and trace that KVM has set or cleared an entry
  * @window: the window
  * @index: the entry
- * @tce: what KVM wanted to have there, 0 for nothing
+ * @tce: the TCE that KVM asked to set, 0 to clear
  * @ret: the result
  *
  * Context: Any but an interrupt handler.
@@ -159,7 +150,8 @@ static inline void tce_observe_kvm(const struct tce_window *window,
 }
 
 /**
- * tce_observe_kvm_up() - KVM leaves an entry to user space
+ * tce_observe_kvm_up() - count and trace an entry that is passed up to user
+ * space
  * @window: the window
  * @index: the entry
  *

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages of user memory that a window maps. Contract: tce_pages.h.
+ * User memory that a window maps: what both versions of the interface share.
+ * Contract: tce_pages.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Pages of user memory that a window maps, wherever they come from.
+ * The operations that a window needs of the user memory that it maps.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -13,16 +13,18 @@
 /**
  * DOC: Pages of user memory
  *
- * A window does not care what keeps pages where they are while a device reaches
- * them. In version 2 of the interface they are registered first (tce_memory.h), in
- * version 1 each one is pinned when it is mapped (tce_pinned.h).
+ * A window does not depend on how pages are pinned while a device may access
+ * them. In version 2 of the interface memory is registered first
+ * (tce_memory.h), in version 1 each page is pinned when it is mapped
+ * (tce_pinned.h).
  *
- * A page is used before it is put into a table, and retired after it has been
- * taken out; what was retired is let go of by a flush, after the TCE kill. From
- * then on it may be unpinned and reused by anybody.
+ * A page is put to use (&tce_pages_ops.use) before its entry is set, and
+ * retired (&tce_pages_ops.retire) after its entry was cleared. Retired pages
+ * are released by a flush, after the TCE kill. From then on they may be
+ * unpinned and reused.
  *
- * Whatever may fault, and so wait for as long as user space likes, is done by
- * &tce_pages_ops.pin, with no lock held.
+ * Only &tce_pages_ops.pin may fault, which takes as long as user space likes.
+ * It is called with no lock held.
  */
 
 struct mm_struct;
@@ -33,25 +35,28 @@ struct tce_charge;
 struct tce_extent;
 struct tce_pages;
 
-/* How many owners, or extents of pinned pages, one struct tce_retired has room for. */
+/* Elements that struct tce_retired has room for without an allocated array. */
 #define TCE_RETIRED_FEW	32
 
 /**
- * struct tce_run - pages that a MAP is about to map
- * @pages: where they come from
- * @ua: user-space address of the first, aligned to the IOMMU page
+ * struct tce_run - consecutive pages that a MAP is about to map
+ * @pages: the user memory that they are part of
+ * @ua: user-space address of the first page, aligned to the IOMMU page
  * @count: number of IOMMU pages
  * @page_shift: IOMMU page size, as a shift
- * @perm: permission bits of the entries; what the device may do
- * @owner: from &tce_pages_ops.use: whose all of them are, or TCE_OWNER_EACH
- * @next: from &tce_pages_ops.use: the next page for &tce_pages_ops.translate
- * @page: from &tce_pages_ops.pin: the kernel pages; NULL if it was not called, or the
- *        run has been used
- * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin has to be
- * @charged: from &tce_pages_ops.pin: kernel pages that are charged and not yet used
- * @trim: there was no memory, or no credit: free empty levels first
- * @hint: where &tce_pages_ops.use or &tce_pages_ops.translate was last
- * @other: the same, if another container has registered the page, which is counted
+ * @perm: permission bits of the entries
+ * @owner: set by &tce_pages_ops.use: owner of all entries, or TCE_OWNER_EACH
+ * @next: set by &tce_pages_ops.use: the next page for &tce_pages_ops.translate
+ * @page: set by &tce_pages_ops.pin: the kernel pages; NULL if they are not
+ *        pinned or are in a table
+ * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin must be
+ *          called, too
+ * @charged: set by &tce_pages_ops.pin: kernel pages that are charged and not
+ *           yet in use
+ * @trim: there was no memory or no credit for levels: free unused levels first
+ * @hint: the region of the container that was found last
+ * @other: the region that was found last and that this container has not
+ *         registered; valid while a page of it is counted
  */
 struct tce_run {
 	struct tce_pages *pages;
@@ -70,8 +75,9 @@ struct tce_run {
 };
 
 /**
- * struct tce_owned - IOMMU pages that are given back together
- * @word: their owner; or, of pinned pages, the first entry of an extent
+ * struct tce_owned - IOMMU pages that are released together
+ * @word: their owner, or, for pages that are pinned when they are mapped, the
+ *        first TCE of the extent
  * @pages: number of IOMMU pages
  */
 struct tce_owned {
@@ -80,48 +86,51 @@ struct tce_owned {
 };
 
 /**
- * struct tce_retired - pages that are no longer in a table and wait for the kill
- * @pages: where they came from
+ * struct tce_retired - pages whose entries were cleared and not yet killed
+ * @pages: the user memory that they are part of
  * @page_shift: IOMMU page size, as a shift
  * @count: number of elements of @list
- * @most: how many there may be
+ * @max: maximum number of elements of @list
  * @list: the pages
- * @few: room for @list
+ * @few: array for @list if it was not allocated
  */
 struct tce_retired {
 	struct tce_pages *pages;
 	unsigned int page_shift;
 	unsigned int count;
-	unsigned int most;
+	unsigned int max;
 	struct tce_owned *list;
 	struct tce_owned few[TCE_RETIRED_FEW];
 };
 
 /**
- * struct tce_pages_ops - what can be done with pages
- * @pin: charges and pins a run of pages before it is used; NULL if there is nothing to
- *       do. Process context, no lock held, may sleep for as long as user space likes.
- *       0, -EFAULT, -ENOMEM, or -EINTR if a fatal signal is pending
- * @unpin: ends what @pin has begun, with @use or without. As for @pin
- * @use: makes sure that a run of pages stays, and fills in what &struct tce_run
- *       has from it, and the first extent; all or nothing. Process context, may sleep,
- *       reschedules. 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is pending
- * @translate: the next extents of a used run, as many as there is room for, or fewer.
- *             Cannot fail
- * @unuse: takes @use back for pages that never got into a table, from page
- *         @first on
- * @retire: gathers pages that are no longer in a table; false if there was room for
- *          some only: flush and go on. Any context
- * @flush: lets go of what was gathered. Any context in which @retire was called
- * @put: retires an extent and lets go of it at once. As @flush
- * @free: the last reference has gone. Process context, may sleep
+ * struct tce_pages_ops - operations on pages
+ * @pin: charges and pins a run before @use; NULL if this is not needed. Process
+ *       context, no lock held, may sleep for as long as user space likes.
+ *       Returns 0, -EFAULT, -ENOMEM, or -EINTR if a fatal signal is pending
+ * @unpin: follows each @pin, after @use or without it, and also after a
+ *         failure: unpins what is not in a table. Context as for @pin
+ * @use: makes sure that the pages of a run stay pinned, and sets the members of
+ *       &struct tce_run and the first extent. If it fails no page is in use.
+ *       Process context, may sleep, reschedules. Returns 0, -EINVAL, -EPERM,
+ *       -ENOMEM, or -EINTR if a fatal signal is pending
+ * @translate: translates the next pages of a run that is in use to at most
+ *             TCE_BATCH extents. Cannot fail
+ * @cancel: undoes @use for the pages of a run from page @first on, whose
+ *          entries were never set
+ * @retire: adds pages whose entries were cleared. Returns false if there was
+ *          not room for all: call @flush, then @retire again. Any context
+ * @flush: releases all retired pages, after the kill. In version 1 it may sleep
+ * @put: retires an extent and releases it at once. Context as for @flush
+ * @free: frees the object when the last reference is put. Process context, may
+ *        sleep
  */
 struct tce_pages_ops {
 	int (*pin)(struct tce_run *run);
 	void (*unpin)(struct tce_run *run);
 	int (*use)(struct tce_run *run, struct tce_extent *first);
 	void (*translate)(struct tce_run *run, struct tce_batch *batch);
-	void (*unuse)(struct tce_run *run, unsigned long first);
+	void (*cancel)(struct tce_run *run, unsigned long first);
 	bool (*retire)(struct tce_retired *retired, struct tce_batch *batch);
 	void (*flush)(struct tce_retired *retired);
 	void (*put)(struct tce_pages *pages, const struct tce_extent *extent,
@@ -130,11 +139,12 @@ struct tce_pages_ops {
 };
 
 /**
- * struct tce_pages - where pages come from
- * @ops: what can be done with them
- * @ref: the container and its windows
- * @mm: the address space, mmgrab()bed: valid, but its users may be gone
- * @charge: charges @mm
+ * struct tce_pages - user memory of one address space
+ * @ops: operations of one version of the interface
+ * @ref: references of the container, of its windows and of work items
+ * @mm: the address space, with a reference from mmgrab(): its memory may have
+ *      been freed
+ * @charge: charges locked_vm of @mm
  */
 struct tce_pages {
 	const struct tce_pages_ops *ops;
@@ -144,12 +154,12 @@ struct tce_pages {
 };
 
 /**
- * tce_pages_init() - begin with the current process's address space
+ * tce_pages_init() - initialise for the current process's address space
  * @pages: the object, with one reference if this succeeds
  * @ops: its operations
  *
  * Context: Process, may sleep.
- * Return: 0; -ESRCH in a thread with no address space; -ENOMEM.
+ * Return: 0; -ESRCH in a thread without an address space; -ENOMEM.
  */
 int tce_pages_init(struct tce_pages *pages, const struct tce_pages_ops *ops);
 

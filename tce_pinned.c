@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pages that are pinned one by one when they are mapped. Contract: tce_pages.h,
- * tce_pinned.h.
+ * Pages that are pinned when they are mapped (version 1). Contract:
+ * tce_pages.h, tce_pinned.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -28,27 +28,31 @@
 #include "tce_table.h"
 #include "tce_work.h"
 
-/* Kernel pages that are pinned, or unpinned, at once. */
+/* Kernel pages that are pinned or unpinned by one call. */
 #define TCE_PINNED_BATCH	512UL
 #define TCE_PINNED_FEW		16
 
-/* With IOMMU pages of a kernel page, the window cannot pin more than its own size. */
+/*
+ * If an IOMMU page is not smaller than a kernel page, a window cannot pin more
+ * than its own size, and pages need not be counted.
+ */
 #define TCE_PINNED_COUNTED	(PAGE_SHIFT > IOMMU_PAGE_SHIFT_4K)
 
 /**
  * struct tce_pinned - pages of an address space, for version 1
- * @pages: what windows see of it
- * @pin_lock: held by a run from pin to unpin, so that no more than one run is pinned and
- *            not yet in the books. Only commands of the process take it
- * @lock: protects all that follows
- * @entries: by the number of a kernel page, how many entries lead there; unused unless
- *           TCE_PINNED_COUNTED. A page in here is pinned once
- * @count: kernel pages in @entries
- * @allowed: kernel pages that are charged, whatever is pinned
+ * @pages: the interface to windows
+ * @pin_lock: held by a MAP from pin to unpin, so that at most one run is pinned
+ *            and not yet in @entries. Only commands of the process take it
+ * @lock: protects the following members
+ * @entries: for each kernel page, by its PFN, the number of entries that
+ *           translate to it; unused unless TCE_PINNED_COUNTED. These pages are
+ *           pinned once each
+ * @count: number of kernel pages in @entries
+ * @allowed: kernel pages that ENABLE has charged
  */
 struct tce_pinned {
 	struct tce_pages pages;
-	struct mutex pin_lock; /* a run that is pinned and not yet in the books */
+	struct mutex pin_lock; /* see above */
 	struct mutex lock; /* @entries, @count, @allowed */
 	struct xarray entries;
 	unsigned long count;
@@ -62,19 +66,20 @@ static struct tce_pinned *tce_pinned_of(struct tce_pages *pages)
 
 /* Pages of a run */
 
-/* The kernel page, by its place in the run, in which IOMMU page @i lies. */
+/* Index in the run of the kernel page that has IOMMU page @i. */
 static unsigned long tce_run_page(const struct tce_run *run, unsigned long i)
 {
 	return (offset_in_page(run->ua) + (i << run->page_shift)) >> PAGE_SHIFT;
 }
 
-/* IOMMU pages from @i on, up to @end, that lie in the same kernel page. */
+/* Number of IOMMU pages from @i up to @end that are in the same kernel page. */
 static unsigned long tce_run_part(const struct tce_run *run, unsigned long i,
 				  unsigned long end)
 {
 	unsigned long ua = run->ua + (i << run->page_shift);
 
-	return min(end - i, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
+	return min(end - i,
+		   (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }
 
 static unsigned long tce_run_pages(const struct tce_run *run)
@@ -82,7 +87,7 @@ static unsigned long tce_run_pages(const struct tce_run *run)
 	return tce_run_page(run, run->count - 1) + 1;
 }
 
-/* Drops the run's own pins of kernel pages from @first on, up to @end. */
+/* Unpin the kernel pages of a run from @first up to @end. */
 static void tce_run_unpin(const struct tce_run *run, unsigned long first,
 			  unsigned long end)
 {
@@ -104,8 +109,9 @@ static void tce_run_forget(struct tce_run *run)
 /* Entries and pins */
 
 /*
- * So many more entries lead to a page, for which the caller has a pin. Sets @had to
- * whether some did before, so that the pin is one too many.
+ * Count @entries new entries that translate to a page, which the caller has
+ * pinned. @had is set if there were entries before: the caller must unpin the
+ * page then, as one pin is enough for all entries.
  */
 static int tce_pinned_add(struct tce_run *run, struct page *page,
 			  unsigned long entries, bool *had)
@@ -122,7 +128,7 @@ static int tce_pinned_add(struct tce_run *run, struct page *page,
 		return 0;
 
 	before = xa_load(&pinned->entries, pfn);
-	/* DISABLE came in between, and ENABLE with another charge. */
+	/* ENABLE with a lower charge has run since the pages were pinned. */
 	if (!before && pinned->count >= pinned->allowed && !run->charged)
 		return -ENOMEM;
 
@@ -137,7 +143,10 @@ static int tce_pinned_add(struct tce_run *run, struct page *page,
 	return ret;
 }
 
-/* So many entries less. Returns whether no entry leads to the page any more. */
+/*
+ * Uncount @entries entries of a page. Return whether no entry translates to it
+ * any more.
+ */
 static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 			      unsigned long entries)
 {
@@ -148,10 +157,12 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 	if (!TCE_PINNED_COUNTED)
 		return true;
 
-	before = xa_to_value(xa_load(&pinned->entries, pfn) ?: xa_mk_value(entries));
+	before = xa_to_value(xa_load(&pinned->entries,
+				     pfn) ?: xa_mk_value(entries));
 	if (before > entries) {
-		/* A value takes the place of a value: nothing is allocated. */
-		xa_store(&pinned->entries, pfn, xa_mk_value(before - entries), 0);
+		/* A value is replaced by a value, so nothing is allocated. */
+		xa_store(&pinned->entries, pfn, xa_mk_value(before - entries),
+			 0);
 		return false;
 	}
 
@@ -162,9 +173,11 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 	return true;
 }
 
-/* Takes pages out of the books from @first on, up to @end: no entry leads there. */
-static void tce_pinned_unuse_range(const struct tce_run *run,
-				   unsigned long first, unsigned long end)
+/*
+ * Uncount pages of a run from @first up to @end, whose entries were never set.
+ */
+static void tce_pinned_cancel_range(const struct tce_run *run,
+				    unsigned long first, unsigned long end)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
 	unsigned long n;
@@ -197,7 +210,7 @@ static void tce_pinned_unpin(struct tce_run *run)
 	mutex_unlock(&pinned->pin_lock);
 }
 
-/* Charges what a run of so many kernel pages may pin beyond what is allowed. */
+/* Charge the kernel pages that a run may pin beyond pinned->allowed. */
 static int tce_pinned_charge(struct tce_run *run, unsigned long pages)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
@@ -207,7 +220,7 @@ static int tce_pinned_charge(struct tce_run *run, unsigned long pages)
 	if (!TCE_PINNED_COUNTED)
 		return 0;
 
-	/* With the other lock held it only gets less. */
+	/* pinned->count cannot grow meanwhile, as the caller holds pin_lock. */
 	mutex_lock(&pinned->lock);
 	if (pinned->count + pages > pinned->allowed)
 		beyond = min(pages, pinned->count + pages - pinned->allowed);
@@ -251,8 +264,8 @@ static int tce_pinned_pin(struct tce_run *run)
 
 		n = pin_user_pages_fast((run->ua & PAGE_MASK) +
 					(done << PAGE_SHIFT),
-					min(pages - done, TCE_PINNED_BATCH), gup,
-					run->page + done);
+					min(pages - done, TCE_PINNED_BATCH),
+					gup, run->page + done);
 		ret = -EFAULT;
 		if (n <= 0) {
 			tce_refuse(ret, "the memory cannot be pinned");
@@ -269,9 +282,9 @@ undo:
 	return ret;
 }
 
-static void tce_pinned_unuse(struct tce_run *run, unsigned long first)
+static void tce_pinned_cancel(struct tce_run *run, unsigned long first)
 {
-	tce_pinned_unuse_range(run, first, run->count);
+	tce_pinned_cancel_range(run, first, run->count);
 }
 
 static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
@@ -281,9 +294,10 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	int ret = 0;
 	bool had;
 
-	/* The device would reach what lies behind the page. */
+	/* Otherwise the device could access memory beyond the kernel page. */
 	if (run->page_shift > PAGE_SHIFT)
-		return tce_refuse(-EPERM, "version 1 has no IOMMU pages larger than the kernel's");
+		return tce_refuse(-EPERM,
+				  "version 1 has no IOMMU pages larger than a kernel page");
 
 	mutex_lock(&pinned->lock);
 	for (i = 0; i < run->count; i += n) {
@@ -300,7 +314,7 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	mutex_unlock(&pinned->lock);
 	if (ret) {
 		tce_run_unpin(run, tce_run_page(run, i), tce_run_pages(run));
-		tce_pinned_unuse_range(run, 0, i);
+		tce_pinned_cancel_range(run, 0, i);
 		tce_run_forget(run);
 		return ret;
 	}
@@ -308,7 +322,8 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	/* The TCE alone identifies the page. */
 	run->owner = TCE_OWNER_NONE;
 	run->next = tce_run_part(run, 0, run->count);
-	first->tce = (page_to_phys(run->page[0]) + offset_in_page(run->ua)) | run->perm;
+	first->tce = page_to_phys(run->page[0]) + offset_in_page(run->ua);
+	first->tce |= run->perm;
 	first->owner = run->owner;
 	first->count = run->next;
 
@@ -345,13 +360,15 @@ static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
 	batch->entries = run->next - before;
 }
 
-static bool tce_pinned_retire(struct tce_retired *retired, struct tce_batch *batch)
+static bool tce_pinned_retire(struct tce_retired *retired,
+			      struct tce_batch *batch)
 {
 	for (; batch->first < batch->count; batch->first++) {
-		if (retired->count == retired->most)
+		if (retired->count == retired->max)
 			return false;
 
-		retired->list[retired->count].word = batch->extent[batch->first].tce;
+		retired->list[retired->count].word =
+			batch->extent[batch->first].tce;
 		retired->list[retired->count].pages =
 			batch->extent[batch->first].count;
 		retired->count++;
@@ -360,7 +377,7 @@ static bool tce_pinned_retire(struct tce_retired *retired, struct tce_batch *bat
 	return true;
 }
 
-/* Entries are gone, and their TCEs killed, that began with @tce. */
+/* Release the pages of an extent that begins with @tce, after the kill. */
 static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
 			       unsigned long count, unsigned int page_shift)
 {
@@ -402,7 +419,8 @@ static void tce_pinned_flush(struct tce_retired *retired)
 	mutex_unlock(&pinned->lock);
 }
 
-static void tce_pinned_put(struct tce_pages *pages, const struct tce_extent *extent,
+static void tce_pinned_put(struct tce_pages *pages,
+			   const struct tce_extent *extent,
 			   unsigned int page_shift)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
@@ -425,7 +443,7 @@ static const struct tce_pages_ops tce_pinned_ops = {
 	.unpin = tce_pinned_unpin,
 	.use = tce_pinned_use,
 	.translate = tce_pinned_translate,
-	.unuse = tce_pinned_unuse,
+	.cancel = tce_pinned_cancel,
 	.retire = tce_pinned_retire,
 	.flush = tce_pinned_flush,
 	.put = tce_pinned_put,
@@ -438,7 +456,10 @@ void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed)
 
 	mutex_lock(&pinned->lock);
 	pinned->allowed = allowed;
-	/* What a hypervisor did not let go of was charged one by one since. */
+	/*
+	 * Pages of entries that the hypervisor refused to clear stayed charged:
+	 * they are now part of @allowed.
+	 */
 	tce_charge_return(pages->charge, min(pinned->count, allowed));
 	mutex_unlock(&pinned->lock);
 }
@@ -449,7 +470,10 @@ unsigned long tce_pinned_disable(struct tce_pages *pages)
 	unsigned long allowed;
 
 	mutex_lock(&pinned->lock);
-	/* What a hypervisor did not let go of stays charged until it does. */
+	/*
+	 * Pages of entries that the hypervisor refused to clear stay charged
+	 * until they are cleared.
+	 */
 	allowed = pinned->allowed - min(pinned->allowed, pinned->count);
 	pinned->allowed = 0;
 	mutex_unlock(&pinned->lock);

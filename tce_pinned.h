@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Pages that are pinned one by one when they are mapped: version 1 of the
- * interface.
+ * Version 1 of the interface: pages are pinned when they are mapped.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -11,39 +10,40 @@
 /**
  * DOC: Pinned pages
  *
- * Pages are pinned for as long as an entry leads to them (FOLL_LONGTERM, since only
- * user space knows for how long). VFIO_IOMMU_ENABLE charges locked_vm with the size of
- * the window. Where an IOMMU page is smaller than a kernel page, entries can pin more
- * than that: kernel pages are counted there, and what goes beyond the charge of
- * ENABLE is charged before it is pinned.
+ * A page is pinned while an entry translates to it. User space decides for how
+ * long, so the pin is FOLL_LONGTERM. VFIO_IOMMU_ENABLE charges the size of the
+ * window to locked_vm. If an IOMMU page is smaller than a kernel page, entries
+ * can pin more than that: then kernel pages are counted, and pages beyond the
+ * charge of ENABLE are charged before they are pinned.
  */
 
 struct tce_pages;
 
 /**
- * tce_pinned_create() - pages of the current process's address space
+ * tce_pinned_create() - create the object for the current process's address
+ * space
  *
  * Context: Process, may sleep.
- * Return: the pages, with one reference; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH) in
- * a thread with no address space.
+ * Return: the object, with one reference; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH)
+ * in a thread without an address space.
  */
 struct tce_pages *tce_pinned_create(void);
 
 /**
- * tce_pinned_enable() - say what may be pinned
+ * tce_pinned_enable() - set the number of pages that were charged by ENABLE
  * @pages: the pages
- * @allowed: kernel pages, which are charged; MAP charges only what is pinned beyond them
+ * @allowed: kernel pages that are charged; MAP charges only pages beyond these
  *
- * Context: Process. Nothing is mapped; serialised by the caller with all but KVM.
+ * Context: Process. The caller serialises it against everything but KVM.
  */
 void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
 
 /**
- * tce_pinned_disable() - take tce_pinned_enable() back
- * @pages: the pages; nothing is mapped any more
+ * tce_pinned_disable() - undo tce_pinned_enable()
+ * @pages: the object; nothing is mapped any more
  *
- * Context: Process. Serialised by the caller like tce_pinned_enable().
- * Return: kernel pages that are not allowed any more, for the caller to uncharge.
+ * Context: As for tce_pinned_enable().
+ * Return: kernel pages that the caller must uncharge.
  */
 unsigned long tce_pinned_disable(struct tce_pages *pages);
 

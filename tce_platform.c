@@ -26,10 +26,13 @@
 #include "tce_refuse.h"
 #include "tce_work.h"
 
-/* The hardware's smallest level is full, so a window is no smaller. */
+/*
+ * The hardware translates all entries of a level, so a window has no fewer than
+ * the smallest level.
+ */
 #define TCE_WINDOW_MIN_ENTRIES	512
 
-static bool tce_hypervised(void)
+static bool tce_platform_is_guest(void)
 {
 	return firmware_has_feature(FW_FEATURE_LPAR);
 }
@@ -45,20 +48,23 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 		return -EINVAL;
 
 	entries = size >> page_shift;
-	if (!tce_hypervised())
+	if (!tce_platform_is_guest())
 		return tce_geometry_init(geo, page_shift,
 					 max(entries,
 					     (u64)TCE_WINDOW_MIN_ENTRIES),
 					 levels);
 
 	/*
-	 * A guest's platform allocates a word for each entry, and if it cannot, complains
-	 * and makes no window for the group ever again.
+	 * The platform of a guest allocates a word for each entry. If this
+	 * fails it warns, and cannot create a window for the group again.
 	 */
 	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
 		return -EINVAL;
 
-	/* The hypervisor's table has the levels that it has, whatever is asked for. */
+	/*
+	 * The hypervisor chooses the levels of its table; @levels is not passed
+	 * on.
+	 */
 	return tce_geometry_init_backed(geo, page_shift, entries);
 }
 
@@ -83,13 +89,15 @@ int tce_platform_check(struct tce_platform *platform,
 		return tce_refuse(ret, "there can be no window of this shape");
 
 	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
-		return tce_refuse(-EINVAL, "the group does not have IOMMU pages of this size");
+		return tce_refuse(-EINVAL,
+				  "the group does not have IOMMU pages of this size");
 
-	/* A guest's group without dynamic windows says -1. */
+	/* The value is -1 for a guest's group without dynamic windows. */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
 	    !ops->get_table_size ||
 	    (int)table_group->max_dynamic_windows_supported < 0)
-		return tce_refuse(-EPERM, "the platform cannot change the group's windows");
+		return tce_refuse(-EPERM,
+				  "the platform cannot change the group's windows");
 
 	return 0;
 }
@@ -99,17 +107,19 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 {
 	struct iommu_table_group *table_group = platform->table_group;
 
-	/* A guest's platform knows tables of one level only. */
+	/* The platform of a guest has tables of one level only. */
+	if (tce_platform_is_guest())
+		levels = 1;
+
 	return table_group->ops->get_table_size(platform->geo.page_shift,
 						platform->size,
-						tce_hypervised() ? 1 : levels) >>
-	       PAGE_SHIFT;
+						levels) >> PAGE_SHIFT;
 }
 
 /*
- * The platform answers with errnos and with what the firmware says: RTAS has positive
- * and negative codes, the latter look like errnos. What cannot be an errno of its own
- * is none.
+ * The platform returns errnos of its own and error codes of the firmware.
+ * Negative codes of RTAS look like errnos, so keep only the errnos that the
+ * platform itself returns.
  */
 static int tce_platform_error(long ret)
 {
@@ -127,10 +137,10 @@ static int tce_platform_error(long ret)
 
 const char *tce_platform_name(void)
 {
-	return tce_hypervised() ? "pSeries" : "PowerNV";
+	return tce_platform_is_guest() ? "pSeries" : "PowerNV";
 }
 
-static void tce_own_finish(struct tce_platform *platform, void *root)
+static void tce_powernv_set_root(struct tce_platform *platform, void *root)
 {
 	const struct tce_geometry *geo = &platform->geo;
 	struct iommu_table *tbl = platform->tbl;
@@ -143,7 +153,7 @@ static void tce_own_finish(struct tce_platform *platform, void *root)
 	tbl->it_allocated_size = 2 * tce_geometry_whole_bytes(geo);
 }
 
-static int tce_own_create(struct tce_platform *platform)
+static int tce_powernv_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
 	unsigned int page_shift = platform->geo.page_shift;
@@ -159,7 +169,8 @@ static int tce_own_create(struct tce_platform *platform)
 					     &probe);
 	if (ret) {
 		kfree(tbl);
-		return tce_refuse(tce_platform_error(ret), "the platform makes no table");
+		return tce_refuse(tce_platform_error(ret),
+				  "the platform cannot create a table");
 	}
 
 	kref_init(&tbl->it_kref);
@@ -178,11 +189,11 @@ static int tce_own_create(struct tce_platform *platform)
 }
 
 /*
- * A hypervisor's table: PAPR, H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE. It may refuse
- * any entry, for lack of memory too.
+ * The hypervisor's table (PAPR: H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE).
+ * The hypervisor may refuse any entry, also if it has no memory.
  */
 
-static u64 tce_hypervised_ioba(const struct iommu_table *tbl, unsigned long index)
+static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 {
 	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
 }
@@ -191,14 +202,15 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count)
 {
 	const struct iommu_table *tbl = platform->tbl;
-	u64 ioba = tce_hypervised_ioba(tbl, index);
+	u64 ioba = tce_pseries_ioba(tbl, index);
 	int ret = 0;
 
 	if (READ_ONCE(platform->gone))
 		return 0;
 
 	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE))
-		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ? -EIO : 0;
+		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ?
+		       -EIO : 0;
 
 	for (; count; count--, ioba += 1ULL << tbl->it_page_shift)
 		if (plpar_tce_put(tbl->it_index, ioba, 0))
@@ -212,7 +224,7 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long count)
 {
 	const struct iommu_table *tbl = platform->tbl;
-	u64 ioba = tce_hypervised_ioba(tbl, index);
+	u64 ioba = tce_pseries_ioba(tbl, index);
 	long ret = 0;
 
 	if (READ_ONCE(platform->gone))
@@ -223,18 +235,21 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 		       -EIO : 0;
 
 	if (firmware_has_feature(FW_FEATURE_PUT_TCE_IND))
-		ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces), count);
+		ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces),
+					     count);
 	else
 		ret = -EIO;
-	/* Nothing says how many it has taken. */
+	/*
+	 * The hypervisor does not say how many entries it has set: clear all.
+	 */
 	if (ret && tce_platform_clear_entries(platform, index, count))
-		pr_warn_ratelimited("a hypervisor keeps entries at %#llx that it has refused\n",
+		pr_warn_ratelimited("the hypervisor refused entries at %#llx, and refuses to clear them\n",
 				    ioba);
 
 	return ret ? -EIO : 0;
 }
 
-static int tce_hypervised_create(struct tce_platform *platform)
+static int tce_pseries_create(struct tce_platform *platform)
 {
 	struct iommu_table_group *table_group = platform->table_group;
 	long ret;
@@ -243,9 +258,13 @@ static int tce_hypervised_create(struct tce_platform *platform)
 					     platform->geo.page_shift,
 					     platform->size, 1, &platform->tbl);
 	if (ret)
-		return tce_refuse(tce_platform_error(ret), "the hypervisor makes no window");
+		return tce_refuse(tce_platform_error(ret),
+				  "the hypervisor cannot create the window");
 
-	/* Left at 0 by the kernel. Levels here are read by whoever maps, and nobody else. */
+	/*
+	 * The platform leaves it 0. Only software reads our levels, so allocate
+	 * them on the node of the CPU that maps.
+	 */
 	platform->tbl->it_nid = NUMA_NO_NODE;
 	platform->ops = platform->tbl->it_ops;
 	platform->backed = true;
@@ -255,22 +274,23 @@ static int tce_hypervised_create(struct tce_platform *platform)
 
 int tce_platform_create(struct tce_platform *platform)
 {
-	return tce_hypervised() ? tce_hypervised_create(platform) :
-				  tce_own_create(platform);
+	return tce_platform_is_guest() ? tce_pseries_create(platform) :
+					 tce_powernv_create(platform);
 }
 
-void tce_platform_finish(struct tce_platform *platform, void *root)
+void tce_platform_set_root(struct tce_platform *platform, void *root)
 {
-	if (!tce_hypervised())
-		tce_own_finish(platform, root);
+	if (!tce_platform_is_guest())
+		tce_powernv_set_root(platform, root);
 }
 
 /*
- * create_table() has published the iommu_table with the platform's operations, by which
- * KVM may have set entries that our levels do not know: takes them out again. Their pages
- * stay counted, as the address space that they were counted in is not known.
+ * create_table() has published the iommu_table with the platform's operations,
+ * through which KVM may have set entries that are not in our levels: clear
+ * them. Their pages stay counted, as it is not known in which address space
+ * they were counted.
  */
-static void tce_hypervised_reclaim(const struct tce_platform *platform)
+static void tce_pseries_reclaim(const struct tce_platform *platform)
 {
 	struct iommu_table *tbl = platform->tbl;
 	__be64 *end = tbl->it_userspace + tbl->it_size, *at;
@@ -278,9 +298,12 @@ static void tce_hypervised_reclaim(const struct tce_platform *platform)
 	if (!tbl->it_userspace)
 		return;
 
-	/* The operations are there before it is looked whether KVM is. */
+	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
-	/* Calls that have begun with the platform's: its reference, ours, and KVM's. */
+	/*
+	 * More references than the platform's and ours: KVM has the table. Wait
+	 * for calls that began with the platform's operations.
+	 */
 	if (kref_read(&tbl->it_kref) > 2)
 		synchronize_rcu();
 
@@ -308,15 +331,15 @@ static void tce_hypervised_reclaim(const struct tce_platform *platform)
 void tce_platform_set_ops(const struct tce_platform *platform,
 			  struct iommu_table_ops *ops)
 {
-	/* The operations are complete before they are found. */
+	/* The operations must be complete before KVM can find them. */
 	smp_store_release(&platform->tbl->it_ops, ops);
-	if (tce_hypervised())
-		tce_hypervised_reclaim(platform);
+	if (tce_platform_is_guest())
+		tce_pseries_reclaim(platform);
 }
 
 void tce_platform_abort(struct tce_platform *platform)
 {
-	if (!tce_hypervised()) {
+	if (!tce_platform_is_guest()) {
 		kfree(platform->tbl);
 		return;
 	}
@@ -327,29 +350,35 @@ void tce_platform_abort(struct tce_platform *platform)
 }
 
 /*
- * PowerNV has bypass in the place of window 1, and turns it off with the default window. A
- * group that it gave back with too little memory for that window has bypass all the same
- * (pnv_pci_ioda2_setup_default_config()), and keeps it when it is taken again
- * (pnv_ioda2_take_ownership()): its devices would reach all memory.
+ * Bypass takes the place of window 1 on PowerNV, which disables it together
+ * with its default window. If there was too little memory for that window when
+ * a group was given back, the group has bypass without it
+ * (pnv_pci_ioda2_setup_default_config()), and keeps bypass when it is taken
+ * again (pnv_ioda2_take_ownership()). Its devices could then access all memory.
  */
 #define TCE_BYPASS_NUM		1
 
+typedef int (*tce_group_change_fn)(struct tce_platform *platform,
+				   struct iommu_table_group *table_group);
+
 /**
- * struct tce_group_change - a window comes into a group or goes
+ * struct tce_group_change - arguments of tce_group_change()
  * @platform: the window
  * @table_group: the group
- * @change: makes the change
- * @ret: what it has returned
+ * @change: adds the window to the group, or removes it
+ * @ret: its return value
  */
 struct tce_group_change {
 	struct tce_platform *platform;
 	struct iommu_table_group *table_group;
-	int (*change)(struct tce_platform *platform,
-		      struct iommu_table_group *table_group);
+	tce_group_change_fn change;
 	int ret;
 };
 
-/* Called for the group's first device; ends the walk. */
+/*
+ * Callback for the group's first device; the non-zero return value ends the
+ * walk.
+ */
 static int tce_group_change(struct device *dev, void *data)
 {
 	struct tce_group_change *arg = data;
@@ -360,20 +389,25 @@ static int tce_group_change(struct device *dev, void *data)
 }
 
 /*
- * PowerNV changes the windows of a group, too, when a device appears in it. It does so
- * with the group's mutex held, which is held for as long as devices are walked. pSeries
- * walks the devices itself, to make and to unset a window.
+ * Call @change with the mutex of the IOMMU group held. When a device appears in
+ * a group PowerNV changes the windows of the group with that mutex held. It is
+ * not exported, but iommu_group_for_each_dev() holds it during the callback.
+ * pSeries must not hold it, as it walks the devices itself to create and to
+ * remove a window.
  */
 static int tce_group_serialised(struct tce_platform *platform,
 				struct iommu_table_group *table_group,
-				int (*change)(struct tce_platform *platform,
-					      struct iommu_table_group *table_group))
+				tce_group_change_fn change)
 {
 	struct tce_group_change arg = { platform, table_group, change };
 
-	/* Without a device nothing is called; the first one to appear finds no window. */
-	if (tce_hypervised() ||
-	    !iommu_group_for_each_dev(table_group->group, &arg, tce_group_change))
+	/*
+	 * Without a device there is no callback, and no window to be changed by
+	 * a device that appears.
+	 */
+	if (tce_platform_is_guest() ||
+	    !iommu_group_for_each_dev(table_group->group, &arg,
+				      tce_group_change))
 		return change(platform, table_group);
 
 	return arg.ret;
@@ -385,22 +419,26 @@ static int tce_set_window(struct tce_platform *platform,
 	struct iommu_table_group_ops *ops = table_group->ops;
 	struct iommu_table *tbl = platform->tbl;
 
-	/* On PowerNV it is OPAL's answer, on pSeries -EPERM. */
+	/* PowerNV returns OPAL's error code, pSeries -EPERM. */
 	if (ops->set_window(table_group, platform->num, tbl))
-		return tce_refuse(tce_hypervised() ? -EPERM : -EIO,
-				  "the firmware does not program the window");
+		return tce_refuse(tce_platform_is_guest() ? -EPERM : -EIO,
+				  "the firmware refused to program the window");
 
-	/* The platform does not say when it had no memory to link the two. */
+	/*
+	 * The platform returns 0 even if it had no memory to link the group to
+	 * the table.
+	 */
 	if (!tce_platform_has_window(platform, table_group)) {
 		ops->unset_window(table_group, platform->num);
 		return -ENOMEM;
 	}
 
 	/*
-	 * When PowerNV takes the window out by itself, it drops a reference besides that
-	 * of the group. This one is for it to drop.
+	 * When a device appears PowerNV removes the window and puts a reference
+	 * that it never took, in addition to the group's
+	 * (pnv_ioda2_take_ownership()). Get that reference here.
 	 */
-	if (!tce_hypervised())
+	if (!tce_platform_is_guest())
 		iommu_tce_table_get(tbl);
 
 	return 0;
@@ -410,18 +448,19 @@ int tce_platform_set_window(struct tce_platform *platform,
 			    struct iommu_table_group *table_group)
 {
 	if (!(table_group->pgsizes & BIT_ULL(platform->tbl->it_page_shift)))
-		return tce_refuse(-EPERM, "the group does not have IOMMU pages of this size");
+		return tce_refuse(-EPERM,
+				  "the group does not have IOMMU pages of this size");
 
 	return tce_group_serialised(platform, table_group, tce_set_window);
 }
 
 /*
- * The platform unlinks the group even if the firmware refuses, so a TCE kill would not
- * reach devices that still translate through the window. So the group is linked twice
- * while the firmware is asked: one of the two stays.
+ * The platform unlinks the group even if the firmware refuses, and a TCE kill
+ * would no longer reach the devices that still translate through the window. So
+ * add a second link before the firmware is called: one of the two stays.
  */
-static void tce_own_link(struct iommu_table *tbl,
-			 struct iommu_table_group *table_group)
+static void tce_powernv_link(struct iommu_table *tbl,
+			     struct iommu_table_group *table_group)
 {
 	struct iommu_table_group_link *link;
 
@@ -430,9 +469,9 @@ static void tce_own_link(struct iommu_table *tbl,
 	list_add_rcu(&link->next, &tbl->it_group_list);
 }
 
-/* One link, if there are two. */
-static int tce_own_unlink(struct tce_platform *platform,
-			  struct iommu_table_group *table_group)
+/* Remove one of two links. */
+static int tce_powernv_unlink(struct tce_platform *platform,
+			      struct iommu_table_group *table_group)
 {
 	struct iommu_table_group_link *link;
 
@@ -447,39 +486,43 @@ static int tce_own_unlink(struct tce_platform *platform,
 	return 0;
 }
 
-static int tce_own_unset_window(struct tce_platform *platform,
-				struct iommu_table_group *table_group)
+static int tce_powernv_unset_window(struct tce_platform *platform,
+				    struct iommu_table_group *table_group)
 {
 	bool linked = tce_platform_has_window(platform, table_group);
 	struct iommu_table *tbl = platform->tbl;
 	long ret;
 
-	/* Another one has taken its place. */
+	/*
+	 * The platform has removed it, and the group has another window there.
+	 */
 	if (!linked && READ_ONCE(table_group->tables[platform->num]))
 		return 0;
 
 	/*
-	 * If the platform has taken it out, it has not looked whether the firmware did,
-	 * and has dropped the reference.
+	 * Even if the platform has removed the window it has ignored errors of
+	 * the firmware, so call the firmware again. The reference of
+	 * tce_set_window() was put by the platform then.
 	 */
-	tce_own_link(tbl, table_group);
+	tce_powernv_link(tbl, table_group);
 	ret = table_group->ops->unset_window(table_group, platform->num);
 	if (!ret)
-		tce_own_unlink(platform, table_group);
+		tce_powernv_unlink(platform, table_group);
 	if (linked)
 		iommu_tce_table_put(tbl);
 
 	return ret ? -EIO : 0;
 }
 
-static int tce_hypervised_unset_window(struct tce_platform *platform,
-				       struct iommu_table_group *table_group)
+static int tce_pseries_unset_window(struct tce_platform *platform,
+				    struct iommu_table_group *table_group)
 {
 	long ret = 0;
 
 	if (tce_platform_has_window(platform, table_group))
-		ret = table_group->ops->unset_window(table_group, platform->num);
-	/* A hypervisor that refuses keeps the window with its iommu_table. */
+		ret = table_group->ops->unset_window(table_group,
+						     platform->num);
+	/* If the hypervisor refuses, its window and entries stay. */
 	if (!ret)
 		WRITE_ONCE(platform->gone, true);
 
@@ -490,32 +533,33 @@ int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
 	return tce_group_serialised(platform, table_group,
-				    tce_hypervised() ?
-				    tce_hypervised_unset_window :
-				    tce_own_unset_window);
+				    tce_platform_is_guest() ?
+				    tce_pseries_unset_window :
+				    tce_powernv_unset_window);
 }
 
 void tce_platform_unlink(struct tce_platform *platform,
 			 struct iommu_table_group *table_group)
 {
-	if (!tce_hypervised())
-		tce_group_serialised(platform, table_group, tce_own_unlink);
+	if (!tce_platform_is_guest())
+		tce_group_serialised(platform, table_group, tce_powernv_unlink);
 }
 
-static int tce_own_take(struct tce_platform *unused,
-			struct iommu_table_group *table_group)
+static int tce_powernv_disable_bypass(struct tce_platform *unused,
+				      struct iommu_table_group *table_group)
 {
 	if (READ_ONCE(table_group->tables[TCE_BYPASS_NUM]) ||
 	    !table_group->ops->unset_window(table_group, TCE_BYPASS_NUM))
 		return 0;
 
-	return tce_refuse(-EIO, "the firmware does not turn off bypass");
+	return tce_refuse(-EIO, "the firmware refused to disable bypass");
 }
 
-int tce_platform_take(struct iommu_table_group *table_group)
+int tce_platform_disable_bypass(struct iommu_table_group *table_group)
 {
-	if (tce_hypervised() || !table_group->ops->unset_window)
+	if (tce_platform_is_guest() || !table_group->ops->unset_window)
 		return 0;
 
-	return tce_group_serialised(NULL, table_group, tce_own_take);
+	return tce_group_serialised(NULL, table_group,
+				    tce_powernv_disable_bypass);
 }

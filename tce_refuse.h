@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Saying why something was refused.
+ * The reason of an error, for dynamic debug and tracing.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -14,12 +14,13 @@
 #include "tce_trace.h"
 
 /**
- * tce_refuse() - say why something is refused
- * @error: the errno that the caller gets
- * @reason: why
+ * tce_refuse() - report the reason of an error
+ * @error: the errno that is returned to user space
+ * @reason: the reason, a constant string
  *
- * Dynamic debug has it, rate-limited for each place, for user space can repeat what it
- * asks for; the tracepoint has each of them. Both cost nothing while they are off.
+ * It is logged by dynamic debug, rate-limited per call site as user space can
+ * repeat the call, and traced by a tracepoint without a limit. Neither costs
+ * anything while it is disabled.
  *
  * Context: Any.
  * Return: @error.

@@ -24,18 +24,18 @@
 #include "tce_work.h"
 
 /*
- * First address bit that the hardware does not translate, although the window
- * is selected by a higher one only (arch/powerpc/platforms/powernv refuses from
- * here on as well).
+ * The hardware does not translate addresses with this bit or a higher one set,
+ * although the lowest bit that selects a window is higher. PowerNV refuses
+ * larger windows, too.
  */
 #define TCE_ADDRESS_BITS	55
 
-/* The address bit that selects the window; no level may be indexed by it. */
+/* The address bit that selects the window; it must not index a level. */
 #define TCE_WINDOW_SELECT_BIT	59
 
 /*
- * Entries of the levels that are killed, and wait for a grace period, at once: some
- * PHBs are told of each.
+ * Entries of the levels that are invalidated at once and then wait for one
+ * grace period. On some PHBs each entry takes a register write.
  */
 #define TCE_TRIM_ENTRIES	BIT(19)
 
@@ -60,7 +60,8 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 	if (bits + page_shift >= TCE_ADDRESS_BITS)
 		return -EINVAL;
 
-	for (new.levels = levels; new.levels <= TCE_TABLE_MAX_LEVELS; new.levels++) {
+	for (new.levels = levels; new.levels <= TCE_TABLE_MAX_LEVELS;
+	     new.levels++) {
 		new.level_shift = max_t(unsigned int,
 					DIV_ROUND_UP(bits, new.levels),
 					TCE_LEVEL_MIN_SHIFT);
@@ -85,7 +86,8 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
 	if (!entries)
 		return -EINVAL;
 
-	levels = max(DIV_ROUND_UP(order_base_2(entries), TCE_LEVEL_MIN_SHIFT), 1);
+	levels = DIV_ROUND_UP(order_base_2(entries), TCE_LEVEL_MIN_SHIFT);
+	levels = max(levels, 1U);
 	if (levels > TCE_TABLE_MAX_LEVELS)
 		return -EINVAL;
 
@@ -116,11 +118,13 @@ u64 tce_geometry_whole_bytes(const struct tce_geometry *geo)
 /* The walk */
 
 /*
- * Walks towards the leaf of @index. Returns the last level that is there. @shift is 0
- * if it is the leaf; else so many bits of an index are below one entry of that level.
+ * Walk towards the leaf of @index and return the last level that exists. @shift
+ * is 0 if that is the leaf; otherwise it is the number of index bits that one
+ * entry of the level translates.
  */
 static __always_inline __be64 *tce_walk(const struct tce_table *table,
-					unsigned long index, unsigned int *shift)
+					unsigned long index,
+					unsigned int *shift)
 {
 	unsigned int bits = table->geo.level_shift;
 	unsigned long mask = tce_level_entries(&table->geo) - 1;
@@ -140,9 +144,9 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 }
 
 /*
- * Moves @index from the entry of an upper level that it is below, where there is no
- * lower level, to the next entry that has one: false at the end of the level, or
- * after TCE_TABLE_SCAN entries.
+ * @index has no lower level in this upper level: move it to the next entry that
+ * has one. Return false at the end of the level, or after TCE_TABLE_SCAN
+ * entries.
  */
 static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
 			  unsigned int shift, unsigned long *index)
@@ -161,7 +165,10 @@ static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
 	return scan;
 }
 
-/* The leaf of @index, inside an RCU section; NULL if a level is missing. */
+/*
+ * Find the leaf of @index; NULL if a level is missing. The caller is in an RCU
+ * read-side section.
+ */
 static __always_inline struct tce_level *
 tce_leaf_find(const struct tce_table *table, unsigned long index)
 {
@@ -171,7 +178,7 @@ tce_leaf_find(const struct tce_table *table, unsigned long index)
 	return shift ? NULL : tce_level_of(table, tces);
 }
 
-/* Levels that fall out of use. The caller has the level's lock. */
+/* Levels that are no longer in use. The caller holds the level's lock. */
 
 static noinline void tce_level_queue(struct tce_table *table,
 				     struct tce_level *level)
@@ -194,8 +201,9 @@ static bool tce_level_idle(const struct tce_level *level)
 	return !level->set && !level->holds && level->link && !level->dead;
 }
 
-/* After @set or @holds has become less. */
-static void tce_level_unused(struct tce_table *table, struct tce_level *level)
+/* Call this after @set or @holds was lowered. */
+static void tce_level_check_idle(struct tce_table *table,
+				 struct tce_level *level)
 {
 	if (!tce_level_idle(level))
 		return;
@@ -209,17 +217,17 @@ static void tce_leaf_put(struct tce_table *table, struct tce_level *leaf)
 {
 	spin_lock(&leaf->lock);
 	leaf->holds--;
-	tce_level_unused(table, leaf);
+	tce_level_check_idle(table, leaf);
 	spin_unlock(&leaf->lock);
 }
 
-/* Growing */
+/* Allocation of levels */
 
 /*
- * Whether entries of @owner can be set in a leaf, which stays true as long as the leaf
- * is held or they are. The caller has its lock.
+ * Whether the leaf can store entries of @owner. This stays true while the leaf
+ * is held or has such entries. The caller holds its lock.
  */
-static bool tce_leaf_takes(struct tce_level *leaf, u64 owner)
+static bool tce_leaf_accepts(struct tce_level *leaf, u64 owner)
 {
 	if (leaf->view)
 		return true;
@@ -232,9 +240,13 @@ static bool tce_leaf_takes(struct tce_level *leaf, u64 owner)
 	return true;
 }
 
-/* Links a level below @parent, whose lock the caller has. Another may be there. */
+/*
+ * Link a level below @parent, whose lock the caller holds. Another CPU may have
+ * linked one before; @spare is not used then.
+ */
 static void tce_level_link(struct tce_table *table, struct tce_level *parent,
-			   unsigned long index, unsigned int shift, __be64 **spare)
+			   unsigned long index, unsigned int shift,
+			   __be64 **spare)
 {
 	__be64 *slot = &parent->tces[(index >> shift) &
 				     (tce_level_entries(&table->geo) - 1)];
@@ -246,9 +258,15 @@ static void tce_level_link(struct tce_table *table, struct tce_level *parent,
 	level->link = slot;
 	level->index = index & ~(BIT(shift) - 1);
 	level->depth = parent->depth + 1;
-	/* Nothing that finds the level takes @parent for empty: tce_cursor_skip(). */
+	/*
+	 * Before the level can be found: tce_cursor_skip() must not take
+	 * @parent for empty.
+	 */
 	WRITE_ONCE(parent->set, parent->set + 1);
-	/* The level is zero, and described, before it is seen. */
+	/*
+	 * Pairs with the address dependency in tce_walk(): a walk that finds
+	 * the level must see it zeroed, and its software state complete.
+	 */
 	smp_store_release(slot, tce_from_level(*spare));
 	*spare = NULL;
 
@@ -262,7 +280,7 @@ static void tce_level_link(struct tce_table *table, struct tce_level *parent,
 static void tce_leaf_add_view(struct tce_table *table, struct tce_level *leaf,
 			      __be64 **spare)
 {
-	/* Zero: all that is set belongs to leaf->owner. */
+	/* The view is zeroed: all entries that are set are leaf->owner's. */
 	leaf->view = *spare;
 	*spare = NULL;
 
@@ -272,8 +290,9 @@ static void tce_leaf_add_view(struct tce_table *table, struct tce_level *leaf,
 }
 
 /*
- * One attempt to hold the leaf of @index for entries of @owner. What is missing is made
- * of @spare, which is NULL then. Returns NULL if there is more to do.
+ * Try once to hold the leaf of @index for entries of @owner. If a level or a
+ * view is missing, @spare becomes it and is set to NULL. Return NULL if the
+ * leaf is not held yet.
  */
 static __always_inline struct tce_level *
 tce_leaf_try_hold(struct tce_table *table, unsigned long index, u64 owner,
@@ -294,7 +313,7 @@ tce_leaf_try_hold(struct tce_table *table, unsigned long index, u64 owner,
 		goto unlock;
 	}
 
-	if (!tce_leaf_takes(level, owner)) {
+	if (!tce_leaf_accepts(level, owner)) {
 		if (!*spare)
 			goto unlock;
 		tce_leaf_add_view(table, level, spare);
@@ -308,7 +327,10 @@ unlock:
 	return held;
 }
 
-/* A level that was linked for a lower one that could not be allocated. */
+/*
+ * The level below could not be allocated: queue a level that was linked for it
+ * and is empty.
+ */
 static void tce_walk_undo(struct tce_table *table, unsigned long index)
 {
 	struct tce_level *level;
@@ -317,14 +339,15 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
 	rcu_read_lock();
 	level = tce_level_of(table, tce_walk(table, index, &shift));
 	spin_lock(&level->lock);
-	tce_level_unused(table, level);
+	tce_level_check_idle(table, level);
 	spin_unlock(&level->lock);
 	rcu_read_unlock();
 }
 
 /*
- * Holds the leaf of @index for entries of @owner; allocates what is missing with @gfp,
- * outside locks and RCU sections, unless it is 0. Returns NULL if there is no memory.
+ * Hold the leaf of @index for entries of @owner. Missing levels and views are
+ * allocated with @gfp, unless it is 0, outside locks and RCU read-side
+ * sections. Return NULL if there is no memory.
  */
 static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 						unsigned long index, u64 owner,
@@ -341,7 +364,10 @@ static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 			return NULL;
 		}
 		leaf = tce_leaf_try_hold(table, index, owner, &spare);
-		/* What it was used for may have been all that was missing. */
+		/*
+		 * If nothing else is missing no further level need be
+		 * allocated.
+		 */
 		if (!leaf && !spare)
 			leaf = tce_leaf_try_hold(table, index, owner, &spare);
 	}
@@ -353,7 +379,8 @@ static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 }
 
 static __always_inline struct tce_level *
-tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner, gfp_t gfp)
+tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
+	      gfp_t gfp)
 {
 	__be64 *spare = NULL;
 
@@ -362,9 +389,10 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner, gfp_t gfp
 }
 
 /*
- * Entries of a leaf. The caller has its lock. They change under the lock only, and words
- * that are aligned are not torn (arch/powerpc relies on it in pnv_tce_build(), too), so
- * accesses are plain: the compiler swaps bytes as it loads and stores.
+ * Entries of a leaf. The caller holds its lock. Entries change under the lock
+ * only, and accesses to aligned words are not torn (pnv_tce_build() relies on
+ * this, too), so plain accesses are used: the compiler can then emit loads and
+ * stores that swap bytes.
  */
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
@@ -375,13 +403,13 @@ static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
 }
 
 /*
- * Finds what is set from @slot on, up to @end, as extents, for which there is @room.
- * Moves @slot to where it stopped. Returns the number of extents.
+ * Find up to @room extents from @slot up to @end. Move @slot past the entries
+ * that were visited, and return the number of extents.
  */
 static __always_inline unsigned int
 tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
-	      unsigned long *slot, unsigned long end, struct tce_extent *extents,
-	      unsigned int room)
+	      unsigned long *slot, unsigned long end,
+	      struct tce_extent *extents, unsigned int room)
 {
 	const __be64 *tces = leaf->tces, *view = leaf->view;
 	u64 step = BIT_ULL(table->geo.page_shift);
@@ -427,7 +455,7 @@ static void tce_fill(__be64 *words, unsigned long count, u64 word)
 		WRITE_ONCE(*words++, be);
 }
 
-/* Entries of pages in a row. */
+/* Fill entries for contiguous pages. */
 static __always_inline void tce_fill_pages(__be64 *tces, unsigned long count,
 					   u64 tce, u64 step)
 {
@@ -435,7 +463,9 @@ static __always_inline void tce_fill_pages(__be64 *tces, unsigned long count,
 		*tces++ = cpu_to_be64(tce);
 }
 
-/* The first @count entries of @new, and their owners if there is a view. */
+/*
+ * Store the first @count entries of @new, and their owners if there is a view.
+ */
 static __always_inline void
 tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 		  unsigned long count, __be64 *tces, __be64 *view)
@@ -445,7 +475,7 @@ tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 	for (; count; new++) {
 		unsigned long n = min(count, new->count);
 
-		tce_fill_pages(tces, n, tce_permitted(table, new->tce), step);
+		tce_fill_pages(tces, n, tce_with_read(table, new->tce), step);
 		tces += n;
 		if (view) {
 			tce_fill(view, n, new->owner);
@@ -456,7 +486,8 @@ tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 }
 
 static noinline void tce_batch_split(const struct tce_table *table,
-				     struct tce_batch *batch, unsigned long count)
+				     struct tce_batch *batch,
+				     unsigned long count)
 {
 	while (count) {
 		struct tce_extent *extent = &batch->extent[batch->first];
@@ -469,8 +500,8 @@ static noinline void tce_batch_split(const struct tce_table *table,
 	}
 }
 
-static void tce_batch_skip(const struct tce_table *table, struct tce_batch *batch,
-			   unsigned long count)
+static void tce_batch_skip(const struct tce_table *table,
+			   struct tce_batch *batch, unsigned long count)
 {
 	batch->entries -= count;
 	if (batch->entries)
@@ -480,14 +511,16 @@ static void tce_batch_skip(const struct tce_table *table, struct tce_batch *batc
 }
 
 /*
- * Gives the backing the first of @count entries, and returns how many it were: as many as
- * @list has room for and as replace nothing, or one. @old is what they replace.
+ * Set the first of @count entries in the backing and return their number: as
+ * many as @list has room for if they replace nothing, otherwise one. @old are
+ * the entries that they replace.
  */
-static noinline long tce_leaf_back(const struct tce_table *table,
-				   unsigned long index, unsigned long count,
-				   const struct tce_extent *new,
-				   struct tce_extent *old, unsigned int *olds,
-				   __be64 *list)
+static noinline long tce_leaf_set_backing(const struct tce_table *table,
+					  unsigned long index,
+					  unsigned long count,
+					  const struct tce_extent *new,
+					  struct tce_extent *old,
+					  unsigned int *olds, __be64 *list)
 {
 	bool replaces = *olds && old->index == index;
 	__be64 single;
@@ -511,15 +544,15 @@ static noinline long tce_leaf_back(const struct tce_table *table,
 }
 
 /*
- * Sets the entries of @new from @slot on, @count at most, as far as there is @room for
- * what they replace, which is @old then, @olds extents. Returns how many it were, or what
- * the backing says of the first.
+ * Set up to @count entries of @new from @slot on, as far as @old has @room for
+ * the extents that they replace; @olds is the number of these. Return the
+ * number of entries, or the errno of the backing for the first one.
  */
 static long
 tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
-	     unsigned long slot, unsigned long count, const struct tce_extent *new,
-	     struct tce_extent *old, unsigned int room, unsigned int *olds,
-	     __be64 *list)
+	     unsigned long slot, unsigned long count,
+	     const struct tce_extent *new, struct tce_extent *old,
+	     unsigned int room, unsigned int *olds, __be64 *list)
 {
 	unsigned long end = slot;
 	unsigned int i, set;
@@ -530,7 +563,8 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
 	n = end - slot;
 	if (table->ops->set) {
-		n = tce_leaf_back(table, leaf->index + slot, n, new, old, olds, list);
+		n = tce_leaf_set_backing(table, leaf->index + slot, n, new, old,
+					 olds, list);
 		if (n < 0)
 			return n;
 	}
@@ -546,13 +580,14 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
 }
 
 /*
- * Clears what is set from @slot on, up to @end, as far as there is @room for it in @old.
- * Moves @slot on. Returns what the backing says: nothing was changed then.
+ * Clear the entries that are set from @slot up to @end, as far as @old has
+ * @room for their extents. Move @slot past the entries that were visited.
+ * Return 0, or the errno of the backing: nothing was changed in the leaf then.
  */
 static int
-tce_leaf_clear(struct tce_table *table, struct tce_level *leaf, unsigned long *slot,
-	       unsigned long end, struct tce_extent *old, unsigned int room,
-	       unsigned int *olds)
+tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
+	       unsigned long *slot, unsigned long end, struct tce_extent *old,
+	       unsigned int room, unsigned int *olds)
 {
 	unsigned long first, count;
 	unsigned int i, set;
@@ -582,7 +617,7 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf, unsigned long *s
 	for (i = 0; i < *olds; i++)
 		set -= old[i].count;
 	WRITE_ONCE(leaf->set, set);
-	tce_level_unused(table, leaf);
+	tce_level_check_idle(table, leaf);
 
 	return 0;
 }
@@ -622,8 +657,8 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 	return table;
 }
 
-/* A level that nothing can reach, with its view. */
-static void tce_level_drop(struct tce_table *table, struct tce_level *level)
+/* Free a level that nothing can reach, and its view. */
+static void tce_level_destroy(struct tce_table *table, struct tce_level *level)
 {
 	if (level->view) {
 		tce_level_free(table, level->view);
@@ -637,9 +672,10 @@ static void tce_level_drop(struct tce_table *table, struct tce_level *level)
 static struct tce_level *tce_level_parent(const struct tce_table *table,
 					  const struct tce_level *level)
 {
+	unsigned long bytes = tce_level_bytes(&table->geo);
+
 	/* Levels are aligned to their size. */
-	return tce_level_of(table, PTR_ALIGN_DOWN(level->link,
-						  tce_level_bytes(&table->geo)));
+	return tce_level_of(table, PTR_ALIGN_DOWN(level->link, bytes));
 }
 
 void tce_table_destroy(struct tce_table *table)
@@ -662,10 +698,10 @@ void tce_table_destroy(struct tce_table *table)
 
 		WRITE_ONCE(*level->link, 0);
 		tce_level_parent(table, level)->set--;
-		tce_level_drop(table, level);
+		tce_level_destroy(table, level);
 	}
 
-	tce_level_drop(table, root);
+	tce_level_destroy(table, root);
 	WARN_ON_ONCE(table->page_bytes);
 	kfree(table);
 }
@@ -685,9 +721,10 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
-/* Gives one entry to the backing, or takes it out. */
-static noinline int tce_back_entry(const struct tce_table *table,
-				   unsigned long index, u64 tce, bool was_set)
+/* Set or clear one entry of the backing. */
+static noinline int tce_entry_set_backing(const struct tce_table *table,
+					  unsigned long index, u64 tce,
+					  bool was_set)
 {
 	__be64 word = cpu_to_be64(tce);
 
@@ -697,10 +734,10 @@ static noinline int tce_back_entry(const struct tce_table *table,
 	return was_set ? table->ops->clear(table->data, index, 1) : 0;
 }
 
-/* Swaps an entry of a leaf, whose lock the caller has. */
+/* Exchange an entry of a leaf, whose lock the caller holds. */
 static __always_inline int
-tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long index,
-	      struct tce_entry *entry)
+tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
+	      unsigned long index, struct tce_entry *entry)
 {
 	unsigned long slot = tce_slot(&table->geo, index, 0);
 	u64 new = entry->tce, owner = entry->owner;
@@ -708,12 +745,12 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long ind
 	__be64 *view;
 	int ret;
 
-	if (new && !tce_leaf_takes(leaf, owner))
+	if (new && !tce_leaf_accepts(leaf, owner))
 		return H_TOO_HARD;
 
-	new = tce_permitted(table, new);
+	new = tce_with_read(table, new);
 	if (table->ops->set) {
-		ret = tce_back_entry(table, index, new, tce);
+		ret = tce_entry_set_backing(table, index, new, tce);
 		if (ret)
 			return ret;
 	}
@@ -726,13 +763,14 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf, unsigned long ind
 		view[slot] = cpu_to_be64(new ? owner : 0);
 	WRITE_ONCE(leaf->set, leaf->set + !!new - !!tce);
 	if (!new && tce)
-		tce_level_unused(table, leaf);
+		tce_level_check_idle(table, leaf);
 
 	return 0;
 }
 
-/* The same where a level, or a place for the owner, is missing. */
-static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long index,
+/* Exchange an entry for which a level or a view is missing. */
+static noinline int tce_exchange_alloc(struct tce_table *table,
+				       unsigned long index,
 				       struct tce_entry *entry)
 {
 	struct tce_level *leaf;
@@ -745,7 +783,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long in
 	spin_lock(&leaf->lock);
 	ret = tce_leaf_swap(table, leaf, index, entry);
 	leaf->holds--;
-	tce_level_unused(table, leaf);
+	tce_level_check_idle(table, leaf);
 	spin_unlock(&leaf->lock);
 
 	return ret;
@@ -754,6 +792,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table, unsigned long in
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc)
 {
+	unsigned long slot = tce_slot(&table->geo, index, 0);
 	u64 tce = entry->tce, hpa = tce & ~TCE_PERM;
 	struct tce_level *leaf;
 	int ret;
@@ -766,8 +805,10 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 	do {
 		ret = H_TOO_HARD;
 		leaf = tce_leaf_find(table, index);
-		/* As if it came before whatever sets the entry. */
-		if (!tce && (!leaf || !leaf->tces[tce_slot(&table->geo, index, 0)])) {
+		/*
+		 * An entry that is being set concurrently counts as set later.
+		 */
+		if (!tce && (!leaf || !leaf->tces[slot])) {
 			entry->owner = 0;
 			ret = 0;
 			break;
@@ -778,7 +819,10 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		if (likely(!leaf->dead))
 			ret = tce_leaf_swap(table, leaf, index, entry);
 		else
-			/* It was unlinked before the lock was free: the walk misses it now. */
+			/*
+			 * It was unlinked before the lock was taken: a new walk
+			 * does not find it.
+			 */
 			ret = -EAGAIN;
 		spin_unlock(&leaf->lock);
 	} while (unlikely(ret == -EAGAIN));
@@ -792,6 +836,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 
 u64 tce_table_get(struct tce_table *table, unsigned long index)
 {
+	unsigned long slot = tce_slot(&table->geo, index, 0);
 	const struct tce_level *leaf;
 	u64 tce = 0;
 
@@ -801,8 +846,7 @@ u64 tce_table_get(struct tce_table *table, unsigned long index)
 	rcu_read_lock();
 	leaf = tce_leaf_find(table, index);
 	if (leaf)
-		tce = be64_to_cpu(READ_ONCE(leaf->tces[tce_slot(&table->geo, index,
-								0)]));
+		tce = be64_to_cpu(READ_ONCE(leaf->tces[slot]));
 	rcu_read_unlock();
 
 	return tce;
@@ -810,7 +854,7 @@ u64 tce_table_get(struct tce_table *table, unsigned long index)
 
 /* Ranges */
 
-/* Entries of the range [@index, @end) that lie in the leaf of @index. */
+/* Number of entries from @index up to @end that are in the leaf of @index. */
 static unsigned long tce_leaf_part(const struct tce_geometry *geo,
 				   unsigned long index, unsigned long end)
 {
@@ -818,21 +862,27 @@ static unsigned long tce_leaf_part(const struct tce_geometry *geo,
 		   tce_level_entries(geo) - tce_slot(geo, index, 0));
 }
 
-/* Room for more leaves than a range has of its own, and for a list for the backing. */
+/*
+ * Allocate an array for more than TCE_RANGE_FEW leaves, and a list for the
+ * backing.
+ */
 static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 {
 	if (leaves > TCE_RANGE_FEW)
 		range->all = kvmalloc_array(leaves, sizeof(*range->all),
 					    TCE_GFP | __GFP_NOWARN);
-	/* A list that crosses no 4 KiB: PAPR, H_PUT_TCE_INDIRECT. */
+	/*
+	 * The list of H_PUT_TCE_INDIRECT must not cross a 4 KiB boundary
+	 * (PAPR).
+	 */
 	if (range->table->ops->set)
 		range->list = kmalloc(SZ_4K, TCE_GFP);
 
 	return range->all ? 0 : -ENOMEM;
 }
 
-int tce_table_prepare(struct tce_table *table, struct tce_range *range, u64 owner,
-		      gfp_t gfp)
+int tce_table_prepare(struct tce_table *table, struct tce_range *range,
+		      u64 owner, gfp_t gfp)
 {
 	unsigned long index = range->index, last = range->end - 1, leaves;
 	unsigned int shift = table->geo.level_shift;
@@ -895,8 +945,11 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 	if (ret > 0) {
 		tce_batch_skip(table, new, ret);
 		range->index += ret;
-		/* What is set keeps the leaf from now on. */
-		if (range->index == range->end || !tce_slot(geo, range->index, 0)) {
+		/*
+		 * From here on the entries that are set keep the leaf in use.
+		 */
+		if (range->index == range->end ||
+		    !tce_slot(geo, range->index, 0)) {
 			leaf->holds--;
 			range->leaf++;
 			range->leaves--;
@@ -906,7 +959,10 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 
 	if (ret < 0)
 		old->count = 0;
-	/* Which of a list was refused is not known: one by one then. */
+	/*
+	 * The backing does not say which entry of the list it refused: set them
+	 * one by one from here on.
+	 */
 	if (ret < 0 && range->list) {
 		kfree(range->list);
 		range->list = NULL;
@@ -928,13 +984,13 @@ void tce_table_finish(struct tce_range *range)
 	kfree(range->list);
 }
 
-/* Moves @cursor behind a hole, or behind a leaf, which has a @shift of 0. */
+/* Move @cursor past the hole that it is in, or past its leaf if @shift is 0. */
 static void tce_cursor_skip(struct tce_cursor *cursor, const __be64 *tces,
 			    unsigned int shift)
 {
 	const struct tce_table *table = cursor->table;
 
-	/* With nothing set the hole is the whole level. */
+	/* If nothing is set in the level, the whole level is a hole. */
 	if (!shift || !READ_ONCE(tce_level_of(table, tces)->set)) {
 		shift += table->geo.level_shift;
 		cursor->index = ((cursor->index >> shift) + 1) << shift;
@@ -943,7 +999,10 @@ static void tce_cursor_skip(struct tce_cursor *cursor, const __be64 *tces,
 	}
 }
 
-/* The backing has refused: some may be gone. One by one, over those that stay. */
+/*
+ * The backing refused to clear several entries at once and may have cleared
+ * some. Clear them one by one, and skip those that it refuses.
+ */
 static noinline void tce_leaf_clear_single(struct tce_cursor *cursor,
 					   struct tce_level *leaf,
 					   unsigned long *slot,
@@ -978,7 +1037,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 			 TCE_TABLE_SCAN);
 	if (cursor->single ||
 	    tce_leaf_clear(table, leaf, &slot, end, old->extent,
-			   cursor->most ?: TCE_BATCH, &old->count))
+			   cursor->max_extents ?: TCE_BATCH, &old->count))
 		tce_leaf_clear_single(cursor, leaf, &slot, old);
 	if (leaf->set)
 		cursor->index = leaf->index + slot;
@@ -989,8 +1048,12 @@ unlock:
 	rcu_read_unlock();
 }
 
-/* What is set in the leaf of @cursor, or behind the hole that it is at. */
-static bool tce_cursor_scan(struct tce_cursor *cursor, struct tce_extent *extent)
+/*
+ * Find one extent in the leaf of @cursor, or move @cursor past the hole that it
+ * is in.
+ */
+static bool tce_cursor_scan(struct tce_cursor *cursor,
+			    struct tce_extent *extent)
 {
 	struct tce_table *table = cursor->table;
 	unsigned long slot = tce_slot(&table->geo, cursor->index, 0), end;
@@ -1021,19 +1084,21 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 	unsigned int page_shift = cursor->table->geo.page_shift;
 	struct tce_cursor ahead = *cursor;
 	struct tce_extent more;
+	u64 next;
 
 	extent->count = 0;
 	while (ahead.index < ahead.end) {
 		cond_resched();
+		next = extent->tce + (extent->count << page_shift);
 		if (!tce_cursor_scan(&ahead, &more)) {
-			/* A hole ends it. */
+			/* A hole ends the extent. */
 			if (extent->count)
 				break;
 		} else if (!extent->count) {
 			*extent = more;
 		} else if (more.owner == extent->owner &&
 			   more.index == extent->index + extent->count &&
-			   more.tce == extent->tce + (extent->count << page_shift)) {
+			   more.tce == next) {
 			extent->count += more.count;
 		} else {
 			break;
@@ -1049,8 +1114,8 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 /* Trimming */
 
 /*
- * The level that has been queued for longest, to be unlinked or queued again by
- * tce_level_unlink(); NULL if there is none.
+ * Dequeue the level that was queued first; NULL if there is none.
+ * tce_level_unlink() either unlinks it or queues it again.
  */
 static struct tce_level *tce_level_dequeue(struct tce_table *table)
 {
@@ -1068,8 +1133,8 @@ static struct tce_level *tce_level_dequeue(struct tce_table *table)
 }
 
 /*
- * Unlinks a level that was dequeued, or has just lost its last lower level, if it is not
- * in use, and has not been for @age. Returns whether it did.
+ * Unlink a level that was dequeued, or whose last lower level was just
+ * unlinked, if it has not been in use for @age. Return whether it was unlinked.
  */
 static bool tce_level_unlink(struct tce_table *table, struct tce_level *level,
 			     unsigned long age, struct list_head *trimmed)
@@ -1077,7 +1142,7 @@ static bool tce_level_unlink(struct tce_table *table, struct tce_level *level,
 	struct tce_level *parent = tce_level_parent(table, level);
 	bool unlink;
 
-	/* It has a lower level, so it is there. */
+	/* The parent has a lower level, so it cannot be unlinked meanwhile. */
 	spin_lock(&parent->lock);
 	spin_lock_nested(&level->lock, SINGLE_DEPTH_NESTING);
 	unlink = tce_level_idle(level) &&
@@ -1120,8 +1185,11 @@ static int tce_level_cmp(void *unused, const struct list_head *a,
 	return first < second ? -1 : first > second;
 }
 
-/* One kill for neighbouring leaves, and for upper levels that begin where these do. */
-static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed)
+/*
+ * One kill covers neighbouring leaves and the upper levels whose first index is
+ * theirs.
+ */
+static void tce_trimmed_kill(struct tce_table *table, struct list_head *trimmed)
 {
 	const struct tce_geometry *geo = &table->geo;
 	unsigned long first = 0, end = 0;
@@ -1145,32 +1213,36 @@ static void tce_kill_trimmed(struct tce_table *table, struct list_head *trimmed)
 	table->ops->kill(table->data, first, end - first);
 }
 
-static void tce_free_trimmed(struct tce_table *table, struct list_head *trimmed)
+static void tce_trimmed_free(struct tce_table *table, struct list_head *trimmed)
 {
 	struct tce_level *level, *next;
 
 	if (list_empty(trimmed))
 		return;
 
-	tce_kill_trimmed(table, trimmed);
+	tce_trimmed_kill(table, trimmed);
 	synchronize_rcu();
 
 	list_for_each_entry_safe(level, next, trimmed, idle) {
 		list_del_init(&level->idle);
 		level->queued = false;
-		tce_level_drop(table, level);
+		tce_level_destroy(table, level);
 		cond_resched();
 	}
 }
 
 bool tce_table_trim(struct tce_table *table, unsigned long age)
 {
-	unsigned int most = max(1UL, TCE_TRIM_ENTRIES >> table->geo.level_shift);
+	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
+				1UL);
 	unsigned int n, queued;
 	struct tce_level *level;
 	LIST_HEAD(trimmed);
 
-	/* A level that is being unlinked is not the parent of another's. */
+	/*
+	 * Serialise against other trims: a parent must not be unlinked and
+	 * freed while its lower level is being unlinked.
+	 */
 	mutex_lock(&table->trim_lock);
 	queued = READ_ONCE(table->idle_levels);
 	for (n = 0; n < queued && (level = tce_level_dequeue(table)); n++) {
@@ -1182,13 +1254,13 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 			left = 0;
 		}
 		if (n % most == most - 1) {
-			tce_free_trimmed(table, &trimmed);
+			tce_trimmed_free(table, &trimmed);
 			if (fatal_signal_pending(current))
 				break;
 		}
 		cond_resched();
 	}
-	tce_free_trimmed(table, &trimmed);
+	tce_trimmed_free(table, &trimmed);
 	mutex_unlock(&table->trim_lock);
 
 	return READ_ONCE(table->idle_levels);
@@ -1196,7 +1268,10 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)
 {
-	struct tce_cursor cursor = { .table = table, .end = table->geo.entries };
+	struct tce_cursor cursor = {
+		.table = table,
+		.end = table->geo.entries,
+	};
 	unsigned long bytes = tce_level_bytes(&table->geo);
 	struct tce_level *level;
 	unsigned int i, shift;
@@ -1224,7 +1299,7 @@ void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)
 		tces = tce_walk(table, cursor.index, &shift);
 		level = tce_level_of(table, tces);
 		if (!shift)
-			stats->used += READ_ONCE(level->set);
+			stats->set += READ_ONCE(level->set);
 		tce_cursor_skip(&cursor, tces, shift);
 		rcu_read_unlock();
 		cond_resched();

@@ -16,8 +16,8 @@
  * DOC: TCE table
  *
  * A table translates an index, the number of an IOMMU page in a DMA window, to
- * a TCE. It knows neither bus addresses nor platforms: index 0 is the first
- * page of the window.
+ * a TCE. It depends neither on bus addresses nor on the platform: index 0 is
+ * the first page of the window.
  *
  * Format (IODA2 and IODA3; the platform's use of it is in
  * arch/powerpc/platforms/powernv/pci-ioda-tce.c): an entry is a big-endian
@@ -26,56 +26,59 @@
  * level has both bits set and the physical address of the next level. A word
  * with neither bit set translates nothing.
  *
- * Each entry has an owner, a word that says to whom its page is to be given back;
- * the table does not interpret it. As long as all entries of a leaf have the same
- * owner the leaf keeps it once. Otherwise the leaf has a view, a word for each of its
- * entries, which the in-tree driver calls the user-space view of the table.
+ * Each entry has an owner, a word that says how its page is released; the table
+ * does not interpret it. As long as all entries of a leaf have the same owner
+ * the leaf stores it once. Otherwise the leaf has a view, one owner per entry;
+ * the in-tree driver calls this the userspace view of the table.
  *
- * Entries go in and come out in extents: entries in a row, of one owner, that lead to
- * memory in a row with the same permissions.
+ * Entries are stored and cleared by extent: consecutive entries of one owner
+ * that translate to physically contiguous memory with the same permissions.
  *
  * Locking contract:
  *
- * - Operations on different indices may run in parallel without limit.
- * - An entry, its owner and its backing change together, under the lock of the leaf.
- *   A level is linked and unlinked under the lock of the level above it. They are
- *   spinlocks, and no interrupt is turned off, so no operation may be called from an
- *   interrupt handler.
- * - Levels that are not used any more stay, until tce_table_trim() unlinks them and
- *   frees them after a grace period of RCU. Every walk is inside an RCU section;
- *   leaves that are held need none.
- * - No operation holds a lock, or stays in an RCU section, for more than
- *   TCE_TABLE_SCAN entries of each level, whatever the geometry.
- * - tce_table_destroy() is called when nothing can reach the table any more.
+ * - Operations on different indices may run in parallel.
+ * - An entry, its owner and its backing change together, under the lock of the
+ *   leaf. A level is linked and unlinked under the lock of the level above it.
+ *   These are spinlocks that are taken with interrupts enabled, so no operation
+ *   may be called from an interrupt handler.
+ * - Levels that are no longer in use stay until tce_table_trim() unlinks them
+ *   and frees them after an RCU grace period. Every walk is inside an RCU
+ *   read-side section; a leaf that is held needs none.
+ * - No operation holds a lock, or stays in an RCU read-side section, for more
+ *   than TCE_TABLE_SCAN entries of each level, whatever the geometry.
+ * - tce_table_destroy() is called when nothing can access the table any more.
  *
- * A table may have a backing: a hypervisor has the entries that the hardware walks,
- * and this table is what software knows of them.
+ * A table may have a backing: the table of a hypervisor, which the hardware
+ * walks. This table is then the shadow of it.
  */
 
-/* The most levels that the hardware walks. */
+/* The hardware walks this number of levels at most. */
 #define TCE_TABLE_MAX_LEVELS	5
 
 /*
- * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB of 64K
- * pages. The page allocator has blocks up to this order without compaction
- * (PAGE_ALLOC_COSTLY_ORDER), so user space cannot consume huge pages by requesting
- * few levels.
+ * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB
+ * of 64K pages. The page allocator has blocks up to this order without
+ * compaction (PAGE_ALLOC_COSTLY_ORDER), so user space cannot consume huge pages
+ * by requesting few levels.
  */
 #define TCE_LEVEL_MAX_ORDER	3
 
-/* Entries that are looked at with a lock held or inside one RCU section. */
+/*
+ * Maximum number of entries that are visited with a lock held or inside one RCU
+ * read-side section.
+ */
 #define TCE_TABLE_SCAN		1024UL
 
 /*
  * The IOMMU page sizes that a TVE can name: 4K and 64K everywhere, 16M and 256M
- * on POWER8 (PHB3), 2M and 1G on POWER9 and later (PHB4, PHB5). Which of them
- * a PHB really takes is the platform's to say (iommu_table_group::pgsizes).
+ * on POWER8 (PHB3), 2M and 1G on POWER9 and later (PHB4, PHB5). The platform
+ * says which of them a PHB supports (iommu_table_group::pgsizes).
  */
 #define TCE_TABLE_PAGE_SIZES	((u64)(SZ_4K | SZ_64K | SZ_2M | SZ_16M | \
 				       SZ_256M | SZ_1G))
 
 /**
- * struct tce_geometry - the shape of a table
+ * struct tce_geometry - the geometry of a table
  * @page_shift: IOMMU page size, as a shift
  * @levels: number of levels, 1 to TCE_TABLE_MAX_LEVELS
  * @level_shift: entries of each level, as a shift; at least 9 (4 KiB)
@@ -89,12 +92,12 @@ struct tce_geometry {
 };
 
 /**
- * tce_geometry_init() - work out the shape of a table
+ * tce_geometry_init() - compute the geometry of a table
  * @geo: the result; unchanged on failure
  * @page_shift: IOMMU page size, as a shift
  * @entries: number of entries that the window has, in IOMMU pages
- * @levels: number of levels; more are used where levels that few would be larger
- *          than TCE_LEVEL_MAX_ORDER
+ * @levels: number of levels; a hint: the table gets more of them if levels
+ *          would be larger than TCE_LEVEL_MAX_ORDER otherwise
  *
  * Context: Any.
  * Return: 0, or -EINVAL for a page size that no TVE can name, no or too many
@@ -106,12 +109,12 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		      unsigned long entries, unsigned int levels);
 
 /**
- * tce_geometry_init_backed() - the shape of a table that no hardware walks
+ * tce_geometry_init_backed() - compute the geometry of a shadow table
  * @geo: the result; unchanged on failure
  * @page_shift: IOMMU page size, as a shift
  * @entries: number of entries that the window has, in IOMMU pages
  *
- * Levels are as small as they can be, and as many as that takes.
+ * No hardware walks it, so levels have the minimum size.
  *
  * Context: Any.
  * Return: 0, or -EINVAL for no entries or more than five levels can have.
@@ -120,12 +123,12 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
 			     unsigned long entries);
 
 /**
- * tce_geometry_whole_bytes() - what a whole table would take
- * @geo: the shape
+ * tce_geometry_whole_bytes() - size of a table with all levels allocated
+ * @geo: the geometry
  *
  * Context: Any.
- * Return: bytes of all levels of a table with nothing left out, the hardware's
- * half only. The user-space view of a whole table takes as much again.
+ * Return: bytes of all hardware levels. The userspace view of a whole table
+ * takes as many bytes again.
  */
 u64 tce_geometry_whole_bytes(const struct tce_geometry *geo);
 
@@ -140,19 +143,22 @@ struct tce_depth_stats {
 };
 
 /**
- * struct tce_table_stats - what a table takes now
- * @depth: the hardware levels by depth; [0] is the first level
+ * struct tce_table_stats - memory that a table uses
+ * @depth: hardware levels by depth; [0] is the first level
  * @hw_bytes: bytes of all hardware levels
- * @user_levels: leaves that have a user-space view of their own, number
- * @user_bytes: bytes of the user-space view
- * @page_bytes: bytes taken from the page allocator for both of them; more than
- *              their sum while levels smaller than a page do not fill a page
+ * @user_levels: number of leaves that have a view
+ * @user_bytes: bytes of the views
+ * @page_bytes: bytes taken from the page allocator for hardware levels and
+ *              views; more than their sum while levels that share a kernel page
+ *              do not fill it
  * @meta_bytes: bytes of kernel memory that describe the levels and the table
- * @whole_bytes: what the hardware levels of a whole table would take
- * @used: entries that are set, in IOMMU pages; right when nothing is in flight
- * @idle: levels that wait for tce_table_trim(), or did and are in use again, number
- * @levels_added: hardware levels that have ever come into the tree
- * @levels_removed: hardware levels that have been taken out of it
+ * @whole_bytes: see tce_geometry_whole_bytes()
+ * @set: number of entries that are set; exact only if no operation runs
+ *       meanwhile
+ * @idle: number of levels that are queued for tce_table_trim(), including
+ *        levels that are in use again
+ * @levels_added: number of hardware levels that were ever linked
+ * @levels_removed: number of hardware levels that were ever unlinked
  */
 struct tce_table_stats {
 	struct tce_depth_stats depth[TCE_TABLE_MAX_LEVELS];
@@ -162,26 +168,32 @@ struct tce_table_stats {
 	unsigned long page_bytes;
 	unsigned long meta_bytes;
 	u64 whole_bytes;
-	unsigned long used;
+	unsigned long set;
 	unsigned int idle;
 	unsigned long levels_added;
 	unsigned long levels_removed;
 };
 
-/* Owner of entries that belong to nobody. */
+/* Owner of entries that need none: the TCE alone identifies the page. */
 #define TCE_OWNER_NONE		2ULL
 
-/* For tce_table_prepare(): entries whose owners differ, or are not known yet. */
+/*
+ * For tce_table_prepare(): the owners of the entries differ, or are not known
+ * yet.
+ */
 #define TCE_OWNER_EACH		0ULL
 
-/* Extents that are exchanged at once, and leaves that are held without an array. */
+/*
+ * Extents in a batch, and leaves that a range can hold without an allocated
+ * array.
+ */
 #define TCE_BATCH		24
 #define TCE_RANGE_FEW		8
 
 /**
- * struct tce_entry - an entry as software sees it
+ * struct tce_entry - an entry and its owner
  * @tce: physical address and permission bits, CPU byte order; 0 for none
- * @owner: whose it is; 0 is no owner
+ * @owner: the owner; 0 for none
  */
 struct tce_entry {
 	u64 tce;
@@ -189,11 +201,11 @@ struct tce_entry {
 };
 
 /**
- * struct tce_extent - entries in a row that lead to memory in a row
+ * struct tce_extent - consecutive entries of one owner and contiguous memory
  * @index: the first entry
  * @count: number of entries
- * @tce: the first entry: physical address and permission bits, CPU byte order
- * @owner: owner of all of them
+ * @tce: physical address and permission bits of the first entry, CPU byte order
+ * @owner: the owner of all of them
  */
 struct tce_extent {
 	unsigned long index;
@@ -203,10 +215,10 @@ struct tce_extent {
 };
 
 /**
- * struct tce_batch - extents on their way into a table or out of it
- * @first: in @extent, the first that is left
+ * struct tce_batch - extents that are to be stored, or were cleared
+ * @first: index in @extent of the first one that is not processed yet
  * @count: number of extents in @extent
- * @entries: number of entries of those that are left, on their way in
+ * @entries: if they are to be stored: number of entries not stored yet
  * @extent: the extents
  */
 struct tce_batch {
@@ -221,21 +233,23 @@ struct tce_level;
 struct tce_table;
 
 /**
- * struct tce_cursor - a place in a range that is worked on
+ * struct tce_cursor - position in a range
  * @table: the table
  * @index: the next entry, in IOMMU pages
  * @end: one past the last entry
- * @most: extents that tce_table_clear() takes out in one call; 0 for TCE_BATCH
- * @single: entries are taken out one by one, as the backing has refused several
+ * @max_extents: extents that one call of tce_table_clear() may clear; 0 for
+ *               TCE_BATCH
+ * @single: entries are cleared one by one, as the backing has refused several
+ *          at once
  *
- * The caller sets the first three, or four, and calls until the work is done; between
- * calls nothing is held.
+ * The caller sets all members but @single, and calls until @index reaches @end.
+ * No lock or reference is held between calls.
  */
 struct tce_cursor {
 	struct tce_table *table;
 	unsigned long index;
 	unsigned long end;
-	unsigned int most;
+	unsigned int max_extents;
 	bool single;
 };
 
@@ -244,11 +258,12 @@ struct tce_cursor {
  * @table: the table
  * @index: the next entry to store, in IOMMU pages
  * @end: one past the last entry
- * @leaf: the leaves from that of @index on
- * @leaves: their number
- * @all: what @leaf was at first
- * @list: room for a list for the backing; NULL if entries go there one by one
- * @few: room for @leaf
+ * @leaf: the leaves that are still held, beginning with that of @index
+ * @leaves: number of leaves in @leaf
+ * @all: the array that @leaf points into
+ * @list: buffer for a list of entries for the backing; NULL if entries are set
+ *        there one by one
+ * @few: array for @all if the range has few leaves
  */
 struct tce_range {
 	struct tce_table *table;
@@ -262,16 +277,19 @@ struct tce_range {
 };
 
 /**
- * struct tce_table_ops - what a table asks of its user
- * @set: gives the backing @count entries from @index on; @tces has them as in the
- *       leaf, in 4 KiB that are aligned if @count is not 1. Returns 0, or an errno if
- *       none of them is set there. NULL if there is no backing, and so is @clear
- * @clear: takes @count entries from @index on out of the backing. Returns 0, or an errno
- *         if some may be there still. Both are called with a spinlock held
- * @kill: kills the TCEs of @count entries from @index on, for tce_table_trim(). May
- *        sleep
- * @idle: there is something for tce_table_trim() where nothing was. Called with a
- *        spinlock held
+ * struct tce_table_ops - callbacks of a table's user
+ * @set: sets @count entries of the backing, beginning with @index. @tces are
+ *       the entries as in the leaf; if @count is not 1 they are in an aligned
+ *       buffer of 4 KiB. Returns 0, or an errno: none of them is set then.
+ *       Called with a spinlock held. @set and @clear are NULL if there is no
+ *       backing
+ * @clear: clears @count entries of the backing, beginning with @index. Returns
+ *         0, or an errno: some may still be set then. Called with a spinlock
+ *         held
+ * @kill: invalidates @count entries, beginning with @index, for
+ *        tce_table_trim(). May sleep
+ * @idle: a level was queued for tce_table_trim(), and none was before. Called
+ *        with a spinlock held
  */
 struct tce_table_ops {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
@@ -282,12 +300,12 @@ struct tce_table_ops {
 };
 
 /**
- * tce_table_create() - make an empty table
- * @geo: its shape, from tce_geometry_init()
+ * tce_table_create() - allocate an empty table
+ * @geo: its geometry, from tce_geometry_init() or tce_geometry_init_backed()
  * @nid: NUMA node for the levels, or NUMA_NO_NODE
- * @charge: what the kernel pages of levels are charged to, as they come and go; NULL
- *          for nothing. The caller settles it
- * @ops: what it asks of its user
+ * @charge: the address space that levels are charged to as they are allocated;
+ *          NULL if they are not charged. The caller settles the credit
+ * @ops: its callbacks
  * @data: for @ops
  *
  * Allocates the first level only, charged to the caller's memory cgroup.
@@ -301,56 +319,54 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 
 /**
  * tce_table_destroy() - free a table and all its levels
- * @table: the table; entries that are still set are forgotten
+ * @table: the table; pages of entries that are still set are not released
  *
- * Context: Process, may sleep. Neither the hardware nor anybody else reaches
- * the table any more.
+ * Context: Process, may sleep. Neither hardware nor software accesses the table
+ * any more.
  */
 void tce_table_destroy(struct tce_table *table);
 
 /**
- * tce_table_id() - which table it is
+ * tce_table_id() - number of a table
  * @table: the table
  *
- * Return: a number that no other table has had, unless 2^32 were made in between.
+ * Return: a number that is unique until 2^32 tables have been created.
  */
 unsigned int tce_table_id(const struct tce_table *table);
 
 /**
- * tce_table_geometry() - the shape of a table
+ * tce_table_geometry() - the geometry of a table
  * @table: the table
  *
- * Return: its shape.
+ * Return: its geometry.
  */
 const struct tce_geometry *tce_table_geometry(const struct tce_table *table);
 
 /**
- * tce_table_root() - the first level, as the hardware is told of it
+ * tce_table_root() - the first level
  * @table: the table
  *
- * Return: its address in the linear map; it stays where it is for the table's
- * life.
+ * Return: its address in the linear map, which does not change.
  */
 void *tce_table_root(const struct tce_table *table);
 
 /**
- * tce_table_exchange() - swap one entry
+ * tce_table_exchange() - exchange one entry
  * @table: the table
  * @index: the entry
- * @entry: in: what to put there, with its owner; a @tce of 0 clears. Out: what was
- *         there, a @tce of 0 for nothing
- * @alloc: whether a missing level, or a view, may be allocated, from atomic memory
+ * @entry: in: the new entry and its owner; a @tce of 0 clears the entry. Out:
+ *         the old entry and its owner; a @tce of 0 if it was empty
+ * @alloc: allocate a missing level or view, with GFP_NOWAIT
  *
- * Write permission implies read, as the hardware wants it. An address without
- * permissions takes the entry, although it translates nothing. Clearing never
- * allocates, whatever @alloc says.
+ * Write permission implies read permission, as the hardware requires. An
+ * address without permissions is stored, although it translates nothing. To
+ * clear an entry nothing is allocated, whatever @alloc is.
  *
- * Context: Any but an interrupt handler; with @alloc false also where nothing may be
- * allocated. Never sleeps, takes no lock that can sleep.
+ * Context: Any but an interrupt handler. Never sleeps.
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
- * set; H_TOO_HARD (positive, asm/hvcall.h) if @alloc is false and a level is missing,
- * or a place for the owner; -ENOMEM if one cannot be allocated; what the backing
- * says. Nothing is changed on failure, @entry included.
+ * set; H_TOO_HARD (positive, asm/hvcall.h) if @alloc is false and a level, or a
+ * view for the owner, is missing; -ENOMEM if it cannot be allocated; the errno
+ * of the backing. On failure neither the table nor @entry is changed.
  */
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc);
@@ -361,104 +377,109 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
  * @index: the entry
  *
  * Context: Any. Never allocates.
- * Return: physical address and permission bits, 0 if there is none.
+ * Return: physical address and permission bits, 0 if the entry is empty.
  */
 u64 tce_table_get(struct tce_table *table, unsigned long index);
 
 /**
- * tce_table_prepare() - allocate and hold everything a range needs
+ * tce_table_prepare() - allocate and hold the leaves of a range
  * @table: the table
  * @range: the range: &tce_range.index and &tce_range.end are set
- * @owner: whose the entries will be, or TCE_OWNER_EACH
- * @gfp: how to allocate; 0 to allocate nothing
+ * @owner: owner of all entries that will be stored, or TCE_OWNER_EACH
+ * @gfp: allocation flags; 0 to allocate nothing
  *
- * Allocates the missing levels, and views where a leaf gets more than one owner,
- * charged to the caller's memory cgroup. Holds each leaf until its last entry of the
- * range was stored, or until tce_table_finish(), which is not called after a failure:
- * nothing is held then. Levels that were allocated before it stay, empty.
+ * Allocates the missing levels, and views for leaves that get more than one
+ * owner; all are charged to the caller's memory cgroup. Each leaf is held until
+ * its last entry of the range is stored, or until tce_table_finish(). After a
+ * failure nothing is held, tce_table_finish() must not be called, and levels
+ * that were already allocated stay, empty.
  *
- * Context: As @gfp says; not an interrupt handler. Where it may sleep, it reschedules;
- * where it may not, the range has TCE_RANGE_FEW leaves at most.
- * Return: 0; -EINVAL if the range does not lie in the table, or is empty; -ENOMEM;
+ * Context: Any but an interrupt handler. Sleeps and reschedules if @gfp allows
+ * it; otherwise the range may have TCE_RANGE_FEW leaves at most.
+ * Return: 0; -EINVAL if the range is empty or not inside the table; -ENOMEM;
  * -EINTR if a fatal signal is pending and @gfp may sleep.
  */
-int tce_table_prepare(struct tce_table *table, struct tce_range *range, u64 owner,
-		      gfp_t gfp);
+int tce_table_prepare(struct tce_table *table, struct tce_range *range,
+		      u64 owner, gfp_t gfp);
 
 /**
- * tce_table_store() - set entries of a range that has been prepared
- * @range: the range; &tce_range.index is moved past what was set
- * @new: what to set from there on; permission bits as given, write permission implies
- *       read. &tce_extent.index is not used. Moved past what was set
- * @old: what was set there before
+ * tce_table_store() - set entries of a prepared range
+ * @range: the range; &tce_range.index is moved past the entries that were set
+ * @new: the new entries, beginning with &tce_range.index; write permission
+ *       implies read permission. &tce_extent.index is not used.
+ *       &tce_batch.first is moved past the extents that were set
+ * @old: the entries that were set there before
  *
- * Sets what lies in one leaf, and what @old has room for. It fails only when the entry
- * at &tce_range.index cannot be set. It may get nowhere once, after the backing has
- * refused a list.
+ * Sets entries of one leaf, as far as @old has room for the entries that they
+ * replace. Fails only if the entry at &tce_range.index cannot be set. May
+ * return 0 with nothing set, once, after the backing has refused a list.
  *
  * Context: Any but an interrupt handler.
- * Return: 0, or what the backing says of the entry at &tce_range.index.
+ * Return: 0, or the errno of the backing for the entry at &tce_range.index.
  */
 int tce_table_store(struct tce_range *range, struct tce_batch *new,
 		    struct tce_batch *old);
 
 /**
- * tce_table_finish() - let go of what tce_table_prepare() holds
+ * tce_table_finish() - drop the holds of tce_table_prepare()
  * @range: the range
  *
- * Context: Process, may sleep, if tce_table_prepare() might; else any but an interrupt
- * handler.
+ * Context: Process, may sleep, if tce_table_prepare() was allowed to sleep;
+ * otherwise any but an interrupt handler.
  */
 void tce_table_finish(struct tce_range *range);
 
 /**
  * tce_table_clear() - clear entries of a range
- * @cursor: the place; moved past what was cleared
- * @old: what was set
+ * @cursor: the position; moved past the entries that were cleared or skipped
+ * @old: the entries that were cleared
  *
- * Steps over holes at any depth and over entries that are not set, and over entries
- * that the backing does not let go of: those stay set. What is in @old comes from one
- * leaf. At most TCE_TABLE_SCAN entries of each level are looked at: the caller goes on
- * until @cursor is at the end of the range.
+ * Skips holes at any depth and empty entries. Entries that the backing refuses
+ * to clear are skipped, too, and stay set. All entries in @old are of one leaf.
+ * Visits at most TCE_TABLE_SCAN entries of each level: the caller repeats the
+ * call until @cursor has reached the end of the range.
  *
  * Context: Any but an interrupt handler. Never allocates.
  */
 void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
 
 /**
- * tce_table_extent() - find what is set
- * @cursor: where to look from; moved past what was found
+ * tce_table_extent() - find the next extent
+ * @cursor: the position; moved past the extent
  * @extent: the result
  *
- * For people and tests. What others change meanwhile may be seen before or after.
+ * For debugfs and tests. A concurrent change is seen or not.
  *
  * Context: Process, may sleep; reschedules. Never allocates.
- * Return: whether there is anything more.
+ * Return: false if there is no further extent.
  */
 bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
 
 /**
  * tce_table_trim() - unlink unused levels and free them
  * @table: the table
- * @age: only those that have not been used for so long, in jiffies
+ * @age: minimum time for which a level has not been used, in jiffies
  *
- * In this order: levels are unlinked, &tce_table_ops.kill is called for the ranges of
- * entries that they covered, a grace period of RCU passes, the levels are freed. An
- * upper level goes with the last one below it.
+ * In this order: levels are unlinked, &tce_table_ops.kill is called for the
+ * ranges of entries that they translated, an RCU grace period passes, the
+ * levels are freed. An upper level is unlinked together with its last lower
+ * level.
  *
- * What a kill has to drop is a pointer to a freed level that the hardware still has
- * cached; each entry of the level was killed when it was cleared. For a leaf, the kill
- * gets the whole range, and one call for leaves that are neighbours. The range of an
- * upper level may be millions of entries, which some PHBs are told one by one, so it
- * gets the first entry: a kill that drops the pointer to a leaf drops those above it.
+ * The kill makes the hardware drop the cached addresses of levels that are
+ * about to be freed; the entries of a level were invalidated when they were
+ * cleared. For a leaf the kill is of its whole range, and neighbouring leaves
+ * share one call. The range of an upper level may have millions of entries,
+ * each of which takes a register write on some PHBs, so the kill is of its
+ * first entry: a kill that drops the cached address of a leaf drops those of
+ * the levels above it, too.
  *
  * Context: Process, may sleep; reschedules.
- * Return: whether there are any that are too young.
+ * Return: true if unused levels that are too young remain queued.
  */
 bool tce_table_trim(struct tce_table *table, unsigned long age);
 
 /**
- * tce_table_stats() - the table's memory figures
+ * tce_table_stats() - get the memory figures of a table
  * @table: the table
  * @stats: the result
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A table from inside: what software knows of each level, and what an entry looks
- * like. For tce_table.c and tce_level.c.
+ * Internals of a table: the software state of each level, and the format of an
+ * entry. For tce_table.c and tce_level.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -24,45 +24,53 @@
 /**
  * DOC: Levels
  *
- * Each level has one struct tce_level, found from the level's own address through
- * its struct page, so the hardware's tree is the only tree. Levels that are smaller
- * than a kernel page share pages of their table.
+ * Each level has one struct tce_level, found from the level's own address
+ * through its struct page, so the hardware's tree is the only tree. Levels that
+ * are smaller than a kernel page share pages of their table.
  *
- * A level is in use while entries of it are set (&tce_level.set: in an upper level
- * these are the levels below it) or an operation holds it (&tce_level.holds). A level
- * that falls out of use stays linked, as what was just unmapped is often mapped again,
- * and is queued for tce_table_trim(), which leaves those alone that are in use again.
- * A level is dead from when it is unlinked; that happens under its own lock and that
- * of the level above. So an operation that has found a level by a walk, and finds it
- * dead once it has the lock, walks again and does not meet it any more.
+ * A level is in use while entries of it are set (&tce_level.set; in an upper
+ * level this is the number of levels below it) or an operation holds it
+ * (&tce_level.holds). A level that is no longer in use stays linked, because
+ * memory that was just unmapped is often mapped again. It is queued for
+ * tce_table_trim(), which skips levels that are in use again. A level is marked
+ * dead when it is unlinked, under its own lock and that of the level above it.
+ * So an operation that has found a level by a walk, and finds it dead once it
+ * has the lock, walks again and does not find that level any more.
  *
- * The lock of a level is taken inside that of the level above it, and the table's
- * inside both.
+ * Lock order: the lock of a level, the lock of the level below it,
+ * &tce_table.lock.
  */
 
 #define TCE_PERM		((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
 
-/* A level is at least 4 KiB: TVE "TCE table size" (IODA2), skiboot too. */
+/*
+ * A level is at least 4 KiB (IODA2, "TCE table size" of a TVE; skiboot checks
+ * it).
+ */
 #define TCE_LEVEL_MIN_SHIFT	9
 
 /**
- * struct tce_level - what software knows of one level
- * @lock: protects all but @tces, @link, @index and @depth, and the entries
- * @set: entries that are set
- * @holds: operations that need the level to stay and, in a leaf, @owner as it is
- * @dead: unlinked
- * @queued: in tce_table::idle, or with tce_table_trim()
- * @depth: upper levels above this one
- * @since: when it was last used, in jiffies, while it is not in use
- * @owner: in a leaf, owner of the entries that have none in @view
- * @view: in a leaf, owners one by one, big-endian, 0 for @owner; NULL while one
- *        is enough for all. Stays once it is there
+ * struct tce_level - software state of one level
+ * @lock: protects the entries and all members except @tces, @link, @index and
+ *        @depth, which do not change while the level is linked
+ * @set: number of entries that are set
+ * @holds: number of operations for which the level must stay and, in a leaf,
+ *         @owner must not change
+ * @dead: the level was unlinked
+ * @queued: the level is in &tce_table.idle, or tce_table_trim() has taken it
+ *          from there
+ * @depth: number of levels above this one
+ * @since: if the level is not in use, when it was last used, in jiffies
+ * @owner: in a leaf, owner of the entries that have no owner in @view
+ * @view: in a leaf, one owner per entry, big-endian, 0 for @owner; NULL while
+ *        one owner is enough for all entries. Kept until the leaf is freed
  * @tces: the level's entries
- * @link: the entry of the upper level that leads here; NULL for the first level
- * @index: the first entry of the table below this level
- * @idle: in tce_table::idle, or in tce_table_trim()'s own list
+ * @link: the entry of the upper level that has this level's address; NULL for
+ *        the first level
+ * @index: the first index that this level translates
+ * @idle: in &tce_table.idle, or in a list of tce_table_trim()
  *
- * Each has cache lines of its own: neighbours are used by other CPUs.
+ * Each has its own cache lines, as neighbours are used by other CPUs.
  */
 struct tce_level {
 	spinlock_t lock; /* see above */
@@ -81,10 +89,11 @@ struct tce_level {
 } ____cacheline_aligned_in_smp;
 
 /**
- * struct tce_block - memory of levels: a kernel page's worth, or one level
- * @node: in tce_table::partial while there are free places
- * @page: the memory; its page_private points back here
- * @busy: places that are taken, one bit each
+ * struct tce_block - memory of one level, or of the levels that share a kernel
+ * page
+ * @node: in &tce_table.partial while there are free places
+ * @page: the memory; its page_private points to this structure
+ * @busy: bitmap of the places that are taken
  * @level: the levels by place
  *
  * Free places are zero.
@@ -98,23 +107,23 @@ struct tce_block {
 
 /**
  * struct tce_table - a table
- * @id: tells it from all others
- * @geo: its shape
+ * @id: see tce_table_id()
+ * @geo: geometry
  * @nid: NUMA node of the levels
- * @charge: what their memory is charged to, or NULL
- * @ops: its user
+ * @charge: the address space that the memory of levels is charged to, or NULL
+ * @ops: callbacks of the user of the table
  * @data: for @ops
  * @root: the first level
- * @lock: protects what follows; innermost
+ * @lock: protects the following members; innermost lock
  * @partial: blocks with free places
- * @idle: levels that fell out of use, the first one first
- * @idle_levels: their number
- * @depth_levels: hardware levels by depth
- * @user_levels: leaves with a view
+ * @idle: levels that are no longer in use, oldest first
+ * @idle_levels: number of levels in @idle
+ * @depth_levels: number of hardware levels by depth
+ * @user_levels: number of leaves that have a view
  * @page_bytes: bytes taken from the page allocator
- * @meta_bytes: bytes of tce_block
- * @levels_added: hardware levels that have ever come into the tree
- * @levels_removed: hardware levels that have been taken out of it
+ * @meta_bytes: bytes of all struct tce_block
+ * @levels_added: number of hardware levels that were ever linked
+ * @levels_removed: number of hardware levels that were ever unlinked
  * @trim_lock: held while levels are unlinked and freed; outermost
  */
 struct tce_table {
@@ -125,7 +134,10 @@ struct tce_table {
 	const struct tce_table_ops *ops;
 	void *data;
 	__be64 *root;
-	/* What follows is written while other CPUs read what is above. */
+	/*
+	 * Written often; a cache line apart from the members that are only
+	 * read.
+	 */
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	struct list_head partial;
 	struct list_head idle;
@@ -161,7 +173,10 @@ static inline unsigned int tce_block_order(const struct tce_geometry *geo)
 	return get_order(tce_level_bytes(geo));
 }
 
-/* Entries of the table below one entry of a level @height levels above leaves. */
+/*
+ * Number of indices that one entry translates of a level @height levels above
+ * the leaves.
+ */
 static inline unsigned long tce_span(const struct tce_geometry *geo,
 				     unsigned int height)
 {
@@ -178,8 +193,9 @@ static inline unsigned long tce_slot(const struct tce_geometry *geo,
 /* Entries */
 
 /*
- * An entry of an upper level, without a lock. One instruction loads and swaps; of a
- * volatile load the compiler makes ten, and others could be repeated by it.
+ * Load an entry of an upper level without its lock. ldbrx loads and swaps in
+ * one instruction. For a volatile load the compiler emits about ten, and a
+ * plain load may be repeated by the compiler.
  */
 static __always_inline u64 tce_load(const __be64 *entry)
 {
@@ -205,10 +221,10 @@ static inline __be64 tce_from_level(const __be64 *tces)
 }
 
 /*
- * The hardware reads before it writes, so write permission needs read too. A
- * hypervisor sees to that itself.
+ * The hardware reads before it writes, so write permission needs read
+ * permission too. A hypervisor adds it itself.
  */
-static inline u64 tce_permitted(const struct tce_table *table, u64 tce)
+static inline u64 tce_with_read(const struct tce_table *table, u64 tce)
 {
 	return table->ops->set ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1);
 }
@@ -228,7 +244,7 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 }
 
 /**
- * tce_level_alloc() - a level with nothing in it
+ * tce_level_alloc() - allocate an empty level
  * @table: the table
  * @gfp: how to allocate; charged to the caller's memory cgroup
  *
@@ -238,7 +254,7 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
 
 /**
- * tce_level_free() - give a level back that nothing can reach
+ * tce_level_free() - free a level that nothing can reach
  * @table: the table
  * @tces: the level's entries
  *
@@ -247,8 +263,8 @@ __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
 void tce_level_free(struct tce_table *table, __be64 *tces);
 
 #if IS_ENABLED(CONFIG_KUNIT)
-struct page *tce_pages_alloc(int nid, gfp_t gfp, unsigned int order);
-void tce_pages_free(struct page *page, unsigned int order);
+struct page *tce_level_alloc_pages(int nid, gfp_t gfp, unsigned int order);
+void tce_level_free_pages(struct page *page, unsigned int order);
 #endif
 
 #endif /* TCE_TABLE_PRIVATE_H */

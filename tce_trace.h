@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints. @window is the number that the window's directory in debugfs begins with
- * (tce_debugfs.h); docs/OBSERVE.md is for those who use them.
+ * Tracepoints. @window is tce_table_id(), with which the name of the window's
+ * directory in debugfs begins. docs/OBSERVE.md describes them for users.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -15,10 +15,10 @@
 #include <linux/tracepoint.h>
 #include <linux/types.h>
 
-/* A window has been made, and is programmed nowhere yet. */
+/* A window was created, and is not programmed into a group yet. */
 TRACE_EVENT(tce_window_create,
-	TP_PROTO(unsigned int window, u64 start, u64 size, unsigned int page_shift,
-		 unsigned int levels),
+	TP_PROTO(unsigned int window, u64 start, u64 size,
+		 unsigned int page_shift, unsigned int levels),
 	TP_ARGS(window, start, size, page_shift, levels),
 	TP_STRUCT__entry(
 		__field(u64, start)
@@ -39,7 +39,7 @@ TRACE_EVENT(tce_window_create,
 		  __entry->page_shift, __entry->levels)
 );
 
-/* It goes, with all that is mapped in it. */
+/* A window is about to be unmapped and freed. */
 TRACE_EVENT(tce_window_remove,
 	TP_PROTO(unsigned int window),
 	TP_ARGS(window),
@@ -75,13 +75,13 @@ DEFINE_EVENT(tce_group, tce_window_attach,
 	TP_ARGS(window, group, ret)
 );
 
-/* The platform was asked to take a window out of a group. */
+/* The platform was asked to remove a window from a group. */
 DEFINE_EVENT(tce_group, tce_window_detach,
 	TP_PROTO(unsigned int window, int group, int ret),
 	TP_ARGS(window, group, ret)
 );
 
-/* MAP_DMA has found its window and the pages. */
+/* A MAP_DMA that found its window and put its pages to use has ended. */
 TRACE_EVENT(tce_map,
 	TP_PROTO(unsigned int window, u64 iova, u64 size, unsigned long ua,
 		 unsigned int perm, int ret),
@@ -108,7 +108,7 @@ TRACE_EVENT(tce_map,
 		  __entry->ret)
 );
 
-/* UNMAP_DMA has taken out what was mapped of a range: @pages IOMMU pages. */
+/* UNMAP_DMA has unmapped a range, in which @pages IOMMU pages were mapped. */
 TRACE_EVENT(tce_unmap,
 	TP_PROTO(unsigned int window, u64 iova, u64 size, unsigned long pages),
 	TP_ARGS(window, iova, size, pages),
@@ -124,8 +124,9 @@ TRACE_EVENT(tce_unmap,
 		__entry->pages = pages;
 		__entry->window = window;
 	),
-	TP_printk("window=%u iova=0x%llx size=0x%llx pages=%llu", __entry->window,
-		  __entry->iova, __entry->size, __entry->pages)
+	TP_printk("window=%u iova=0x%llx size=0x%llx pages=%llu",
+		  __entry->window, __entry->iova, __entry->size,
+		  __entry->pages)
 );
 
 DECLARE_EVENT_CLASS(tce_level,
@@ -141,23 +142,23 @@ DECLARE_EVENT_CLASS(tce_level,
 		__entry->window = window;
 		__entry->depth = depth;
 	),
-	TP_printk("window=%u depth=%u index=%llu", __entry->window, __entry->depth,
-		  __entry->index)
+	TP_printk("window=%u depth=%u index=%llu", __entry->window,
+		  __entry->depth, __entry->index)
 );
 
-/* A level has come into the tree; @index is the first entry below it. */
+/* A level was linked; @index is the first index that it translates. */
 DEFINE_EVENT(tce_level, tce_level_alloc,
 	TP_PROTO(unsigned int window, unsigned int depth, unsigned long index),
 	TP_ARGS(window, depth, index)
 );
 
-/* A level has been taken out of the tree; its memory is freed after a grace period. */
+/* A level was unlinked; its memory is freed after a grace period. */
 DEFINE_EVENT(tce_level, tce_level_free,
 	TP_PROTO(unsigned int window, unsigned int depth, unsigned long index),
 	TP_ARGS(window, depth, index)
 );
 
-/* KVM has set an entry for a guest, or cleared it (@tce is 0). */
+/* KVM has set an entry for a guest, or cleared it if @tce is 0. */
 TRACE_EVENT(tce_kvm,
 	TP_PROTO(unsigned int window, unsigned long index, u64 tce, int ret),
 	TP_ARGS(window, index, tce, ret),
@@ -177,7 +178,7 @@ TRACE_EVENT(tce_kvm,
 		  __entry->index, __entry->tce, __entry->ret)
 );
 
-/* KVM leaves an entry to user space: there is no level, or no place for its owner. */
+/* An entry is passed up to user space, as a level or a view is missing. */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),
 	TP_ARGS(window, index),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The version. The module has it, and what installs the module (Makefile, DKMS,
- * packages) reads it here.
+ * The version of the module. The Makefile, DKMS and the packages read it from
+ * here.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */

@@ -28,9 +28,9 @@
 #include "tce_window_private.h"
 #include "tce_work.h"
 
-/* Taking entries out */
+/* Clearing entries */
 
-/* Returns how many were set. */
+/* Return the number of entries that were set. */
 static unsigned long tce_window_clear(struct tce_window *window,
 				      unsigned long index, unsigned long count)
 {
@@ -41,16 +41,16 @@ static unsigned long tce_window_clear(struct tce_window *window,
 		.index = index,
 		.end = index + count,
 	};
+	const struct tce_extent *last;
 	unsigned long cleared = 0;
 	unsigned int i;
 
 	tce_gather_init(&gather, window, count);
-	cursor.most = tce_gather_most(&gather);
+	cursor.max_extents = tce_gather_max_extents(&gather);
 	while (cursor.index < cursor.end) {
 		tce_table_clear(&cursor, &old);
 		if (old.count) {
-			const struct tce_extent *last = &old.extent[old.count - 1];
-
+			last = &old.extent[old.count - 1];
 			for (i = 0; i < old.count; i++)
 				cleared += old.extent[i].count;
 			tce_gather_batch(&gather, old.extent[0].index,
@@ -68,28 +68,28 @@ void tce_window_clear_all(struct tce_window *window)
 	tce_window_clear(window, 0, window->platform.geo.entries);
 }
 
-void tce_window_settle(struct tce_window *window)
+void tce_window_flush_kvm(struct tce_window *window)
 {
-	tce_kvm_settle(window->kvm, window);
+	tce_kvm_flush(window->kvm, window);
 }
 
-/* Levels that are not used any more */
+/* Levels that are no longer in use */
 
-static void tce_trim_work(struct work_struct *work)
+static void tce_window_trim_work(struct work_struct *work)
 {
 	struct tce_window *window = container_of(to_delayed_work(work),
 						 struct tce_window, trim_work);
 	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
 
-	/* A table that is kept is walked by a group that no kill reaches. */
+	/* A group may still walk a kept table, and no kill reaches it. */
 	if (!READ_ONCE(window->kept))
 		left |= tce_table_trim(window->table, TCE_TRIM_AGE);
 	if (left)
-		tce_trim(window);
+		tce_window_trim_soon(window);
 }
 
-/* For lack of memory. */
-static void tce_trim_now(struct tce_window *window)
+/* There was no memory for levels: free all unused ones at once. */
+static void tce_window_trim_now(struct tce_window *window)
 {
 	tce_kvm_trim(window->kvm, window, 0);
 	if (!READ_ONCE(window->kept))
@@ -98,15 +98,16 @@ static void tce_trim_now(struct tce_window *window)
 
 /* Windows */
 
-static int tce_window_back(void *data, unsigned long index, const __be64 *tces,
-			   unsigned long count)
+static int tce_window_set_backing(void *data, unsigned long index,
+				  const __be64 *tces, unsigned long count)
 {
 	struct tce_window *window = data;
 
 	return tce_platform_set_entries(&window->platform, index, tces, count);
 }
 
-static int tce_window_unback(void *data, unsigned long index, unsigned long count)
+static int tce_window_clear_backing(void *data, unsigned long index,
+				    unsigned long count)
 {
 	struct tce_window *window = data;
 
@@ -115,25 +116,26 @@ static int tce_window_unback(void *data, unsigned long index, unsigned long coun
 
 static void tce_window_idle(void *data)
 {
-	tce_trim(data);
+	tce_window_trim_soon(data);
 }
 
-static const struct tce_table_ops tce_window_own_ops = {
-	.kill = tce_trim_kill,
+static const struct tce_table_ops tce_window_unbacked_ops = {
+	.kill = tce_kill_resched,
 	.idle = tce_window_idle,
 };
 
 static const struct tce_table_ops tce_window_backed_ops = {
-	.set = tce_window_back,
-	.clear = tce_window_unback,
-	.kill = tce_trim_kill,
+	.set = tce_window_set_backing,
+	.clear = tce_window_clear_backing,
+	.kill = tce_kill_resched,
 	.idle = tce_window_idle,
 };
 
 static const struct tce_table_ops *
 tce_window_table_ops(const struct tce_window *window)
 {
-	return window->platform.backed ? &tce_window_backed_ops : &tce_window_own_ops;
+	return window->platform.backed ? &tce_window_backed_ops :
+					 &tce_window_unbacked_ops;
 }
 
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
@@ -141,6 +143,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     struct tce_window_request *request)
 {
 	struct tce_charge *charge = request->pages->charge;
+	const struct tce_geometry *geo;
 	struct tce_platform *platform;
 	struct tce_window *window;
 	int ret;
@@ -149,10 +152,12 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 
-	INIT_DELAYED_WORK(&window->trim_work, tce_trim_work);
+	INIT_DELAYED_WORK(&window->trim_work, tce_window_trim_work);
 	platform = &window->platform;
-	ret = tce_platform_check(platform, table_group, num, request->page_shift,
-				 request->size, request->levels);
+	geo = &platform->geo;
+	ret = tce_platform_check(platform, table_group, num,
+				 request->page_shift, request->size,
+				 request->levels);
 	if (ret)
 		goto free_window;
 
@@ -165,8 +170,12 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 	}
 
-	/* With the window's own flags: a full memory cgroup is no reason to kill. */
-	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP | __GFP_NOWARN);
+	/*
+	 * alloc_percpu() would invoke the OOM killer if the memory cgroup is
+	 * full.
+	 */
+	window->counts = alloc_percpu_gfp(struct tce_counts,
+					  TCE_GFP | __GFP_NOWARN);
 	if (!window->counts) {
 		ret = -ENOMEM;
 		goto free_window;
@@ -176,7 +185,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (ret)
 		goto free_counts;
 
-	window->table = tce_table_create(&platform->geo, platform->tbl->it_nid,
+	window->table = tce_table_create(geo, platform->tbl->it_nid,
 					 request->charge ? charge : NULL,
 					 tce_window_table_ops(window), window);
 	if (IS_ERR(window->table)) {
@@ -185,8 +194,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	}
 
 	window->pages = tce_pages_get(request->pages);
-	tce_platform_finish(platform, tce_table_root(window->table));
-	window->start = (u64)platform->tbl->it_offset << platform->geo.page_shift;
+	tce_platform_set_root(platform, tce_table_root(window->table));
+	window->start = (u64)platform->tbl->it_offset << geo->page_shift;
 	window->kvm = tce_kvm_create(window, platform, request->pinned);
 	if (IS_ERR(window->kvm)) {
 		ret = PTR_ERR(window->kvm);
@@ -196,8 +205,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	window->debugfs = tce_debugfs_add(window, request->pinned ? 1 : 2);
 	request->charged -= window->locked;
 	trace_tce_window_create(tce_table_id(window->table), window->start,
-				(u64)platform->geo.entries << platform->geo.page_shift,
-				platform->geo.page_shift, platform->geo.levels);
+				(u64)geo->entries << geo->page_shift,
+				geo->page_shift, geo->levels);
 
 	return window;
 
@@ -220,17 +229,19 @@ void tce_window_put(struct tce_window *window)
 
 	trace_tce_window_remove(tce_table_id(window->table));
 	tce_debugfs_remove(window->debugfs);
-	/* From here on KVM sets nothing and takes nothing out. */
+	/* From here on KVM sets and clears no entries. */
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear(window, 0, window->platform.geo.entries);
-	tce_kvm_settle(window->kvm, window);
+	tce_kvm_flush(window->kvm, window);
 	cancel_delayed_work_sync(&window->trim_work);
 	if (window->kept)
-		pr_warn("window at %#llx: its table is kept, as the firmware may still use it\n",
+		pr_warn("window at %#llx: the table is not freed, as the firmware may still use it\n",
 			window->start);
 	else
 		tce_table_destroy(window->table);
-	/* KVM may have it for longer, but it leads nowhere any more. */
+	/*
+	 * KVM may hold it for longer, but finds no window through it any more.
+	 */
 	iommu_tce_table_put(window->platform.tbl);
 	tce_charge_return(pages->charge, window->locked);
 	tce_pages_put(pages);
@@ -248,7 +259,7 @@ int tce_window_attach(struct tce_window *window,
 	return ret;
 }
 
-void tce_window_lose(struct tce_window *window)
+void tce_window_mark_lost(struct tce_window *window)
 {
 	WRITE_ONCE(window->lost, true);
 }
@@ -259,8 +270,9 @@ void tce_window_detach(struct tce_window *window,
 	int ret;
 
 	/*
-	 * A hypervisor's entries go with the window, or else they stay; one that KVM sets
-	 * meanwhile would be refused, or keep the window from going.
+	 * The hypervisor's entries are removed with its window, or stay if it
+	 * refuses. An entry that KVM sets meanwhile would be refused, or keep
+	 * the hypervisor from removing the window: stop KVM first.
 	 */
 	if (window->platform.backed) {
 		tce_kvm_close(window->kvm);
@@ -273,19 +285,20 @@ void tce_window_detach(struct tce_window *window,
 		return;
 
 	/*
-	 * The group's devices may still translate through it: nothing must be left, and
-	 * nothing must be set again. On PowerNV they walk our levels.
+	 * The group's devices may still translate through the window, so all
+	 * entries must be cleared and none may be set again. On PowerNV they
+	 * walk our levels, which must not be freed.
 	 */
-	tce_window_lose(window);
+	tce_window_mark_lost(window);
 	WRITE_ONCE(window->kept, !window->platform.backed);
 	tce_kvm_close(window->kvm);
-	/* A trim that has not seen that it is kept. */
+	/* Wait for a work item that has not seen window->kept. */
 	cancel_delayed_work_sync(&window->trim_work);
 	tce_window_clear_all(window);
-	tce_kvm_settle(window->kvm, window);
-	/* The platform may free the group, and clear it, from now on. */
+	tce_kvm_flush(window->kvm, window);
+	/* After this the platform may free the group. */
 	tce_platform_unlink(&window->platform, table_group);
-	pr_warn("window at %#llx: the firmware does not take it out of a group\n",
+	pr_warn("window at %#llx: the firmware refused to remove it from a group\n",
 		window->start);
 }
 
@@ -312,7 +325,7 @@ bool tce_window_contains(const struct tce_window *window, u64 iova)
 	return (iova - window->start) >> geo->page_shift < geo->entries;
 }
 
-/* Where a range of bus addresses lies in the table, if it does. */
+/* Convert a range of bus addresses to a range of indices, and check it. */
 static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 			    unsigned long *index, unsigned long *count)
 {
@@ -320,23 +333,28 @@ static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 	u64 offset = iova - window->start;
 
 	if ((iova | size) & (BIT_ULL(geo->page_shift) - 1))
-		return tce_refuse(-EINVAL, "the range is not of whole IOMMU pages");
+		return tce_refuse(-EINVAL,
+				  "the range is not of whole IOMMU pages");
 
 	*index = offset >> geo->page_shift;
 	*count = size >> geo->page_shift;
 	if (!*count || *index >= geo->entries ||
 	    *count > geo->entries - *index)
-		return tce_refuse(-EINVAL, "the range is empty, or leaves the window");
+		return tce_refuse(-EINVAL,
+				  "the range is empty, or leaves the window");
 
 	return 0;
 }
 
 /*
- * Puts a used run into the table, which has been prepared; @new has its first pages.
- * Returns 0, or what the backing says: then @range stands at the entry that it refused.
+ * Store a run that is in use in the prepared range; @new has its first pages.
+ * Return 0, or the errno of the backing: @range is then at the entry that the
+ * backing refused.
  */
-static noinline int tce_window_store(struct tce_gather *gather, struct tce_run *run,
-				     struct tce_range *range, struct tce_batch *new)
+static noinline int tce_window_store(struct tce_gather *gather,
+				     struct tce_run *run,
+				     struct tce_range *range,
+				     struct tce_batch *new)
 {
 	struct tce_batch old __uninitialized;
 	unsigned long first;
@@ -348,7 +366,10 @@ static noinline int tce_window_store(struct tce_gather *gather, struct tce_run *
 		if (ret)
 			return ret;
 
-		/* The hardware may know a page as not mapped: kill new ones too. */
+		/*
+		 * The hardware may have cached an empty entry, so new entries
+		 * are killed, too.
+		 */
 		tce_gather_batch(gather, first, range->index, &old);
 		if (range->index == range->end)
 			return 0;
@@ -360,11 +381,11 @@ static noinline int tce_window_store(struct tce_gather *gather, struct tce_run *
 }
 
 /*
- * Maps a used run, of which @first are the first pages; what is not mapped is not used any
- * more.
+ * Map a run that is in use; @first has its first pages. On failure the pages
+ * are no longer in use.
  */
-static noinline int tce_window_map_run(struct tce_window *window, struct tce_run *run,
-				       unsigned long index,
+static noinline int tce_window_map_run(struct tce_window *window,
+				       struct tce_run *run, unsigned long index,
 				       const struct tce_extent *first)
 {
 	struct tce_range range __uninitialized;
@@ -380,10 +401,10 @@ static noinline int tce_window_map_run(struct tce_window *window, struct tce_run
 	range.index = index;
 	range.end = index + run->count;
 	if (run->trim)
-		tce_trim_now(window);
+		tce_window_trim_now(window);
 	ret = tce_table_prepare(window->table, &range, run->owner, GFP_KERNEL);
 	if (ret) {
-		run->pages->ops->unuse(run, 0);
+		run->pages->ops->cancel(run, 0);
 		return ret;
 	}
 
@@ -392,7 +413,7 @@ static noinline int tce_window_map_run(struct tce_window *window, struct tce_run
 	tce_gather_end(&gather);
 	tce_table_finish(&range);
 	if (ret) {
-		run->pages->ops->unuse(run, range.index - index);
+		run->pages->ops->cancel(run, range.index - index);
 		tce_window_clear(window, index, range.index - index);
 	}
 
@@ -400,11 +421,13 @@ static noinline int tce_window_map_run(struct tce_window *window, struct tce_run
 }
 
 /*
- * The same for one entry, and for nothing: a @tce of 0. Returns how many were set before;
- * a negative number if the table lacks anything for it, with nothing done.
+ * Map one page, or unmap it if @tce is 0, without an allocation. Return the
+ * number of entries that were set before, or a negative number, with nothing
+ * changed, if a level or a view is missing or the backing refuses.
  */
 static __always_inline int
-tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce, u64 owner)
+tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
+		    u64 owner)
 {
 	struct tce_entry entry = { .tce = tce, .owner = owner };
 
@@ -416,7 +439,7 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce, u64
 	if (!entry.tce)
 		return 0;
 
-	tce_kill_give_back(window, &entry);
+	tce_kill_release(window, &entry);
 
 	return 1;
 }
@@ -437,9 +460,12 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 
 	if ((run->ua & (BIT_ULL(page_shift) - 1)) ||
 	    check_add_overflow((u64)run->ua, size - 1, &last))
-		return tce_refuse(-EINVAL, "the memory is not of whole IOMMU pages");
+		return tce_refuse(-EINVAL,
+				  "the memory is not of whole IOMMU pages");
 
-	/* Pinned for another window, which was here before. */
+	/*
+	 * The run was pinned for another window, which had this address before.
+	 */
 	if (run->page && (run->count != count || run->page_shift != page_shift))
 		return -EINVAL;
 
@@ -456,7 +482,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	    tce_window_exchange(window, index, first.tce, first.owner) < 0)
 		ret = tce_window_map_run(window, run, index, &first);
 	tce_observe_map(window, iova, size, run, ret);
-	/* What was pinned is the table's, or has been unpinned. */
+	/* The pages are in the table or were unpinned. */
 	if (run->page) {
 		kvfree(run->page);
 		run->page = NULL;
@@ -475,7 +501,9 @@ int tce_window_unmap(struct tce_window *window, u64 iova, u64 size)
 	if (ret)
 		return ret;
 
-	cleared = count == 1 ? tce_window_exchange(window, index, 0, 0) : -EAGAIN;
+	cleared = -EAGAIN;
+	if (count == 1)
+		cleared = tce_window_exchange(window, index, 0, 0);
 	if (cleared < 0)
 		cleared = tce_window_clear(window, index, count);
 	tce_observe_unmap(window, iova, size, cleared);

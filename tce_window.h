@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A DMA window: a table that is programmed into groups, and pages mapped in it.
+ * A DMA window: a table that is programmed into groups, and the pages that it
+ * maps.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -13,16 +14,17 @@
  * DOC: DMA window
  *
  * A window is a struct iommu_table whose levels and it_ops are this module's
- * (tce_platform.h has what differs between platforms). The platform programs it
- * into a group (iommu_table_group_ops::set_window); KVM finds it in
- * iommu_table_group::tables[] and uses it_ops, with no lock of ours.
+ * (tce_platform.h hides the differences between platforms). The platform
+ * programs it into a group (iommu_table_group_ops::set_window). KVM finds it in
+ * iommu_table_group::tables[] and calls it_ops without any lock of this module.
  *
- * The creator serialises tce_window_attach(), _detach() and _put() against each
- * other and against _map() and _unmap(), which may run in parallel.
+ * The caller serialises tce_window_attach(), tce_window_detach() and
+ * tce_window_put() against each other and against tce_window_map() and
+ * tce_window_unmap(). The latter two may run in parallel.
  *
- * The window lives until its creator puts it. The iommu_table lives until its last
- * reference is gone, which may be KVM's; from tce_window_put() on it leads KVM to
- * nothing (tce_kvm.h).
+ * The window lives until tce_window_put(). The iommu_table lives until its last
+ * reference is put, which may be KVM's; from tce_window_put() on KVM finds no
+ * window through it (tce_kvm.h).
  */
 
 struct iommu_table_group;
@@ -31,16 +33,18 @@ struct tce_run;
 struct tce_window;
 
 /**
- * struct tce_window_request - the window that is asked for
+ * struct tce_window_request - arguments of tce_window_create()
  * @page_shift: IOMMU page size, as a shift
  * @size: bytes, a power of two
  * @levels: number of levels of the table, which is a hint
- * @pages: where the pages come from that it will map
- * @charge: levels are charged to locked_vm of @pages' address space while they are
- *          there, not a whole table while the window is
- * @pinned: they are pinned one by one, so KVM cannot map them
- * @charged: kernel pages that are charged for the window; what it takes is subtracted
- * @missing: how many more it needs
+ * @pages: the user memory that it will map
+ * @charge: charge each level to locked_vm while it is allocated, instead of the
+ *          whole table for the life of the window
+ * @pinned: pages are pinned when they are mapped, so KVM cannot map them
+ * @charged: kernel pages that were charged for the window; what it uses is
+ *           subtracted
+ * @missing: if tce_window_create() returns -EAGAIN: number of kernel pages that
+ *           must be charged in addition
  */
 struct tce_window_request {
 	unsigned int page_shift;
@@ -54,16 +58,18 @@ struct tce_window_request {
 };
 
 /**
- * tce_window_create() - make a window that is programmed nowhere yet
- * @table_group: a group that it is for
+ * tce_window_create() - create a window that is not programmed into a group yet
+ * @table_group: the first group that it will be attached to
  * @num: number of the window in its groups, 0 or 1
- * @request: what is wanted
+ * @request: the arguments; &tce_window_request.charged and
+ *           &tce_window_request.missing are also results
  *
- * On pSeries the hypervisor makes it for that group at once.
+ * On pSeries the hypervisor creates its window for that group here.
  *
  * Context: Process, may sleep.
- * Return: the window; ERR_PTR() of what tce_platform_check() and tce_platform_create()
- * say, or -ENOMEM; -EAGAIN if more has to be charged first, &tce_window_request.missing.
+ * Return: the window, or ERR_PTR() of an errno of tce_platform_check() or
+ * tce_platform_create(), of -ENOMEM, or of -EAGAIN if
+ * &tce_window_request.missing pages must be charged first.
  */
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,
@@ -71,8 +77,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 /**
  * tce_window_put() - unmap everything and free a window
- * @window: the window; detached from all groups, so that no device translates through
- *          it any more
+ * @window: the window; detached from all groups, so that no device translates
+ *          through it
  *
  * Waits for a grace period of RCU.
  *
@@ -86,18 +92,18 @@ void tce_window_put(struct tce_window *window);
  * @table_group: the group
  *
  * Context: Process, may sleep.
- * Return: as tce_platform_set_window() says.
+ * Return: see tce_platform_set_window().
  */
 int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group);
 
 /**
- * tce_window_attached() - whether a group that a window was attached to still has it
+ * tce_window_attached() - whether a group still has a window
  * @window: the window
  * @table_group: the group
  *
  * Context: Any.
- * Return: false if the platform has taken it out.
+ * Return: false if the platform has removed it.
  */
 bool tce_window_attached(const struct tce_window *window,
 			 const struct iommu_table_group *table_group);
@@ -107,26 +113,27 @@ bool tce_window_attached(const struct tce_window *window,
  * @window: the window
  *
  * Context: Any.
- * Return: true after tce_window_lose(), or if the firmware has not let go of it.
+ * Return: true after tce_window_mark_lost(), or if the firmware refused to
+ * remove it from a group.
  */
 bool tce_window_lost(const struct tce_window *window);
 
 /**
- * tce_window_lose() - map nothing in a window any more
+ * tce_window_mark_lost() - refuse all further mappings
  * @window: the window; a group does not have it any more
  *
  * Context: Any.
  */
-void tce_window_lose(struct tce_window *window);
+void tce_window_mark_lost(struct tce_window *window);
 
 /**
- * tce_window_detach() - take a window out of a group
+ * tce_window_detach() - remove a window from a group
  * @window: the window
  * @table_group: the group
  *
- * What is mapped stays mapped for the other groups. On pSeries, where a window
- * belongs to one group, it is unmapped. If the firmware refuses, everything is
- * unmapped, nothing can be mapped any more, and the table is never freed.
+ * Mappings stay for the other groups. On pSeries, where a window belongs to one
+ * group, they are removed. If the firmware refuses, all mappings are removed,
+ * nothing can be mapped any more and, on PowerNV, the table is never freed.
  *
  * Context: Process, may sleep.
  */
@@ -142,23 +149,24 @@ void tce_window_detach(struct tce_window *window,
 void tce_window_clear_all(struct tce_window *window);
 
 /**
- * tce_window_settle() - let go of what KVM has unmapped and not yet killed
+ * tce_window_flush_kvm() - release pages of entries that KVM has cleared and
+ * not yet killed
  * @window: the window
  *
  * Context: Process.
  */
-void tce_window_settle(struct tce_window *window);
+void tce_window_flush_kvm(struct tce_window *window);
 
 /**
- * tce_window_start() - where the window begins
+ * tce_window_start() - the first bus address of a window
  * @window: the window
  *
- * Return: bus address, bytes.
+ * Return: bus address, in bytes.
  */
 u64 tce_window_start(const struct tce_window *window);
 
 /**
- * tce_window_contains() - whether a bus address lies in the window
+ * tce_window_contains() - whether a bus address is inside a window
  * @window: the window
  * @iova: bus address, bytes
  *
@@ -171,30 +179,32 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * @window: the window
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
- * @run: the pages: &tce_run.pages, &tce_run.ua and &tce_run.perm are set, the rest is 0
+ * @run: the pages: &tce_run.pages, &tce_run.ua and &tce_run.perm are set, the
+ *       rest is 0
  *
- * All or nothing; what was mapped there is replaced. Only a hypervisor can refuse
- * a page after others have been mapped: then nothing is mapped there any more, up
- * to that page.
+ * On failure nothing is changed; on success earlier mappings of the range are
+ * replaced. As an exception, a hypervisor can refuse a page after other pages
+ * have been mapped: then the range is unmapped up to that page.
  *
  * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL for a misaligned or empty range, or one that does not lie in
- * the window or wraps; -EAGAIN if @run has to be pinned first (&tce_pages_ops.pin),
- * with no lock held; what &tce_pages_ops.use says; -ENOMEM; -EIO if a hypervisor
- * refuses a page; -EINTR if a fatal signal is pending.
+ * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside
+ * the window or wraps; -EAGAIN if the caller must pin @run first
+ * (&tce_pages_ops.pin), with no lock held; an errno of &tce_pages_ops.use;
+ * -ENOMEM; -EIO if a hypervisor refuses a page; -EINTR if a fatal signal is
+ * pending.
  */
 int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 		   struct tce_run *run);
 
 /**
- * tce_window_unmap() - unmap a range, whatever of it is mapped
+ * tce_window_unmap() - unmap all pages of a range that are mapped
  * @window: the window
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
  *
  * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL for a misaligned or empty range, or one that does not lie
- * in the window or wraps.
+ * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside
+ * the window or wraps.
  */
 int tce_window_unmap(struct tce_window *window, u64 iova, u64 size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A DMA window from inside: for tce_window.c, tce_kvm.c, tce_kill.c, and
- * those who look at it (tce_observe.h).
+ * Internals of a DMA window, for tce_window.c, tce_kvm.c, tce_kill.c,
+ * tce_debugfs.c and tce_observe.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -22,18 +22,19 @@ struct tce_kvm;
 
 /**
  * struct tce_window - a window
- * @kvm: KVM's side of it
- * @platform: the struct iommu_table; the window has a reference of its own
- * @table: the levels
- * @pages: where the pages come from that are mapped
- * @locked: kernel pages that were charged for the whole table
+ * @kvm: state of KVM's callbacks
+ * @platform: the struct iommu_table, to which the window has a reference
+ * @table: the TCE table
+ * @pages: the user memory that can be mapped
+ * @locked: kernel pages that are charged for the whole table
  * @start: its first bus address
- * @counts: what has happened
- * @debugfs: the figures
- * @lost: the firmware has not done what it was asked, or a group does not have the
- *        window any more: nothing can be mapped
- * @kept: the firmware may still walk the first level: it must not be freed
- * @trim_work: frees levels that are not used, and what KVM's tasks have left
+ * @counts: event counters
+ * @debugfs: the debugfs directory, or NULL
+ * @lost: the firmware refused to remove the window from a group, or a group
+ *        does not have the window any more: nothing can be mapped
+ * @kept: the hardware may still walk the table: it must not be freed
+ * @trim_work: frees levels that are not in use, and records of tasks that make
+ *             no hypercalls any more
  */
 struct tce_window {
 	struct tce_kvm *kvm;
@@ -49,25 +50,26 @@ struct tce_window {
 	struct delayed_work trim_work;
 };
 
-static inline unsigned int tce_window_page_shift(const struct tce_window *window)
+static inline unsigned int
+tce_window_page_shift(const struct tce_window *window)
 {
 	return window->platform.geo.page_shift;
 }
 
 /*
- * How long levels stay that are not used: what is mapped and unmapped in turn must not
- * cost a level each time.
+ * How long levels that are not in use stay, so that memory which is mapped and
+ * unmapped in turn does not cost an allocation each time.
  */
 #define TCE_TRIM_AGE	HZ
 
 /**
- * tce_trim() - have levels freed that are not used any more, soon
+ * tce_window_trim_soon() - schedule the work item that trims
  * @window: the window
  *
- * Context: Any but an interrupt handler; what keeps the window from going keeps it from
- * stopping the work too.
+ * Context: Any but an interrupt handler. What keeps tce_window_put() from
+ * freeing the window also keeps it from having cancelled the work item.
  */
-static inline void tce_trim(struct tce_window *window)
+static inline void tce_window_trim_soon(struct tce_window *window)
 {
 	queue_delayed_work(tce_wq, &window->trim_work, TCE_TRIM_AGE);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The module's workqueues, for what cannot be done where it becomes due, and how it
- * allocates for user space.
+ * The module's workqueues, and the flags of its allocations on behalf of user
+ * space.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -13,23 +13,25 @@
 /**
  * DOC: Work
  *
- * Nothing waits for work of another process: each item belongs to one object, which
- * waits for its own items only (cancel_work_sync()) or is freed by them. Items that
- * change locked_vm have a queue of their own: they look whether the mmap_lock is held
- * before they take it, but may have to wait for it, and nothing waits for them.
- * tce_work_exit() waits for items that have dropped the last reference of the module and
- * are about to return.
+ * Work items are for what must not be done in the caller's context. No call
+ * waits for a work item of another process: each item belongs to one object,
+ * which waits for its own items only (cancel_work_sync()) or is freed by them.
+ * Items that take an mmap_lock have a workqueue of their own. They check first
+ * whether the lock is held, but may still have to wait for it, so nothing may
+ * wait for them without a limit. tce_work_exit() waits for items that have
+ * dropped the last reference to the module and have not returned yet.
  */
 
 /*
- * For allocations on behalf of user space that may sleep: charged to its memory cgroup,
- * and one that is full is -ENOMEM, never a reason for the OOM killer.
+ * For allocations on behalf of user space that may sleep. They are charged to
+ * the memory cgroup of the caller. If the cgroup is full they fail with -ENOMEM
+ * and do not invoke the OOM killer.
  */
 #define TCE_GFP		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL)
 
 struct workqueue_struct;
 
-/* For items that wait for nothing that user space can make last. */
+/* For items that wait for nothing that user space can delay. */
 extern struct workqueue_struct *tce_wq;
 
 /* For items that take an address space's mmap_lock. */
@@ -44,7 +46,7 @@ extern struct workqueue_struct *tce_mm_wq;
 int tce_work_init(void);
 
 /**
- * tce_work_exit() - wait for items that return, and free the workqueues
+ * tce_work_exit() - wait for items that are returning, and free the workqueues
  *
  * Context: Module exit; no item is pending.
  */

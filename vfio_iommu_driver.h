@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The interface between the VFIO core and an IOMMU backend. The kernel keeps it
- * in a private header (drivers/vfio/vfio.h), so a module from outside declares
- * it itself; scripts/check-vfio-ops compares this with the kernel's own type
- * information.
+ * in a private header (drivers/vfio/vfio.h), so an out-of-tree module has to
+ * declare it itself; scripts/check-vfio-ops compares this with the kernel's own
+ * type information.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -19,9 +19,9 @@ struct page;
 struct vfio_device;
 
 /**
- * enum vfio_group_type - what stands behind a group
+ * enum vfio_group_type - how DMA of a group is translated
  * @VFIO_IOMMU: an IOMMU translates its DMA
- * @VFIO_EMULATED_IOMMU: a mediated device, no DMA of its own
+ * @VFIO_EMULATED_IOMMU: a mediated device, without DMA of its own
  * @VFIO_NO_IOMMU: nothing translates its DMA
  */
 enum vfio_group_type {
@@ -31,16 +31,17 @@ enum vfio_group_type {
 };
 
 /**
- * struct vfio_iommu_driver_ops - an IOMMU backend, as the VFIO core calls it
+ * struct vfio_iommu_driver_ops - callbacks of an IOMMU backend
  * @name: name of the backend
- * @owner: module that the core holds while a container uses the backend
- * @open: VFIO_SET_IOMMU with an argument that @ioctl agreed to in
- *        VFIO_CHECK_EXTENSION; returns the container's data or an ERR_PTR()
- * @release: the container's last group has gone
- * @ioctl: what the core does not handle itself; called with no lock held. With
- *         NULL data only for VFIO_CHECK_EXTENSION
- * @attach_group: a group joins the container
- * @detach_group: a group leaves the container
+ * @owner: module that the core keeps loaded while a container uses the backend
+ * @open: VFIO_SET_IOMMU, with an argument for which VFIO_CHECK_EXTENSION of
+ *        @ioctl returns a positive number; returns the container's data or an
+ *        ERR_PTR()
+ * @release: the container's last group was detached
+ * @ioctl: ioctls that the core does not handle itself; called with no lock
+ *         held. The data is NULL only for VFIO_CHECK_EXTENSION
+ * @attach_group: a group is added to the container
+ * @detach_group: a group is removed from the container
  * @pin_pages: for mediated devices
  * @unpin_pages: for mediated devices
  * @register_device: for mediated devices

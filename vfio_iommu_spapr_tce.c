@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO backend for the sPAPR TCE IOMMU of POWER: the container. VFIO operations,
- * parsing, policy. The interface is include/uapi/linux/vfio.h and "sPAPR TCE
- * IOMMU" in Documentation/driver-api/vfio.rst.
+ * VFIO backend for the sPAPR TCE IOMMU of POWER. This file has the container:
+ * VFIO operations, arguments, policy. The interface is described in
+ * include/uapi/linux/vfio.h and in Documentation/driver-api/vfio.rst, "sPAPR
+ * TCE IOMMU".
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -43,28 +44,30 @@
 /**
  * DOC: Locking
  *
- * container->lock is taken for writing by whatever changes the container:
- * groups coming and going, windows created and removed, memory registered and
- * unregistered, the address space becoming known. MAP and UNMAP hold it for
- * reading, so they run in parallel with each other while all that stays as it is.
- * Order: container->lock, then what the lower layers take.
+ * container->lock is held for writing to change the container: to attach and
+ * detach groups, to create and remove windows, to register and unregister
+ * memory, and to set the address space. MAP and UNMAP hold it for reading, so
+ * they run in parallel with each other, and the container does not change
+ * meanwhile. Lock order: container->lock, then the locks of the lower layers
+ * (docs/DESIGN.md).
  *
- * A command decides everything under one lock. Where it finds that it lacks something
- * that cannot be had there - the lock for writing, pages to be pinned, locked_vm to be
- * charged - it lets go of the lock with nothing changed, gets it, and starts over
- * (struct tce_call). So nothing that user space can make last - a page fault, the
- * mmap_lock - is waited for with the lock held, and arguments are copied in before and
- * answers out after it: a process that is stuck in a command keeps no other one from
- * closing the container, or its group.
+ * A command decides everything under container->lock. If it needs something
+ * that it cannot get there (the lock for writing, pinned pages, charged
+ * memory), it returns with nothing changed, the lock is dropped, what it needs
+ * is got, and it starts over (struct tce_call). So with the lock held it never
+ * waits for something that user space can prolong, such as a page fault or the
+ * mmap_lock. Arguments are copied in before the lock is taken, and answers
+ * copied out after it was dropped. A process that is stuck in a command
+ * therefore does not keep another one from closing the container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
- * removes the last group and release() runs. So the core is not given a pointer
- * but a number. A command looks for the container of that number and takes a
- * reference; once it has the lock it looks whether the container was released
- * meanwhile.
+ * removes the last group and release() runs. So the core is given a cookie, a
+ * number, instead of a pointer. A command looks up the container by its cookie
+ * and gets a reference; once it has the lock it checks whether the container
+ * was released meanwhile.
  */
 
-/* The default window's IOMMU page. */
+/* IOMMU page size of the default window. */
 #define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
 
 static bool charge_allocated;
@@ -74,9 +77,9 @@ MODULE_PARM_DESC(charge_allocated,
 
 /**
  * struct tce_group - a group in a container
- * @node: in tce_container::groups
+ * @node: in &tce_container.groups
  * @iommu_group: the group
- * @table_group: what the platform knows of it
+ * @table_group: the platform's data of the group
  */
 struct tce_group {
 	struct list_head node;
@@ -85,23 +88,26 @@ struct tce_group {
 };
 
 /**
- * struct tce_container - what stands behind VFIO_SET_IOMMU
+ * struct tce_container - a container
  * @node: in tce_containers
- * @number: the number that the VFIO core knows; no other container ever has it
- * @ref: the VFIO core's, until release, and those of commands
- * @free_work: frees it
+ * @number: the cookie that the VFIO core is given; never used again for another
+ *          container
+ * @ref: one for the VFIO core, until release, and one for each command
+ * @free_work: frees the container
  * @lock: see DOC: Locking
- * @released: by the VFIO core
- * @version: of the interface, 1 or 2
- * @pages: what can be mapped; NULL until user space has shown its address space
- * @memory: version 2: the same, as registered memory
- * @enabled: version 1: VFIO_IOMMU_ENABLE was called. Version 2: something has
- *           been registered, so there is something to map
- * @default_pending: the default window is still to be made, when it is needed
+ * @released: the VFIO core has called release()
+ * @version: version of the interface, 1 or 2
+ * @pages: user memory that can be mapped; NULL until the first command that
+ *         sets the address space
+ * @memory: version 2: the registered memory that @pages is part of
+ * @enabled: version 1: VFIO_IOMMU_ENABLE was called. Version 2: memory has been
+ *           registered
+ * @default_pending: the default window is not created yet; it is when it is
+ *                   needed
  * @groups: the groups
  * @windows: the windows by number
- * @created: of each, how many were created before it
- * @next_created: windows that were created so far
+ * @created: by window: number of windows that were created before it
+ * @next_created: number of windows that were created so far
  */
 struct tce_container {
 	struct hlist_node node;
@@ -121,7 +127,7 @@ struct tce_container {
 	u64 next_created;
 };
 
-/* By number. The lock is for adding and taking out; RCU is for finding. */
+/* Containers by cookie. Changed under the lock, looked up under RCU. */
 static DEFINE_HASHTABLE(tce_containers, 6);
 static DEFINE_SPINLOCK(tce_containers_lock);
 
@@ -144,7 +150,7 @@ static void tce_container_withdraw(struct tce_container *container)
 	spin_unlock(&tce_containers_lock);
 }
 
-/* Returns NULL if it is being released, or has been. */
+/* Return NULL if the container is being released or was released. */
 static struct tce_container *tce_container_get(void *iommu_data)
 {
 	unsigned long number = (unsigned long)iommu_data;
@@ -175,10 +181,14 @@ static void tce_container_free_work(struct work_struct *work)
 
 static void tce_container_free(struct kref *ref)
 {
-	struct tce_container *container = container_of(ref, struct tce_container,
-						       ref);
+	struct tce_container *container =
+		container_of(ref, struct tce_container, ref);
 
-	/* The last command may be in the module's code still, or look for it. */
+	/*
+	 * A work item frees the container, as tce_container_get() may still
+	 * access it under RCU, and the module must not be unloaded while the
+	 * last command runs.
+	 */
 	queue_rcu_work(tce_wq, &container->free_work);
 }
 
@@ -204,14 +214,14 @@ static void tce_container_unlock(struct tce_container *container, bool write)
 /* Commands */
 
 /**
- * enum tce_need - what a command lacks, for which it has to let go of the lock
+ * enum tce_need - what a command needs and cannot get with the lock held
  * @TCE_NEED_NOTHING: nothing
  * @TCE_NEED_WRITE: the lock for writing
- * @TCE_NEED_CHARGE: tce_call::missing more kernel pages charged
- * @TCE_NEED_PIN: tce_call::run pinned
- * @TCE_NEED_REGION: tce_call::region, pinned
- * @TCE_NEED_PUT: tce_call::region put
- * @TCE_NEED_EEH: the EEH operation on tce_call::group
+ * @TCE_NEED_CHARGE: &tce_call.missing more kernel pages charged
+ * @TCE_NEED_PIN: &tce_call.run pinned
+ * @TCE_NEED_REGION: &tce_call.region allocated and pinned
+ * @TCE_NEED_PUT: &tce_call.region put
+ * @TCE_NEED_EEH: the EEH operation on &tce_call.group performed
  */
 enum tce_need {
 	TCE_NEED_NOTHING,
@@ -230,24 +240,26 @@ struct tce_args {
 };
 
 /**
- * struct tce_call - a command on its way
- * @args: the argument, by command
- * @error: what is wrong with the argument; for the command to return when all that it
- *         checks before is right
- * @answer: bytes of the argument that are copied back
+ * struct tce_call - state of a command
+ * @args: the argument
+ * @error: errno for an invalid argument, which the command returns after the
+ *         checks that come first
+ * @answer: number of bytes of the argument to copy back
  * @write: the lock is held for writing
- * @need: what the command lacks; it is called again then
- * @charge: what the command's address space is charged by, once it is known
- * @charged: kernel pages that are charged for the command and not yet used
- * @missing: how many more it needs
+ * @need: what the command needs to be called again
+ * @charge: charges the container's address space; NULL until this is set
+ * @charged: kernel pages that are charged for the command and not yet in use
+ * @missing: number of kernel pages that must be charged in addition
  * @misses: tce_charge_misses() when this attempt began
- * @refill: credit that the next attempt gets, in kernel pages; 0 until one was needed
+ * @refill: credit to get before the next attempt, in kernel pages; 0 if none
+ *          was needed yet
  * @run: MAP_DMA: the pages
- * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: whose @region is
- * @region: REGISTER_MEMORY: pinned and not registered; UNREGISTER_MEMORY: leaving
- * @created: TCE_CREATE: which window it was, see tce_container::created
- * @group: VFIO_EEH_PE_OP: the group whose turn it is, referenced
- * @groups: VFIO_EEH_PE_OP: how many have had their turn
+ * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
+ * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
+ *          being unregistered
+ * @created: TCE_CREATE: &tce_container.created of the new window
+ * @group: VFIO_EEH_PE_OP: the next group, with a reference
+ * @groups: VFIO_EEH_PE_OP: number of groups that are done
  */
 struct tce_call {
 	union {
@@ -277,7 +289,7 @@ struct tce_call {
 	unsigned int groups;
 };
 
-/* The command starts over with what it lacks. */
+/* Have the command start over once it has what it needs. */
 static int tce_call_needs(struct tce_call *call, enum tce_need need)
 {
 	call->need = need;
@@ -294,7 +306,7 @@ static int tce_call_charge(struct tce_call *call, unsigned long missing)
 
 /* Groups and windows */
 
-/* The first group speaks for all: they were compared when they were attached. */
+/* The first group stands for all: attach compares each new group with it. */
 static struct iommu_table_group *
 tce_first_table_group(struct tce_container *container)
 {
@@ -325,7 +337,7 @@ tce_find_window(struct tce_container *container, u64 iova)
 	return NULL;
 }
 
-/* Takes a window out of the groups before @end, which may be the list's head. */
+/* Remove a window from the groups before @end, which may be the list's head. */
 static void tce_detach_window(struct tce_container *container,
 			      struct tce_window *window, struct list_head *end)
 {
@@ -355,7 +367,7 @@ static int tce_attach_window(struct tce_container *container,
 	return 0;
 }
 
-/* Whether all groups have a window that they had. */
+/* Whether all groups still have a window that was attached to them. */
 static bool tce_groups_have(struct tce_container *container,
 			    struct tce_window *window)
 {
@@ -369,9 +381,10 @@ static bool tce_groups_have(struct tce_container *container,
 }
 
 /*
- * When a device appears in a group, the platform takes window 0 out, and cuts the second
- * one off, too, although it does not say so (pnv_ioda2_take_ownership() turns off bypass,
- * which is in its place). So a window that is found missing takes all others with it.
+ * When a device appears in a group the platform removes window 0. It also
+ * disables window 1 without removing it: pnv_ioda2_take_ownership() disables
+ * bypass, which has the place of window 1. So if one window is missing all are
+ * marked lost.
  */
 static void tce_check_windows(struct tce_container *container)
 {
@@ -389,12 +402,15 @@ static void tce_check_windows(struct tce_container *container)
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
-			tce_window_lose(container->windows[num]);
+			tce_window_mark_lost(container->windows[num]);
 }
 
 static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
-	/* What is known by this window only is remembered in the others. */
+	/*
+	 * Check before this window is removed: it may be the only one that is
+	 * missing.
+	 */
 	tce_check_windows(container);
 	tce_detach_window(container, container->windows[num],
 			  &container->groups);
@@ -402,7 +418,7 @@ static void tce_remove_window(struct tce_container *container, unsigned int num)
 	container->windows[num] = NULL;
 }
 
-/* Returns the number of the window, or an errno. */
+/* Return the number of the window, or an errno. */
 static int tce_create_window(struct tce_container *container,
 			     struct tce_call *call, unsigned int page_shift,
 			     u64 size, unsigned int levels)
@@ -478,17 +494,20 @@ static int tce_create_default_window(struct tce_container *container,
 /* ioctls */
 
 /*
- * Copies an argument in. Inlined, so that the size is a constant: other sizes are
- * looked at by hardened usercopy, which costs as much as the rest of a command.
+ * Copy an argument from user space. Inlined so that the size is a constant:
+ * hardened usercopy checks other sizes, which costs as much as the rest of a
+ * command.
  */
-static __always_inline int tce_get_args(struct tce_call *call, void __user *argp,
-					size_t size, u32 flags)
+static __always_inline int tce_get_args(struct tce_call *call,
+					void __user *argp, size_t size,
+					u32 flags)
 {
 	if (copy_from_user(&call->args, argp, size))
 		return tce_refuse(-EFAULT, "the argument cannot be read");
 
 	if (call->args.head.argsz < size || call->args.head.flags & ~flags)
-		return tce_refuse(-EINVAL, "argsz is too small, or there are unknown flags");
+		return tce_refuse(-EINVAL,
+				  "argsz is too small, or there are unknown flags");
 
 	return 0;
 }
@@ -503,8 +522,8 @@ static int tce_get_map(struct tce_call *call, void __user *argp)
 static int tce_get_unmap(struct tce_call *call, void __user *argp)
 {
 	return tce_get_args(call, argp,
-			    offsetofend(struct vfio_iommu_type1_dma_unmap, size),
-			    0);
+			    offsetofend(struct vfio_iommu_type1_dma_unmap,
+					size), 0);
 }
 
 static int tce_get_info(struct tce_call *call, void __user *argp)
@@ -540,7 +559,7 @@ static int tce_get_eeh(struct tce_call *call, void __user *argp)
 	return tce_eeh_get_op(&call->args.eeh, argp);
 }
 
-/* The container belongs to the address space that first used it. */
+/* The container belongs to the address space of the first command. */
 static int tce_check_mm(struct tce_container *container)
 {
 	lockdep_assert_held(&container->lock);
@@ -624,7 +643,9 @@ static long tce_ioctl_get_info(struct tce_container *container,
 	return 0;
 }
 
-/* Finds the window of a bus address; makes the default window if need be. */
+/*
+ * Find the window of a bus address. Create the default window if it is pending.
+ */
 static struct tce_window *tce_dma_window(struct tce_container *container,
 					 struct tce_call *call, u64 iova)
 {
@@ -642,7 +663,8 @@ static struct tce_window *tce_dma_window(struct tce_container *container,
 
 	window = tce_find_window(container, iova);
 
-	return window ?: ERR_PTR(tce_refuse(-ENXIO, "no window has the address"));
+	return window ?: ERR_PTR(tce_refuse(-ENXIO,
+					    "no window has the address"));
 }
 
 static long tce_ioctl_map_dma(struct tce_container *container,
@@ -652,18 +674,20 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	struct tce_window *window;
 	int ret;
 
-	/* The flags say what the device may do, as an entry does. */
+	/* The flags have the same values as the permission bits of an entry. */
 	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_READ != TCE_PCI_READ);
 	BUILD_BUG_ON(VFIO_DMA_MAP_FLAG_WRITE != TCE_PCI_WRITE);
 
 	if (!container->enabled)
-		return tce_refuse(-EPERM, "no memory is registered, or ENABLE is missing");
+		return tce_refuse(-EPERM,
+				  "no memory is registered, or ENABLE is missing");
 
 	if (call->error)
 		return call->error;
 
 	if (!map->flags)
-		return tce_refuse(-EINVAL, "neither read nor write is asked for");
+		return tce_refuse(-EINVAL,
+				  "neither read nor write is asked for");
 
 	window = tce_dma_window(container, call, map->iova);
 	if (IS_ERR(window))
@@ -671,12 +695,16 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 
 	tce_check_windows(container);
 	if (tce_window_lost(window))
-		return tce_refuse(-EIO, "the platform has taken the window out of a group");
+		return tce_refuse(-EIO,
+				  "the platform has taken the window out of a group");
 
 	call->run.pages = container->pages;
 	call->run.ua = map->vaddr;
 	call->run.perm = map->flags;
-	/* A region may have gone since the last attempt. */
+	/*
+	 * The region that run.hint points to may have been freed since the last
+	 * attempt.
+	 */
 	call->run.hint = NULL;
 	call->run.other = NULL;
 	ret = tce_window_map(window, map->iova, map->size, &call->run);
@@ -691,7 +719,8 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 	struct tce_window *window;
 
 	if (!container->enabled)
-		return tce_refuse(-EPERM, "no memory is registered, or ENABLE is missing");
+		return tce_refuse(-EPERM,
+				  "no memory is registered, or ENABLE is missing");
 
 	if (call->error)
 		return call->error;
@@ -718,13 +747,14 @@ static long tce_ioctl_enable(struct tce_container *container,
 		return tce_refuse(-ENODEV, "the container has no group");
 
 	if (!table_group->tce32_size)
-		return tce_refuse(-EPERM, "the group has no window below 4 GiB");
+		return tce_refuse(-EPERM,
+				  "the group has no window below 4 GiB");
 
 	ret = tce_claim_mm(container);
 	if (ret)
 		return ret;
 
-	/* Everything that can be mapped, so that MAP need not charge. */
+	/* Charge the size of the window, so that MAP need not charge. */
 	locked = table_group->tce32_size >> PAGE_SHIFT;
 	if (call->charged < locked)
 		return tce_call_charge(call, locked - call->charged);
@@ -737,8 +767,8 @@ static long tce_ioctl_enable(struct tce_container *container,
 }
 
 /*
- * What is not charged any more must not stay pinned. Returns the kernel pages to be
- * uncharged.
+ * Pages that are no longer charged must not stay pinned, so unmap everything.
+ * Return the number of kernel pages to uncharge.
  */
 static unsigned long tce_disable(struct tce_container *container)
 {
@@ -767,11 +797,13 @@ static long tce_ioctl_disable(struct tce_container *container,
 }
 
 /*
- * A reset takes the device locks of the PE's bus. A device that is unbound is locked
- * while its group is detached, which takes the container's lock. So an operation must
- * not be carried out with the container's lock held.
+ * A reset takes the locks of the devices on the PE's bus. When a device is
+ * unbound its lock is held while its group is detached, which takes the
+ * container's lock. To avoid this deadlock EEH operations are performed without
+ * the container's lock.
  */
-static long tce_ioctl_eeh(struct tce_container *container, struct tce_call *call)
+static long tce_ioctl_eeh(struct tce_container *container,
+			  struct tce_call *call)
 {
 	struct tce_group *group;
 	unsigned int n = 0;
@@ -818,7 +850,7 @@ static long tce_ioctl_register(struct tce_container *container,
 static long tce_ioctl_unregister(struct tce_container *container,
 				 struct tce_call *call)
 {
-	const struct vfio_iommu_spapr_register_memory *args = &call->args.memory;
+	const struct vfio_iommu_spapr_register_memory *args;
 	struct tce_region *region;
 	unsigned int num;
 
@@ -828,12 +860,17 @@ static long tce_ioctl_unregister(struct tce_container *container,
 	if (call->error)
 		return call->error;
 
-	/* Pages that KVM has unmapped and not yet killed */
+	/*
+	 * Pages of entries that KVM has cleared and not yet killed are still
+	 * counted.
+	 */
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
-			tce_window_settle(container->windows[num]);
+			tce_window_flush_kvm(container->windows[num]);
 
-	region = tce_memory_leave(container->memory, args->vaddr, args->size);
+	args = &call->args.memory;
+	region = tce_memory_unregister_begin(container->memory, args->vaddr,
+					     args->size);
 	if (IS_ERR(region))
 		return PTR_ERR(region);
 
@@ -868,12 +905,16 @@ static long tce_ioctl_create(struct tce_container *container,
 
 	create->start_addr = tce_window_start(container->windows[ret]);
 	call->created = container->created[ret];
-	call->answer = offsetofend(struct vfio_iommu_spapr_tce_create, start_addr);
+	call->answer = offsetofend(struct vfio_iommu_spapr_tce_create,
+				   start_addr);
 
 	return 0;
 }
 
-/* User space was not told of the window, if it is still there. */
+/*
+ * The answer was not copied to user space: remove the window if it still
+ * exists.
+ */
 static void tce_undo_create(struct tce_container *container,
 			    const struct tce_call *call)
 {
@@ -904,7 +945,7 @@ static long tce_ioctl_remove(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* The default window begins at 0. Nothing has needed it yet. */
+	/* The pending default window begins at 0: do not create it any more. */
 	if (container->default_pending && !remove->start_addr) {
 		container->default_pending = false;
 		return 0;
@@ -922,18 +963,19 @@ static long tce_ioctl_remove(struct tce_container *container,
 	return tce_refuse(-EINVAL, "no window begins there");
 }
 
-/* Versions of the interface that have a command. */
+/* Bit mask of versions of the interface. */
 #define TCE_V1		BIT(1)
 #define TCE_V2		BIT(2)
 
 /**
- * struct tce_ioctl - how a command is done
+ * struct tce_ioctl - description of a command
  * @cmd: the command
- * @versions: of the interface that have it
+ * @versions: versions of the interface that have it
  * @write: it changes the container, so the lock is held for writing
- * @get: copies the argument in; NULL if there is none
- * @fn: does it, with the lock held; returns -EAGAIN if it lacks something, with
- *      nothing changed (tce_call_needs())
+ * @get: copies the argument from user space; NULL if there is none
+ * @fn: performs the command with the lock held. Returns -EAGAIN, with nothing
+ *      changed, if it needs something that it cannot get there
+ *      (tce_call_needs())
  */
 struct tce_ioctl {
 	unsigned int cmd;
@@ -974,7 +1016,10 @@ static const struct tce_ioctl *tce_find_ioctl(unsigned int cmd)
 	return NULL;
 }
 
-/* What a command has not set yet; this is a hot path, and the rest large. */
+/*
+ * Initialise only the members that are read before they are set: the structure
+ * is large, and this is a hot path.
+ */
 static void tce_call_init(struct tce_call *call)
 {
 	call->answer = 0;
@@ -990,11 +1035,14 @@ static void tce_call_init(struct tce_call *call)
 	call->groups = 0;
 }
 
-/* One attempt. Returns -EAGAIN if something is lacking. */
+/*
+ * Try the command once. Return -EAGAIN if it needs something, see call->need.
+ */
 static __always_inline long
 tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 	     struct tce_call *call)
 {
+	struct tce_pages *pages;
 	long ret;
 
 	call->need = TCE_NEED_NOTHING;
@@ -1004,30 +1052,35 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 
 	ret = container->released ? -ENODEV : tce_check_mm(container);
 	if (!ret) {
-		if (container->pages)
-			call->misses = tce_charge_misses(container->pages->charge);
+		pages = container->pages;
+		if (pages)
+			call->misses = tce_charge_misses(pages->charge);
 		ret = ioctl->fn(container, call);
-		call->charge = container->pages ? container->pages->charge : NULL;
+		pages = container->pages;
+		call->charge = pages ? pages->charge : NULL;
 	}
 	tce_container_unlock(container, call->write);
 
 	return ret;
 }
 
-/* Ends UNREGISTER_MEMORY: the container may have been released in between. */
-static long tce_call_left(struct tce_container *container, struct tce_call *call)
+/* Finish UNREGISTER_MEMORY. The container may have been released meanwhile. */
+static long tce_call_end_unregister(struct tce_container *container,
+				    struct tce_call *call)
 {
 	int ret = tce_memory_put(call->memory, call->region);
 
 	down_write(&container->lock);
-	tce_memory_left(call->memory, call->region, !ret);
+	tce_memory_unregister_end(call->memory, call->region, !ret);
 	up_write(&container->lock);
 	call->region = NULL;
 
 	return ret;
 }
 
-/* With no lock held: gets what was lacking. Returns 0 if the command is to start over. */
+/*
+ * Get what a command needs, with no lock held. Return 0 if it must start over.
+ */
 static long tce_call_get(struct tce_container *container, struct tce_call *call)
 {
 	long ret;
@@ -1042,7 +1095,7 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 			call->charged += call->missing;
 		return ret;
 	case TCE_NEED_PIN:
-		/* Of an attempt that found another window. */
+		/* An earlier attempt may have pinned for another window. */
 		if (call->run.pinned)
 			call->run.pages->ops->unpin(&call->run);
 		return call->run.pages->ops->pin(&call->run);
@@ -1056,7 +1109,10 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		call->region = NULL;
 		return ret;
 	case TCE_NEED_EEH:
-		/* A state other than 0, normal, is an answer too: the first of them. */
+		/*
+		 * A positive number is the PE's state: return the first one
+		 * that is not 0 (normal).
+		 */
 		ret = tce_eeh_pe_op(call->group, &call->args.eeh);
 		iommu_group_put(call->group);
 		call->groups++;
@@ -1066,20 +1122,30 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 	}
 }
 
-/* With no lock held, for a command that had no memory. Returns 0 if it is to start over. */
-static long tce_call_make_room(struct tce_call *call)
+/*
+ * Get credit, or have unused levels freed, after -ENOMEM. No lock is held.
+ * Return 0 if the command must start over.
+ */
+static long tce_call_no_memory(struct tce_call *call)
 {
 	long ret = -ENOMEM;
 
-	/* Levels of this or another command found no credit: more, each time. */
+	/*
+	 * Levels of this or another command found no credit: get more each
+	 * time.
+	 */
 	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
 		if (!call->refill)
 			tce_charge_hold(call->charge);
-		call->refill = max(2 * call->refill, (unsigned long)TCE_CHARGE_REFILL);
+		call->refill = max(2 * call->refill,
+				   (unsigned long)TCE_CHARGE_REFILL);
 		ret = tce_charge_refill(call->charge, call->refill);
 	}
 
-	/* MAP_DMA: levels that are empty, and stay for a while, make room, too. */
+	/*
+	 * MAP_DMA: have the levels freed that are not in use, which otherwise
+	 * stay for a second.
+	 */
 	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
 		call->run.trim = true;
 		ret = 0;
@@ -1088,19 +1154,19 @@ static long tce_call_make_room(struct tce_call *call)
 	return ret;
 }
 
-/* Gets what a command lacked, tries again, and settles. */
+/* Get what a command needs, retry it, and settle at the end. */
 static noinline long tce_call_end(struct tce_container *container,
 				  const struct tce_ioctl *ioctl,
 				  struct tce_call *call, long ret)
 {
 	for (;;) {
 		if (ret == -EAGAIN && call->need == TCE_NEED_PUT)
-			return tce_call_left(container, call);
+			return tce_call_end_unregister(container, call);
 
 		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING)
 			ret = tce_call_get(container, call);
 		else if (ret == -ENOMEM)
-			ret = tce_call_make_room(call);
+			ret = tce_call_no_memory(call);
 		else
 			break;
 		if (ret)
@@ -1113,7 +1179,7 @@ static noinline long tce_call_end(struct tce_container *container,
 		tce_charge_release(call->charge);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
-	/* What was charged and not used, and what was given back. */
+	/* Settle pages that were charged and not used, and the credit. */
 	if (call->charge)
 		tce_charge_sub(call->charge, call->charged);
 
@@ -1127,7 +1193,10 @@ static long tce_call_run(struct tce_container *container,
 
 	call->write = ioctl->write;
 	ret = tce_call_try(container, ioctl, call);
-	/* Version 2's MAP and UNMAP leave it to the next that needs levels to settle. */
+	/*
+	 * MAP and UNMAP of version 2 leave the credit for the next command that
+	 * needs levels; the work item settles it.
+	 */
 	if (ret || ioctl->write || container->version == 1)
 		ret = tce_call_end(container, ioctl, call, ret);
 	if (call->charge && tce_charge_wanted(call->charge))
@@ -1159,7 +1228,8 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 		return -ENODEV;
 
 	if (!(ioctl->versions & BIT(container->version))) {
-		tce_refuse(ret, "this version of the interface has no such command");
+		tce_refuse(ret,
+			   "this version of the interface has no such command");
 		goto put;
 	}
 
@@ -1168,13 +1238,15 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	ret = tce_call_run(container, ioctl, &call);
 	if (call.region)
 		tce_memory_unpin(call.memory, call.region);
-	if (!ret && call.answer && copy_to_user(argp, &call.args, call.answer)) {
+	if (!ret && call.answer &&
+	    copy_to_user(argp, &call.args, call.answer)) {
 		if (cmd == VFIO_IOMMU_SPAPR_TCE_CREATE)
 			tce_undo_create(container, &call);
 		ret = tce_refuse(-EFAULT, "the answer cannot be written");
 	}
 	if (ret == -ENOMEM)
-		tce_refuse(-ENOMEM, "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
+		tce_refuse(-ENOMEM,
+			   "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
 put:
 	tce_container_put(container);
 
@@ -1192,7 +1264,7 @@ static void *tce_iommu_open(unsigned long arg)
 	if (!container)
 		return ERR_PTR(-ENOMEM);
 
-	/* A command may be on its way when the VFIO core lets go of the module. */
+	/* A command may still run when the VFIO core puts the module. */
 	__module_get(THIS_MODULE);
 	container->version = arg == VFIO_SPAPR_TCE_IOMMU ? 1 : 2;
 	kref_init(&container->ref);
@@ -1230,14 +1302,14 @@ static void tce_iommu_release(void *iommu_data)
 		tce_memory_put_all(container->memory, &regions);
 	if (container->pages) {
 		tce_charge_return(container->pages->charge, disabled);
-		tce_charge_settle_soon(container->pages->charge);
+		tce_charge_settle_timeout(container->pages->charge);
 	}
-	/* The one of tce_container_get(), and the VFIO core's. */
+	/* The reference of tce_container_get(), and the VFIO core's. */
 	tce_container_put(container);
 	tce_container_put(container);
 }
 
-/* Whether a group can share windows with those that are in the container. */
+/* Check whether a group can share windows with the groups of the container. */
 static int tce_check_group(struct tce_container *container,
 			   const struct tce_group *new)
 {
@@ -1245,24 +1317,28 @@ static int tce_check_group(struct tce_container *container,
 	struct tce_group *group;
 
 	if (!table_group || !table_group->ops)
-		return tce_refuse(-ENODEV, "the group is not behind a TCE IOMMU");
+		return tce_refuse(-ENODEV,
+				  "the group is not behind a TCE IOMMU");
 
-	/* Version 2 of the interface is dynamic DMA windows. */
+	/* Version 2 of the interface needs dynamic DMA windows. */
 	if (container->version == 2 &&
 	    !table_group->max_dynamic_windows_supported)
 		return tce_refuse(-EINVAL, "the group has no dynamic windows");
 
-	/* Version 1 has one group in a container. */
+	/* Version 1 allows one group per container. */
 	if (container->version == 1 && !list_empty(&container->groups))
-		return tce_refuse(-EBUSY, "version 1 has one group in a container");
+		return tce_refuse(-EBUSY,
+				  "version 1 has one group in a container");
 
 	list_for_each_entry(group, &container->groups, node)
 		if (group->iommu_group == new->iommu_group)
-			return tce_refuse(-EBUSY, "the group is in the container already");
+			return tce_refuse(-EBUSY,
+					  "the group is in the container already");
 
 	first = tce_first_table_group(container);
 	if (first && first->ops->create_table != table_group->ops->create_table)
-		return tce_refuse(-EPERM, "the groups are of different platforms");
+		return tce_refuse(-EPERM,
+				  "the groups are of different platforms");
 
 	return 0;
 }
@@ -1290,7 +1366,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 	down_write(&container->lock);
 	ret = tce_check_group(container, group);
 	if (!ret)
-		ret = tce_platform_take(group->table_group);
+		ret = tce_platform_disable_bypass(group->table_group);
 	if (ret)
 		goto unlock;
 
@@ -1372,7 +1448,8 @@ static int __init tce_iommu_init(void)
 		return ret;
 	}
 
-	pr_info("version %s, %s, %s are charged\n", TCE_VERSION, tce_platform_name(),
+	pr_info("version %s, %s, %s are charged\n", TCE_VERSION,
+		tce_platform_name(),
 		charge_allocated ? "allocated levels" : "whole tables");
 
 	return 0;
@@ -1381,7 +1458,10 @@ static int __init tce_iommu_init(void)
 static void __exit tce_iommu_exit(void)
 {
 	vfio_unregister_iommu_driver(&tce_iommu_driver_ops);
-	/* A command that has put the last container may have been preempted since. */
+	/*
+	 * A task that has put the last reference to a container may have been
+	 * preempted in the module's code: wait until it has left it.
+	 */
 	synchronize_rcu_tasks();
 	tce_work_exit();
 	tce_debugfs_exit();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Groups that the backend takes over itself. Today the kernel's IOMMU core does it
- * (arch/powerpc/kernel/iommu.c, the blocked domain), before attach_group is called.
- * Contract: vfio_iommu_driver.h.
+ * Ownership of groups, for kernels in which the backend has to take it. In
+ * newer kernels the IOMMU core does so before it calls attach_group (blocked
+ * domain, arch/powerpc/kernel/iommu.c). Contract: vfio_iommu_driver.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -19,11 +19,15 @@
 static const struct vfio_iommu_driver_ops *compat_driver;
 static struct vfio_iommu_driver_ops compat_ops;
 
-/* NULL if there is nothing to take over; the driver says what is wrong with it. */
+/*
+ * NULL if ownership cannot be taken; the driver's attach_group then reports
+ * why.
+ */
 static struct iommu_table_group *compat_table_group(struct iommu_group *group)
 {
-	struct iommu_table_group *table_group = iommu_group_get_iommudata(group);
+	struct iommu_table_group *table_group;
 
+	table_group = iommu_group_get_iommudata(group);
 	if (!table_group || !table_group->ops ||
 	    !table_group->ops->take_ownership ||
 	    !table_group->ops->release_ownership)
@@ -32,7 +36,10 @@ static struct iommu_table_group *compat_table_group(struct iommu_group *group)
 	return table_group;
 }
 
-/* The core attaches a group to one container, and once. */
+/*
+ * The core attaches a group to at most one container, so ownership is not
+ * counted.
+ */
 static int compat_attach_group(void *iommu_data, struct iommu_group *group,
 			       enum vfio_group_type type)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The interface between the VFIO core and an IOMMU backend as it was while the
- * backend took groups over from the kernel itself. It comes first where that is
- * so, and takes the place of the driver's own vfio_iommu_driver.h.
+ * The interface between the VFIO core and an IOMMU backend in kernels in which
+ * the backend has to take ownership of groups itself. For these kernels this
+ * header comes first in the include path and replaces the driver's own
+ * vfio_iommu_driver.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -18,9 +19,9 @@ struct page;
 struct vfio_device;
 
 /**
- * enum vfio_group_type - what stands behind a group
+ * enum vfio_group_type - how DMA of a group is translated
  * @VFIO_IOMMU: an IOMMU translates its DMA
- * @VFIO_EMULATED_IOMMU: a mediated device, no DMA of its own
+ * @VFIO_EMULATED_IOMMU: a mediated device, without DMA of its own
  * @VFIO_NO_IOMMU: nothing translates its DMA
  */
 enum vfio_group_type {
@@ -30,7 +31,7 @@ enum vfio_group_type {
 };
 
 /**
- * enum vfio_iommu_notify_type - what the core notifies a backend of
+ * enum vfio_iommu_notify_type - events that the core notifies a backend of
  * @VFIO_IOMMU_CONTAINER_CLOSE: the container's file is being closed
  */
 enum vfio_iommu_notify_type {
@@ -38,22 +39,22 @@ enum vfio_iommu_notify_type {
 };
 
 /**
- * struct vfio_iommu_driver_ops - an IOMMU backend, as the VFIO core calls it
- * @name: as today, up to @group_iommu_domain
- * @owner: as today
- * @open: as today
- * @release: as today
- * @ioctl: as today
- * @attach_group: as today, and the backend takes the group over
- * @detach_group: as today, and the backend gives the group back
- * @pin_pages: as today
- * @unpin_pages: as today
- * @register_device: as today
- * @unregister_device: as today
- * @dma_rw: as today
- * @group_iommu_domain: as today
- * @notify: something has happened to the container. Some of these kernels do not
- *          have it any more; they do not look at it
+ * struct vfio_iommu_driver_ops - callbacks of an IOMMU backend
+ * @name: as in the driver's vfio_iommu_driver.h, up to @group_iommu_domain
+ * @owner: as there
+ * @open: as there
+ * @release: as there
+ * @ioctl: as there
+ * @attach_group: as there, and the backend takes the group over
+ * @detach_group: as there, and the backend gives the group back
+ * @pin_pages: as there
+ * @unpin_pages: as there
+ * @register_device: as there
+ * @unregister_device: as there
+ * @dma_rw: as there
+ * @group_iommu_domain: as there
+ * @notify: an event of the container. Some of these kernels lack this member
+ *          and do not access it
  */
 struct vfio_iommu_driver_ops {
 	char *name;
@@ -81,14 +82,15 @@ int vfio_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 
 /**
- * compat_register_iommu_driver() - register a backend that owns its groups already
+ * compat_register_iommu_driver() - register a backend that does not take
+ * ownership of groups itself
  * @ops: the backend; one at a time
  *
- * The core gets a backend that takes each group over before @ops->attach_group is
- * called for it, and gives it back after @ops->detach_group.
+ * Registers a backend that takes ownership of each group before it calls
+ * @ops->attach_group, and releases it after @ops->detach_group.
  *
  * Context: Module init.
- * Return: what vfio_register_iommu_driver() says.
+ * Return: the result of vfio_register_iommu_driver().
  */
 int compat_register_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 

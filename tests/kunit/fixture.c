@@ -141,8 +141,8 @@ int fixture_init(struct kunit *test)
 
 	/* Each test waits for thousands of grace periods. */
 	rcu_expedite_gp();
-	kunit_activate_static_stub(test, tce_pages_alloc, fixture_pages_alloc);
-	kunit_activate_static_stub(test, tce_pages_free, fixture_pages_free);
+	kunit_activate_static_stub(test, tce_level_alloc_pages, fixture_pages_alloc);
+	kunit_activate_static_stub(test, tce_level_free_pages, fixture_pages_free);
 
 	return 0;
 }
@@ -682,7 +682,7 @@ static unsigned long expect_levels_with(struct kunit *test,
 	KUNIT_EXPECT_EQ(test, stats.whole_bytes, tce_geometry_whole_bytes(geo));
 
 	KUNIT_EXPECT_EQ(test, census.entries, used - without_perm);
-	KUNIT_EXPECT_EQ(test, stats.used, used);
+	KUNIT_EXPECT_EQ(test, stats.set, used);
 
 	KUNIT_EXPECT_GT(test, stats.meta_bytes, 0);
 

@@ -92,28 +92,28 @@ static void charge_uses_credit(struct kunit *test)
 	struct tce_charge *charge = charge_create(test);
 	unsigned int misses = tce_charge_misses(charge);
 
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, 0, true));
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(NULL, 5, true));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_take(charge, 0, true));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_take(NULL, 5, true));
 	tce_charge_return(NULL, 5);
 	tce_charge_return(charge, 0);
 	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 1);
 	charge_delay_settle(test, charge);
 
 	/* Misses are counted only for callers that can wait. */
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, false));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_take(charge, 1, false));
 	KUNIT_EXPECT_EQ(test, misses, tce_charge_misses(charge));
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, true));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_take(charge, 1, true));
 	KUNIT_EXPECT_EQ(test, misses + 1, tce_charge_misses(charge));
 	expect_charged(test, charge, 0, 0);
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	expect_charged(test, charge, REFILL, REFILL);
 
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, REFILL - 1, true));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_take(charge, REFILL - 1, true));
 	expect_charged(test, charge, 1, REFILL);
 	/* All or nothing. */
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 2, true));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_take(charge, 2, true));
 	expect_charged(test, charge, 1, REFILL);
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, 1, false));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_take(charge, 1, false));
 	expect_charged(test, charge, 0, REFILL);
 
 	/* tce_charge_add() does not use the credit. */
@@ -141,7 +141,7 @@ static void work_settles_credit(struct kunit *test)
 	charge_flush(charge);
 	expect_charged(test, charge, 0, 5);
 	tce_charge_return(charge, 5);
-	tce_charge_settle_soon(charge);
+	tce_charge_settle_timeout(charge);
 	expect_charged(test, charge, 0, 0);
 
 	charge_destroy(test, charge);
@@ -161,8 +161,8 @@ static void pending_settle_is_not_delayed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, charge->settle.timer.expires, expires);
 	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 2);
 	expect_charged(test, charge, 3, 3);
-	/* tce_charge_settle_soon() runs it at once. */
-	tce_charge_settle_soon(charge);
+	/* tce_charge_settle_timeout() runs it at once. */
+	tce_charge_settle_timeout(charge);
 	KUNIT_EXPECT_FALSE(test, timer_pending(&charge->settle.timer));
 
 	charge_destroy(test, charge);
@@ -201,14 +201,14 @@ static void top_up_leaves_credit(struct kunit *test)
 	struct tce_charge *charge = charge_create(test);
 
 	charge_delay_settle(test, charge);
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, true));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_take(charge, 1, true));
 	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
-	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_pages(charge, 1, false));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_take(charge, 1, false));
 	KUNIT_EXPECT_TRUE(test, tce_charge_wanted(charge));
 	tce_charge_top_up(charge);
 	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
 	expect_charged(test, charge, TCE_CHARGE_REFILL, TCE_CHARGE_REFILL);
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_pages(charge, 1, false));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_take(charge, 1, false));
 	KUNIT_EXPECT_FALSE(test, tce_charge_wanted(charge));
 	tce_charge_return(charge, 1);
 
@@ -288,7 +288,7 @@ static void holder_settle(struct holder *holder)
 
 	wait_for_completion(&holder->held);
 	for (i = 0; i < 3; i++) {
-		tce_charge_settle_soon(charge);
+		tce_charge_settle_timeout(charge);
 		KUNIT_EXPECT_GE(holder->test, kref_read(&charge->ref), 2);
 		flush_delayed_work(&charge->settle);
 		expect_charged(holder->test, charge, REFILL, REFILL);

@@ -1037,7 +1037,7 @@ static void stats_of_a_growing_table(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, stats.page_bytes, block *
 				DIV_ROUND_UP(levels, block / level_bytes));
 		KUNIT_EXPECT_EQ(test, stats.page_bytes, fixture_bytes(test));
-		KUNIT_EXPECT_EQ(test, stats.used, i + 1);
+		KUNIT_EXPECT_EQ(test, stats.set, i + 1);
 		KUNIT_EXPECT_EQ(test, stats.user_levels, i / 3 + 1);
 		KUNIT_EXPECT_EQ(test, stats.depth[shape->levels - 1].levels,
 				i + 1);
@@ -1070,7 +1070,7 @@ static void sparse_38t_window(struct kunit *test, u64 owner,
 	map_range(test, shape, table, upper, pages, READ_WRITE, owner);
 
 	tce_table_stats(table, &stats);
-	KUNIT_EXPECT_EQ(test, stats.used, 2 * pages);
+	KUNIT_EXPECT_EQ(test, stats.set, 2 * pages);
 	KUNIT_EXPECT_EQ(test, stats.depth[leaf].bytes, SZ_4M);
 	KUNIT_EXPECT_EQ(test, stats.user_bytes, user_bytes);
 	KUNIT_EXPECT_EQ(test, !stats.user_levels, !user_bytes);
@@ -1286,7 +1286,7 @@ static void fail_every_request(struct kunit *test, attempt try)
 			failures += !done;
 
 			tce_table_stats(table, &after);
-			KUNIT_EXPECT_EQ(test, before.used, after.used);
+			KUNIT_EXPECT_EQ(test, before.set, after.set);
 			for (i = 0; i < levels; i++)
 				expect_entry(test, table, i * span_of(shape, 1),
 					     hpa_of(shape, i) | READ_ONLY);

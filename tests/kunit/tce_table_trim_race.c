@@ -454,7 +454,7 @@ static void crowd_figures(struct crowd *crowd)
 	for (i = 0; i < TCE_TABLE_MAX_LEVELS; i++)
 		crowd_is_wrong(crowd, (long)stats.depth[i].levels < 0);
 	crowd_is_wrong(crowd, (long)stats.user_levels < 0);
-	crowd_is_wrong(crowd, (long)stats.used < 0);
+	crowd_is_wrong(crowd, (long)stats.set < 0);
 	crowd->views = max(crowd->views, stats.user_levels);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For kernels whose KUnit cannot redirect calls yet.
+ * For kernels whose KUnit has no static stubs.
  */
 #ifndef COMPAT_KUNIT_STATIC_STUB_H
 #define COMPAT_KUNIT_STATIC_STUB_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For kernels without include/kunit/visibility.h: KUnit sees what everybody does.
+ * For kernels without include/kunit/visibility.h: the functions are always
+ * static.
  */
 #ifndef COMPAT_KUNIT_VISIBILITY_H
 #define COMPAT_KUNIT_VISIBILITY_H
