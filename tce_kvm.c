@@ -102,8 +102,6 @@ struct tce_kvm_call {
  * @closed: no entry may be set any more, see tce_kvm_close()
  * @used: a callback has looked up @window, or no later callback will find it
  * @refused: the hypervisor has refused an entry
- * @evicted: a task has lost its record before its kill, so each kill without a
- *           record is carried out
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
  * @free_work: frees this after the iommu_table was freed
@@ -121,7 +119,6 @@ struct tce_kvm {
 	bool closed;
 	unsigned int used;
 	bool refused;
-	bool evicted;
 	unsigned int page_shift;
 	unsigned int leaf_shift;
 	struct rcu_work free_work;
@@ -216,14 +213,9 @@ static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	call->range.leaves = 0;
 	if (call != tce_kvm_probe(kvm, call->task, 0))
 		atomic_dec(&kvm->elsewhere);
-	if (call->changed)
-		WRITE_ONCE(kvm->evicted, true);
+	/* What the task had cleared has been killed. */
 	call->changed = false;
-	/*
-	 * kvm->evicted before call->task: pairs with smp_rmb() in
-	 * tce_kvm_tce_kill().
-	 */
-	smp_store_release(&call->task, NULL);
+	WRITE_ONCE(call->task, NULL);
 }
 
 static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
@@ -237,11 +229,12 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	if (taken) {
 		call->used = jiffies;
 		/*
-		 * A release, like the store that freed the record: the task
-		 * that lost it may read the new owner here, and must then see
-		 * kvm->evicted.
+		 * Before the record can be taken away again, which subtracts
+		 * it: another task would not find its own record.
 		 */
-		smp_store_release(&call->task, current);
+		if (call != tce_kvm_probe(kvm, current, 0))
+			atomic_inc(&kvm->elsewhere);
+		WRITE_ONCE(call->task, current);
 	}
 	spin_unlock(&call->lock);
 
@@ -262,8 +255,6 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 		if ((i < TCE_KVM_PROBES && READ_ONCE(call->task)) ||
 		    !tce_kvm_take_call(kvm, call))
 			continue;
-		if (probe)
-			atomic_inc(&kvm->elsewhere);
 		/*
 		 * The work item calls tce_kvm_trim(), which frees the record
 		 * again.
@@ -275,7 +266,7 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 	return NULL;
 }
 
-static __always_inline struct tce_kvm_call *
+static struct tce_kvm_call *
 tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
 {
 	return tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
@@ -377,6 +368,10 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 {
 	struct tce_range *range = &call->range;
 
+	/* KVM checks only the first index of H_PUT_TCE_INDIRECT. */
+	if (index >= window->platform.geo.entries)
+		return false;
+
 	if (range->leaves) {
 		if (!((range->index ^ index) >> kvm->leaf_shift))
 			return true;
@@ -418,6 +413,23 @@ static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	return ret;
 }
 
+/* The same with the task's record, or a new one. */
+static struct tce_kvm_call *tce_kvm_begin_call(struct tce_kvm *kvm,
+					       struct tce_window *window,
+					       unsigned long index)
+{
+	struct tce_kvm_call *call = tce_kvm_find_call(kvm);
+
+	if (call && tce_kvm_begin(kvm, window, call, index))
+		return call;
+	if (call && READ_ONCE(call->task) == current)
+		return NULL;
+
+	call = tce_kvm_new_call(kvm, window);
+
+	return call && tce_kvm_begin(kvm, window, call, index) ? call : NULL;
+}
+
 static bool tce_kvm_take_out(struct tce_window *window,
 			     struct tce_kvm_call *call, unsigned long index,
 			     const struct tce_entry *entry)
@@ -435,27 +447,25 @@ static bool tce_kvm_take_out(struct tce_window *window,
 	return ret;
 }
 
-static bool tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
+static void tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
 			struct tce_kvm_call *call, unsigned long index,
 			unsigned long pages)
 {
-	bool ret;
-
 	spin_lock(&call->lock);
-	ret = call->task == current;
-	if (ret && call->pending)
+	if (call->task != current)
+		goto unlock;
+
+	if (call->pending)
 		tce_kvm_commit(kvm, window, call);
-	if (ret)
-		call->active = false;
-	if (ret && window && call->changed) {
+	call->active = false;
+	if (window && call->changed) {
 		call->changed = false;
 		tce_kill(window, index, pages);
 		if (call->displaced_count)
 			tce_kvm_kill_displaced(window, call, index, pages);
 	}
+unlock:
 	spin_unlock(&call->lock);
-
-	return ret;
 }
 
 /* Operations */
@@ -480,9 +490,7 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	window = tce_kvm_window(kvm);
 	if (window && kvm->page_shift <= PAGE_SHIFT &&
 	    !READ_ONCE(kvm->closed) && !READ_ONCE(kvm->refused))
-		call = tce_kvm_get_call(kvm, window);
-	if (call && !tce_kvm_begin(kvm, window, call, index))
-		call = NULL;
+		call = tce_kvm_begin_call(kvm, window, index);
 	if (window && !call)
 		tce_observe_kvm_up(window, index);
 	rcu_read_unlock();
@@ -593,14 +601,13 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 		entries = window->platform.geo.entries;
 	pages = index < entries ? min(pages, entries - index) : 0;
 
+	/*
+	 * A task without a record has changed nothing, or what it had cleared
+	 * was killed before it lost the record: tce_kvm_trim().
+	 */
 	call = tce_kvm_find_call(kvm);
-	if ((!call || !tce_kvm_end(kvm, window, call, index, pages)) &&
-	    window) {
-		/* Pairs with the smp_store_release() in tce_kvm_drop_call(). */
-		smp_rmb();
-		if (READ_ONCE(kvm->evicted))
-			tce_kill(window, index, pages);
-	}
+	if (call)
+		tce_kvm_end(kvm, window, call, index, pages);
 	rcu_read_unlock();
 }
 
@@ -728,6 +735,8 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	tce_kvm_set_ops(kvm, platform, pinned);
 	/* KVM may hold the table after the VFIO core has put the module. */
 	__module_get(THIS_MODULE);
+	/* Callbacks queue the work that uses it from now on. */
+	window->kvm = kvm;
 	tce_platform_set_ops(platform, &kvm->ops);
 
 	return kvm;

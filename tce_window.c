@@ -295,7 +295,14 @@ void tce_window_detach(struct tce_window *window,
 	/* Wait for a work item that has not seen window->kept. */
 	cancel_delayed_work_sync(&window->trim_work);
 	tce_window_clear_all(window);
+	/*
+	 * Wait for callbacks that have cleared an entry and not yet recorded
+	 * it: they could kill only after the group was unlinked.
+	 */
+	tce_kvm_close(window->kvm);
 	tce_kvm_flush(window->kvm, window);
+	/* Queued levels and records expect the work item. */
+	tce_window_trim_soon(window);
 	/* After this the platform may free the group. */
 	tce_platform_unlink(&window->platform, table_group);
 	pr_warn("window at %#llx: the firmware refused to remove it from a group\n",
