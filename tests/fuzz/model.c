@@ -265,14 +265,12 @@ static int window_create(struct model *model, struct container *container,
 		return -ENOSPC;
 	if (!window_shape(page_shift, size, levels, &entries))
 		return -EINVAL;
+	if (!(machine.page_sizes & BIT_ULL(page_shift)))
+		return -EINVAL;
 	/* The first level is charged as a whole. */
 	pages = vfio_window_charge(log2_of(size >> page_shift), levels);
 	if (!charge(model, pages))
 		return -ENOMEM;
-	if (!(machine.page_sizes & BIT_ULL(page_shift))) {
-		uncharge(model, pages);
-		return -EINVAL;
-	}
 
 	window = &container->windows[number];
 	*window = (struct window) {
