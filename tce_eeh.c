@@ -28,7 +28,7 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	size_t size = offsetofend(struct vfio_eeh_pe_op, op);
 
 	if (copy_from_user(op, argp, size))
-		return -EFAULT;
+		return tce_refuse(-EFAULT, "the argument cannot be read");
 	if (op->argsz < size || op->flags)
 		return tce_refuse(-EINVAL,
 				  "argsz is too small, or there are unknown flags");
@@ -37,7 +37,7 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 
 	size = offsetofend(struct vfio_eeh_pe_op, err.mask);
 	if (op->argsz < size)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "argsz is too small for an error");
 
 	/*
 	 * Read only the rest: user space may have changed the head, which was
@@ -45,7 +45,7 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	 */
 	argp += offsetof(struct vfio_eeh_pe_op, err);
 	if (copy_from_user(&op->err, argp, sizeof(op->err)))
-		return -EFAULT;
+		return tce_refuse(-EFAULT, "the argument cannot be read");
 
 	return 0;
 }

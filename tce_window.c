@@ -474,7 +474,8 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	 * The run was pinned for another window, which had this address before.
 	 */
 	if (run->page && (run->count != count || run->page_shift != page_shift))
-		return -EINVAL;
+		return tce_refuse(-EINVAL,
+				  "the pages were pinned for another window");
 
 	run->count = count;
 	run->page_shift = page_shift;

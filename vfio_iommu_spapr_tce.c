@@ -1050,7 +1050,9 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 	if (ret)
 		return ret;
 
-	ret = container->released ? -ENODEV : tce_check_mm(container);
+	ret = container->released ?
+		tce_refuse(-ENODEV, "the container was released") :
+		tce_check_mm(container);
 	if (!ret) {
 		pages = container->pages;
 		if (pages)
@@ -1221,11 +1223,11 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 
 	ioctl = tce_find_ioctl(cmd);
 	if (!ioctl)
-		return -ENOTTY;
+		return tce_refuse(-ENOTTY, "there is no such command");
 
 	container = tce_container_get(iommu_data);
 	if (!container)
-		return -ENODEV;
+		return tce_refuse(-ENODEV, "the container was released");
 
 	if (!(ioctl->versions & BIT(container->version))) {
 		tce_refuse(ret,
@@ -1258,7 +1260,8 @@ static void *tce_iommu_open(unsigned long arg)
 	struct tce_container *container;
 
 	if (arg != VFIO_SPAPR_TCE_IOMMU && arg != VFIO_SPAPR_TCE_v2_IOMMU)
-		return ERR_PTR(-EINVAL);
+		return ERR_PTR(tce_refuse(-EINVAL,
+					  "there is no such version of the interface"));
 
 	container = kzalloc(sizeof(*container), TCE_GFP);
 	if (!container)
@@ -1353,7 +1356,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 	int ret;
 
 	if (type != VFIO_IOMMU)
-		return -EINVAL;
+		return tce_refuse(-EINVAL, "the group is not an IOMMU's");
 
 	group = kzalloc(sizeof(*group), TCE_GFP);
 	if (!group)
