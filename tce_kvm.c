@@ -10,7 +10,6 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/cpumask.h>
-#include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/lockdep.h>
 #include <linux/log2.h>
@@ -23,7 +22,6 @@
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
-#include <asm/hvcall.h>
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
@@ -708,8 +706,8 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 	ops->free = tce_kvm_free;
 }
 
-struct tce_kvm *tce_kvm_create(struct tce_window *window,
-			       struct tce_platform *platform, bool pinned)
+int tce_kvm_create(struct tce_window *window, struct tce_platform *platform,
+		   bool pinned)
 {
 	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
 	unsigned long i, calls = 4 * cpus;
@@ -717,12 +715,12 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 
 	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
 	if (!kvm)
-		return ERR_PTR(-ENOMEM);
+		return -ENOMEM;
 
 	kvm->call = kvcalloc(calls, sizeof(*kvm->call), TCE_GFP);
 	if (!kvm->call) {
 		kfree(kvm);
-		return ERR_PTR(-ENOMEM);
+		return -ENOMEM;
 	}
 
 	for (i = 0; i < calls; i++)
@@ -739,7 +737,7 @@ struct tce_kvm *tce_kvm_create(struct tce_window *window,
 	window->kvm = kvm;
 	tce_platform_set_ops(platform, &kvm->ops);
 
-	return kvm;
+	return 0;
 }
 
 void tce_kvm_close(struct tce_kvm *kvm)

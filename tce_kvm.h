@@ -65,25 +65,27 @@ struct tce_window;
 
 /**
  * tce_kvm_create() - replace the operations of the iommu_table
- * @window: the window, complete
+ * @window: the window; complete but for &tce_window.kvm, which is set here before
+ *          a callback can find the window
  * @platform: its iommu_table, whose operations find the window from now on
  * @pinned: its pages are pinned when they are mapped
  *
- * The result lives as long as the iommu_table, and keeps the module loaded.
+ * The state of the callbacks lives as long as the iommu_table, and keeps the
+ * module loaded.
  *
  * Context: Process, may sleep.
- * Return: the state of KVM's callbacks, or ERR_PTR(-ENOMEM).
+ * Return: 0 or -ENOMEM.
  */
-struct tce_kvm *tce_kvm_create(struct tce_window *window,
-			       struct tce_platform *platform, bool pinned);
+int tce_kvm_create(struct tce_window *window, struct tce_platform *platform,
+		   bool pinned);
 
 /**
  * tce_kvm_close() - stop KVM from setting entries of the window
  * @kvm: state of KVM's callbacks
  *
- * When this returns no callback sets an entry. Hypercalls that have set one
- * still find the window when they end, and kill before they uncount: devices
- * may still translate through the window.
+ * When this returns no callback sets an entry. Hypercalls that were about to
+ * set one only uncount its page. What they have cleared they still kill before
+ * they uncount it: devices may still translate through the window.
  *
  * Context: Process, may sleep.
  */

@@ -173,16 +173,6 @@ static inline unsigned int tce_block_order(const struct tce_geometry *geo)
 	return get_order(tce_level_bytes(geo));
 }
 
-/*
- * Number of indices that one entry translates of a level @height levels above
- * the leaves.
- */
-static inline unsigned long tce_span(const struct tce_geometry *geo,
-				     unsigned int height)
-{
-	return 1UL << (height * geo->level_shift);
-}
-
 static inline unsigned long tce_slot(const struct tce_geometry *geo,
 				     unsigned long index, unsigned int height)
 {

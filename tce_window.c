@@ -196,11 +196,9 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	window->pages = tce_pages_get(request->pages);
 	tce_platform_set_root(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << geo->page_shift;
-	window->kvm = tce_kvm_create(window, platform, request->pinned);
-	if (IS_ERR(window->kvm)) {
-		ret = PTR_ERR(window->kvm);
+	ret = tce_kvm_create(window, platform, request->pinned);
+	if (ret)
 		goto destroy_table;
-	}
 
 	window->debugfs = tce_debugfs_add(window, request->pinned ? 1 : 2);
 	request->charged -= window->locked;
