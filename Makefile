@@ -5,7 +5,7 @@ KVER ?= $(shell uname -r)
 KDIR ?= /lib/modules/$(KVER)/build
 MODULE = vfio_iommu_spapr_tce
 
-# Directories of depmod, dkms and update-initramfs; root's PATH may lack them
+# root's PATH may lack these directories of depmod, dkms and update-initramfs
 export PATH := $(PATH):/usr/sbin:/sbin
 
 all: module
@@ -18,7 +18,7 @@ On a POWER host (as root where it installs):
   make dkms       build and install with DKMS, also for later kernels
   make dkms-remove  undo make dkms
   make status     show which module is loaded, and which one will be
-  make clean
+  make clean      remove all that was built
   KVER=           for another kernel than the running one
   KDIR=           its build directory, if not /lib/modules/KVER/build
   INSTALL_MOD_PATH=  install below this directory
@@ -51,8 +51,8 @@ help:
 	$(info $(HELP))
 	@:
 
-# The release of the kernel in KDIR; in Debian's headers only this file has it.
-# Without headers it is KVER, unless KDIR was given and KVER was not.
+# The release of the kernel in KDIR; in Debian's headers only this file names it.
+# Without headers it is KVER, unless only KDIR was given.
 utsrelease = $(KDIR)/include/generated/utsrelease.h
 headers = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
 	'$(utsrelease)' 2>/dev/null)
@@ -64,10 +64,10 @@ depmod = depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
 # The tools do not depend on the kernel
 prefix = $(INSTALL_MOD_PATH)/usr/local
 tools = tcetab dmacheck
-# Without its key the kernel's build would fail to sign
+# Without the signing key modules_install would fail
 signing_key = $(wildcard $(KDIR)/certs/signing_key.pem)
 unsigned = $(if $(signing_key),,CONFIG_MODULE_SIG_ALL=)
-# Only the initramfs of this root
+# Below INSTALL_MOD_PATH there is no initramfs to update
 initramfs = $(if $(INSTALL_MOD_PATH),,@scripts/initramfs refresh '$(release)')
 
 module:

@@ -20,8 +20,8 @@
 #include "tce_work.h"
 
 /*
- * Delay before credit is settled, so that levels which are freed and allocated
- * in turn use the credit instead of the mmap_lock.
+ * Delay before credit is settled, so that a level which is allocated soon after
+ * another one was freed uses its credit, and no mmap_lock is taken.
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
@@ -64,10 +64,9 @@ static void tce_charge_free(struct kref *ref)
 static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 {
 	/*
-	 * The caller's change of the credit must be visible before the work
-	 * item is tested: the work item reads the credit after it has ceased to
-	 * be pending. Otherwise both could miss the change, and it would not be
-	 * settled.
+	 * Order the caller's change of the credit before the test: the work
+	 * item reads the credit when it is no longer pending. Otherwise the
+	 * change could be missed by both, and would never be settled.
 	 */
 	smp_mb();
 	if (delay && delayed_work_pending(&charge->settle))
@@ -108,7 +107,10 @@ static bool tce_charge_settled(struct tce_charge *charge)
 {
 	bool credit = atomic_long_read(&charge->credit);
 
-	/* tce_charge_sub() raises @settling before it takes the credit. */
+	/*
+	 * Pairs with the xchg() of the credit in tce_charge_sub(), which comes
+	 * after @settling was raised.
+	 */
 	smp_rmb();
 
 	return !credit && !atomic_read(&charge->settling);
@@ -119,7 +121,10 @@ static void tce_charge_settle_work(struct work_struct *work)
 	struct tce_charge *charge = container_of(to_delayed_work(work),
 						 struct tce_charge, settle);
 
-	/* Retry later instead of blocking a worker on the mmap_lock. */
+	/*
+	 * Retry later while the credit is held, and rather than block a worker
+	 * on the mmap_lock.
+	 */
 	if (!tce_charge_settled(charge) &&
 	    (atomic_read(&charge->held) ||
 	     rwsem_is_locked(&charge->mm->mmap_lock)))
@@ -127,8 +132,8 @@ static void tce_charge_settle_work(struct work_struct *work)
 	else
 		tce_charge_settle(charge);
 	/*
-	 * Pairs with the barrier in wait_var_event_timeout(), after the waiter
-	 * has queued itself: either it sees the new state or it is woken here.
+	 * Pairs with the barrier in wait_var_event_timeout(): either the waiter
+	 * sees the new state, or it has queued itself and is woken here.
 	 */
 	smp_mb();
 	wake_up_var(&charge->credit);
@@ -199,7 +204,7 @@ int tce_charge_refill(struct tce_charge *charge, unsigned long pages)
 	if (fatal_signal_pending(current))
 		return -EINTR;
 
-	/* Near the limit get less: the last level may need only one page. */
+	/* Near the limit, charge less: one page may be enough for a level. */
 	do {
 		ret = tce_charge_add(charge, pages);
 		if (!ret)

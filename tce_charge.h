@@ -17,21 +17,20 @@
  *
  * locked_vm is changed with the address space's mmap_lock held for writing. A
  * process can hold its own mmap_lock for any length of time, for example in a
- * page fault that userfaultfd never resolves. So only a command of the process
- * itself waits for it, and with no lock held that another process may need:
+ * page fault that userfaultfd never resolves. So only a work item and commands
+ * of the process itself may wait for it, and they hold no lock that another
+ * process may need:
  *
  * - Memory that a command needs in any case is charged with no lock held
  *   (tce_charge_add()), and belongs to the command from then on.
  * - Levels are allocated and freed under locks. They are taken from credit,
  *   which is pages that are charged and not in use. If there is not enough
- *   credit the allocation fails; a command that finds that an allocation of
- *   levels has failed for this reason gets credit (tce_charge_refill()) and
- *   starts over. KVM cannot wait: the hypercall is passed up to user space,
- *   whose next command leaves some credit for the next hypercall
- *   (tce_charge_top_up()).
+ *   credit, the allocation fails with -ENOMEM. The command then gets credit
+ *   (tce_charge_refill()) and starts over. KVM cannot wait: the hypercall is
+ *   passed up to user space, whose next command leaves some credit for the next
+ *   hypercall (tce_charge_top_up()).
  * - Pages that are no longer used become credit. Credit is settled (taken off
- *   locked_vm) later: at the end of a command, or by a work item, which may
- *   have to wait for the mmap_lock.
+ *   locked_vm) later: at the end of a command, or by a work item.
  */
 
 struct mm_struct;
@@ -41,12 +40,12 @@ struct mm_struct;
 
 /**
  * struct tce_charge - an address space that is charged for tables
- * @ref: one for each user, and one for @settle while it is pending
+ * @ref: one for each user, and one for @settle while it is pending or running
  * @mm: the address space, with a reference from mmgrab()
  * @credit: kernel pages that are charged and not in use
- * @misses: number of allocations by callers that may sleep for which there was
- *          no credit
- * @wanted: there was no credit for a caller that may not sleep
+ * @misses: number of allocations for which there was no credit and whose caller
+ *          could wait
+ * @wanted: there was no credit for a caller that could not wait
  * @held: number of commands that got credit and are starting over; while it is
  *        not 0 the credit is not settled
  * @settling: number of calls that have taken the credit and not yet updated
@@ -92,10 +91,11 @@ void tce_charge_put(struct tce_charge *charge);
 /**
  * tce_charge_add() - charge pages to locked_vm
  * @charge: the current process's address space
- * @pages: kernel pages; they belong to the caller until tce_charge_return()
+ * @pages: kernel pages; they belong to the caller until tce_charge_return() or
+ *         tce_charge_sub()
  *
- * Context: Process, may sleep for as long as the mmap_lock is held. No lock is
- * held that another process may need.
+ * Context: Process, may sleep for as long as another task holds the mmap_lock.
+ * The caller holds no lock that another process may need.
  * Return: 0, or -ENOMEM if RLIMIT_MEMLOCK would be exceeded.
  */
 int tce_charge_add(struct tce_charge *charge, unsigned long pages);
@@ -125,8 +125,10 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
 }
 
 /**
- * tce_charge_hold() - do not settle the credit until tce_charge_release()
+ * tce_charge_hold() - keep the credit from being settled
  * @charge: the address space
+ *
+ * Holds nest. tce_charge_release() must follow.
  *
  * Context: Any.
  */
@@ -149,11 +151,11 @@ static inline void tce_charge_release(struct tce_charge *charge)
 /**
  * tce_charge_refill() - get some credit
  * @charge: the current process's address space
- * @pages: kernel pages; fewer if RLIMIT_MEMLOCK allows no more
+ * @pages: kernel pages; fewer are charged if RLIMIT_MEMLOCK allows no more
  *
  * Context: As for tce_charge_add().
- * Return: 0; -ENOMEM if RLIMIT_MEMLOCK would be exceeded; -EINTR if a fatal
- * signal is pending.
+ * Return: 0; -ENOMEM if RLIMIT_MEMLOCK does not allow a single page; -EINTR if
+ * a fatal signal is pending.
  */
 int tce_charge_refill(struct tce_charge *charge, unsigned long pages);
 
@@ -195,12 +197,14 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
  * @charge: the current process's address space
  * @pages: kernel pages that were charged
  *
+ * The credit stays while it is held (tce_charge_hold()).
+ *
  * Context: As for tce_charge_add().
  */
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_settle() - take all credit off locked_vm
+ * tce_charge_settle() - take all credit off locked_vm, unless it is held
  * @charge: the current process's address space
  *
  * Context: As for tce_charge_add().
@@ -213,10 +217,10 @@ static inline void tce_charge_settle(struct tce_charge *charge)
 /**
  * tce_charge_settle_timeout() - have a work item settle the credit, and wait
  * for it
- * @charge: any address space
+ * @charge: the address space, which need not be the current process's
  *
  * Waits for a tenth of a second at most, as the mmap_lock may be held for
- * longer.
+ * longer. The work item settles the credit in any case.
  *
  * Context: Process, may sleep.
  */

@@ -90,7 +90,7 @@ static void tce_debugfs_free(struct kref *ref)
 	kfree(container_of(ref, struct tce_debugfs, ref));
 }
 
-/* Add up the counters of all CPUs, which may be counting meanwhile. */
+/* Add up the counters of all CPUs, which may change meanwhile. */
 static struct tce_counts figures_counts(const struct tce_window *window)
 {
 	struct tce_counts sum = {};
@@ -210,8 +210,8 @@ static int figures_open(struct inode *inode, struct file *file)
 	int ret;
 
 	/*
-	 * debugfs keeps the file while open() runs, so the object has a
-	 * reference.
+	 * The window's reference still exists: debugfs_remove() waits for
+	 * open().
 	 */
 	ret = single_open(file, figures_show, debugfs);
 	if (!ret)
@@ -249,8 +249,8 @@ struct tce_mappings {
 };
 
 /*
- * Find the next physically contiguous range that is mapped; unlike an extent it
- * may have several owners.
+ * Find the next physically contiguous range that is mapped. Unlike an extent of
+ * the table, it may have several owners.
  */
 static bool tce_debugfs_extent(struct tce_cursor *cursor,
 			       struct tce_extent *extent)
@@ -363,10 +363,7 @@ static int mappings_open(struct inode *inode, struct file *file)
 	if (!mappings)
 		return -ENOMEM;
 
-	/*
-	 * debugfs keeps the file while open() runs, so the object has a
-	 * reference.
-	 */
+	/* See figures_open(). */
 	mappings->debugfs = inode->i_private;
 	kref_get(&mappings->debugfs->ref);
 
@@ -430,8 +427,9 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	debugfs->pid = task_tgid_nr(current);
 	debugfs->interface = interface;
 	/*
-	 * The name of the process is that of its first thread, which may change
-	 * in exec meanwhile.
+	 * The name of a process is that of its thread group leader. A thread
+	 * that calls execve() may replace the leader meanwhile, so RCU is
+	 * needed.
 	 */
 	rcu_read_lock();
 	get_task_comm(debugfs->comm, current->group_leader);
@@ -439,8 +437,8 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	tce_debugfs_name(debugfs, name, sizeof(name));
 	debugfs->dir = debugfs_create_dir(name, tce_debugfs_root);
 	/*
-	 * Created with _unsafe(), so that removal waits for open() only and not
-	 * for readers, which user space can block.
+	 * The _unsafe() variant lets debugfs_remove() wait for open() only and
+	 * not for readers, which user space can block.
 	 */
 	debugfs_create_file_unsafe("figures", 0444, debugfs->dir, debugfs,
 				   &figures_fops);
@@ -450,7 +448,10 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	return debugfs;
 }
 
-/* NULL if the group does not have the window. The caller holds the lock. */
+/*
+ * Return NULL if the group does not have the window. The caller holds
+ * &tce_debugfs.lock.
+ */
 static struct tce_debugfs_group *tce_debugfs_find(struct tce_debugfs *debugfs,
 						  int id)
 {

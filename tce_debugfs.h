@@ -29,13 +29,14 @@ void tce_debugfs_exit(void);
 
 /**
  * tce_debugfs_add() - create the directory of a window
- * @window: the window, which must stay until tce_debugfs_remove(). The current
- *          process is shown as its owner
+ * @window: the window, which must not be freed before tce_debugfs_remove(). The
+ *          current process is shown as its owner
  * @interface: version of the interface that it was created with, 1 or 2
  *
  * The caller may ignore a failure. The name of the directory is
- * N-pidP-groupG-windowW: N is tce_table_id(), P the process, G the group that
- * the window was created for, W the number of the window in its groups.
+ * N-pidP-groupG-windowW: N is tce_table_id(), P the PID of the process, G the
+ * group that the window was created for, W the number of the window in its
+ * groups.
  *
  * Context: Process, may sleep.
  * Return: the object for tce_debugfs_remove(), or NULL if there was no memory.
@@ -44,10 +45,11 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 				    unsigned int interface);
 
 /**
- * tce_debugfs_attach() - trace that a window was attached, and show its group
+ * tce_debugfs_attach() - trace the attachment of a window to a group, and list
+ * the group
  * @window: the window
  * @table_group: the group
- * @ret: result of the platform; the group is not shown after a failure
+ * @ret: result of the platform; after a failure the group is not listed
  *
  * Context: Process, may sleep.
  */
@@ -55,8 +57,8 @@ void tce_debugfs_attach(struct tce_window *window,
 			struct iommu_table_group *table_group, int ret);
 
 /**
- * tce_debugfs_detach() - trace that a window was detached, and stop showing its
- * group
+ * tce_debugfs_detach() - trace the detachment of a window from a group, and no
+ * longer list the group
  * @window: the window
  * @table_group: the group
  * @ret: result of the platform
@@ -68,10 +70,10 @@ void tce_debugfs_detach(struct tce_window *window,
 
 /**
  * tce_debugfs_remove() - remove the directory of a window
- * @debugfs: the result of tce_debugfs_add()
+ * @debugfs: the result of tce_debugfs_add(); may be NULL
  *
  * Afterwards the window is not accessed any more. Does not wait for a reader
- * that copies data to user space, as user space can block that.
+ * that copies data to user space, as user space can block the copy.
  *
  * Context: Process, may sleep.
  */
@@ -83,7 +85,7 @@ void tce_debugfs_remove(struct tce_debugfs *debugfs);
  * @index: the first entry
  * @count: number of entries
  *
- * One event for each physically contiguous range, as an IOMMU driver's.
+ * As in IOMMU drivers there is one event for each physically contiguous range.
  *
  * Context: Process, may sleep; reschedules.
  */

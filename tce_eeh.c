@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Error handling (EEH) of the devices in a container's groups. Contract:
- * tce_eeh.h.
+ * Enhanced Error Handling (EEH) of the devices in a container's groups.
+ * Contract: tce_eeh.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -37,11 +37,11 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 
 	size = offsetofend(struct vfio_eeh_pe_op, err.mask);
 	if (op->argsz < size)
-		return tce_refuse(-EINVAL, "argsz is too small for an error");
+		return tce_refuse(-EINVAL, "argsz is too small for INJECT_ERR");
 
 	/*
-	 * Read only the rest: user space may have changed the head, which was
-	 * already checked.
+	 * Do not read the members that were checked again: user space may have
+	 * changed them.
 	 */
 	argp += offsetof(struct vfio_eeh_pe_op, err);
 	if (copy_from_user(&op->err, argp, sizeof(op->err)))

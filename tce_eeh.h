@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Error handling (EEH) of the devices in a container's groups.
+ * Enhanced Error Handling (EEH) of the devices in a container's groups.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -12,7 +12,7 @@
 struct iommu_group;
 
 /**
- * tce_eeh_enabled() - whether the machine has EEH
+ * tce_eeh_enabled() - whether EEH is enabled on the machine
  *
  * Context: Any.
  * Return: true if so.
@@ -25,19 +25,21 @@ bool tce_eeh_enabled(void);
  * @argp: the argument (include/uapi/linux/vfio.h)
  *
  * Context: Process, may sleep.
- * Return: 0; -EFAULT; -EINVAL if it is too short for its operation or has
- * flags.
+ * Return: 0; -EFAULT if it cannot be read; -EINVAL if it is too short for its
+ * operation or has flags.
  */
 int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp);
 
 /**
- * tce_eeh_pe_op() - perform one operation on the PE of a group
+ * tce_eeh_pe_op() - perform one operation on the partitionable endpoint (PE) of
+ * a group
  * @group: the group
  * @op: the operation
  *
  * Context: Process, may sleep.
- * Return: 0, or the PE's state for VFIO_EEH_PE_GET_STATE; -ENODEV if the group
- * has no PE; -EINVAL for an unknown operation; an errno of the platform.
+ * Return: 0; for VFIO_EEH_PE_GET_STATE the PE's state (VFIO_EEH_PE_STATE_*);
+ * -ENODEV if the group has no PE; -EINVAL for an unknown operation; an errno of
+ * the platform.
  */
 long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op);
 

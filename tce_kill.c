@@ -22,17 +22,19 @@
 
 /*
  * On PHB4 and later a kill drops all translations of the PE, so its cost does
- * not depend on its range. There one kill covers entries that are at most this
- * far apart.
+ * not depend on its range. There, entries that are at most this far apart share
+ * a kill.
  */
 #define TCE_KILL_GAP		512
 
 /*
- * Maximum number of entries of one kill on PHB3, and of extents of pinned pages
- * that wait for a kill. PHB3 needs a register write for each page, and the
- * length of an RCU read-side section must not depend on the size of a mapping.
+ * Maximum number of entries of one kill on PHB3, which needs a register write
+ * for each page: the length of an RCU read-side section must not depend on the
+ * size of a mapping.
  */
 #define TCE_KILL_MAX		4096UL
+
+/* Maximum number of extents of pinned pages that wait for a kill. */
 #define TCE_RETIRED_MAX		4096UL
 
 void tce_kill_release(struct tce_window *window, const struct tce_entry *entry)
@@ -55,12 +57,12 @@ static void tce_kill_once(struct tce_window *window, unsigned long index,
 
 	/*
 	 * The stores to the entries must be visible to the hardware before the
-	 * kill: it may read the entries again right after it.
+	 * kill: the hardware may read the entries again right after the kill.
 	 */
 	mb();
 	/*
-	 * The platform walks the groups of the table, which are added and
-	 * removed under RCU.
+	 * The platform walks the table's list of groups, whose elements are
+	 * freed by kfree_rcu().
 	 */
 	rcu_read_lock();
 	window->platform.ops->tce_kill(tbl, tbl->it_offset + index, count);
@@ -123,8 +125,8 @@ void tce_gather_end(struct tce_gather *gather)
 }
 
 /*
- * PHB3 needs a register write for each page, mapped or not, so no hole is
- * killed there.
+ * Largest hole that is killed together with the entries around it. PHB3 needs a
+ * register write for each page, mapped or not, so no hole is killed there.
  */
 static unsigned long tce_kill_gap(const struct tce_window *window)
 {
@@ -181,9 +183,9 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	while (old->count && !ops->retire(&gather->retired, old)) {
 		tce_gather_flush(gather);
 		/*
-		 * The flush invalidated the entries of the remaining pages,
-		 * too, but the entries may have been set again: kill them once
-		 * more before these pages are released.
+		 * The remaining pages are released by the next flush. Their
+		 * entries were already killed by this one, but each flush kills
+		 * the range of the pages that it releases.
 		 */
 		gather->first = first;
 		gather->end = end;

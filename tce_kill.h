@@ -22,12 +22,11 @@
  * KVM has cleared them, in the record of the task (tce_kvm.c). An ioctl kills
  * them before it sleeps.
  *
- * A level is freed only after the TCEs of the range that it translated were
- * killed (tce_table_trim()). This relies on the kill of a page to make the PHB
- * drop the cached addresses of the levels on the way to that page. On POWER9
- * and later it does: skiboot turns each kill into one of the whole PE
- * (hw/phb4.c, HW560152). For PHB3 this is not documented, so there the whole
- * range of a leaf is killed.
+ * A level is freed only after a kill for its range (tce_table_trim()). This
+ * relies on the kill of a page to make the PHB also drop the cached addresses
+ * of the levels that translate the page. On POWER9 and later it does: skiboot
+ * turns each kill into one of the whole PE (hw/phb4.c, HW560152). For PHB3 this
+ * is not documented, so the whole range of a leaf is killed.
  */
 
 struct tce_batch;
@@ -62,8 +61,8 @@ void tce_kill(struct tce_window *window, unsigned long index,
 /**
  * tce_kill_release() - release the page of an entry that was cleared and killed
  * @window: the window
- * @entry: the entry before it was cleared; &tce_entry.tce is 0 if its page was
- *         already set dirty
+ * @entry: the entry before it was cleared; in version 2, with &tce_entry.tce 0
+ *         if its page was already set dirty
  *
  * Context: As for &tce_pages_ops.put of the window's pages.
  */
@@ -75,8 +74,8 @@ void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
  * @window: the window
  * @count: maximum number of entries that will be gathered
  *
- * For pages that are pinned when they are mapped, allocates room for all of
- * them if there is memory.
+ * For pages that are pinned when they are mapped, tries to allocate room for
+ * all of them.
  *
  * Context: Process, may sleep.
  */
@@ -121,7 +120,7 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 void tce_gather_flush(struct tce_gather *gather);
 
 /**
- * tce_gather_resched() - flush, and reschedule, if need be
+ * tce_gather_resched() - flush and reschedule if need_resched()
  * @gather: the object
  *
  * Context: Process, may sleep.

@@ -41,8 +41,8 @@
 #define TCE_KVM_PROBES		8
 
 /*
- * Maximum number of entries that a task has cleared or replaced and that wait
- * for its next kill.
+ * Maximum number of entries that a task has cleared or replaced and not yet
+ * killed; beyond it they are killed early.
  */
 #define TCE_KVM_DISPLACED	16
 
@@ -61,12 +61,12 @@ struct tce_kvm_displaced {
  * struct tce_kvm_call - the record of a task that makes hypercalls
  * @ua: KVM stores the user-space address here, big-endian, while @active
  * @task: the task, or NULL if the record is free. Set and cleared under @lock
- * @lock: protects the following members against tce_kvm_flush() and
- *        tce_kvm_trim(); taken before the locks of the table
+ * @lock: protects the following members against tce_kvm_flush(), tce_kvm_trim()
+ *        and tasks that need a record; taken before the locks of the table.
+ *        While @active, only the task accesses @pending, @index and @tce
  * @active: the task is between useraddrptr() and tce_kill(). Only the task
  *          changes this
- * @pending: @tce must be set at @index, with @ua as its owner. Only the task
- *           changes this
+ * @pending: @tce must be set at @index, with @ua as its owner
  * @changed: the task has changed an entry since its last kill
  * @index: the entry that KVM asked to set
  * @tce: the new value of the entry
@@ -131,9 +131,9 @@ static struct tce_kvm *tce_kvm_of(const struct iommu_table *tbl)
 }
 
 /*
- * Look up the window, which stays until rcu_read_unlock(). For the KVM of
- * another process than the owner of the mappings, to which the group was
- * passed, the table is empty.
+ * Look up the window, which stays until rcu_read_unlock(). If the group was
+ * added to a VM of another process than the one whose memory the window maps,
+ * the table is empty for that VM.
  */
 static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 {
@@ -154,8 +154,8 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 /* Records */
 
 /*
- * A task_struct has 8 KiB or more, so tasks that were allocated together get
- * different records.
+ * A task_struct has at least 8 KiB, so tasks that were allocated next to each
+ * other begin at different records.
  */
 static __always_inline struct tce_kvm_call *
 tce_kvm_probe(const struct tce_kvm *kvm, const struct task_struct *task,
@@ -179,8 +179,8 @@ static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 }
 
 /*
- * Find the task's record. tce_kvm_trim() may free it unless it is active or
- * locked.
+ * Find the task's record. It may be freed, by tce_kvm_trim() or by a task that
+ * needs a record, unless it is active or locked.
  */
 static __always_inline struct tce_kvm_call *
 tce_kvm_find_call(struct tce_kvm *kvm)
@@ -191,17 +191,14 @@ tce_kvm_find_call(struct tce_kvm *kvm)
 		return call;
 
 	/*
-	 * No barrier is needed: a task has itself counted its record in
+	 * No barrier is needed: the task itself has counted its record in
 	 * @elsewhere.
 	 */
 	return atomic_read(&kvm->elsewhere) ? tce_kvm_find_elsewhere(kvm) :
 					      NULL;
 }
 
-/*
- * Free the record of a task that is not in a hypercall. The caller holds the
- * record's lock.
- */
+/* Free a record that is not active. The caller holds its lock. */
 static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 {
 	lockdep_assert_held(&call->lock);
@@ -211,7 +208,7 @@ static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	call->range.leaves = 0;
 	if (call != tce_kvm_probe(kvm, call->task, 0))
 		atomic_dec(&kvm->elsewhere);
-	/* What the task had cleared has been killed. */
+	/* The entries that the task had cleared have been killed. */
 	call->changed = false;
 	WRITE_ONCE(call->task, NULL);
 }
@@ -227,8 +224,9 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	if (taken) {
 		call->used = jiffies;
 		/*
-		 * Before the record can be taken away again, which subtracts
-		 * it: another task would not find its own record.
+		 * Count the record before another task can free it, which
+		 * lowers @elsewhere: if @elsewhere were too low, other tasks
+		 * would not find their records.
 		 */
 		if (call != tce_kvm_probe(kvm, current, 0))
 			atomic_inc(&kvm->elsewhere);
@@ -239,7 +237,10 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
 	return taken;
 }
 
-/* Allocate a record for a task that has none; NULL if all probes are in use. */
+/*
+ * Take a record for the current task, which has none. Return NULL if all
+ * records of its probe sequence are in use.
+ */
 static noinline struct tce_kvm_call *
 tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 {
@@ -255,7 +256,7 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 			continue;
 		/*
 		 * The work item calls tce_kvm_trim(), which frees the record
-		 * again.
+		 * when it is no longer used.
 		 */
 		tce_window_trim_soon(window);
 		return call;
@@ -275,6 +276,10 @@ tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
  * lock.
  */
 
+/*
+ * Kill the entries, but not those in the range, which the caller has killed,
+ * and release their pages.
+ */
 static void tce_kvm_kill_displaced(struct tce_window *window,
 				   struct tce_kvm_call *call,
 				   unsigned long index, unsigned long count)
@@ -315,10 +320,13 @@ static void tce_kvm_displace(struct tce_window *window,
 
 /* Setting an entry. The caller holds the record's lock. */
 
-/* The leaf and its view are held, so only a hypervisor can refuse an entry. */
-static noinline void tce_kvm_refused(struct tce_kvm *kvm,
-				     struct tce_window *window,
-				     struct tce_kvm_call *call)
+/*
+ * The pending entry could not be set: clear it instead. The leaf and its view
+ * are held, so only a hypervisor can have refused it.
+ */
+static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
+					   struct tce_window *window,
+					   struct tce_kvm_call *call)
 {
 	struct tce_entry entry = {};
 
@@ -329,7 +337,7 @@ static noinline void tce_kvm_refused(struct tce_kvm *kvm,
 	if (!tce_table_exchange(window->table, call->index, &entry, false))
 		tce_kvm_displace(window, call, call->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
-	pr_warn_once("the hypervisor refused an entry that KVM had set for a guest; user space sets them from now on\n");
+	pr_warn_once("the hypervisor refused an entry that KVM set for a guest; user space sets all entries from now on\n");
 }
 
 /* Set the pending entry: KVM has stored the address. */
@@ -345,12 +353,12 @@ static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 	lockdep_assert_held(&call->lock);
 
 	call->pending = false;
-	/* The window was closed meanwhile: the page was never in the table. */
+	/* The window was closed meanwhile: the page was never mapped. */
 	if (!window || READ_ONCE(kvm->closed)) {
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 	} else if (tce_table_exchange(window->table, call->index, &entry,
 				      false)) {
-		tce_kvm_refused(kvm, window, call);
+		tce_kvm_clear_refused(kvm, window, call);
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 	} else {
 		tce_kvm_displace(window, call, call->index, &entry);
@@ -366,7 +374,7 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 {
 	struct tce_range *range = &call->range;
 
-	/* KVM checks only the first index of H_PUT_TCE_INDIRECT. */
+	/* Older kernels check only the first index of H_PUT_TCE_INDIRECT. */
 	if (index >= window->platform.geo.entries)
 		return false;
 
@@ -387,10 +395,11 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 }
 
 /*
- * Callbacks with a record. They fail if the task lost the record before the
- * record was locked.
+ * Parts of the callbacks that use the task's record. They fail if the record
+ * was freed before they had locked it.
  */
 
+/* Begin to set an entry. */
 static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 			  struct tce_kvm_call *call, unsigned long index)
 {
@@ -411,7 +420,7 @@ static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	return ret;
 }
 
-/* The same with the task's record, or a new one. */
+/* Begin to set an entry with the task's record, or a new one. */
 static struct tce_kvm_call *tce_kvm_begin_call(struct tce_kvm *kvm,
 					       struct tce_window *window,
 					       unsigned long index)
@@ -428,9 +437,10 @@ static struct tce_kvm_call *tce_kvm_begin_call(struct tce_kvm *kvm,
 	return call && tce_kvm_begin(kvm, window, call, index) ? call : NULL;
 }
 
-static bool tce_kvm_take_out(struct tce_window *window,
-			     struct tce_kvm_call *call, unsigned long index,
-			     const struct tce_entry *entry)
+/* Record an entry that the task has cleared. */
+static bool tce_kvm_record_clear(struct tce_window *window,
+				 struct tce_kvm_call *call, unsigned long index,
+				 const struct tce_entry *entry)
 {
 	bool ret;
 
@@ -445,6 +455,7 @@ static bool tce_kvm_take_out(struct tce_window *window,
 	return ret;
 }
 
+/* Set the pending entry, and kill what the task has changed. */
 static void tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
 			struct tce_kvm_call *call, unsigned long index,
 			unsigned long pages)
@@ -476,8 +487,8 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	struct tce_window *window;
 
 	/*
-	 * This follows an exchange by the platform's operation: see
-	 * tce_platform_set_ops().
+	 * KVM has called the platform's xchg_no_kill(), before
+	 * tce_platform_set_ops() replaced it.
 	 */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?
@@ -505,8 +516,8 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm,
 	int ret;
 
 	/*
-	 * KVM checks only the first index of H_STUFF_TCE. Entries beyond the
-	 * window are empty.
+	 * Older kernels check only the first index of H_STUFF_TCE. Entries
+	 * beyond the window are empty.
 	 */
 	if (index >= window->platform.geo.entries)
 		return 0;
@@ -516,7 +527,7 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm,
 		return ret;
 
 	call = tce_kvm_get_call(kvm, window);
-	if (!call || !tce_kvm_take_out(window, call, index, &entry)) {
+	if (!call || !tce_kvm_record_clear(window, call, index, &entry)) {
 		tce_kill(window, index, 1);
 		tce_kill_release(window, &entry);
 	}
@@ -550,9 +561,9 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 
 	/*
 	 * A guest can change a list of TCEs after KVM has checked it. So the
-	 * address may have low bits set, and both permissions may be missing:
-	 * the entry is stored in this case, too. The IOMMU page around the
-	 * address is in the same kernel page.
+	 * address may have low bits set: the IOMMU page around it is in the
+	 * same kernel page. Both permissions may be missing: the entry is set
+	 * in this case, too.
 	 */
 	tce = (*hpa & ~(BIT_ULL(kvm->page_shift) - 1)) |
 	      tce_kvm_permissions(*direction);
@@ -562,8 +573,8 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	if (tce) {
 		call = tce_kvm_find_call(kvm);
 		/*
-		 * Without an active record the platform's useraddrptr() has
-		 * been called.
+		 * Without an active record, KVM has called the platform's
+		 * useraddrptr(), before tce_platform_set_ops() replaced it.
 		 */
 		if (call && call->active && call->index == index) {
 			call->tce = tce;
@@ -600,8 +611,9 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 	pages = index < entries ? min(pages, entries - index) : 0;
 
 	/*
-	 * A task without a record has changed nothing, or what it had cleared
-	 * was killed before it lost the record: tce_kvm_trim().
+	 * For a task without a record there is nothing to kill: tce_kvm_clear()
+	 * has killed the entries that it could not record, and tce_kvm_trim()
+	 * those of a record that it has freed.
 	 */
 	call = tce_kvm_find_call(kvm);
 	if (call)
@@ -629,8 +641,9 @@ static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
 	rcu_read_unlock();
 
 	/*
-	 * No reference keeps the page pinned, so the core must not set it
-	 * dirty: the direction is never DMA_FROM_DEVICE.
+	 * No reference keeps the page pinned, so iommu_tce_xchg_no_kill() must
+	 * not set it dirty: the direction is never one in which a device
+	 * writes.
 	 */
 	*hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
 	*direction = tce ? DMA_TO_DEVICE : DMA_NONE;
@@ -642,7 +655,7 @@ static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
 					  bool alloc)
 {
 	/*
-	 * An address outside of all address spaces, so KVM finds no region for
+	 * An address that is in no address space, so KVM finds no region for
 	 * it.
 	 */
 	static __be64 nowhere = cpu_to_be64(BIT_ULL(63));
@@ -683,7 +696,7 @@ static void tce_kvm_free(struct iommu_table *tbl)
 	if (kvm->platform_free)
 		kvm->platform_free(tbl);
 
-	/* A callback may have been preempted and still run. */
+	/* Wait for callbacks that were preempted and have not returned yet. */
 	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
@@ -692,7 +705,7 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 {
 	struct iommu_table_ops *ops = &kvm->ops;
 
-	/* If the platform created the table it keeps its other operations. */
+	/* A table that the platform created keeps its other operations. */
 	if (platform->backed) {
 		*ops = *platform->ops;
 		kvm->platform_free = ops->free;
@@ -733,7 +746,10 @@ int tce_kvm_create(struct tce_window *window, struct tce_platform *platform,
 	tce_kvm_set_ops(kvm, platform, pinned);
 	/* KVM may hold the table after the VFIO core has put the module. */
 	__module_get(THIS_MODULE);
-	/* Callbacks queue the work that uses it from now on. */
+	/*
+	 * The work item uses it, and callbacks can queue the work item from
+	 * tce_platform_set_ops() on.
+	 */
 	window->kvm = kvm;
 	tce_platform_set_ops(platform, &kvm->ops);
 
@@ -745,8 +761,8 @@ void tce_kvm_close(struct tce_kvm *kvm)
 	WRITE_ONCE(kvm->closed, true);
 	/*
 	 * Wait for callbacks that have not seen kvm->closed, unless KVM has
-	 * never used the window, as is the case for most. @used must not be set
-	 * here, as later callbacks still find the window.
+	 * never used the window, as is the case for most windows. @used must
+	 * not be set here, as later callbacks still find the window.
 	 */
 	if (cmpxchg(&kvm->used, 0, 0))
 		synchronize_rcu();

@@ -32,7 +32,7 @@
  *    was set before, KVM would uncount the old page before the kill, using an
  *    address that may have changed meanwhile. So KVM is told that the entry was
  *    empty, and the page is uncounted here, after the kill.
- * 3. KVM stores the address.
+ * 3. KVM stores the user-space address to where step 1 has said.
  * 4. tce_kill(), sometimes for several entries at once, and even if no entry
  *    was changed. After a failure KVM clears the entry once more, without a
  *    kill.
@@ -46,10 +46,10 @@
  * the entry is cleared, and the guest does not get an error. From then on all
  * entries are passed up to user space, which gets the error.
  *
- * The pages of entries that a task has cleared or replaced are in its record
- * until its tce_kill(), which kills if the task has changed an entry. A record
- * that its task has not used for TCE_TRIM_AGE is freed, and its leaf is no
- * longer held.
+ * Entries that a task has cleared or replaced are in its record until its
+ * tce_kill(), which kills if the task has changed an entry, and then uncounts
+ * their pages. A record that its task has not used for TCE_TRIM_AGE is freed,
+ * and its leaf is no longer held.
  *
  * In version 1 pages are pinned when they are mapped, which KVM cannot do, so
  * mapping and unmapping are passed up to user space. The same holds for IOMMU
@@ -64,14 +64,14 @@ struct tce_platform;
 struct tce_window;
 
 /**
- * tce_kvm_create() - replace the operations of the iommu_table
- * @window: the window; complete but for &tce_window.kvm, which is set here before
- *          a callback can find the window
- * @platform: its iommu_table, whose operations find the window from now on
- * @pinned: its pages are pinned when they are mapped
+ * tce_kvm_create() - let KVM use a window
+ * @window: the window, complete but for &tce_window.kvm
+ * @platform: its iommu_table, whose operations are replaced
+ * @pinned: the window's pages are pinned when they are mapped
  *
- * The state of the callbacks lives as long as the iommu_table, and keeps the
- * module loaded.
+ * Allocates the state of the callbacks, which lives at least as long as the
+ * iommu_table, and keeps the module loaded. &tce_window.kvm is set before a
+ * callback can find the window.
  *
  * Context: Process, may sleep.
  * Return: 0 or -ENOMEM.
@@ -83,9 +83,10 @@ int tce_kvm_create(struct tce_window *window, struct tce_platform *platform,
  * tce_kvm_close() - stop KVM from setting entries of the window
  * @kvm: state of KVM's callbacks
  *
- * When this returns no callback sets an entry. Hypercalls that were about to
- * set one only uncount its page. What they have cleared they still kill before
- * they uncount it: devices may still translate through the window.
+ * When this returns no callback sets an entry. A hypercall that was about to
+ * set one only uncounts its page. Callbacks still clear entries, and kill them
+ * before they uncount their pages: devices may still translate through the
+ * window.
  *
  * Context: Process, may sleep.
  */
@@ -95,9 +96,9 @@ void tce_kvm_close(struct tce_kvm *kvm);
  * tce_kvm_disconnect() - make the window empty for KVM
  * @kvm: state of KVM's callbacks
  *
- * When this returns no callback uses the window any more. Hypercalls that have
- * not ended uncount their pages without a kill from now on, so no device may
- * still translate through the window.
+ * When this returns no callback uses the window any more. A hypercall that was
+ * about to set an entry only uncounts its page. Entries that hypercalls have
+ * cleared and not yet killed are left to tce_kvm_flush().
  *
  * Context: Process, may sleep.
  */
@@ -119,7 +120,7 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window);
  * @age: minimum time since the last use, in jiffies
  *
  * Context: Process, may sleep.
- * Return: true if any records remain.
+ * Return: true if there are records that were not freed.
  */
 bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
 		  unsigned long age);

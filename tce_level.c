@@ -17,8 +17,8 @@
 #include "tce_table_private.h"
 
 /*
- * A table allocates and frees pages only here; KUnit redirects the two
- * functions to count pages and to make allocations fail.
+ * All pages of tables are allocated and freed here. KUnit redirects the two
+ * functions to count the pages and to make allocations fail.
  */
 VISIBLE_IF_KUNIT struct page *tce_level_alloc_pages(int nid, gfp_t gfp,
 						    unsigned int order)
@@ -63,7 +63,7 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	struct tce_block *block;
 	unsigned int i;
 
-	/* A failed allocation must not invoke the OOM killer. */
+	/* An allocation that fails must not invoke the OOM killer. */
 	gfp |= __GFP_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
 	if (gfpflags_allow_blocking(gfp))
 		gfp |= __GFP_RETRY_MAYFAIL;
@@ -170,8 +170,8 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	bool empty;
 
 	/*
-	 * A free place is zero. The only place of a block is freed with the
-	 * block.
+	 * The memory of a free place is zero. If a block has only one place, it
+	 * is freed below.
 	 */
 	if (places > 1) {
 		memset(tces, 0, tce_level_bytes(&table->geo));

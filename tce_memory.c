@@ -36,18 +36,18 @@
 #include "tce_table.h"
 #include "tce_work.h"
 
-/* In an owner: the kernel's region, not the container's. */
+/* In an owner that is a region: the kernel's, not the container's. */
 #define TCE_OWNER_KERNEL	BIT_ULL(0)
 
 /* In an owner: a region, so a kernel address. */
 #define TCE_OWNER_REGION	BIT_ULL(63)
 
-/* Regions or pages that are counted between two calls to cond_resched(). */
+/* Segments that are counted or uncounted between calls to cond_resched(). */
 #define TCE_MEMORY_BATCH	64
 
 /*
- * Maximum number of pages that one flush uncounts one by one in the kernel's
- * regions.
+ * tce_memory_retire() asks for a flush when more than this number of pages of
+ * one owner must be uncounted one by one.
  */
 #define TCE_MEMORY_FLUSH	512
 
@@ -55,10 +55,11 @@
 #define TCE_MEMORY_TRANSLATE	4096UL
 
 /*
- * Delays before orphans are put. TCE_ORPHAN_RETRY is the first one, doubled
- * each time that the address space's mmap_lock is held. TCE_ORPHAN_POLL is the
- * longest, and the one for regions with pages that are counted elsewhere: this
- * module may not be notified when they are uncounted.
+ * Delays before orphans are put. TCE_ORPHAN_RETRY is the one after pages were
+ * uncounted. It is doubled each time that the work item finds the address
+ * space's mmap_lock held. TCE_ORPHAN_POLL is the longest delay, and the one for
+ * regions with pages that are counted elsewhere: this module is not always
+ * notified when they are uncounted.
  */
 #define TCE_ORPHAN_RETRY	(HZ / 100 + 1)
 #define TCE_ORPHAN_POLL		(10 * HZ)
@@ -73,8 +74,8 @@
  * @list: in &tce_memory.list or &tce_memory.orphans, or empty
  * @first: first user-space address
  * @last: last user-space address
- * @mem: the kernel's region, used once for this registration (mm_iommu_new(),
- *       mm_iommu_get())
+ * @mem: the kernel's region, with a reference from mm_iommu_new() or
+ *       mm_iommu_get()
  * @mapped: number of its IOMMU pages that are mapped and counted here, plus one
  *          until it is unregistered
  * @unregistering: between tce_memory_unregister_begin() and
@@ -98,14 +99,12 @@ struct tce_region {
  *        reading to keep a region that was found
  * @regions: the regions by address; they do not overlap
  * @list: the same regions in order of address
- * @orphans: regions of this or another container of the address space that are
- *           no longer registered and were not put yet, because the process
- *           holds its mmap_lock, or because pages of them are mapped by KVM or
- *           by another container of the process, which need not have registered
- *           what it maps
+ * @orphans: regions that are no longer registered and not put yet, of any
+ *           container of the address space: the process holds its mmap_lock, or
+ *           KVM or another container has mapped pages of them
  * @node: in tce_orphans while there are orphans, with a reference to @pages
- * @delay: delay of the next attempt to put them, in jiffies
- * @kicked: an attempt was scheduled for a change since the last one
+ * @delay: last delay of an attempt that found the mmap_lock held, in jiffies
+ * @kicked: a further attempt was scheduled since the last one began
  * @putting: number of commands that have taken @orphans off the list to put
  *           them
  * @orphan_work: puts @orphans; pending or running while there are any
@@ -123,9 +122,13 @@ struct tce_memory {
 	struct delayed_work orphan_work;
 };
 
-/* By address space: one object for each address space that has orphans. */
+/*
+ * By address space: one object for each address space that has orphans. The
+ * lock also protects the members of struct tce_memory from @orphans to
+ * @putting.
+ */
 static DEFINE_HASHTABLE(tce_orphans, 6);
-static DEFINE_SPINLOCK(tce_orphans_lock); /* also @orphans, @kicked */
+static DEFINE_SPINLOCK(tce_orphans_lock);
 static atomic_t tce_orphans_count = ATOMIC_INIT(0);
 
 /* Orphans */
@@ -173,7 +176,7 @@ static void tce_orphan_add(struct tce_region *region)
 		atomic_inc(&tce_orphans_count);
 	}
 	list_add_tail(&region->list, &memory->orphans);
-	/* The work may be waiting for longer and longer: the mmap_lock was busy. */
+	/* Do not wait for a delay that has grown as the mmap_lock was held. */
 	if (!memory->kicked || memory->delay != TCE_ORPHAN_RETRY)
 		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
 	memory->delay = TCE_ORPHAN_RETRY;
@@ -204,7 +207,8 @@ static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans)
 }
 
 /*
- * Put the orphans of the current process, which may wait for its own mmap_lock.
+ * Put the orphans of the current process's address space. Waits for the
+ * mmap_lock, as a process may do for its own.
  */
 static void tce_orphans_put_own(struct mm_struct *mm)
 {
@@ -270,10 +274,7 @@ static void tce_orphan_work(struct work_struct *work)
 	list_splice(&orphans, &memory->orphans);
 	last = list_empty(&memory->orphans) && !memory->putting;
 	if (last) {
-		/*
-		 * The work item may have been queued again while the object was
-		 * in tce_orphans.
-		 */
+		/* tce_orphans_kick() may have queued the work item again. */
 		hash_del(&memory->node);
 		atomic_dec(&tce_orphans_count);
 		cancel_delayed_work(&memory->orphan_work);
@@ -287,8 +288,8 @@ static void tce_orphan_work(struct work_struct *work)
 	spin_unlock(&tce_orphans_lock);
 
 	/*
-	 * Pairs with the barrier in wait_var_event_timeout(), after the waiter
-	 * has queued itself.
+	 * Pairs with the barrier in wait_var_event_timeout(): either the waiter
+	 * sees the new state, or it has queued itself and is woken here.
 	 */
 	smp_mb();
 	wake_up_var(&tce_orphans_count);
@@ -306,9 +307,9 @@ static void tce_orphans_kick(const struct mm_struct *mm)
 	struct tce_memory *memory;
 
 	/*
-	 * Orders the caller's uncount before this read. Pairs with atomic_inc()
-	 * in tce_orphan_add(), after which the work item tries to put the
-	 * region: either the attempt sees the uncount, or this sees the orphan.
+	 * Order the caller's uncount before the read of the count, which
+	 * tce_orphan_add() raises before the work item tries to put the region:
+	 * either the attempt sees the uncount, or the orphan is seen here.
 	 */
 	smp_mb();
 	if (!atomic_read(&tce_orphans_count))
@@ -394,8 +395,8 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 					  "the memory is not of whole kernel pages"));
 
 	/*
-	 * Otherwise the kernel tries to allocate a huge array of pages, and
-	 * warns.
+	 * Otherwise mm_iommu_new() tries to allocate a huge array of pages, and
+	 * the page allocator warns.
 	 */
 	if (size >> PAGE_SHIFT > totalram_pages())
 		return ERR_PTR(-ENOMEM);
@@ -414,7 +415,10 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
-		/* Credit counts towards the limit, and orphans may overlap. */
+		/*
+		 * Credit counts towards RLIMIT_MEMLOCK, and the range may
+		 * overlap an orphan.
+		 */
 		if (ret == -EINVAL || ret == -ENOMEM) {
 			tce_charge_settle(memory->pages.charge);
 			tce_orphans_put_own(memory->pages.mm);
@@ -438,7 +442,7 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 		if (ret) {
 			kfree(region);
 			return ERR_PTR(tce_refuse(ret,
-						  "the memory cannot be pinned, or overlaps"));
+						  "memory overlaps a region or cannot be pinned"));
 		}
 	}
 	tce_pages_get(&memory->pages);
@@ -618,9 +622,9 @@ tce_memory_other(const struct tce_run *run, unsigned long ua)
 
 /*
  * Find the registered pages of a run that begin with page @first and have the
- * same owner. Return false if page @first is not registered. If it is not a
- * region of this container, a page of it must be counted, or the caller must be
- * in an RCU read-side section.
+ * same owner. Return false if page @first is not registered. A region that this
+ * container has not registered may be freed unless a page of it is counted or
+ * the caller is in an RCU read-side section.
  */
 static __always_inline bool tce_memory_segment(struct tce_run *run,
 					       unsigned long first,
@@ -641,8 +645,8 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 	if (!region || ua < region->first || ua > region->last)
 		region = tce_region_find(memory, ua);
 	/*
-	 * It is being unregistered: count in the kernel's region, which fails
-	 * once that was put.
+	 * A region that is being unregistered: count in the kernel's region,
+	 * which fails once that was put.
 	 */
 	if (region && region->unregistering)
 		region = NULL;
@@ -672,9 +676,9 @@ static void tce_segment_uncount(const struct tce_segment *segment,
 }
 
 /*
- * Whether an IOMMU page that is larger than a kernel page is inside one page of
- * memory. mm_iommu_ua_to_hpa() cannot tell, as it uses one page size for the
- * whole region. The page is pinned, so its size does not change.
+ * Whether an IOMMU page that is larger than a kernel page is inside one folio.
+ * mm_iommu_ua_to_hpa() cannot tell, as it uses one page size for the whole
+ * region. The folio is pinned, so its size does not change.
  */
 static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
 {
@@ -685,9 +689,10 @@ static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
 }
 
 /*
- * The process may have mapped only a part of the page: a transparent huge page,
- * the rest of which belongs to other processes. So each kernel page of the
- * IOMMU page must follow the previous one in physical memory.
+ * Whether the process has mapped all of an IOMMU page that is inside one folio.
+ * It may have mapped only a part of a transparent huge page, the rest of which
+ * belongs to other processes. So the kernel pages at consecutive user-space
+ * addresses must be consecutive in physical memory.
  */
 static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
 			   unsigned long ua, unsigned long hpa,
@@ -703,7 +708,7 @@ static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
 	return true;
 }
 
-/* Check the pages of a segment, which are counted. */
+/* Check that the pages of a segment, which are counted, are large enough. */
 static noinline bool tce_segment_contained(const struct tce_run *run,
 					   unsigned long first,
 					   const struct tce_segment *segment)
@@ -723,9 +728,10 @@ static noinline bool tce_segment_contained(const struct tce_run *run,
 }
 
 /*
- * Count the pages of a segment. The container's own regions stay because its
- * lock is held, other regions because a page of them is counted. Return 0, and
- * the physical address of the first page in @hpa, or an errno.
+ * Find and count the pages of a segment that begins with page @first. The
+ * container's own regions stay because its lock is held, other regions because
+ * a page of them is counted. Return 0, and the physical address of the first
+ * page in @hpa, or an errno.
  */
 static __always_inline int tce_memory_count(struct tce_run *run,
 					    unsigned long first,
@@ -743,7 +749,7 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 		atomic_long_add(segment->count, &segment->region->mapped);
 	else if (!ret && mm_iommu_mapped_inc(segment->mem))
 		ret = -EINVAL;
-	/* The region stays while a page of it is counted. */
+	/* The region stays now, as a page of it is counted. */
 	if (!ret && !segment->region)
 		run->other = segment->mem;
 	rcu_read_unlock();
@@ -753,7 +759,7 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 		tce_segment_uncount(segment, run->pages->mm);
 		run->other = NULL;
 		return tce_refuse(-EINVAL,
-				  "an IOMMU page is larger than the page of memory");
+				  "the IOMMU page is larger than a page of memory");
 	}
 
 	return ret ? tce_refuse(ret, "not all of the memory is registered") : 0;
@@ -908,8 +914,8 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 }
 
 /*
- * Whether the pages of an owner are in a region of the container, and so are
- * not uncounted one by one.
+ * Whether the owner is a region of the container, whose pages are not uncounted
+ * one by one.
  */
 static bool tce_owner_is_region(u64 owner)
 {
@@ -943,8 +949,8 @@ static void tce_extent_dirty(const struct tce_extent *extent,
 	u64 pa = extent->tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
 
 	/*
-	 * A larger IOMMU page is inside one page of memory: one of its kernel
-	 * pages is enough.
+	 * An IOMMU page that is larger than a kernel page is inside one folio:
+	 * one of its kernel pages is enough.
 	 */
 	for (end = pa + ((u64)extent->count << page_shift); pa < end;
 	     pa = ALIGN_DOWN(pa, step) + step)
@@ -966,9 +972,7 @@ static bool tce_memory_retire(struct tce_retired *retired,
 			retired->list[last].pages = 0;
 			retired->count = ++last;
 		}
-		/*
-		 * Limit the number of pages that one flush uncounts one by one.
-		 */
+		/* Limit the pages that one flush must uncount one by one. */
 		if (!tce_owner_is_region(owner) &&
 		    retired->list[last - 1].pages > TCE_MEMORY_FLUSH)
 			return false;

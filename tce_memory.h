@@ -14,16 +14,16 @@
 /**
  * DOC: Registered memory
  *
- * The kernel has one list of registered regions per address space, which VFIO
- * containers and KVM share (arch/powerpc/mm/book3s64/iommu_api.c). It pins the
- * pages when a region is registered, stores their physical addresses, and
- * counts the IOMMU pages that are mapped of each region; a region cannot be
- * freed while pages of it are mapped. This file has the container's part: which
- * regions the container has registered, and counting and translating runs of
- * pages.
+ * The kernel has one list of registered regions for each address space
+ * (arch/powerpc/mm/book3s64/iommu_api.c). VFIO containers register regions; KVM
+ * only looks them up. The kernel pins the pages when a region is registered,
+ * stores their physical addresses, and has a count of the IOMMU pages of each
+ * region that are mapped; a region is not freed while its count is not 0. This
+ * file has the container's part: which regions the container has registered,
+ * and how runs of pages are counted and translated.
  *
  * Pages of the container's own regions are counted here, a run at a time. Pages
- * of regions that another container or KVM has registered, and pages that KVM
+ * of regions that only another container has registered, and pages that KVM
  * maps, are counted by the kernel, one by one. The owner of an entry is:
  *
  * - the address of the container's region: bit 63 set, as in all kernel
@@ -67,11 +67,11 @@ struct tce_memory *tce_memory_create(struct rw_semaphore *lock);
  * tce_memory_pages() - the interface to windows
  * @memory: the object
  *
- * &tce_pages_ops.use succeeds for pages that are registered, by this container
- * or otherwise for the same address space. It returns -EINVAL if a page is not
- * registered, is being unregistered, or is smaller in memory than the IOMMU
- * page.
+ * &tce_pages_ops.use succeeds for pages that are registered, by this or another
+ * container of the same address space. It returns -EINVAL if a page is not
+ * registered, or is smaller in memory than the IOMMU page.
  *
+ * Context: Any.
  * Return: the interface, whose reference count is that of the object.
  */
 struct tce_pages *tce_memory_pages(struct tce_memory *memory);
@@ -82,13 +82,14 @@ struct tce_pages *tce_memory_pages(struct tce_memory *memory);
  * @ua: user-space address, kernel-page aligned
  * @size: bytes, kernel-page aligned
  *
- * tce_memory_add() or tce_memory_unpin() follows.
+ * tce_memory_add() or tce_memory_unpin() must follow.
  *
- * Context: Process, may sleep for a long time. No lock is needed.
- * Return: the region; -EINVAL if misaligned, empty, beyond the address space or
- * overlapping another region; -ENOMEM if there is no memory, if RLIMIT_MEMLOCK
- * would be exceeded, or for more pages than the machine has; -EFAULT or an
- * errno of pin_user_pages() if the pages cannot be pinned.
+ * Context: Process of the address space, may sleep without a limit. The caller
+ * holds no lock that another process may need.
+ * Return: the region, or ERR_PTR() of -EINVAL if the range is misaligned,
+ * empty, wraps, or overlaps another region; of -ENOMEM if there is no memory,
+ * if RLIMIT_MEMLOCK would be exceeded, or for more pages than the machine has;
+ * of -EFAULT or an errno of pin_user_pages() if the pages cannot be pinned.
  */
 struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size);
 
@@ -97,7 +98,8 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size);
  * @memory: the object
  * @region: from tce_memory_pin(), not added
  *
- * Context: Process, may sleep.
+ * Context: Process of the address space, may sleep for as long as its mmap_lock
+ * is held. The caller holds no lock that another process may need.
  */
 void tce_memory_unpin(struct tce_memory *memory, struct tce_region *region);
 
@@ -114,16 +116,17 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region);
 /**
  * tce_memory_unregister_begin() - begin to unregister a region
  * @memory: the object
- * @ua: as registered
- * @size: as registered
+ * @ua: user-space address, as registered
+ * @size: bytes, as registered
  *
- * tce_memory_put() and tce_memory_unregister_end() follow. Meanwhile the region
- * is registered, but new mappings do not count its pages as the container's.
+ * tce_memory_put() and tce_memory_unregister_end() must follow. Until then the
+ * region stays registered, but new mappings count its pages as if another
+ * container had registered it.
  *
  * Context: Process. The container's lock is held for writing.
- * Return: the region; -EINVAL if misaligned; -ENOENT if this container has not
- * registered it; -EBUSY if pages of it are mapped, or if it is already being
- * unregistered.
+ * Return: the region, or ERR_PTR() of -EINVAL if the range is misaligned; of
+ * -ENOENT if this container has not registered it; of -EBUSY if the container
+ * has mapped pages of it, or if it is already being unregistered.
  */
 struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
 					       u64 ua, u64 size);
@@ -135,7 +138,7 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
  *
  * Context: Process of the address space, may sleep for as long as its mmap_lock
  * is held. The container's lock is not held.
- * Return: 0; -EBUSY if pages of it that are counted elsewhere are mapped.
+ * Return: 0; -EBUSY if pages of it are mapped that the kernel has counted.
  */
 int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
 
@@ -166,9 +169,9 @@ void tce_memory_unregister_all(struct tce_memory *memory,
  * @memory: the object
  * @regions: from tce_memory_unregister_all()
  *
- * This is left to a work item, as the address space's mmap_lock may be held,
- * and pages may be mapped by another container of the process or by KVM. Waits
- * for the work item for a tenth of a second at most.
+ * A work item puts them, as the address space's mmap_lock may be held, and
+ * pages may still be mapped by another container of the process or by KVM.
+ * Waits for the work item for a tenth of a second at most.
  *
  * Context: Process, may sleep. The container's lock is not held.
  */

@@ -25,7 +25,8 @@
  * @TCE_EVENT_UNMAP: successful calls of UNMAP_DMA, and the IOMMU pages that
  *                   were mapped before
  * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
- * @TCE_EVENT_KVM: entries that KVM has set or cleared
+ * @TCE_EVENT_KVM: entries that KVM has asked to set or to clear, without an
+ *                 error
  * @TCE_EVENT_KVM_UP: entries that were passed up to user space
  * @TCE_EVENTS: number of events
  */
@@ -62,8 +63,7 @@ struct tce_counts {
  * @event: the event
  * @pages: number of IOMMU pages
  *
- * Context: Any but an interrupt handler, which could lose an event that it has
- * interrupted.
+ * Context: Any but an interrupt handler: the counter is not updated atomically.
  */
 static inline void tce_count(const struct tce_window *window,
 			     enum tce_event event, unsigned long pages)
@@ -78,12 +78,13 @@ static inline void tce_count(const struct tce_window *window,
 }
 
 /**
- * tce_observe_map() - count and trace a MAP_DMA that has ended
+ * tce_observe_map() - count a MAP_DMA that has succeeded, and trace it in any
+ * case
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
  * @run: the pages
- * @ret: its result
+ * @ret: its result: 0 or an errno
  *
  * Context: Process, may sleep.
  */
@@ -101,11 +102,11 @@ static inline void tce_observe_map(const struct tce_window *window, u64 iova,
 }
 
 /**
- * tce_observe_unmap() - count and trace an UNMAP_DMA that has ended
+ * tce_observe_unmap() - count and trace an UNMAP_DMA that has succeeded
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
- * @pages: IOMMU pages that were mapped there
+ * @pages: number of IOMMU pages that were mapped there
  *
  * Context: Process.
  */
@@ -132,11 +133,12 @@ static inline void tce_observe_kill(const struct tce_window *window,
 }
 
 /**
- * tce_observe_kvm() - count and trace that KVM has set or cleared an entry
+ * tce_observe_kvm() - count and trace that KVM has asked to set or to clear an
+ * entry
  * @window: the window
  * @index: the entry
- * @tce: the TCE that KVM asked to set, 0 to clear
- * @ret: the result
+ * @tce: the TCE that KVM has asked to set, 0 to clear
+ * @ret: the result: 0 or an errno
  *
  * Context: Any but an interrupt handler.
  */

@@ -13,8 +13,8 @@
 /**
  * DOC: Pages of user memory
  *
- * A window does not depend on how pages are pinned while a device may access
- * them. In version 2 of the interface memory is registered first
+ * Pages are pinned while a device may access them. A window does not depend on
+ * how: in version 2 of the interface memory is registered first
  * (tce_memory.h), in version 1 each page is pinned when it is mapped
  * (tce_pinned.h).
  *
@@ -23,8 +23,8 @@
  * are released by a flush, after the TCE kill. From then on they may be
  * unpinned and reused.
  *
- * Only &tce_pages_ops.pin may fault, which takes as long as user space likes.
- * It is called with no lock held.
+ * Only &tce_pages_ops.pin may fault in pages, for which user space can make it
+ * wait without a limit. So it is called with no lock held.
  */
 
 struct mm_struct;
@@ -46,14 +46,16 @@ struct tce_pages;
  * @page_shift: IOMMU page size, as a shift
  * @perm: permission bits of the entries
  * @owner: set by &tce_pages_ops.use: owner of all entries, or TCE_OWNER_EACH
- * @next: set by &tce_pages_ops.use: the next page for &tce_pages_ops.translate
+ * @next: set by &tce_pages_ops.use: index in the run of the next page for
+ *        &tce_pages_ops.translate
  * @page: set by &tce_pages_ops.pin: the kernel pages; NULL if they are not
  *        pinned or are in a table
  * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin must be
  *          called, too
- * @charged: set by &tce_pages_ops.pin: kernel pages that are charged and not
- *           yet in use
- * @trim: there was no memory or no credit for levels: free unused levels first
+ * @charged: set by &tce_pages_ops.pin: number of kernel pages that are charged
+ *           and not yet in use
+ * @trim: an earlier attempt had no memory or no credit for levels: free unused
+ *        levels first
  * @hint: the region of the container that was found last
  * @other: the region that was found last and that this container has not
  *         registered; valid while a page of it is counted
@@ -106,16 +108,17 @@ struct tce_retired {
 /**
  * struct tce_pages_ops - operations on pages
  * @pin: charges and pins a run before @use; NULL if this is not needed. Process
- *       context, no lock held, may sleep for as long as user space likes.
- *       Returns 0, -EFAULT, -ENOMEM, or -EINTR if a fatal signal is pending
+ *       context, no lock held, may sleep without a limit. Returns 0, -EFAULT,
+ *       -ENOMEM, or -EINTR if a fatal signal is pending
  * @unpin: follows each @pin, after @use or without it, and also after a
  *         failure: unpins what is not in a table. Context as for @pin
- * @use: makes sure that the pages of a run stay pinned, and sets the members of
- *       &struct tce_run and the first extent. If it fails no page is in use.
+ * @use: makes sure that the pages of a run stay pinned, and sets
+ *       &tce_run.owner, &tce_run.next and the first extent. If it fails no page
+ *       is in use.
  *       Process context, may sleep, reschedules. Returns 0, -EINVAL, -EPERM,
  *       -ENOMEM, or -EINTR if a fatal signal is pending
  * @translate: translates the next pages of a run that is in use to at most
- *             TCE_BATCH extents. Cannot fail
+ *             TCE_BATCH extents. Does not sleep, and cannot fail
  * @cancel: undoes @use for the pages of a run from page @first on, whose
  *          entries were never set
  * @retire: adds pages whose entries were cleared. Returns false if there was

@@ -28,8 +28,10 @@
 #include "tce_table.h"
 #include "tce_work.h"
 
-/* Kernel pages that are pinned or unpinned by one call. */
+/* Maximum number of kernel pages that one call pins or unpins. */
 #define TCE_PINNED_BATCH	512UL
+
+/* The same where the array is on the stack. */
 #define TCE_PINNED_FEW		16
 
 /*
@@ -66,7 +68,7 @@ static struct tce_pinned *tce_pinned_of(struct tce_pages *pages)
 
 /* Pages of a run */
 
-/* Index in the run of the kernel page that has IOMMU page @i. */
+/* Index in @page of the kernel page in which IOMMU page @i begins. */
 static unsigned long tce_run_page(const struct tce_run *run, unsigned long i)
 {
 	return (offset_in_page(run->ua) + (i << run->page_shift)) >> PAGE_SHIFT;
@@ -82,6 +84,7 @@ static unsigned long tce_run_part(const struct tce_run *run, unsigned long i,
 		   (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }
 
+/* Number of kernel pages of a run. */
 static unsigned long tce_run_pages(const struct tce_run *run)
 {
 	return tce_run_page(run, run->count - 1) + 1;
@@ -110,8 +113,8 @@ static void tce_run_forget(struct tce_run *run)
 
 /*
  * Count @entries new entries that translate to a page, which the caller has
- * pinned. @had is set if there were entries before: the caller must unpin the
- * page then, as one pin is enough for all entries.
+ * pinned. Set @had if there were entries before: the caller must then unpin the
+ * page, as one pin is enough for all entries.
  */
 static int tce_pinned_add(struct tce_run *run, struct page *page,
 			  unsigned long entries, bool *had)
@@ -128,7 +131,7 @@ static int tce_pinned_add(struct tce_run *run, struct page *page,
 		return 0;
 
 	before = xa_load(&pinned->entries, pfn);
-	/* ENABLE with a lower charge has run since the pages were pinned. */
+	/* ENABLE with a lower charge may have run since the page was pinned. */
 	if (!before && pinned->count >= pinned->allowed && !run->charged)
 		return -ENOMEM;
 
@@ -294,7 +297,7 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	int ret = 0;
 	bool had;
 
-	/* Otherwise the device could access memory beyond the kernel page. */
+	/* Only the kernel page is pinned, not the memory beyond it. */
 	if (run->page_shift > PAGE_SHIFT)
 		return tce_refuse(-EPERM,
 				  "version 1 has no IOMMU pages larger than a kernel page");
@@ -319,7 +322,6 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 		return ret;
 	}
 
-	/* The TCE alone identifies the page. */
 	run->owner = TCE_OWNER_NONE;
 	run->next = tce_run_part(run, 0, run->count);
 	first->tce = page_to_phys(run->page[0]) + offset_in_page(run->ua);

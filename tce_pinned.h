@@ -12,9 +12,10 @@
  *
  * A page is pinned while an entry translates to it. User space decides for how
  * long, so the pin is FOLL_LONGTERM. VFIO_IOMMU_ENABLE charges the size of the
- * window to locked_vm. If an IOMMU page is smaller than a kernel page, entries
- * can pin more than that: then kernel pages are counted, and pages beyond the
- * charge of ENABLE are charged before they are pinned.
+ * window to locked_vm. If an IOMMU page is smaller than a kernel page, the
+ * entries of the window can pin more memory than that. In this case the pinned
+ * kernel pages are counted, and those beyond the charge of ENABLE are charged
+ * before they are pinned.
  */
 
 struct tce_pages;
@@ -31,19 +32,19 @@ struct tce_pages *tce_pinned_create(void);
 
 /**
  * tce_pinned_enable() - set the number of pages that were charged by ENABLE
- * @pages: the pages
+ * @pages: the object
  * @allowed: kernel pages that are charged; MAP charges only pages beyond these
  *
- * Context: Process. The caller serialises it against everything but KVM.
+ * Context: Process, may sleep. The caller serialises it against all commands.
  */
 void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
 
 /**
  * tce_pinned_disable() - undo tce_pinned_enable()
- * @pages: the object; nothing is mapped any more
+ * @pages: the object; nothing is mapped but what a hypervisor refused to unmap
  *
  * Context: As for tce_pinned_enable().
- * Return: kernel pages that the caller must uncharge.
+ * Return: number of kernel pages that the caller must uncharge.
  */
 unsigned long tce_pinned_disable(struct tce_pages *pages);
 

@@ -27,8 +27,8 @@
 #include "tce_work.h"
 
 /*
- * The hardware translates all entries of a level, so a window has no fewer than
- * the smallest level.
+ * The hardware translates through all entries of a level, so a window has at
+ * least as many as the smallest level.
  */
 #define TCE_WINDOW_MIN_ENTRIES	512
 
@@ -55,16 +55,13 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 					 levels);
 
 	/*
-	 * The platform of a guest allocates a word for each entry. If this
-	 * fails it warns, and cannot create a window for the group again.
+	 * pSeries allocates a word for each entry. If the allocation fails it
+	 * warns, and cannot create a window for the group again.
 	 */
 	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
 		return -EINVAL;
 
-	/*
-	 * The hypervisor chooses the levels of its table; @levels is not passed
-	 * on.
-	 */
+	/* The hypervisor chooses the levels of its table itself. */
 	return tce_geometry_init_backed(geo, page_shift, entries);
 }
 
@@ -92,7 +89,7 @@ int tce_platform_check(struct tce_platform *platform,
 		return tce_refuse(-EINVAL,
 				  "the group does not have IOMMU pages of this size");
 
-	/* The value is -1 for a guest's group without dynamic windows. */
+	/* On pSeries the value is -1 for a group without dynamic windows. */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
 	    !ops->get_table_size ||
 	    (int)table_group->max_dynamic_windows_supported < 0)
@@ -107,7 +104,7 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 {
 	struct iommu_table_group *table_group = platform->table_group;
 
-	/* The platform of a guest has tables of one level only. */
+	/* pSeries has tables of one level only. */
 	if (tce_platform_is_guest())
 		levels = 1;
 
@@ -117,8 +114,8 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 }
 
 /*
- * The platform returns errnos of its own and error codes of the firmware.
- * Negative codes of RTAS look like errnos, so keep only the errnos that the
+ * The platform returns errnos and error codes of the firmware. Negative codes
+ * of RTAS and OPAL look like errnos, so keep only those errnos that the
  * platform itself returns.
  */
 static int tce_platform_error(long ret)
@@ -190,9 +187,10 @@ static int tce_powernv_create(struct tce_platform *platform)
 
 /*
  * The hypervisor's table (PAPR: H_PUT_TCE, H_PUT_TCE_INDIRECT, H_STUFF_TCE).
- * The hypervisor may refuse any entry, also if it has no memory.
+ * The hypervisor may refuse any entry, for example if it has no memory.
  */
 
+/* I/O bus address (IOBA) of an entry, as PAPR calls it. */
 static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 {
 	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
@@ -262,7 +260,7 @@ static int tce_pseries_create(struct tce_platform *platform)
 				  "the hypervisor cannot create the window");
 
 	/*
-	 * The platform leaves it 0. Only software reads our levels, so allocate
+	 * pSeries leaves it_nid 0. Only software reads our levels, so allocate
 	 * them on the node of the CPU that maps.
 	 */
 	platform->tbl->it_nid = NUMA_NO_NODE;
@@ -301,8 +299,8 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
 	/*
-	 * More references than the platform's and ours: KVM has the table. Wait
-	 * for calls that began with the platform's operations.
+	 * If there are more references than the platform's and ours, KVM has
+	 * the table. Wait for its calls that use the platform's operations.
 	 */
 	if (kref_read(&tbl->it_kref) > 2)
 		synchronize_rcu();
@@ -350,11 +348,11 @@ void tce_platform_abort(struct tce_platform *platform)
 }
 
 /*
- * Bypass takes the place of window 1 on PowerNV, which disables it together
- * with its default window. If there was too little memory for that window when
- * a group was given back, the group has bypass without it
- * (pnv_pci_ioda2_setup_default_config()), and keeps bypass when it is taken
- * again (pnv_ioda2_take_ownership()). Its devices could then access all memory.
+ * On PowerNV a group with bypass has it in place of window 1, and its devices
+ * can access all memory through it. pnv_ioda2_take_ownership() disables bypass
+ * only if the group has the platform's default window. The group lacks that
+ * window if it could not be set up when VFIO released the group
+ * (pnv_pci_ioda2_setup_default_config()).
  */
 #define TCE_BYPASS_NUM		1
 
@@ -395,15 +393,15 @@ static int tce_group_change(struct device *dev, void *data)
  * pSeries must not hold it, as it walks the devices itself to create and to
  * remove a window.
  */
-static int tce_group_serialised(struct tce_platform *platform,
-				struct iommu_table_group *table_group,
-				tce_group_change_fn change)
+static int tce_group_change_locked(struct tce_platform *platform,
+				   struct iommu_table_group *table_group,
+				   tce_group_change_fn change)
 {
 	struct tce_group_change arg = { platform, table_group, change };
 
 	/*
-	 * Without a device there is no callback, and no window to be changed by
-	 * a device that appears.
+	 * Without a device there is no callback, and no window that the
+	 * platform could change at the same time.
 	 */
 	if (tce_platform_is_guest() ||
 	    !iommu_group_for_each_dev(table_group->group, &arg,
@@ -434,9 +432,9 @@ static int tce_set_window(struct tce_platform *platform,
 	}
 
 	/*
-	 * When a device appears PowerNV removes the window and puts a reference
-	 * that it never took, in addition to the group's
-	 * (pnv_ioda2_take_ownership()). Get that reference here.
+	 * When a device appears in the group PowerNV removes the window, and
+	 * puts a reference that it never took in addition to the group's
+	 * (pnv_ioda2_take_ownership()). Take that reference here.
 	 */
 	if (!tce_platform_is_guest())
 		iommu_tce_table_get(tbl);
@@ -451,7 +449,7 @@ int tce_platform_set_window(struct tce_platform *platform,
 		return tce_refuse(-EPERM,
 				  "the group does not have IOMMU pages of this size");
 
-	return tce_group_serialised(platform, table_group, tce_set_window);
+	return tce_group_change_locked(platform, table_group, tce_set_window);
 }
 
 /*
@@ -469,7 +467,7 @@ static void tce_powernv_link(struct iommu_table *tbl,
 	list_add_rcu(&link->next, &tbl->it_group_list);
 }
 
-/* Remove one of two links. */
+/* Remove the link that is left after the platform has removed one. */
 static int tce_powernv_unlink(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
@@ -494,15 +492,16 @@ static int tce_powernv_unset_window(struct tce_platform *platform,
 	long ret;
 
 	/*
-	 * The platform has removed it, and the group has another window there.
+	 * The platform has removed the window, and the group has another one in
+	 * its place.
 	 */
 	if (!linked && READ_ONCE(table_group->tables[platform->num]))
 		return 0;
 
 	/*
-	 * Even if the platform has removed the window it has ignored errors of
-	 * the firmware, so call the firmware again. The reference of
-	 * tce_set_window() was put by the platform then.
+	 * If the platform has removed the window it has ignored errors of the
+	 * firmware, so call the firmware again. The platform has then also put
+	 * the reference of tce_set_window().
 	 */
 	tce_powernv_link(tbl, table_group);
 	ret = table_group->ops->unset_window(table_group, platform->num);
@@ -532,17 +531,18 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
-	return tce_group_serialised(platform, table_group,
-				    tce_platform_is_guest() ?
-				    tce_pseries_unset_window :
-				    tce_powernv_unset_window);
+	return tce_group_change_locked(platform, table_group,
+				       tce_platform_is_guest() ?
+				       tce_pseries_unset_window :
+				       tce_powernv_unset_window);
 }
 
 void tce_platform_unlink(struct tce_platform *platform,
 			 struct iommu_table_group *table_group)
 {
 	if (!tce_platform_is_guest())
-		tce_group_serialised(platform, table_group, tce_powernv_unlink);
+		tce_group_change_locked(platform, table_group,
+					tce_powernv_unlink);
 }
 
 static int tce_powernv_disable_bypass(struct tce_platform *unused,
@@ -560,6 +560,6 @@ int tce_platform_disable_bypass(struct iommu_table_group *table_group)
 	if (tce_platform_is_guest() || !table_group->ops->unset_window)
 		return 0;
 
-	return tce_group_serialised(NULL, table_group,
-				    tce_powernv_disable_bypass);
+	return tce_group_change_locked(NULL, table_group,
+				       tce_powernv_disable_bypass);
 }

@@ -20,9 +20,9 @@
  *
  * On PowerNV (bare metal) the host owns the tables: struct iommu_table is
  * allocated here, and iommu_table_group_ops::set_window passes the address of
- * our first level to the firmware. The start of window N and the TCE kill are
- * not exported, so they are taken from a table of one page that the platform
- * creates (arch/powerpc/platforms/powernv/pci-ioda.c).
+ * our first level to the firmware. The platform exports neither the start of a
+ * window nor its TCE kill, so they are copied from a table for one IOMMU page
+ * that the platform creates (arch/powerpc/platforms/powernv/pci-ioda.c).
  *
  * On pSeries the hypervisor owns them: iommu_table_group_ops::create_table
  * creates the window and struct iommu_table, and entries are set by hypercalls
@@ -32,14 +32,14 @@
  */
 
 /**
- * struct tce_platform - state of one window that the platform shares
+ * struct tce_platform - the part of a window that depends on the platform
  * @table_group: the group that it was created for
  * @num: number of the window in its groups
  * @tbl: the table as the platform and KVM know it, with a reference
  * @ops: the platform's operations, which tce_platform_set_ops() replaces in
  *       @tbl
  * @geo: geometry of the table
- * @size: bytes
+ * @size: size of the window, in bytes
  * @backed: the table of a hypervisor is the backing
  * @gone: the hypervisor has removed its window, with all entries
  */
@@ -55,7 +55,8 @@ struct tce_platform {
 };
 
 /**
- * tce_platform_default_levels() - levels that the default window is charged for
+ * tce_platform_default_levels() - levels that the default window is created
+ * with
  *
  * Context: Any.
  * Return: number of levels.
@@ -72,7 +73,7 @@ const char *tce_platform_name(void);
 
 /**
  * tce_platform_check() - check the arguments of a new window
- * @platform: initialised, but without an iommu_table
+ * @platform: the result; has no iommu_table yet
  * @table_group: the first group that it will be programmed into
  * @num: number of the window in its groups, 0 or 1
  * @page_shift: IOMMU page size, as a shift
@@ -80,8 +81,8 @@ const char *tce_platform_name(void);
  * @levels: number of levels of the table, which is a hint
  *
  * Context: Any.
- * Return: 0; -EINVAL if no such window is possible; -EPERM if the group's
- * windows cannot be changed, as in a guest without dynamic windows.
+ * Return: 0; -EINVAL if no such window is possible; -EPERM if the platform
+ * cannot change the group's windows, as in a guest without dynamic windows.
  */
 int tce_platform_check(struct tce_platform *platform,
 		       struct iommu_table_group *table_group, int num,
@@ -107,7 +108,7 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
  * @platform: the window, checked
  *
  * Context: Process, may sleep.
- * Return: 0; -EINVAL if the hypervisor has no room for it; -EPERM if it does
+ * Return: 0; -EINVAL if the hypervisor has no space for it; -EPERM if it does
  * not allow another window; -ENODEV if it cannot create windows; -ENOMEM; -EIO
  * for any other error of the platform.
  */
@@ -140,7 +141,8 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @count: number of entries, at most 512
  *
  * Context: Any but an interrupt handler.
- * Return: 0; -EIO if it refuses: none of them is set then.
+ * Return: 0; -EIO if it refuses: none of them is set then, unless it also
+ * refuses to clear those that it has set, which is logged.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The reason of an error, for dynamic debug and tracing.
+ * The reason for an error, for dynamic debug and tracing.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -14,13 +14,13 @@
 #include "tce_trace.h"
 
 /**
- * tce_refuse() - report the reason of an error
+ * tce_refuse() - report the reason for an error
  * @error: the errno that is returned to user space
- * @reason: the reason, a constant string
+ * @reason: the reason, a constant string of less than TCE_REASON_BYTES
  *
- * It is logged by dynamic debug, rate-limited per call site as user space can
- * repeat the call, and traced by a tracepoint without a limit. Neither costs
- * anything while it is disabled.
+ * The reason is logged by dynamic debug, rate-limited per call site as user
+ * space can repeat the call, and traced without a limit. Disabled, each costs
+ * one branch that is not taken.
  *
  * Context: Any.
  * Return: @error.

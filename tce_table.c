@@ -24,9 +24,9 @@
 #include "tce_work.h"
 
 /*
- * The hardware does not translate addresses with this bit or a higher one set,
- * although the lowest bit that selects a window is higher. PowerNV refuses
- * larger windows, too.
+ * A window has fewer address bits than this, although the lowest address bit
+ * that selects a window is higher. PowerNV has the same limit
+ * (pnv_pci_ioda2_table_alloc_pages()).
  */
 #define TCE_ADDRESS_BITS	55
 
@@ -34,8 +34,8 @@
 #define TCE_WINDOW_SELECT_BIT	59
 
 /*
- * Entries of the levels that are invalidated at once and then wait for one
- * grace period. On some PHBs each entry takes a register write.
+ * Number of entries of the levels that share a kill and a grace period. On some
+ * PHBs the kill takes a register write for each entry.
  */
 #define TCE_TRIM_ENTRIES	BIT(19)
 
@@ -144,8 +144,8 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 }
 
 /*
- * @index has no lower level in this upper level: move it to the next entry that
- * has one. Return false at the end of the level, or after TCE_TABLE_SCAN
+ * The upper level has no lower level for @index: move @index to the next entry
+ * that has one. Return false at the end of the level, or after TCE_TABLE_SCAN
  * entries.
  */
 static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
@@ -201,7 +201,7 @@ static bool tce_level_idle(const struct tce_level *level)
 	return !level->set && !level->holds && level->link && !level->dead;
 }
 
-/* Call this after @set or @holds was lowered. */
+/* Queue the level if it is not in use, after @set or @holds was lowered. */
 static void tce_level_check_idle(struct tce_table *table,
 				 struct tce_level *level)
 {
@@ -224,10 +224,12 @@ static void tce_leaf_put(struct tce_table *table, struct tce_level *leaf)
 /* Allocation of levels */
 
 /*
- * Whether the leaf can store entries of @owner. This stays true while the leaf
- * is held or has such entries. The caller holds its lock.
+ * Make @owner the owner of the leaf, if that is necessary to store entries of
+ * @owner. Return false if the leaf needs a view for them. After this has
+ * returned true, entries of @owner can be stored while the leaf is held or has
+ * such entries. The caller holds its lock.
  */
-static bool tce_leaf_accepts(struct tce_level *leaf, u64 owner)
+static bool tce_leaf_claim(struct tce_level *leaf, u64 owner)
 {
 	if (leaf->view)
 		return true;
@@ -241,8 +243,9 @@ static bool tce_leaf_accepts(struct tce_level *leaf, u64 owner)
 }
 
 /*
- * Link a level below @parent, whose lock the caller holds. Another CPU may have
- * linked one before; @spare is not used then.
+ * Link @spare below @parent, whose lock the caller holds, and set @spare to
+ * NULL. Another CPU may have linked a level there before; @spare is not used
+ * then.
  */
 static void tce_level_link(struct tce_table *table, struct tce_level *parent,
 			   unsigned long index, unsigned int shift,
@@ -259,8 +262,8 @@ static void tce_level_link(struct tce_table *table, struct tce_level *parent,
 	level->index = index & ~(BIT(shift) - 1);
 	level->depth = parent->depth + 1;
 	/*
-	 * Before the level can be found: tce_cursor_skip() must not take
-	 * @parent for empty.
+	 * Raise @set before the level can be found: otherwise tce_cursor_skip()
+	 * could take @parent for empty.
 	 */
 	WRITE_ONCE(parent->set, parent->set + 1);
 	/*
@@ -280,7 +283,7 @@ static void tce_level_link(struct tce_table *table, struct tce_level *parent,
 static void tce_leaf_add_view(struct tce_table *table, struct tce_level *leaf,
 			      __be64 **spare)
 {
-	/* The view is zeroed: all entries that are set are leaf->owner's. */
+	/* The view is zeroed, so entries that are set stay leaf->owner's. */
 	leaf->view = *spare;
 	*spare = NULL;
 
@@ -291,7 +294,7 @@ static void tce_leaf_add_view(struct tce_table *table, struct tce_level *leaf,
 
 /*
  * Try once to hold the leaf of @index for entries of @owner. If a level or a
- * view is missing, @spare becomes it and is set to NULL. Return NULL if the
+ * view is missing, @spare is used for it and set to NULL. Return NULL if the
  * leaf is not held yet.
  */
 static __always_inline struct tce_level *
@@ -313,7 +316,7 @@ tce_leaf_try_hold(struct tce_table *table, unsigned long index, u64 owner,
 		goto unlock;
 	}
 
-	if (!tce_leaf_accepts(level, owner)) {
+	if (!tce_leaf_claim(level, owner)) {
 		if (!*spare)
 			goto unlock;
 		tce_leaf_add_view(table, level, spare);
@@ -328,8 +331,8 @@ unlock:
 }
 
 /*
- * The level below could not be allocated: queue a level that was linked for it
- * and is empty.
+ * A level could not be allocated: queue the level above it, which may have been
+ * linked for it and be empty.
  */
 static void tce_walk_undo(struct tce_table *table, unsigned long index)
 {
@@ -364,10 +367,7 @@ static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 			return NULL;
 		}
 		leaf = tce_leaf_try_hold(table, index, owner, &spare);
-		/*
-		 * If nothing else is missing no further level need be
-		 * allocated.
-		 */
+		/* Try again first: perhaps nothing else must be allocated. */
 		if (!leaf && !spare)
 			leaf = tce_leaf_try_hold(table, index, owner, &spare);
 	}
@@ -389,10 +389,10 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
 }
 
 /*
- * Entries of a leaf. The caller holds its lock. Entries change under the lock
- * only, and accesses to aligned words are not torn (pnv_tce_build() relies on
- * this, too), so plain accesses are used: the compiler can then emit loads and
- * stores that swap bytes.
+ * Entries of a leaf. They change only under the lock of the leaf, which the
+ * caller holds. Plain accesses are used, for which the compiler can emit loads
+ * and stores that swap bytes. Accesses to aligned words are not torn;
+ * pnv_tce_build() relies on this, too.
  */
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
@@ -464,7 +464,8 @@ static __always_inline void tce_fill_pages(__be64 *tces, unsigned long count,
 }
 
 /*
- * Store the first @count entries of @new, and their owners if there is a view.
+ * Write the first @count entries of @new to @tces and, if there is a view,
+ * their owners to @view.
  */
 static __always_inline void
 tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
@@ -485,6 +486,7 @@ tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 	}
 }
 
+/* Remove the first @count entries from the extents. */
 static noinline void tce_batch_split(const struct tce_table *table,
 				     struct tce_batch *batch,
 				     unsigned long count)
@@ -511,9 +513,10 @@ static void tce_batch_skip(const struct tce_table *table,
 }
 
 /*
- * Set the first of @count entries in the backing and return their number: as
- * many as @list has room for if they replace nothing, otherwise one. @old are
- * the entries that they replace.
+ * Set the first of @count entries in the backing: as many as @list has room for
+ * if they replace nothing, otherwise one. @old has the @olds extents that the
+ * @count entries would replace, and afterwards those that were replaced. Return
+ * the number of entries, or the errno of the backing.
  */
 static noinline long tce_leaf_set_backing(const struct tce_table *table,
 					  unsigned long index,
@@ -745,7 +748,7 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 	__be64 *view;
 	int ret;
 
-	if (new && !tce_leaf_accepts(leaf, owner))
+	if (new && !tce_leaf_claim(leaf, owner))
 		return H_TOO_HARD;
 
 	new = tce_with_read(table, new);
@@ -768,7 +771,7 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 	return 0;
 }
 
-/* Exchange an entry for which a level or a view is missing. */
+/* Exchange an entry for which a level or a view must be allocated. */
 static noinline int tce_exchange_alloc(struct tce_table *table,
 				       unsigned long index,
 				       struct tce_entry *entry)
@@ -806,7 +809,8 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		ret = H_TOO_HARD;
 		leaf = tce_leaf_find(table, index);
 		/*
-		 * An entry that is being set concurrently counts as set later.
+		 * The entry is empty. If it is being set concurrently, this
+		 * clear comes first.
 		 */
 		if (!tce && (!leaf || !leaf->tces[slot])) {
 			entry->owner = 0;
@@ -820,8 +824,8 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 			ret = tce_leaf_swap(table, leaf, index, entry);
 		else
 			/*
-			 * It was unlinked before the lock was taken: a new walk
-			 * does not find it.
+			 * The leaf was unlinked before the lock was taken: a
+			 * new walk does not find it.
 			 */
 			ret = -EAGAIN;
 		spin_unlock(&leaf->lock);
@@ -864,7 +868,7 @@ static unsigned long tce_leaf_part(const struct tce_geometry *geo,
 
 /*
  * Allocate an array for more than TCE_RANGE_FEW leaves, and a list for the
- * backing.
+ * backing. Without a list entries are set one by one.
  */
 static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 {
@@ -960,8 +964,8 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 	if (ret < 0)
 		old->count = 0;
 	/*
-	 * The backing does not say which entry of the list it refused: set them
-	 * one by one from here on.
+	 * The backing does not say which entry of the list it refused: set
+	 * entries one by one from here on.
 	 */
 	if (ret < 0 && range->list) {
 		kfree(range->list);
@@ -990,7 +994,7 @@ static void tce_cursor_skip(struct tce_cursor *cursor, const __be64 *tces,
 {
 	const struct tce_table *table = cursor->table;
 
-	/* If nothing is set in the level, the whole level is a hole. */
+	/* If nothing is set in the level, skip the whole level. */
 	if (!shift || !READ_ONCE(tce_level_of(table, tces)->set)) {
 		shift += table->geo.level_shift;
 		cursor->index = ((cursor->index >> shift) + 1) << shift;
@@ -1049,8 +1053,8 @@ unlock:
 }
 
 /*
- * Find one extent in the leaf of @cursor, or move @cursor past the hole that it
- * is in.
+ * Find one extent in the leaf of @cursor, or move @cursor past the empty
+ * entries or the hole that it is in. Return whether an extent was found.
  */
 static bool tce_cursor_scan(struct tce_cursor *cursor,
 			    struct tce_extent *extent)
@@ -1186,8 +1190,8 @@ static int tce_level_cmp(void *unused, const struct list_head *a,
 }
 
 /*
- * One kill covers neighbouring leaves and the upper levels whose first index is
- * theirs.
+ * Kill the ranges of the levels: all entries of a leaf, the first one of an
+ * upper level. Neighbouring ranges share a call.
  */
 static void tce_trimmed_kill(struct tce_table *table, struct list_head *trimmed)
 {
@@ -1240,8 +1244,8 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 	LIST_HEAD(trimmed);
 
 	/*
-	 * Serialise against other trims: a parent must not be unlinked and
-	 * freed while its lower level is being unlinked.
+	 * Serialise against other trims: an upper level must not be freed while
+	 * a level below it is being unlinked.
 	 */
 	mutex_lock(&table->trim_lock);
 	queued = READ_ONCE(table->idle_levels);

@@ -57,9 +57,8 @@
 
 /*
  * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB
- * of 64K pages. The page allocator has blocks up to this order without
- * compaction (PAGE_ALLOC_COSTLY_ORDER), so user space cannot consume huge pages
- * by requesting few levels.
+ * of 64K pages. Higher orders are costly to allocate (PAGE_ALLOC_COSTLY_ORDER),
+ * and user space could consume huge pages by requesting few levels.
  */
 #define TCE_LEVEL_MAX_ORDER	3
 
@@ -70,9 +69,10 @@
 #define TCE_TABLE_SCAN		1024UL
 
 /*
- * The IOMMU page sizes that a TVE can name: 4K and 64K everywhere, 16M and 256M
- * on POWER8 (PHB3), 2M and 1G on POWER9 and later (PHB4, PHB5). The platform
- * says which of them a PHB supports (iommu_table_group::pgsizes).
+ * The IOMMU page sizes that a translation validation entry (TVE) of the
+ * hardware can have: 4K and 64K everywhere, 16M and 256M on POWER8 (PHB3), 2M
+ * and 1G on POWER9 and later (PHB4, PHB5). iommu_table_group::pgsizes has those
+ * that a PHB supports.
  */
 #define TCE_TABLE_PAGE_SIZES	((u64)(SZ_4K | SZ_64K | SZ_2M | SZ_16M | \
 				       SZ_256M | SZ_1G))
@@ -100,10 +100,9 @@ struct tce_geometry {
  *          would be larger than TCE_LEVEL_MAX_ORDER otherwise
  *
  * Context: Any.
- * Return: 0, or -EINVAL for a page size that no TVE can name, no or too many
- * levels, no entries, a window of more than 2^54 bytes (PHBs do not translate
- * such addresses), or levels that reach the address bit that selects the window
- * (bit 59).
+ * Return: 0, or -EINVAL for a page size that is not in TCE_TABLE_PAGE_SIZES, no
+ * or too many levels, no entries, a window of more than 2^54 bytes, or levels
+ * that would translate the address bit that selects the window (bit 59).
  */
 int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
 		      unsigned long entries, unsigned int levels);
@@ -117,7 +116,8 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
  * No hardware walks it, so levels have the minimum size.
  *
  * Context: Any.
- * Return: 0, or -EINVAL for no entries or more than five levels can have.
+ * Return: 0, or -EINVAL for no entries or more than TCE_TABLE_MAX_LEVELS levels
+ * can have.
  */
 int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
 			     unsigned long entries);
@@ -127,15 +127,15 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
  * @geo: the geometry
  *
  * Context: Any.
- * Return: bytes of all hardware levels. The userspace view of a whole table
- * takes as many bytes again.
+ * Return: bytes of all hardware levels. The in-tree driver's userspace view of
+ * the table takes as many bytes again.
  */
 u64 tce_geometry_whole_bytes(const struct tce_geometry *geo);
 
 /**
  * struct tce_depth_stats - levels of a table at one depth
- * @levels: hardware levels, number
- * @bytes: hardware levels, bytes
+ * @levels: number of hardware levels
+ * @bytes: bytes of these
  */
 struct tce_depth_stats {
 	unsigned long levels;
@@ -153,7 +153,7 @@ struct tce_depth_stats {
  *              do not fill it
  * @meta_bytes: bytes of kernel memory that describe the levels and the table
  * @whole_bytes: see tce_geometry_whole_bytes()
- * @set: number of entries that are set; exact only if no operation runs
+ * @set: number of leaf entries that are set; exact only if no operation runs
  *       meanwhile
  * @idle: number of levels that are queued for tce_table_trim(), including
  *        levels that are in use again
@@ -201,7 +201,8 @@ struct tce_entry {
 };
 
 /**
- * struct tce_extent - consecutive entries of one owner and contiguous memory
+ * struct tce_extent - consecutive entries that have one owner and translate to
+ *	contiguous memory
  * @index: the first entry
  * @count: number of entries
  * @tce: physical address and permission bits of the first entry, CPU byte order
@@ -218,7 +219,7 @@ struct tce_extent {
  * struct tce_batch - extents that are to be stored, or were cleared
  * @first: index in @extent of the first one that is not processed yet
  * @count: number of extents in @extent
- * @entries: if they are to be stored: number of entries not stored yet
+ * @entries: if they are to be stored: number of entries that are not stored yet
  * @extent: the extents
  */
 struct tce_batch {
@@ -233,7 +234,8 @@ struct tce_level;
 struct tce_table;
 
 /**
- * struct tce_cursor - position in a range
+ * struct tce_cursor - position of tce_table_clear() or tce_table_extent() in a
+ *	range
  * @table: the table
  * @index: the next entry, in IOMMU pages
  * @end: one past the last entry
@@ -242,8 +244,8 @@ struct tce_table;
  * @single: entries are cleared one by one, as the backing has refused several
  *          at once
  *
- * The caller sets all members but @single, and calls until @index reaches @end.
- * No lock or reference is held between calls.
+ * The caller initialises all members, @single to false, and repeats the call
+ * until @index reaches @end. No lock or reference is held between calls.
  */
 struct tce_cursor {
 	struct tce_table *table;
@@ -277,19 +279,19 @@ struct tce_range {
 };
 
 /**
- * struct tce_table_ops - callbacks of a table's user
+ * struct tce_table_ops - callbacks of a table
  * @set: sets @count entries of the backing, beginning with @index. @tces are
  *       the entries as in the leaf; if @count is not 1 they are in an aligned
- *       buffer of 4 KiB. Returns 0, or an errno: none of them is set then.
- *       Called with a spinlock held. @set and @clear are NULL if there is no
- *       backing
+ *       buffer of 4 KiB, and replace no entries that are set. Returns 0, or an
+ *       errno: none of them is set then. Called with a spinlock held. @set and
+ *       @clear are NULL if there is no backing
  * @clear: clears @count entries of the backing, beginning with @index. Returns
  *         0, or an errno: some may still be set then. Called with a spinlock
  *         held
  * @kill: invalidates @count entries, beginning with @index, for
  *        tce_table_trim(). May sleep
- * @idle: a level was queued for tce_table_trim(), and none was before. Called
- *        with a spinlock held
+ * @idle: called when a level was queued for tce_table_trim() and the queue was
+ *        empty before, with a spinlock held
  */
 struct tce_table_ops {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
@@ -308,7 +310,8 @@ struct tce_table_ops {
  * @ops: its callbacks
  * @data: for @ops
  *
- * Allocates the first level only, charged to the caller's memory cgroup.
+ * Allocates only the first level, which is charged to the caller's memory
+ * cgroup.
  *
  * Context: Process, may sleep.
  * Return: the table, or ERR_PTR(-ENOMEM).
@@ -330,6 +333,7 @@ void tce_table_destroy(struct tce_table *table);
  * tce_table_id() - number of a table
  * @table: the table
  *
+ * Context: Any.
  * Return: a number that is unique until 2^32 tables have been created.
  */
 unsigned int tce_table_id(const struct tce_table *table);
@@ -338,6 +342,7 @@ unsigned int tce_table_id(const struct tce_table *table);
  * tce_table_geometry() - the geometry of a table
  * @table: the table
  *
+ * Context: Any.
  * Return: its geometry.
  */
 const struct tce_geometry *tce_table_geometry(const struct tce_table *table);
@@ -346,6 +351,7 @@ const struct tce_geometry *tce_table_geometry(const struct tce_table *table);
  * tce_table_root() - the first level
  * @table: the table
  *
+ * Context: Any.
  * Return: its address in the linear map, which does not change.
  */
 void *tce_table_root(const struct tce_table *table);
@@ -358,15 +364,16 @@ void *tce_table_root(const struct tce_table *table);
  *         the old entry and its owner; a @tce of 0 if it was empty
  * @alloc: allocate a missing level or view, with GFP_NOWAIT
  *
- * Write permission implies read permission, as the hardware requires. An
- * address without permissions is stored, although it translates nothing. To
- * clear an entry nothing is allocated, whatever @alloc is.
+ * Without a backing, write permission implies read permission. An address
+ * without permissions is stored, although it translates nothing. A clear never
+ * allocates, whatever @alloc is.
  *
  * Context: Any but an interrupt handler. Never sleeps.
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
  * set; H_TOO_HARD (positive, asm/hvcall.h) if @alloc is false and a level, or a
  * view for the owner, is missing; -ENOMEM if it cannot be allocated; the errno
- * of the backing. On failure neither the table nor @entry is changed.
+ * of the backing. On failure neither the entry nor @entry is changed; levels
+ * that were allocated stay, empty.
  */
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc);
@@ -396,8 +403,9 @@ u64 tce_table_get(struct tce_table *table, unsigned long index);
  *
  * Context: Any but an interrupt handler. Sleeps and reschedules if @gfp allows
  * it; otherwise the range may have TCE_RANGE_FEW leaves at most.
- * Return: 0; -EINVAL if the range is empty or not inside the table; -ENOMEM;
- * -EINTR if a fatal signal is pending and @gfp may sleep.
+ * Return: 0; -EINVAL if the range is empty or not inside the table; -ENOMEM,
+ * also if a level or a view is missing and @gfp is 0; -EINTR if a fatal signal
+ * is pending, @gfp may sleep, and the range has more than one leaf.
  */
 int tce_table_prepare(struct tce_table *table, struct tce_range *range,
 		      u64 owner, gfp_t gfp);
@@ -405,14 +413,15 @@ int tce_table_prepare(struct tce_table *table, struct tce_range *range,
 /**
  * tce_table_store() - set entries of a prepared range
  * @range: the range; &tce_range.index is moved past the entries that were set
- * @new: the new entries, beginning with &tce_range.index; write permission
- *       implies read permission. &tce_extent.index is not used.
- *       &tce_batch.first is moved past the extents that were set
- * @old: the entries that were set there before
+ * @new: the new entries, beginning with &tce_range.index; without a backing,
+ *       write permission implies read permission. &tce_extent.index is not
+ *       used. &tce_batch.first is moved past the extents that were set
+ * @old: result: the entries that were set there before
  *
  * Sets entries of one leaf, as far as @old has room for the entries that they
- * replace. Fails only if the entry at &tce_range.index cannot be set. May
- * return 0 with nothing set, once, after the backing has refused a list.
+ * replace. Fails only if the entry at &tce_range.index cannot be set. Returns 0
+ * with nothing set, at most once for a range, if the backing has refused a list
+ * of entries.
  *
  * Context: Any but an interrupt handler.
  * Return: 0, or the errno of the backing for the entry at &tce_range.index.
@@ -432,7 +441,7 @@ void tce_table_finish(struct tce_range *range);
 /**
  * tce_table_clear() - clear entries of a range
  * @cursor: the position; moved past the entries that were cleared or skipped
- * @old: the entries that were cleared
+ * @old: result: the entries that were cleared
  *
  * Skips holes at any depth and empty entries. Entries that the backing refuses
  * to clear are skipped, too, and stay set. All entries in @old are of one leaf.
@@ -448,7 +457,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
  * @cursor: the position; moved past the extent
  * @extent: the result
  *
- * For debugfs and tests. A concurrent change is seen or not.
+ * For debugfs, tracing and tests. A concurrent change may be seen or not.
  *
  * Context: Process, may sleep; reschedules. Never allocates.
  * Return: false if there is no further extent.
@@ -473,8 +482,10 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
  * first entry: a kill that drops the cached address of a leaf drops those of
  * the levels above it, too.
  *
+ * Ends early if a fatal signal is pending.
+ *
  * Context: Process, may sleep; reschedules.
- * Return: true if unused levels that are too young remain queued.
+ * Return: true if levels remain queued, for example as they are too young.
  */
 bool tce_table_trim(struct tce_table *table, unsigned long age);
 

@@ -51,8 +51,9 @@
 
 /**
  * struct tce_level - software state of one level
- * @lock: protects the entries and all members except @tces, @link, @index and
- *        @depth, which do not change while the level is linked
+ * @lock: protects the entries and the members, except @tces, @link, @index and
+ *        @depth, which do not change while the level is linked, and @idle,
+ *        which &tce_table.lock protects
  * @set: number of entries that are set
  * @holds: number of operations for which the level must stay and, in a leaf,
  *         @owner must not change
@@ -70,7 +71,7 @@
  * @index: the first index that this level translates
  * @idle: in &tce_table.idle, or in a list of tce_table_trim()
  *
- * Each has its own cache lines, as neighbours are used by other CPUs.
+ * Each has its own cache lines, as other CPUs use its neighbours.
  */
 struct tce_level {
 	spinlock_t lock; /* see above */
@@ -96,7 +97,7 @@ struct tce_level {
  * @busy: bitmap of the places that are taken
  * @level: the levels by place
  *
- * Free places are zero.
+ * The memory of free places is zero.
  */
 struct tce_block {
 	struct list_head node;
@@ -183,9 +184,9 @@ static inline unsigned long tce_slot(const struct tce_geometry *geo,
 /* Entries */
 
 /*
- * Load an entry of an upper level without its lock. ldbrx loads and swaps in
- * one instruction. For a volatile load the compiler emits about ten, and a
- * plain load may be repeated by the compiler.
+ * Load an entry of an upper level without its lock. ldbrx loads and swaps the
+ * bytes in one instruction. For a volatile load and be64_to_cpu() the compiler
+ * emits about ten, and a plain load may be repeated by the compiler.
  */
 static __always_inline u64 tce_load(const __be64 *entry)
 {
@@ -211,8 +212,8 @@ static inline __be64 tce_from_level(const __be64 *tces)
 }
 
 /*
- * The hardware reads before it writes, so write permission needs read
- * permission too. A hypervisor adds it itself.
+ * Write permission needs read permission in the hardware, see also
+ * pnv_tce_build(). A backing gets what the user of the table has asked for.
  */
 static inline u64 tce_with_read(const struct tce_table *table, u64 tce)
 {
@@ -236,21 +237,26 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 /**
  * tce_level_alloc() - allocate an empty level
  * @table: the table
- * @gfp: how to allocate; charged to the caller's memory cgroup
+ * @gfp: allocation flags
  *
- * Context: As @gfp says.
- * Return: the level's entries, or NULL.
+ * The memory is charged to the caller's memory cgroup, and taken from the
+ * credit of &tce_table.charge.
+ *
+ * Context: Any but an interrupt handler; sleeps if @gfp allows it.
+ * Return: the level's entries; NULL if there is no memory or no credit.
  */
 __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
 
 /**
- * tce_level_free() - free a level that nothing can reach
+ * tce_level_free() - free a level or a view that nothing can reach
  * @table: the table
  * @tces: the level's entries
  *
  * Context: Any but an interrupt handler.
  */
 void tce_level_free(struct tce_table *table, __be64 *tces);
+
+/* Redirected by KUnit */
 
 #if IS_ENABLED(CONFIG_KUNIT)
 struct page *tce_level_alloc_pages(int nid, gfp_t gfp, unsigned int order);

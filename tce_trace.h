@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints. @window is tce_table_id(), with which the name of the window's
- * directory in debugfs begins. docs/OBSERVE.md describes them for users.
+ * Tracepoints. @window is tce_table_id(); the name of the window's directory in
+ * debugfs begins with it. docs/OBSERVE.md describes the tracepoints for users.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -81,7 +81,7 @@ DEFINE_EVENT(tce_group, tce_window_detach,
 	TP_ARGS(window, group, ret)
 );
 
-/* A MAP_DMA that found its window and put its pages to use has ended. */
+/* A MAP_DMA has ended, after its window was found and its pages were in use. */
 TRACE_EVENT(tce_map,
 	TP_PROTO(unsigned int window, u64 iova, u64 size, unsigned long ua,
 		 unsigned int perm, int ret),
@@ -152,13 +152,13 @@ DEFINE_EVENT(tce_level, tce_level_alloc,
 	TP_ARGS(window, depth, index)
 );
 
-/* A level was unlinked; its memory is freed after a grace period. */
+/* A level was unlinked; it is freed after a TCE kill and a grace period. */
 DEFINE_EVENT(tce_level, tce_level_free,
 	TP_PROTO(unsigned int window, unsigned int depth, unsigned long index),
 	TP_ARGS(window, depth, index)
 );
 
-/* KVM has set an entry for a guest, or cleared it if @tce is 0. */
+/* KVM has asked to set an entry for a guest, or to clear it if @tce is 0. */
 TRACE_EVENT(tce_kvm,
 	TP_PROTO(unsigned int window, unsigned long index, u64 tce, int ret),
 	TP_ARGS(window, index, tce, ret),
@@ -178,7 +178,10 @@ TRACE_EVENT(tce_kvm,
 		  __entry->index, __entry->tce, __entry->ret)
 );
 
-/* An entry is passed up to user space, as a level or a view is missing. */
+/*
+ * KVM was told to pass an entry up to user space, for example as there was no
+ * memory for a level or a view.
+ */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),
 	TP_ARGS(window, index),
@@ -195,7 +198,7 @@ TRACE_EVENT(tce_kvm_up,
 
 #define TCE_REASON_BYTES	72
 
-/* A call was refused. */
+/* A call has failed; see tce_refuse(). */
 TRACE_EVENT(tce_refused,
 	TP_PROTO(int ret, const char *reason),
 	TP_ARGS(ret, reason),

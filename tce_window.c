@@ -81,14 +81,14 @@ static void tce_window_trim_work(struct work_struct *work)
 						 struct tce_window, trim_work);
 	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
 
-	/* A group may still walk a kept table, and no kill reaches it. */
+	/* The hardware may still walk a kept table, and no kill reaches it. */
 	if (!READ_ONCE(window->kept))
 		left |= tce_table_trim(window->table, TCE_TRIM_AGE);
 	if (left)
 		tce_window_trim_soon(window);
 }
 
-/* There was no memory for levels: free all unused ones at once. */
+/* Free all unused levels at once, as there was no memory for further ones. */
 static void tce_window_trim_now(struct tce_window *window)
 {
 	tce_kvm_trim(window->kvm, window, 0);
@@ -233,12 +233,13 @@ void tce_window_put(struct tce_window *window)
 	tce_kvm_flush(window->kvm, window);
 	cancel_delayed_work_sync(&window->trim_work);
 	if (window->kept)
-		pr_warn("window at %#llx: the table is not freed, as the firmware may still use it\n",
+		pr_warn("window at %#llx: the table is not freed, as the hardware may still walk it\n",
 			window->start);
 	else
 		tce_table_destroy(window->table);
 	/*
-	 * KVM may hold it for longer, but finds no window through it any more.
+	 * KVM may keep its reference for longer, but finds no window through
+	 * the iommu_table any more.
 	 */
 	iommu_tce_table_put(window->platform.tbl);
 	tce_charge_return(pages->charge, window->locked);
@@ -299,7 +300,7 @@ void tce_window_detach(struct tce_window *window,
 	 */
 	tce_kvm_close(window->kvm);
 	tce_kvm_flush(window->kvm, window);
-	/* Queued levels and records expect the work item. */
+	/* Levels and records may wait for the work item that was cancelled. */
 	tce_window_trim_soon(window);
 	/* After this the platform may free the group. */
 	tce_platform_unlink(&window->platform, table_group);
@@ -372,8 +373,8 @@ static noinline int tce_window_store(struct tce_gather *gather,
 			return ret;
 
 		/*
-		 * The hardware may have cached an empty entry, so new entries
-		 * are killed, too.
+		 * The hardware may have cached that an entry was empty, so new
+		 * entries are killed, too.
 		 */
 		tce_gather_batch(gather, first, range->index, &old);
 		if (range->index == range->end)

@@ -23,7 +23,7 @@
  * tce_window_unmap(). The latter two may run in parallel.
  *
  * The window lives until tce_window_put(). The iommu_table lives until its last
- * reference is put, which may be KVM's; from tce_window_put() on KVM finds no
+ * reference is put, which may be KVM's; after tce_window_put() KVM finds no
  * window through it (tce_kvm.h).
  */
 
@@ -41,8 +41,8 @@ struct tce_window;
  * @charge: charge each level to locked_vm while it is allocated, instead of the
  *          whole table for the life of the window
  * @pinned: pages are pinned when they are mapped, so KVM cannot map them
- * @charged: kernel pages that were charged for the window; what it uses is
- *           subtracted
+ * @charged: number of kernel pages that were charged for the window; those that
+ *           it uses are subtracted
  * @missing: if tce_window_create() returns -EAGAIN: number of kernel pages that
  *           must be charged in addition
  */
@@ -80,7 +80,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
  * @window: the window; detached from all groups, so that no device translates
  *          through it
  *
- * Waits for a grace period of RCU.
+ * Waits for an RCU grace period if KVM has ever used the window.
  *
  * Context: Process, may sleep.
  */
@@ -141,7 +141,7 @@ void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group);
 
 /**
- * tce_window_clear_all() - unmap everything
+ * tce_window_clear_all() - unmap everything, except what a hypervisor refuses
  * @window: the window
  *
  * Context: Process, may sleep; reschedules.
@@ -153,7 +153,7 @@ void tce_window_clear_all(struct tce_window *window);
  * not yet killed
  * @window: the window
  *
- * Context: Process.
+ * Context: Process, may sleep; reschedules.
  */
 void tce_window_flush_kvm(struct tce_window *window);
 
@@ -161,6 +161,7 @@ void tce_window_flush_kvm(struct tce_window *window);
  * tce_window_start() - the first bus address of a window
  * @window: the window
  *
+ * Context: Any.
  * Return: bus address, in bytes.
  */
 u64 tce_window_start(const struct tce_window *window);
@@ -170,6 +171,7 @@ u64 tce_window_start(const struct tce_window *window);
  * @window: the window
  * @iova: bus address, bytes
  *
+ * Context: Any.
  * Return: true if so.
  */
 bool tce_window_contains(const struct tce_window *window, u64 iova);
@@ -182,9 +184,9 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * @run: the pages: &tce_run.pages, &tce_run.ua and &tce_run.perm are set, the
  *       rest is 0
  *
- * On failure nothing is changed; on success earlier mappings of the range are
- * replaced. As an exception, a hypervisor can refuse a page after other pages
- * have been mapped: then the range is unmapped up to that page.
+ * On success earlier mappings of the range are replaced. On failure nothing is
+ * changed, unless a hypervisor refuses a page after other pages have been
+ * mapped: then the range is unmapped up to that page.
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside

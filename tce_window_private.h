@@ -66,8 +66,11 @@ tce_window_page_shift(const struct tce_window *window)
  * tce_window_trim_soon() - schedule the work item that trims
  * @window: the window
  *
- * Context: Any but an interrupt handler. What keeps tce_window_put() from
- * freeing the window also keeps it from having cancelled the work item.
+ * Must not be called after tce_window_put() has cancelled the work item.
+ * Callbacks of KVM are in the RCU read-side section in which they have found
+ * the window, for which tce_window_put() waits first.
+ *
+ * Context: Any but an interrupt handler.
  */
 static inline void tce_window_trim_soon(struct tce_window *window)
 {

@@ -13,12 +13,12 @@
 /**
  * DOC: Work
  *
- * Work items are for what must not be done in the caller's context. No call
- * waits for a work item of another process: each item belongs to one object,
- * which waits for its own items only (cancel_work_sync()) or is freed by them.
- * Items that take an mmap_lock have a workqueue of their own. They check first
- * whether the lock is held, but may still have to wait for it, so nothing may
- * wait for them without a limit. tce_work_exit() waits for items that have
+ * Work items do what must not be done in the caller's context. No call waits
+ * for a work item of another process: each item belongs to one object, which
+ * waits only for its own items (cancel_delayed_work_sync()) or is freed by
+ * them. Items that take an mmap_lock have a workqueue of their own. They check
+ * first whether the lock is held, but may still have to wait for it, so nothing
+ * may wait for them without a limit. tce_work_exit() waits for items that have
  * dropped the last reference to the module and have not returned yet.
  */
 
@@ -31,10 +31,10 @@
 
 struct workqueue_struct;
 
-/* For items that wait for nothing that user space can delay. */
+/* For work items that wait for nothing that user space can delay. */
 extern struct workqueue_struct *tce_wq;
 
-/* For items that take an address space's mmap_lock. */
+/* For work items that take an address space's mmap_lock. */
 extern struct workqueue_struct *tce_mm_wq;
 
 /**

@@ -37,9 +37,10 @@ enum vfio_group_type {
  * @open: VFIO_SET_IOMMU, with an argument for which VFIO_CHECK_EXTENSION of
  *        @ioctl returns a positive number; returns the container's data or an
  *        ERR_PTR()
- * @release: the container's last group was detached
- * @ioctl: ioctls that the core does not handle itself; called with no lock
- *         held. The data is NULL only for VFIO_CHECK_EXTENSION
+ * @release: the container's last group was detached, or attaching its groups
+ *           failed
+ * @ioctl: ioctls that the core does not handle itself. Called with no lock
+ *         held, except for VFIO_CHECK_EXTENSION, for which the data may be NULL
  * @attach_group: a group is added to the container
  * @detach_group: a group is removed from the container
  * @pin_pages: for mediated devices

@@ -2,8 +2,8 @@
 /*
  * VFIO backend for the sPAPR TCE IOMMU of POWER. This file has the container:
  * VFIO operations, arguments, policy. The interface is described in
- * include/uapi/linux/vfio.h and in Documentation/driver-api/vfio.rst, "sPAPR
- * TCE IOMMU".
+ * include/uapi/linux/vfio.h and in "sPAPR TCE IOMMU" of
+ * Documentation/driver-api/vfio.rst.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -46,24 +46,24 @@
  *
  * container->lock is held for writing to change the container: to attach and
  * detach groups, to create and remove windows, to register and unregister
- * memory, and to set the address space. MAP and UNMAP hold it for reading, so
- * they run in parallel with each other, and the container does not change
- * meanwhile. Lock order: container->lock, then the locks of the lower layers
- * (docs/DESIGN.md).
+ * memory, and to set the address space. MAP_DMA and UNMAP_DMA hold it for
+ * reading, so they run in parallel with each other, and the container does not
+ * change meanwhile. docs/DESIGN.md has the lock order.
  *
- * A command decides everything under container->lock. If it needs something
- * that it cannot get there (the lock for writing, pinned pages, charged
- * memory), it returns with nothing changed, the lock is dropped, what it needs
- * is got, and it starts over (struct tce_call). So with the lock held it never
- * waits for something that user space can prolong, such as a page fault or the
- * mmap_lock. Arguments are copied in before the lock is taken, and answers
- * copied out after it was dropped. A process that is stuck in a command
- * therefore does not keep another one from closing the container or its group.
+ * A command makes all its decisions under container->lock. If it needs
+ * something that it cannot get with the lock held (the lock for writing, pinned
+ * pages, charged memory), it returns with nothing changed. tce_call_end() then
+ * gets what the command needs, with no lock held, and starts it over. So no
+ * command holds the lock while it waits for something that user space can
+ * prolong, such as a page fault or the mmap_lock. Arguments are copied from
+ * user space before the lock is taken, and results to user space after it was
+ * dropped. Therefore a process that is stuck in a command does not keep another
+ * one from closing the container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is given a cookie, a
  * number, instead of a pointer. A command looks up the container by its cookie
- * and gets a reference; once it has the lock it checks whether the container
+ * and takes a reference; once it has the lock it checks whether the container
  * was released meanwhile.
  */
 
@@ -73,7 +73,7 @@
 static bool charge_allocated;
 module_param(charge_allocated, bool, 0644);
 MODULE_PARM_DESC(charge_allocated,
-		 "Charge locked_vm with the levels that a table has, not with a whole table (new windows; default: N)");
+		 "Charge only allocated levels to locked_vm, not the whole table (for new windows; default: N)");
 
 /**
  * struct tce_group - a group in a container
@@ -90,9 +90,9 @@ struct tce_group {
 /**
  * struct tce_container - a container
  * @node: in tce_containers
- * @number: the cookie that the VFIO core is given; never used again for another
- *          container
- * @ref: one for the VFIO core, until release, and one for each command
+ * @number: the cookie that the VFIO core is given; never reused
+ * @ref: one for the VFIO core, until release(), and one for each operation that
+ *       uses the container
  * @free_work: frees the container
  * @lock: see DOC: Locking
  * @released: the VFIO core has called release()
@@ -102,11 +102,11 @@ struct tce_group {
  * @memory: version 2: the registered memory that @pages is part of
  * @enabled: version 1: VFIO_IOMMU_ENABLE was called. Version 2: memory has been
  *           registered
- * @default_pending: the default window is not created yet; it is when it is
- *                   needed
+ * @default_pending: the default window will be created when it is first needed
  * @groups: the groups
  * @windows: the windows by number
- * @created: by window: number of windows that were created before it
+ * @created: for each of @windows, the number of windows that were created
+ *           before it
  * @next_created: number of windows that were created so far
  */
 struct tce_container {
@@ -214,14 +214,14 @@ static void tce_container_unlock(struct tce_container *container, bool write)
 /* Commands */
 
 /**
- * enum tce_need - what a command needs and cannot get with the lock held
+ * enum tce_need - what a command needs and cannot get or do with the lock held
  * @TCE_NEED_NOTHING: nothing
- * @TCE_NEED_WRITE: the lock for writing
- * @TCE_NEED_CHARGE: &tce_call.missing more kernel pages charged
- * @TCE_NEED_PIN: &tce_call.run pinned
- * @TCE_NEED_REGION: &tce_call.region allocated and pinned
- * @TCE_NEED_PUT: &tce_call.region put
- * @TCE_NEED_EEH: the EEH operation on &tce_call.group performed
+ * @TCE_NEED_WRITE: take the lock for writing
+ * @TCE_NEED_CHARGE: charge &tce_call.missing more kernel pages
+ * @TCE_NEED_PIN: pin &tce_call.run
+ * @TCE_NEED_REGION: allocate and pin &tce_call.region
+ * @TCE_NEED_PUT: put &tce_call.region
+ * @TCE_NEED_EEH: perform the EEH operation on &tce_call.group
  */
 enum tce_need {
 	TCE_NEED_NOTHING,
@@ -242,17 +242,17 @@ struct tce_args {
 /**
  * struct tce_call - state of a command
  * @args: the argument
- * @error: errno for an invalid argument, which the command returns after the
- *         checks that come first
- * @answer: number of bytes of the argument to copy back
- * @write: the lock is held for writing
- * @need: what the command needs to be called again
- * @charge: charges the container's address space; NULL until this is set
+ * @error: errno for an invalid argument, or 0. The checks of the container that
+ *         take precedence come before the command returns it
+ * @answer: number of bytes of @args to copy to user space
+ * @write: take the lock for writing
+ * @need: what the command needs before it is called again
+ * @charge: the charge of the container's address space; NULL until that is set
  * @charged: kernel pages that are charged for the command and not yet in use
  * @missing: number of kernel pages that must be charged in addition
  * @misses: tce_charge_misses() when this attempt began
- * @refill: credit to get before the next attempt, in kernel pages; 0 if none
- *          was needed yet
+ * @refill: size of the last refill of the credit, in kernel pages; 0 if there
+ *          was none
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
@@ -306,7 +306,10 @@ static int tce_call_charge(struct tce_call *call, unsigned long missing)
 
 /* Groups and windows */
 
-/* The first group stands for all: attach compares each new group with it. */
+/*
+ * The first group represents all groups: tce_check_group() compares each new
+ * group with it.
+ */
 static struct iommu_table_group *
 tce_first_table_group(struct tce_container *container)
 {
@@ -383,8 +386,8 @@ static bool tce_groups_have(struct tce_container *container,
 /*
  * When a device appears in a group the platform removes window 0. It also
  * disables window 1 without removing it: pnv_ioda2_take_ownership() disables
- * bypass, which has the place of window 1. So if one window is missing all are
- * marked lost.
+ * bypass, which has the place of window 1. So if a group lacks one window, mark
+ * all as lost.
  */
 static void tce_check_windows(struct tce_container *container)
 {
@@ -408,8 +411,8 @@ static void tce_check_windows(struct tce_container *container)
 static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
 	/*
-	 * Check before this window is removed: it may be the only one that is
-	 * missing.
+	 * Check before this window is removed: it may be the only one that a
+	 * group lacks.
 	 */
 	tce_check_windows(container);
 	tce_detach_window(container, container->windows[num],
@@ -559,13 +562,17 @@ static int tce_get_eeh(struct tce_call *call, void __user *argp)
 	return tce_eeh_get_op(&call->args.eeh, argp);
 }
 
-/* The container belongs to the address space of the first command. */
+/*
+ * A container belongs to the address space of the first command that calls
+ * tce_claim_mm().
+ */
 static int tce_check_mm(struct tce_container *container)
 {
 	lockdep_assert_held(&container->lock);
 
 	if (container->pages && container->pages->mm != current->mm)
-		return tce_refuse(-EPERM, "the container is another process's");
+		return tce_refuse(-EPERM,
+				  "the container belongs to another process");
 
 	return 0;
 }
@@ -754,7 +761,7 @@ static long tce_ioctl_enable(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* Charge the size of the window, so that MAP need not charge. */
+	/* Charge the size of the window, so that MAP_DMA need not charge. */
 	locked = table_group->tce32_size >> PAGE_SHIFT;
 	if (call->charged < locked)
 		return tce_call_charge(call, locked - call->charged);
@@ -912,8 +919,8 @@ static long tce_ioctl_create(struct tce_container *container,
 }
 
 /*
- * The answer was not copied to user space: remove the window if it still
- * exists.
+ * The start of the new window could not be copied to user space: remove the
+ * window if it still exists.
  */
 static void tce_undo_create(struct tce_container *container,
 			    const struct tce_call *call)
@@ -945,7 +952,7 @@ static long tce_ioctl_remove(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* The pending default window begins at 0: do not create it any more. */
+	/* The default window begins at 0: a pending one is not created. */
 	if (container->default_pending && !remove->start_addr) {
 		container->default_pending = false;
 		return 0;
@@ -1036,7 +1043,8 @@ static void tce_call_init(struct tce_call *call)
 }
 
 /*
- * Try the command once. Return -EAGAIN if it needs something, see call->need.
+ * Try the command once. Return -EAGAIN if it needs something, which is then in
+ * call->need.
  */
 static __always_inline long
 tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
@@ -1097,7 +1105,7 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 			call->charged += call->missing;
 		return ret;
 	case TCE_NEED_PIN:
-		/* An earlier attempt may have pinned for another window. */
+		/* An earlier attempt may have pinned it for another window. */
 		if (call->run.pinned)
 			call->run.pages->ops->unpin(&call->run);
 		return call->run.pages->ops->pin(&call->run);
@@ -1125,16 +1133,16 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 }
 
 /*
- * Get credit, or have unused levels freed, after -ENOMEM. No lock is held.
- * Return 0 if the command must start over.
+ * After -ENOMEM get credit, or let the next attempt free unused levels. No lock
+ * is held. Return 0 if the command must start over.
  */
 static long tce_call_no_memory(struct tce_call *call)
 {
 	long ret = -ENOMEM;
 
 	/*
-	 * Levels of this or another command found no credit: get more each
-	 * time.
+	 * There was no credit for a level of this or another command: get more
+	 * each time.
 	 */
 	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
 		if (!call->refill)
@@ -1145,8 +1153,8 @@ static long tce_call_no_memory(struct tce_call *call)
 	}
 
 	/*
-	 * MAP_DMA: have the levels freed that are not in use, which otherwise
-	 * stay for a second.
+	 * MAP_DMA: free the levels that are not in use, which otherwise stay
+	 * for a second.
 	 */
 	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
 		call->run.trim = true;
@@ -1156,7 +1164,10 @@ static long tce_call_no_memory(struct tce_call *call)
 	return ret;
 }
 
-/* Get what a command needs, retry it, and settle at the end. */
+/*
+ * Get what a command needs and retry it, until it succeeds or fails. Then
+ * release what it did not use.
+ */
 static noinline long tce_call_end(struct tce_container *container,
 				  const struct tce_ioctl *ioctl,
 				  struct tce_call *call, long ret)
@@ -1196,8 +1207,8 @@ static long tce_call_run(struct tce_container *container,
 	call->write = ioctl->write;
 	ret = tce_call_try(container, ioctl, call);
 	/*
-	 * MAP and UNMAP of version 2 leave the credit for the next command that
-	 * needs levels; the work item settles it.
+	 * In version 2, MAP_DMA and UNMAP_DMA leave the credit for the next
+	 * command that needs levels; the work item settles it.
 	 */
 	if (ret || ioctl->write || container->version == 1)
 		ret = tce_call_end(container, ioctl, call, ret);
@@ -1244,7 +1255,7 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	    copy_to_user(argp, &call.args, call.answer)) {
 		if (cmd == VFIO_IOMMU_SPAPR_TCE_CREATE)
 			tce_undo_create(container, &call);
-		ret = tce_refuse(-EFAULT, "the answer cannot be written");
+		ret = tce_refuse(-EFAULT, "the result cannot be written");
 	}
 	if (ret == -ENOMEM)
 		tce_refuse(-ENOMEM,
@@ -1356,7 +1367,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 	int ret;
 
 	if (type != VFIO_IOMMU)
-		return tce_refuse(-EINVAL, "the group is not an IOMMU's");
+		return tce_refuse(-EINVAL, "the group has no IOMMU");
 
 	group = kzalloc(sizeof(*group), TCE_GFP);
 	if (!group)
@@ -1463,7 +1474,7 @@ static void __exit tce_iommu_exit(void)
 	vfio_unregister_iommu_driver(&tce_iommu_driver_ops);
 	/*
 	 * A task that has put the last reference to a container may have been
-	 * preempted in the module's code: wait until it has left it.
+	 * preempted in the module's code: wait until it has returned.
 	 */
 	synchronize_rcu_tasks();
 	tce_work_exit();

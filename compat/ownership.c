@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Ownership of groups, for kernels in which the backend has to take it. In
- * newer kernels the IOMMU core does so before it calls attach_group (blocked
- * domain, arch/powerpc/kernel/iommu.c). Contract: vfio_iommu_driver.h.
+ * newer kernels the IOMMU core does so before the VFIO core calls attach_group
+ * (blocked domain, arch/powerpc/kernel/iommu.c). Contract:
+ * vfio_iommu_driver.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -20,8 +21,8 @@ static const struct vfio_iommu_driver_ops *compat_driver;
 static struct vfio_iommu_driver_ops compat_ops;
 
 /*
- * NULL if ownership cannot be taken; the driver's attach_group then reports
- * why.
+ * Return NULL if ownership cannot be taken; the driver's attach_group then
+ * reports the reason.
  */
 static struct iommu_table_group *compat_table_group(struct iommu_group *group)
 {

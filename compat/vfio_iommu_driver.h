@@ -45,8 +45,8 @@ enum vfio_iommu_notify_type {
  * @open: as there
  * @release: as there
  * @ioctl: as there
- * @attach_group: as there, and the backend takes the group over
- * @detach_group: as there, and the backend gives the group back
+ * @attach_group: as there; the backend must also take ownership of the group
+ * @detach_group: as there; the backend must also release ownership
  * @pin_pages: as there
  * @unpin_pages: as there
  * @register_device: as there
@@ -84,10 +84,10 @@ void vfio_unregister_iommu_driver(const struct vfio_iommu_driver_ops *ops);
 /**
  * compat_register_iommu_driver() - register a backend that does not take
  * ownership of groups itself
- * @ops: the backend; one at a time
+ * @ops: the backend; only one can be registered
  *
- * Registers a backend that takes ownership of each group before it calls
- * @ops->attach_group, and releases it after @ops->detach_group.
+ * Takes ownership of each group before @ops->attach_group is called, and
+ * releases it after @ops->detach_group.
  *
  * Context: Module init.
  * Return: the result of vfio_register_iommu_driver().

@@ -26,7 +26,7 @@
 #include "kills.h"
 #include "tce_table_private.h"
 
-/* Long enough for another CPU to arrive; the test goes on if none does. */
+/* Long enough for another CPU to arrive. If none does the test continues. */
 #define MEETING_SPINS	20000
 
 /*
@@ -64,10 +64,7 @@ static void fixture_meet(struct fixture *fixture)
 	all = roundup(come, fixture->meet);
 	for (spins = 0; atomic_read(&fixture->met) < all; spins++) {
 		if (spins == MEETING_SPINS) {
-			/*
-			 * Leave, so that the next thread does not wait for this
-			 * one.
-			 */
+			/* The next thread must not count on this one. */
 			atomic_dec(&fixture->met);
 			return;
 		}
@@ -554,8 +551,8 @@ unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
 		tce_table_clear(cursor, old);
 		cleared = batch_count(test, cursor->table, old);
 		/*
-		 * One call makes no progress: that in which the backing refuses
-		 * a list.
+		 * The call in which the backing refuses to clear several
+		 * entries at once makes no progress.
 		 */
 		if (cursor->index > before.index ||
 		    (cursor->single && !before.single))

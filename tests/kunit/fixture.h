@@ -48,7 +48,7 @@ struct backing {
 };
 
 /**
- * struct found - an entry that was taken out of a table
+ * struct found - an entry that was cleared or replaced
  * @index: its index
  * @tce: its address and permissions
  * @owner: its owner
@@ -60,17 +60,19 @@ struct found {
 };
 
 /**
- * struct fixture - the page allocator and the table callbacks of a test; in
- *	kunit::priv
+ * struct fixture - the page allocator and the table callbacks of a test;
+ *	&kunit.priv points to it
  * @allocated: number of page allocations so far
  * @freed: number of page allocations that were freed so far
  * @bytes: bytes that are allocated now
  * @failed: allocations that were made to fail
- * @until_failure: allocations until one fails; 0 or less for never
- * @bad_gfp: allocations that may sleep in atomic context, or that may sleep and
- *           are not charged to the caller or may invoke the OOM killer
+ * @until_failure: number of the allocation that fails, counted down by each; 0
+ *                 or less for none
+ * @bad_gfp: number of allocations that may sleep in atomic context, or that may
+ *           sleep and are not charged to the caller or may invoke the OOM
+ *           killer
  * @meet: number of threads that wait for each other in each allocation, or 0
- * @met: threads that have arrived so far
+ * @met: number of threads that have arrived so far
  * @alloc_hook: called once, by the next allocation
  * @data: argument of @alloc_hook
  * @kill: called for &tce_table_ops.kill of all tables, or NULL
@@ -97,18 +99,18 @@ struct fixture {
 	struct shape shape;
 };
 
-/* Exported to modules, but declared in a header that is private to RCU. */
+/* RCU exports these, but declares them in a private header. */
 void rcu_expedite_gp(void);
 void rcu_unexpedite_gp(void);
 
 int fixture_init(struct kunit *test);
 void fixture_exit(struct kunit *test);
 
-/* Page allocations, and their bytes, that all tables of the test have now. */
+/* Number of page allocations of all tables of the test now, and their bytes. */
 long fixture_blocks(struct kunit *test);
 long fixture_bytes(struct kunit *test);
 
-/* Makes the @nth allocation from now on fail, once; 0 for none. */
+/* Makes the @nth allocation from now on fail; 0 for none. */
 void fixture_fail_alloc(struct kunit *test, long nth);
 
 /* Whether that allocation was made. */
@@ -126,17 +128,18 @@ unsigned int shape_level_bits(const struct shape *shape);
 const struct shape *shape_of(struct kunit *test);
 
 /*
- * Entries of the table below one entry of a level @height levels above leaves.
+ * Number of indices that one entry of a level translates, @height levels above
+ * the leaves.
  */
 unsigned long span_of(const struct shape *shape, unsigned int height);
 
 /*
- * First entry of a leaf. Odd @number select leaves in the second half of the
- * window, below other upper levels than those of even ones.
+ * First entry of a leaf. An odd @number selects a leaf in the second half of
+ * the window, below other upper levels than an even one.
  */
 unsigned long spread_leaf(const struct shape *shape, unsigned int number);
 
-/* Values of an XArray that is used as a sparse array, 0 where there is none. */
+/* Use an XArray as a sparse array of numbers; 0 is no entry. */
 void array_save(struct kunit *test, struct xarray *array, unsigned long index,
 		unsigned long value);
 unsigned long array_load(struct xarray *array, unsigned long index);
@@ -155,7 +158,7 @@ struct tce_table *table_create(struct kunit *test,
 /* Creates a table; the test is aborted on failure. */
 struct tce_table *table_of(struct kunit *test, const struct shape *shape);
 
-/* Creates a table with a backing, which is copied; one per test. */
+/* Creates a table with a backing; the only one of the test. Copies @backing. */
 struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
 			       const struct backing *backing);
 
@@ -177,9 +180,9 @@ void expect_exchange(struct kunit *test, struct tce_table *table,
 		     u64 tce_before, u64 owner_before);
 
 /*
- * Initialises a batch with as many of the entries as fit. Adjacent entries that
- * lead to contiguous memory of one owner become one extent. Returns the number
- * of entries in the batch.
+ * Initialises a batch with as many of the entries as fit. Adjacent entries of
+ * one owner that translate to contiguous memory become one extent. Returns the
+ * number of entries in the batch.
  */
 unsigned int batch_fill(struct tce_batch *batch, unsigned int page_shift,
 			const struct tce_entry *entries, unsigned int count);
@@ -189,8 +192,8 @@ bool batch_take(struct tce_batch *batch, unsigned int page_shift,
 		struct found *found);
 
 /*
- * Expects that the entries that were taken out of a table are in ascending
- * order and of one leaf. Returns their number.
+ * Expects that entries that were cleared or replaced are in ascending order and
+ * of one leaf. Returns their number.
  */
 unsigned long batch_count(struct kunit *test, struct tce_table *table,
 			  const struct tce_batch *batch);
@@ -208,8 +211,8 @@ int table_hold(struct tce_table *table, struct tce_range *range,
 	       unsigned long index, gfp_t gfp);
 
 /*
- * Sets entries of a range, of @owner or, for TCE_OWNER_EACH, each of an owner
- * of its own; the test is aborted on failure.
+ * Sets the entries of a range. Their owner is @owner or, for TCE_OWNER_EACH,
+ * ua_of() of their index. The test is aborted on failure.
  */
 void table_store(struct kunit *test, const struct shape *shape,
 		 struct tce_table *table, unsigned long index,
@@ -257,7 +260,8 @@ unsigned long expect_levels(struct kunit *test, struct tce_table *table,
 			    unsigned long used);
 
 /*
- * The same, and expects page_bytes of the only table to be what is allocated.
+ * The same for the only table of the test; also expects that page_bytes is what
+ * is allocated.
  */
 void expect_figures(struct kunit *test, struct tce_table *table,
 		    unsigned long used);

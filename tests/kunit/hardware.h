@@ -34,7 +34,7 @@ struct hardware_window {
  * struct hardware_census - number of levels and entries that the hardware
  *	reaches
  * @levels: levels by depth
- * @leaf_views: leaves that have a user-space view
+ * @leaf_views: leaves that have a view
  * @entries: leaf entries with a permission
  */
 struct hardware_census {
@@ -70,7 +70,7 @@ void hardware_census(struct kunit *test, struct tce_table *table,
 
 /*
  * Calls @visit for each level that the hardware reaches below the first one,
- * with the index of the first entry that it covers.
+ * with the first index that it translates.
  */
 void hardware_levels(struct kunit *test, struct tce_table *table,
 		     hardware_visit_level visit, void *data);

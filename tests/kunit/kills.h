@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checks the ranges that tce_table_trim() kills against the levels that it has
- * unlinked: those that the hardware reaches before the trim and not after it.
+ * Checks that the ranges which tce_table_trim() kills are those of the levels
+ * that it unlinks: levels that the hardware reaches before the trim and not
+ * after it.
  */
 #ifndef KILLS_H
 #define KILLS_H
@@ -17,8 +18,8 @@ struct tce_table;
  * @test: the test
  * @table: the table
  * @level_bits: number of index bits that each level translates
- * @levels: levels that were unlinked, by the number of the leaf that they begin
- *          with: 1 for the leaf, 2 for each upper level
+ * @levels: levels that were unlinked, by the number of the first leaf in their
+ *          range: the sum of 1 for the leaf and 2 for each upper level
  * @calls: ranges that were killed: number of entries, by first entry
  * @end: end of the last range, exclusive
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of the locked_vm charge of tables, and of its credit.
+ * Tests of the charges to locked_vm, and of the credit.
  */
 
 #include <kunit/test.h>
@@ -60,7 +60,7 @@ static void expect_charged(struct kunit *test, struct tce_charge *charge,
 {
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&charge->credit), credit);
 	KUNIT_EXPECT_EQ(test, charge->mm->locked_vm, charged);
-	/* No caller has to wait for a settlement that is over. */
+	/* No tce_charge_sub() has left @settling raised. */
 	KUNIT_EXPECT_EQ(test, atomic_read(&charge->settling), 0);
 }
 
@@ -129,7 +129,7 @@ static void charge_uses_credit(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
-/* The work item takes pages that were given back off locked_vm. */
+/* The work item takes pages that were returned off locked_vm. */
 static void work_settles_credit(struct kunit *test)
 {
 	struct tce_charge *charge = charge_create(test);
@@ -195,7 +195,7 @@ static void held_credit_is_not_settled(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
-/* A caller that cannot wait sets wanted, for the next one that can. */
+/* A caller that cannot wait sets @wanted, and the next one that can tops up. */
 static void top_up_leaves_credit(struct kunit *test)
 {
 	struct tce_charge *charge = charge_create(test);
@@ -244,7 +244,7 @@ static void refill_up_to_memlock_limit(struct kunit *test)
 	/* There is room without settling the credit. */
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 1));
 	expect_charged(test, charge, 4, 5);
-	/* Too much even without the credit, which was settled for it. */
+	/* Too many even without the credit, which the attempt has settled. */
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 5));
 	expect_charged(test, charge, 0, 1);
 	tce_charge_return(charge, 1);
@@ -280,7 +280,10 @@ static void holder_hold(struct holder *holder)
 	mmap_write_unlock(holder->charge->mm);
 }
 
-/* Neither the caller nor the work item blocks, and the credit is not lost. */
+/*
+ * While the mmap_lock is held neither the caller nor the work item blocks, and
+ * the credit is not lost.
+ */
 static void holder_settle(struct holder *holder)
 {
 	struct tce_charge *charge = holder->charge;
@@ -324,7 +327,7 @@ static void settle_does_not_wait_for_mmap_lock(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
-/* locked_vm is the pages of the only table and the credit. */
+/* Expects that locked_vm is the pages of the only table and the credit. */
 static void expect_table_charged(struct kunit *test, struct tce_charge *charge)
 {
 	KUNIT_EXPECT_EQ(test, charge->mm->locked_vm,

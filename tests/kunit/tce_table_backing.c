@@ -16,7 +16,7 @@
 #include "kills.h"
 #include "tce_table.h"
 
-/* Number of entries of the backing, and of those that most tests change. */
+/* Number of entries of the backing, and of the range that most tests change. */
 #define ALL		1600
 #define RANGE		40
 
@@ -42,13 +42,13 @@ KUNIT_ARRAY_PARAM(backing, backing_shapes, shape_describe);
  * @index: index of its first entry
  * @tce: its entries
  * @refused: index of the entry that it refuses to change, or ULONG_MAX
- * @partly: a refused clear takes effect up to @refused
+ * @partly: a clear that is refused takes effect up to @refused
  * @sets: number of calls that set one entry
- * @lists: number of calls that set several
+ * @lists: number of calls that set several entries
  * @listed: number of entries of these
- * @clears: number of calls that clear
+ * @clears: number of calls that clear entries
  * @cleared: number of entries of these
- * @invalid: requests that the table must not make
+ * @invalid: number of requests that the table must not make
  */
 struct hypervisor {
 	struct kunit *test;
@@ -98,10 +98,7 @@ static int hypervisor_set(void *data, unsigned long index, const __be64 *tces,
 	if (hypervisor_refuses(hv, index, count))
 		return -EPERM;
 	for (i = 0; i < count; i++) {
-		/*
-		 * A list must not replace entries: it does not return the old
-		 * ones.
-		 */
+		/* A list must not replace entries. */
 		hv->invalid += count > 1 && hv->tce[index - hv->index + i];
 		hv->tce[index - hv->index + i] = be64_to_cpu(tces[i]);
 	}
@@ -208,9 +205,9 @@ static u64 contiguous_tce(const struct shape *shape, unsigned long i)
 }
 
 /*
- * Stores the rest of a batch until an error. Expects that it replaces the
- * entries whose index is a multiple of @every, as set by fill(), and no other.
- * Returns the last result of tce_table_store().
+ * Stores the rest of a batch, up to the first error. Expects that it replaces
+ * the entries whose index is a multiple of @every, which are those of fill(),
+ * and no others. Returns the last result of tce_table_store().
  */
 static int store_over(struct hypervisor *hv, const struct shape *shape,
 		      struct tce_range *range, struct tce_batch *new,
@@ -294,7 +291,7 @@ static void backing_mirrors_entries(struct kunit *test)
 	table_set(test, table, index + 4, 0);
 	expect_backing(hv);
 
-	/* One call for a leaf, from its first set entry to its last. */
+	/* One call for a leaf, from the first entry that is set to the last. */
 	hypervisor_reset_counts(hv);
 	KUNIT_EXPECT_EQ(test, 6, table_clear(test, table, 0, shape->entries));
 	KUNIT_EXPECT_EQ(test, hv->clears, 1);
@@ -329,7 +326,7 @@ static void backing_refuses_exchange(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, refused), 0);
 	tce_table_finish(&range);
 	expect_backing(hv);
-	/* A refused entry does not keep the leaf in use. */
+	/* An entry that was refused does not keep the leaf in use. */
 	if (shape->levels > 1)
 		table_trim_all(test, table);
 
@@ -418,7 +415,7 @@ static void single_extents_form_one_list(struct kunit *test)
 	table_destroy(test, hv->table);
 }
 
-/* A list needs a page, which is not allocated in atomic context. */
+/* A list needs a buffer, which is not allocated in atomic context. */
 static void no_list_in_atomic_context(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
@@ -485,7 +482,8 @@ static void list_ends_before_set_entry(struct kunit *test)
 }
 
 /*
- * All entries before the refused one are set, whichever of them replace others.
+ * All entries before the one that is refused are set, whichever of them replace
+ * others.
  */
 static void backing_refuses_list(struct kunit *test)
 {
@@ -578,7 +576,10 @@ static void next_range_uses_lists_again(struct kunit *test)
 
 /* Clearing */
 
-/* Clears the range and expects all multiples of @every but the refused one. */
+/*
+ * Clears the range. Expects that all multiples of @every were set, and that all
+ * were cleared but the one that is refused.
+ */
 static void expect_clear(struct hypervisor *hv, const struct shape *shape,
 			 unsigned long start, unsigned long end,
 			 unsigned long every)

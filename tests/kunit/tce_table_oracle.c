@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations on a TCE table, the result of each of which is compared
- * with a model that is kept in XArrays.
+ * Random operations on a TCE table. The result of each is compared with a model
+ * of the table, which consists of XArrays.
  */
 
 #include <kunit/test.h>
@@ -69,11 +69,11 @@ KUNIT_ARRAY_PARAM(backed, backed_shapes, shape_describe);
  * @backed: whether there is a backing
  * @used: number of entries that are set
  * @random: state of the random numbers
- * @place: indices that the operations are near to
- * @holds: whether @prepared is held
- * @prepared: a range that is prepared
+ * @place: indices near which the operations are
+ * @holds: whether @prepared is prepared
+ * @prepared: a range of several entries
  * @owner: owner that @prepared is for, or TCE_OWNER_EACH
- * @held: ranges of one entry that are prepared
+ * @held: ranges of one entry, which may be prepared
  * @new: entries to set
  * @old: entries that were set before
  */
@@ -255,7 +255,7 @@ static bool leaf_needs_view(struct oracle *oracle, unsigned long leaf,
 	       (anything_in_leaf(oracle, leaf) || leaf_is_held(oracle, leaf));
 }
 
-/* Makes the leaf one that entries of @owner can be set in. */
+/* Lets the leaf store entries of @owner. */
 static void claim_leaf(struct oracle *oracle, unsigned long leaf, u64 owner)
 {
 	save(oracle, &oracle->leaves, leaf, 1);
@@ -341,7 +341,7 @@ static void random_get(struct oracle *oracle)
 		  tce & 2 ? (tce & ~3ULL) + offset : HARDWARE_FAULT);
 }
 
-/* Prepares a range of one entry for random_u64 owner, or finishes one. */
+/* Prepares a range of one entry for any owner, or finishes one. */
 static void random_hold(struct oracle *oracle)
 {
 	struct oracle_hold *hold = &oracle->held[below(oracle, HELD)];
@@ -389,7 +389,7 @@ static void finish(struct oracle *oracle)
 	oracle->holds = false;
 }
 
-/* Expects that adjacent extents could not have been one. */
+/* Expects that no two adjacent extents could have been one. */
 static void expect_extents(struct oracle *oracle)
 {
 	const struct tce_batch *old = &oracle->old;
@@ -415,7 +415,7 @@ static void expect_extents(struct oracle *oracle)
 	}
 }
 
-/* Expects that @old has the entries that were set from @first to @end. */
+/* Expects that @old has the entries that were set from @first up to @end. */
 static void expect_old(struct oracle *oracle, unsigned long first,
 		       unsigned long end)
 {
@@ -436,7 +436,7 @@ static void expect_old(struct oracle *oracle, unsigned long first,
 				     &found), false);
 }
 
-/* Extents of few owners or many, with @most entries in all. */
+/* Extents of few owners or many, with at most @most entries in all. */
 static void any_batch(struct oracle *oracle, unsigned long most)
 {
 	unsigned int extents =
@@ -472,7 +472,7 @@ static void any_batch(struct oracle *oracle, unsigned long most)
 	}
 }
 
-/* Calls tce_table_store() once. Returns whether the batch has more. */
+/* Calls tce_table_store() once. Returns whether the batch has more entries. */
 static bool store(struct oracle *oracle)
 {
 	struct tce_batch before = oracle->new, *new = &oracle->new;
@@ -531,7 +531,8 @@ static void prepare(struct oracle *oracle)
 }
 
 /*
- * Does the next step from prepare to finish; other operations come in between.
+ * Prepares a range, stores a part of it, or finishes it. Other operations come
+ * in between.
  */
 static void random_store(struct oracle *oracle)
 {
@@ -567,13 +568,13 @@ static bool clear(struct oracle *oracle, struct tce_cursor *cursor)
 	full = oracle->old.count == TCE_BATCH;
 	first = oracle->old.count ? oracle->old.extent[0].index : ULONG_MAX;
 
-	/* All entries that the cursor has passed were taken out. */
+	/* All entries that the cursor has passed were cleared. */
 	stop = min(cursor->index, cursor->end);
 	expect_old(oracle, start, stop);
 	xa_for_each_range(&oracle->tces, index, value, start, stop - 1)
 		save_entry(oracle, index, 0, 0);
 
-	/* In a leaf it stops at the limit of the scan only. */
+	/* Inside a leaf it stops only at the limit of the scan. */
 	if (first != ULONG_MAX && !full && cursor->index < cursor->end &&
 	    cursor->index % leaf_size)
 		ORACLE_EQ(oracle, cursor->index,
@@ -616,7 +617,7 @@ static unsigned long levels_of(struct oracle *oracle)
 	return stats.hw_bytes / (8UL << level_bits(oracle));
 }
 
-/* Leaves without entries that nothing holds are trimmed, and no others. */
+/* Leaves that have no entries and are not held are trimmed, and no others. */
 static void random_trim(struct oracle *oracle)
 {
 	unsigned long before = levels_of(oracle);

@@ -118,7 +118,7 @@ static void entry_without_permissions(struct kunit *test)
 	table_destroy(test, table);
 }
 
-/* Leaves that are held for an entry whose owner is not known yet */
+/* Leaves that are held for an entry of any owner */
 
 static void held_leaf_accepts_any_owner(struct kunit *test)
 {
@@ -210,7 +210,7 @@ static void held_leaf_is_not_trimmed(struct kunit *test)
 		tce_table_finish(&range[i]);
 	}
 
-	/* The last one has released it, so it can be trimmed. */
+	/* It is not held any more, so it can be trimmed. */
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	table_trim_all(test, table);
 	expect_exchange_error(test, table, index, tce, ua_of(1), false,
@@ -251,7 +251,7 @@ static void hold_fails_without_view(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, index, 0));
 	expect_views(test, table, 0);
 	KUNIT_EXPECT_EQ(test, 2, table_clear(test, table, 0, shape->entries));
-	/* The failed hold did not take a reference. */
+	/* After the failed hold the leaf is not held. */
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &range, index, 0));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
@@ -428,7 +428,7 @@ static void prepare_for_two_owners(struct kunit *test)
 	struct tce_range range[2];
 	unsigned int i;
 
-	/* The leaf is empty, but its owner is already decided. */
+	/* The leaf is empty, but it already has its owner. */
 	table_prepare(test, table, &range[0], index, 4, ua_of(0));
 	expect_exchange_error(test, table, index + 20, tce, TCE_OWNER_NONE,
 			      false, H_TOO_HARD);

@@ -23,12 +23,12 @@
 #define CONSERVED	16
 
 /*
- * Tables between two barriers. A barrier takes long where the host does not run
- * all CPUs at the same time.
+ * Number of tables between two barriers. A barrier takes long if the host does
+ * not run all CPUs at the same time.
  */
 #define TABLES		50
 
-/* Long enough for another CPU to arrive; the test goes on if none does. */
+/* Long enough for another CPU to arrive. If none does the test continues. */
 #define MEETING_SPINS	20000
 
 /*
@@ -46,18 +46,18 @@
  * @body: the function that each thread runs
  * @rounds: number of rounds, or of tables
  * @base: first index that is used
- * @arrived: threads at the barrier
+ * @arrived: number of threads at the barrier
  * @passed: how often the barrier has been passed
- * @here: threads that have arrived at each table
+ * @here: number of threads that have arrived at each table
  * @stop: no more rounds
  * @lost: allocations that were freed because another thread had linked the
  *        level
- * @put: values that were put in, one bit each
- * @seen: values that were taken out, one bit each
+ * @put: values that were set, one bit each
+ * @seen: values that were returned, one bit each
  * @backing: entries of the backing
- * @writers: threads that write an entry of the backing now
- * @no_owner: whether entries are of TCE_OWNER_NONE
- * @wrong: number of errors, such as a value that was taken out twice
+ * @writers: number of threads that write an entry of the backing now
+ * @no_owner: whether the owner of entries is TCE_OWNER_NONE
+ * @wrong: number of errors, such as a value that was returned twice
  */
 struct race {
 	struct kunit *test;
@@ -366,7 +366,10 @@ static void race_to_insert(struct kunit *test, unsigned int rounds,
 		struct race *race = race_new(test, shape, threads);
 
 		race->no_owner = no_owner;
-		/* More threads than CPUs cannot meet, but they can preempt. */
+		/*
+		 * No more threads can meet than there are CPUs, but they can
+		 * preempt each other.
+		 */
 		if (large)
 			fixture->meet = min(threads, num_online_cpus());
 		race->rounds = threads == 2 ? rounds : rounds / 4;
@@ -381,8 +384,9 @@ static void race_to_insert(struct kunit *test, unsigned int rounds,
 		kunit_info(test, "%u threads: %lu allocations lost the race",
 			   threads, race->lost);
 		/*
-		 * Both threads allocate the missing level, and one of them is
-		 * too late; but its level may become the view of the leaf.
+		 * Both threads allocate the missing leaf, and one of them loses
+		 * the race. Not checked for entries with owners: there, its
+		 * allocation may become the view of the leaf.
 		 */
 		if (threads == 2 && shape->levels == 2 && no_owner &&
 		    num_online_cpus() > 1)
@@ -434,9 +438,9 @@ static const struct shape insert_shapes[] = {
 
 KUNIT_ARRAY_PARAM(insert, insert_shapes, shape_describe);
 
-/* Conservation: each value that is put in is taken out exactly once */
+/* Conservation: each value that is set is returned exactly once */
 
-/* Records a value that was taken out, with its owner. */
+/* Records a value that was returned, with its owner. */
 static void conserve_take(struct race *race, u64 tce, u64 owner)
 {
 	unsigned long number = (tce >> race->shape->page_shift) - 1;
@@ -607,7 +611,7 @@ static void everything(struct race *race, unsigned int me)
 	}
 }
 
-/* The same with an exchange that sets the final owner. */
+/* The same with exchanges in a leaf that is not held. */
 static void everything_exchanged(struct race *race, unsigned int me)
 {
 	unsigned int round, i;
@@ -711,7 +715,7 @@ static void conserve(struct kunit *test, unsigned int threads,
 	KUNIT_EXPECT_EQ(test, atomic_read(&race->wrong), 0);
 	KUNIT_EXPECT_TRUE_MSG(test, bitmap_equal(race->put, race->seen,
 						 numbers),
-			      "%u values put in, %u came out",
+			      "%u values were set, %u were returned",
 			      bitmap_weight(race->put, numbers),
 			      bitmap_weight(race->seen, numbers));
 	expect_figures(test, race->table[0], 0);
@@ -743,7 +747,7 @@ static void concurrent_clear_and_exchange(struct kunit *test)
 	conserve(test, 4, 2000, false, everything_exchanged);
 }
 
-static void concurrent_held_exchange_and_all_else(struct kunit *test)
+static void concurrent_held_exchange_clear_and_store(struct kunit *test)
 {
 	conserve(test, 2, 5000, false, everything);
 	conserve(test, 4, 2000, false, everything);
@@ -776,7 +780,7 @@ static struct kunit_case tce_table_race_cases[] = {
 			 conserve_gen_params),
 	KUNIT_CASE_PARAM(concurrent_clear_and_store, conserve_gen_params),
 	KUNIT_CASE_PARAM(concurrent_clear_and_exchange, conserve_gen_params),
-	KUNIT_CASE_PARAM(concurrent_held_exchange_and_all_else,
+	KUNIT_CASE_PARAM(concurrent_held_exchange_clear_and_store,
 			 conserve_gen_params),
 	KUNIT_CASE_PARAM(backing_stays_consistent, conserve_gen_params),
 	{}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of prepared ranges: what forms an extent, batches that become full, and
+ * Tests of prepared ranges: which entries form an extent, full batches, and
  * ranges of many leaves.
  */
 
@@ -259,7 +259,7 @@ static void clear_fills_batches(struct kunit *test)
 }
 
 /*
- * A store of one extent stops where the replaced extents fill the other batch.
+ * A store of one extent stops when the extents that it replaces fill a batch.
  */
 static void store_stops_at_full_batch(struct kunit *test)
 {
@@ -499,7 +499,7 @@ static void prepare_huge_range(struct kunit *test)
 	struct tce_table *table = table_of(test, shape);
 	struct tce_range range = { .end = shape->entries };
 
-	/* In case that the array can be allocated, the first level cannot. */
+	/* If the array of leaves can be allocated, the first level cannot. */
 	fixture_fail_alloc(test, 1);
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
 			tce_table_prepare(table, &range, ua_of(1), GFP_KERNEL));
@@ -509,7 +509,7 @@ static void prepare_huge_range(struct kunit *test)
 	table_destroy(test, table);
 }
 
-/* A range that must not allocate holds leaves that exist, and releases them. */
+/* A range that must not allocate can hold leaves that exist. */
 static void prepare_without_allocation(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests of the TCE table in one thread: shapes, operations and failed
- * allocations. Random operations and concurrency have files of their own.
+ * allocations. Random operations and races have files of their own.
  */
 
 #include <kunit/test.h>
@@ -172,7 +172,7 @@ static void large_levels_are_split(struct kunit *test)
 	expect_levels_used(test, BIT(2 * most) + 1, 2, 3, 2 * most / 3 + 1);
 	expect_levels_used(test, BIT(42), 1, DIV_ROUND_UP(42, most),
 			   DIV_ROUND_UP(42, DIV_ROUND_UP(42, most)));
-	/* Requests for more levels are followed. */
+	/* More levels than necessary can be requested. */
 	expect_levels_used(test, BIT(most), 3, 3, 9);
 	expect_levels_used(test, BIT(42), 5, 5, 9);
 }
@@ -304,9 +304,7 @@ static void permissions(struct kunit *test)
 
 	for (from = 0; from < ARRAY_SIZE(all); from++) {
 		for (to = 0; to < ARRAY_SIZE(all); to++) {
-			/*
-			 * Without permissions: no entry, not an address alone.
-			 */
+			/* 0 is an empty entry, not an address alone. */
 			u64 old = all[from] ? hpa_of(shape, 10) | all[from] : 0;
 			u64 new = all[to] ? hpa_of(shape, to) | all[to] : 0;
 
@@ -336,7 +334,7 @@ static void misaligned_address(struct kunit *test)
 	for (bit = 0; bit < shape->page_shift; bit++) {
 		unsigned long hpa = hpa_of(shape, 1) | BIT(bit);
 
-		/* The lowest two are permissions. */
+		/* The lowest two bits are permissions. */
 		if (BIT(bit) & READ_WRITE)
 			continue;
 		expect_exchange_error(test, table, index, hpa | READ_WRITE,
@@ -421,7 +419,7 @@ static void no_allocation_unless_allowed(struct kunit *test)
 	unsigned long flags;
 	u64 got;
 
-	/* An allocation would fail and be noticed. */
+	/* An allocation would fail, which is checked below. */
 	fixture_fail_alloc(test, 1);
 	local_irq_save(flags);
 	set_ret = tce_table_exchange(table, last, &set, false);
@@ -642,7 +640,7 @@ static void store_and_clear(struct kunit *test)
 	struct tce_table_stats stats;
 	unsigned int i;
 
-	/* From the end of one leaf to the start of the third. */
+	/* From the end of a leaf to the start of the next but one. */
 	map_range(test, shape, table, start, count, WRITE_ONLY, TCE_OWNER_EACH);
 	expect_entry(test, table, start - 1, 0);
 	expect_entry(test, table, start, hpa_of(shape, start) | WRITE_ONLY);
@@ -718,8 +716,8 @@ static int compare_marks(const void *a, const void *b)
 }
 
 /*
- * Indices before, at and after the ends of levels of each depth, some adjacent
- * and some after a hole.
+ * Indices before, at and after the start of levels of each depth, some of them
+ * adjacent and some after a hole.
  */
 static unsigned int mark(const struct shape *shape, unsigned long *marks)
 {
@@ -798,8 +796,8 @@ static void clear_marks(struct kunit *test, struct tce_table *table,
 		}
 		KUNIT_ASSERT_GT(test, cursor.index, marks[next - 1]);
 		/*
-		 * Ended by a full batch, the scan limit, or the leaf's last
-		 * entry.
+		 * The call has ended with a full batch, at the limit of the
+		 * scan, or with the last entry of the leaf.
 		 */
 		if (!full && next < count && marks[next] < end &&
 		    marks[next] / span_of(shape, 1) == leaf)
@@ -1029,9 +1027,7 @@ static void stats_of_a_growing_table(struct kunit *test)
 			tce_table_finish(&range);
 		}
 
-		/*
-		 * No level was freed, so no page has a free place but the last.
-		 */
+		/* No level was freed, so only the last page has free places. */
 		tce_table_stats(table, &stats);
 		levels = stats.user_levels + stats.hw_bytes / level_bytes;
 		KUNIT_EXPECT_EQ(test, stats.page_bytes, block *
@@ -1178,7 +1174,9 @@ static bool try_exchange(struct kunit *test, const struct shape *shape,
 	return true;
 }
 
-/* With an owner; where the leaf has entries of another one it needs a view. */
+/*
+ * The same with an owner. A leaf that has entries of another one needs a view.
+ */
 static bool try_exchange_owner(struct kunit *test, const struct shape *shape,
 			       struct tce_table *table)
 {
@@ -1223,9 +1221,7 @@ static bool try_hold(struct kunit *test, const struct shape *shape,
 static bool try_prepare_for(struct kunit *test, const struct shape *shape,
 			    struct tce_table *table, u64 owner)
 {
-	/*
-	 * Two leaves; below two levels of the depth above, where there is one.
-	 */
+	/* A range of two leaves. */
 	struct tce_range range = {
 		.index = target(shape),
 		.end = target(shape) + span_of(shape, 1),
@@ -1300,9 +1296,7 @@ static void fail_every_request(struct kunit *test, attempt try)
 			table_destroy(test, table);
 		}
 
-		/*
-		 * Each level is an allocation of its own, and each has failed.
-		 */
+		/* Each level is an allocation, and each of them has failed. */
 		if (most == 1)
 			KUNIT_EXPECT_GE(test, failures, shape->levels - 1);
 	}
@@ -1379,9 +1373,7 @@ static void late_levels_are_freed(struct kunit *test, attempt try,
 	fixture->alloc_hook = neighbour_allocates_first;
 	KUNIT_EXPECT_TRUE(test, try(test, shape, neighbour.table));
 	KUNIT_EXPECT_NULL(test, fixture->alloc_hook);
-	/*
-	 * A level that came too late may be used as the view that is missing.
-	 */
+	/* An allocation that is not linked may become the view of the leaf. */
 	if (view || (try != try_prepare && try != try_hold))
 		KUNIT_EXPECT_GT(test, atomic_long_read(&fixture->freed), 0);
 

@@ -50,7 +50,7 @@ static unsigned int depth_of(struct kunit *test, struct tce_table *table,
 	return hardware_depth(test, &window, index);
 }
 
-/* Random operations, compared with a model that is kept in XArrays */
+/* Random operations, compared with a model that consists of XArrays */
 
 /**
  * struct trim_model - a table and its expected state
@@ -61,7 +61,7 @@ static unsigned int depth_of(struct kunit *test, struct tce_table *table,
  * @leaves: leaves that are present, by number
  * @used: number of entries that are set
  * @random: state of the random numbers
- * @place: indices that the operations are near to
+ * @place: indices near which the operations are
  */
 struct trim_model {
 	struct kunit *test;
@@ -255,8 +255,8 @@ static void wait_for_next_jiffy(void)
 static void oldest_levels_go_first(struct kunit *test)
 {
 	/*
-	 * Order in which they fall out of use; AGAIN does so before all others,
-	 * too.
+	 * Order in which the leaves go out of use. AGAIN also goes out of use
+	 * once before all others.
 	 */
 	static const u8 order[LEAVES] = {
 		3, 8, 0, 11, 5, 1, 9, 2, 10, 4, AGAIN, 6,
@@ -271,7 +271,7 @@ static void oldest_levels_go_first(struct kunit *test)
 		table_store(test, shape, table, spread_leaf(shape, i) + 7, 3,
 			    ua_of(1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
-	/* AGAIN falls out of use first, and is used again below. */
+	/* AGAIN goes out of use first, and is used again below. */
 	table_clear(test, table, spread_leaf(shape, AGAIN),
 		    spread_leaf(shape, AGAIN) + span_of(shape, 1));
 	KUNIT_EXPECT_EQ(test, table_queued(table), 1);
@@ -634,8 +634,8 @@ static void failed_levels_are_trimmed(struct kunit *test,
 {
 	const struct shape *shape = shape_of(test);
 	/*
-	 * A range at the end of a level of depth 1, which needs two levels per
-	 * depth.
+	 * A range across the end of a level of depth 1, which needs two levels
+	 * of each depth.
 	 */
 	unsigned long index = shape->entries / 2 /
 			      span_of(shape, shape->levels - 1) *

@@ -173,7 +173,7 @@ static void free_waits_for_readers(struct kunit *test)
 	table_destroy(test, wait.table);
 }
 
-/* Threads that wait for the lock of a leaf which is unlinked meanwhile */
+/* Threads that wait for the lock of a leaf while it is unlinked */
 
 /**
  * struct lock_race - threads that wait for the lock of one leaf
@@ -395,7 +395,7 @@ static void trim_while_others_wait_for_leaf(struct kunit *test)
 			break;
 	}
 	fixture->kill = NULL;
-	kunit_info(test, "%u of %u leaves went", gone, race.round);
+	kunit_info(test, "%u of %u leaves were trimmed", gone, race.round);
 	KUNIT_EXPECT_EQ(test, race.wrong, 0);
 	KUNIT_EXPECT_GT(test, gone, 0);
 	table_trim_all(test, race.table);
@@ -412,7 +412,7 @@ static void trim_while_others_wait_for_leaf(struct kunit *test)
  * @base: an index at the start of a level
  * @rounds: number of rounds, at least
  * @working: number of threads that have not finished
- * @trims: number of calls of tce_table_trim()
+ * @trims: number of calls to tce_table_trim()
  * @kills: number of ranges that were killed
  * @views: largest number of views at the same time
  * @wrong: number of errors
@@ -476,7 +476,7 @@ static void crowd_trim(struct crowd *crowd)
 			continue;
 		}
 		working = true;
-		/* In each fourth call all levels are too young. */
+		/* In every fourth call all levels are too young. */
 		more = tce_table_trim(crowd->table,
 				      crowd->trims % 4 ? 0 : 1000 * HZ);
 		crowd->trims++;
@@ -652,7 +652,7 @@ static void trim_while_a_crowd_maps(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, atomic_read(&crowd.wrong), 0);
 		KUNIT_EXPECT_GT(test, crowd.kills, 0);
 		expect_figures(test, crowd.table, 0);
-		/* Each unused level was announced by the idle callback. */
+		/* The idle callback was called for all unused levels. */
 		KUNIT_EXPECT_EQ(test, 0, table_trim_all(test, crowd.table));
 		table_destroy(test, crowd.table);
 	}

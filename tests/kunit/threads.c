@@ -54,7 +54,7 @@ static int threads_start(void *data)
 	struct threads_runner *runner = data;
 	struct threads *threads = runner->threads;
 
-	/* kunit_get_current_test() is how the fixture finds the test. */
+	/* The fixture finds the test by kunit_get_current_test(). */
 	current->kunit_test = threads->test;
 	threads->body(threads->data, runner->me);
 	current->kunit_test = NULL;

@@ -10,8 +10,8 @@
 struct kunit;
 
 /*
- * Rounds of a race of @threads threads: @usual unless the parameter rounds is
- * set.
+ * Number of rounds for a race of @threads threads: @usual, unless the module
+ * parameter "rounds" is set.
  */
 unsigned int threads_rounds(unsigned int threads, unsigned int usual);
 
