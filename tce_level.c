@@ -198,3 +198,14 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	if (empty)
 		tce_block_free(table, block);
 }
+
+void tce_level_destroy(struct tce_table *table, struct tce_level *level)
+{
+	if (level->view) {
+		tce_level_free(table, level->view);
+		spin_lock(&table->lock);
+		table->user_levels--;
+		spin_unlock(&table->lock);
+	}
+	tce_level_free(table, level->tces);
+}

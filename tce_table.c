@@ -7,13 +7,11 @@
  */
 
 #include <linux/err.h>
-#include <linux/jiffies.h>
-#include <linux/list_sort.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
-#include <linux/sched/signal.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include <asm/hvcall.h>
@@ -22,98 +20,6 @@
 #include "tce_table_private.h"
 #include "tce_trace.h"
 #include "tce_work.h"
-
-/*
- * A window has fewer address bits than this, although the lowest address bit
- * that selects a window is higher. PowerNV has the same limit
- * (pnv_pci_ioda2_table_alloc_pages()).
- */
-#define TCE_ADDRESS_BITS	55
-
-/* The address bit that selects the window; it must not index a level. */
-#define TCE_WINDOW_SELECT_BIT	59
-
-/*
- * Number of entries of the levels that share a kill and a grace period. On some
- * PHBs the kill takes a register write for each entry.
- */
-#define TCE_TRIM_ENTRIES	BIT(19)
-
-/* Geometry */
-
-int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
-		      unsigned long entries, unsigned int levels)
-{
-	struct tce_geometry new = {
-		.page_shift = page_shift,
-		.entries = entries,
-	};
-	unsigned int bits;
-
-	if (page_shift >= 64 || !(TCE_TABLE_PAGE_SIZES & BIT_ULL(page_shift)))
-		return -EINVAL;
-
-	if (!levels || levels > TCE_TABLE_MAX_LEVELS || !entries)
-		return -EINVAL;
-
-	bits = order_base_2(entries);
-	if (bits + page_shift >= TCE_ADDRESS_BITS)
-		return -EINVAL;
-
-	for (new.levels = levels; new.levels <= TCE_TABLE_MAX_LEVELS;
-	     new.levels++) {
-		new.level_shift = max_t(unsigned int,
-					DIV_ROUND_UP(bits, new.levels),
-					TCE_LEVEL_MIN_SHIFT);
-		if (tce_block_order(&new) <= TCE_LEVEL_MAX_ORDER)
-			break;
-	}
-
-	if (new.levels > TCE_TABLE_MAX_LEVELS ||
-	    new.level_shift * new.levels + page_shift > TCE_WINDOW_SELECT_BIT)
-		return -EINVAL;
-
-	*geo = new;
-
-	return 0;
-}
-
-int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
-			     unsigned long entries)
-{
-	unsigned int levels;
-
-	if (!entries)
-		return -EINVAL;
-
-	levels = DIV_ROUND_UP(order_base_2(entries), TCE_LEVEL_MIN_SHIFT);
-	levels = max(levels, 1U);
-	if (levels > TCE_TABLE_MAX_LEVELS)
-		return -EINVAL;
-
-	*geo = (struct tce_geometry) {
-		.page_shift = page_shift,
-		.levels = levels,
-		.level_shift = TCE_LEVEL_MIN_SHIFT,
-		.entries = entries,
-	};
-
-	return 0;
-}
-
-u64 tce_geometry_whole_bytes(const struct tce_geometry *geo)
-{
-	unsigned long levels = geo->entries;
-	u64 bytes = 0;
-	unsigned int i;
-
-	for (i = 0; i < geo->levels; i++) {
-		levels = DIV_ROUND_UP(levels, tce_level_entries(geo));
-		bytes += (u64)levels << tce_level_bytes_shift(geo);
-	}
-
-	return bytes;
-}
 
 /* The walk */
 
@@ -178,46 +84,11 @@ tce_leaf_find(const struct tce_table *table, unsigned long index)
 	return shift ? NULL : tce_level_of(table, tces);
 }
 
-/* Levels that are no longer in use. The caller holds the level's lock. */
-
-static noinline void tce_level_queue(struct tce_table *table,
-				     struct tce_level *level)
-{
-	bool first;
-
-	spin_lock(&table->lock);
-	first = list_empty(&table->idle);
-	list_add_tail(&level->idle, &table->idle);
-	WRITE_ONCE(table->idle_levels, table->idle_levels + 1);
-	spin_unlock(&table->lock);
-	level->queued = true;
-
-	if (first)
-		table->ops->idle(table->data);
-}
-
-static bool tce_level_idle(const struct tce_level *level)
-{
-	return !level->set && !level->holds && level->link && !level->dead;
-}
-
-/* Queue the level if it is not in use, after @set or @holds was lowered. */
-static void tce_level_check_idle(struct tce_table *table,
-				 struct tce_level *level)
-{
-	if (!tce_level_idle(level))
-		return;
-
-	level->since = jiffies;
-	if (!level->queued)
-		tce_level_queue(table, level);
-}
-
 static void tce_leaf_put(struct tce_table *table, struct tce_level *leaf)
 {
 	spin_lock(&leaf->lock);
 	leaf->holds--;
-	tce_level_check_idle(table, leaf);
+	tce_trim_check(table, leaf);
 	spin_unlock(&leaf->lock);
 }
 
@@ -247,7 +118,7 @@ static bool tce_leaf_claim(struct tce_level *leaf, u64 owner)
  * NULL. Another CPU may have linked a level there before; @spare is not used
  * then.
  */
-static void tce_level_link(struct tce_table *table, struct tce_level *parent,
+static void tce_walk_link(struct tce_table *table, struct tce_level *parent,
 			   unsigned long index, unsigned int shift,
 			   __be64 **spare)
 {
@@ -312,7 +183,7 @@ tce_leaf_try_hold(struct tce_table *table, unsigned long index, u64 owner,
 
 	if (shift) {
 		if (*spare)
-			tce_level_link(table, level, index, shift, spare);
+			tce_walk_link(table, level, index, shift, spare);
 		goto unlock;
 	}
 
@@ -342,7 +213,7 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
 	rcu_read_lock();
 	level = tce_level_of(table, tce_walk(table, index, &shift));
 	spin_lock(&level->lock);
-	tce_level_check_idle(table, level);
+	tce_trim_check(table, level);
 	spin_unlock(&level->lock);
 	rcu_read_unlock();
 }
@@ -620,7 +491,7 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
 	for (i = 0; i < *olds; i++)
 		set -= old[i].count;
 	WRITE_ONCE(leaf->set, set);
-	tce_level_check_idle(table, leaf);
+	tce_trim_check(table, leaf);
 
 	return 0;
 }
@@ -658,27 +529,6 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 	table->levels_added = 1;
 
 	return table;
-}
-
-/* Free a level that nothing can reach, and its view. */
-static void tce_level_destroy(struct tce_table *table, struct tce_level *level)
-{
-	if (level->view) {
-		tce_level_free(table, level->view);
-		spin_lock(&table->lock);
-		table->user_levels--;
-		spin_unlock(&table->lock);
-	}
-	tce_level_free(table, level->tces);
-}
-
-static struct tce_level *tce_level_parent(const struct tce_table *table,
-					  const struct tce_level *level)
-{
-	unsigned long bytes = tce_level_bytes(&table->geo);
-
-	/* Levels are aligned to their size. */
-	return tce_level_of(table, PTR_ALIGN_DOWN(level->link, bytes));
 }
 
 void tce_table_destroy(struct tce_table *table)
@@ -766,7 +616,7 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 		view[slot] = cpu_to_be64(new ? owner : 0);
 	WRITE_ONCE(leaf->set, leaf->set + !!new - !!tce);
 	if (!new && tce)
-		tce_level_check_idle(table, leaf);
+		tce_trim_check(table, leaf);
 
 	return 0;
 }
@@ -786,7 +636,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table,
 	spin_lock(&leaf->lock);
 	ret = tce_leaf_swap(table, leaf, index, entry);
 	leaf->holds--;
-	tce_level_check_idle(table, leaf);
+	tce_trim_check(table, leaf);
 	spin_unlock(&leaf->lock);
 
 	return ret;
@@ -1113,161 +963,6 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 		*cursor = ahead;
 
 	return extent->count;
-}
-
-/* Trimming */
-
-/*
- * Dequeue the level that was queued first; NULL if there is none.
- * tce_level_unlink() either unlinks it or queues it again.
- */
-static struct tce_level *tce_level_dequeue(struct tce_table *table)
-{
-	struct tce_level *level;
-
-	spin_lock(&table->lock);
-	level = list_first_entry_or_null(&table->idle, struct tce_level, idle);
-	if (level) {
-		list_del_init(&level->idle);
-		WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
-	}
-	spin_unlock(&table->lock);
-
-	return level;
-}
-
-/*
- * Unlink a level that was dequeued, or whose last lower level was just
- * unlinked, if it has not been in use for @age. Return whether it was unlinked.
- */
-static bool tce_level_unlink(struct tce_table *table, struct tce_level *level,
-			     unsigned long age, struct list_head *trimmed)
-{
-	struct tce_level *parent = tce_level_parent(table, level);
-	bool unlink;
-
-	/* The parent has a lower level, so it cannot be unlinked meanwhile. */
-	spin_lock(&parent->lock);
-	spin_lock_nested(&level->lock, SINGLE_DEPTH_NESTING);
-	unlink = tce_level_idle(level) &&
-		 time_after_eq(jiffies, level->since + age);
-	if (unlink) {
-		level->dead = true;
-		WRITE_ONCE(*level->link, 0);
-		WRITE_ONCE(parent->set, parent->set - 1);
-	}
-
-	spin_lock(&table->lock);
-	if (unlink) {
-		if (!list_empty(&level->idle))
-			WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
-		list_move(&level->idle, trimmed);
-		table->depth_levels[level->depth]--;
-		table->levels_removed++;
-	} else if (level->queued && tce_level_idle(level) &&
-		   list_empty(&level->idle)) {
-		list_add_tail(&level->idle, &table->idle);
-		WRITE_ONCE(table->idle_levels, table->idle_levels + 1);
-	} else if (list_empty(&level->idle)) {
-		level->queued = false;
-	}
-	spin_unlock(&table->lock);
-	spin_unlock(&level->lock);
-	spin_unlock(&parent->lock);
-	if (unlink)
-		trace_tce_level_free(table->id, level->depth, level->index);
-
-	return unlink;
-}
-
-static int tce_level_cmp(void *unused, const struct list_head *a,
-			 const struct list_head *b)
-{
-	unsigned long first = list_entry(a, struct tce_level, idle)->index;
-	unsigned long second = list_entry(b, struct tce_level, idle)->index;
-
-	return first < second ? -1 : first > second;
-}
-
-/*
- * Kill the ranges of the levels: all entries of a leaf, the first one of an
- * upper level. Neighbouring ranges share a call.
- */
-static void tce_trimmed_kill(struct tce_table *table, struct list_head *trimmed)
-{
-	const struct tce_geometry *geo = &table->geo;
-	unsigned long first = 0, end = 0;
-	struct tce_level *level;
-
-	list_sort(NULL, trimmed, tce_level_cmp);
-	list_for_each_entry(level, trimmed, idle) {
-		bool leaf = level->depth == geo->levels - 1;
-		unsigned long count = leaf ? tce_level_entries(geo) : 1;
-
-		/* The last leaf may have more entries than the window. */
-		count = min(count, geo->entries - level->index);
-		if (end && level->index > end) {
-			table->ops->kill(table->data, first, end - first);
-			end = 0;
-		}
-		if (!end)
-			first = level->index;
-		end = max(end, level->index + count);
-	}
-	table->ops->kill(table->data, first, end - first);
-}
-
-static void tce_trimmed_free(struct tce_table *table, struct list_head *trimmed)
-{
-	struct tce_level *level, *next;
-
-	if (list_empty(trimmed))
-		return;
-
-	tce_trimmed_kill(table, trimmed);
-	synchronize_rcu();
-
-	list_for_each_entry_safe(level, next, trimmed, idle) {
-		list_del_init(&level->idle);
-		level->queued = false;
-		tce_level_destroy(table, level);
-		cond_resched();
-	}
-}
-
-bool tce_table_trim(struct tce_table *table, unsigned long age)
-{
-	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
-				1UL);
-	unsigned int n, queued;
-	struct tce_level *level;
-	LIST_HEAD(trimmed);
-
-	/*
-	 * Serialise against other trims: an upper level must not be freed while
-	 * a level below it is being unlinked.
-	 */
-	mutex_lock(&table->trim_lock);
-	queued = READ_ONCE(table->idle_levels);
-	for (n = 0; n < queued && (level = tce_level_dequeue(table)); n++) {
-		unsigned long left = age;
-
-		while (level->link &&
-		       tce_level_unlink(table, level, left, &trimmed)) {
-			level = tce_level_parent(table, level);
-			left = 0;
-		}
-		if (n % most == most - 1) {
-			tce_trimmed_free(table, &trimmed);
-			if (fatal_signal_pending(current))
-				break;
-		}
-		cond_resched();
-	}
-	tce_trimmed_free(table, &trimmed);
-	mutex_unlock(&table->trim_lock);
-
-	return READ_ONCE(table->idle_levels);
 }
 
 void tce_table_stats(struct tce_table *table, struct tce_table_stats *stats)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Internals of a table: the software state of each level, and the format of an
- * entry. For tce_table.c and tce_level.c.
+ * entry. For the files of the table: tce_table.c, tce_geometry.c, tce_level.c and
+ * tce_trim.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -11,6 +12,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/gfp.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
@@ -255,6 +257,56 @@ __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
  * Context: Any but an interrupt handler.
  */
 void tce_level_free(struct tce_table *table, __be64 *tces);
+
+/**
+ * tce_level_destroy() - free a level that nothing can reach, and its view
+ * @table: the table
+ * @level: the level
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_level_destroy(struct tce_table *table, struct tce_level *level);
+
+static inline struct tce_level *tce_level_parent(const struct tce_table *table,
+						 const struct tce_level *level)
+{
+	unsigned long bytes = tce_level_bytes(&table->geo);
+
+	/* Levels are aligned to their size. */
+	return tce_level_of(table, PTR_ALIGN_DOWN(level->link, bytes));
+}
+
+/* Whether a level is linked and not in use. The caller holds its lock. */
+static inline bool tce_level_idle(const struct tce_level *level)
+{
+	return !level->set && !level->holds && level->link && !level->dead;
+}
+
+/* Trimming */
+
+/**
+ * tce_trim_queue() - queue a level for tce_table_trim()
+ * @table: the table
+ * @level: the level; it is idle and not queued
+ *
+ * Context: Any but an interrupt handler. The caller holds the level's lock.
+ */
+void tce_trim_queue(struct tce_table *table, struct tce_level *level);
+
+/*
+ * Queue the level if it is not in use, after @set or @holds was lowered. The
+ * caller holds its lock.
+ */
+static inline void tce_trim_check(struct tce_table *table,
+				  struct tce_level *level)
+{
+	if (!tce_level_idle(level))
+		return;
+
+	level->since = jiffies;
+	if (!level->queued)
+		tce_trim_queue(table, level);
+}
 
 /* Redirected by KUnit */
 

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Trimming: unlink and free levels that are no longer in use. Contract:
+ * tce_table.h, tce_table_private.h.
+ *
+ * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
+ */
+
+#include <linux/jiffies.h>
+#include <linux/list.h>
+#include <linux/list_sort.h>
+#include <linux/minmax.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/spinlock.h>
+
+#include "tce_table.h"
+#include "tce_table_private.h"
+#include "tce_trace.h"
+
+/*
+ * Number of entries of the levels that share a kill and a grace period. On some
+ * PHBs the kill takes a register write for each entry.
+ */
+#define TCE_TRIM_ENTRIES	BIT(19)
+
+void tce_trim_queue(struct tce_table *table, struct tce_level *level)
+{
+	bool first;
+
+	spin_lock(&table->lock);
+	first = list_empty(&table->idle);
+	list_add_tail(&level->idle, &table->idle);
+	WRITE_ONCE(table->idle_levels, table->idle_levels + 1);
+	spin_unlock(&table->lock);
+	level->queued = true;
+
+	if (first)
+		table->ops->idle(table->data);
+}
+
+/*
+ * Dequeue the level that was queued first; NULL if there is none.
+ * tce_trim_unlink() either unlinks it or queues it again.
+ */
+static struct tce_level *tce_trim_dequeue(struct tce_table *table)
+{
+	struct tce_level *level;
+
+	spin_lock(&table->lock);
+	level = list_first_entry_or_null(&table->idle, struct tce_level, idle);
+	if (level) {
+		list_del_init(&level->idle);
+		WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
+	}
+	spin_unlock(&table->lock);
+
+	return level;
+}
+
+/*
+ * Unlink a level that was dequeued, or whose last lower level was just
+ * unlinked, if it has not been in use for @age. Return whether it was unlinked.
+ */
+static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
+			     unsigned long age, struct list_head *trimmed)
+{
+	struct tce_level *parent = tce_level_parent(table, level);
+	bool unlink;
+
+	/* The parent has a lower level, so it cannot be unlinked meanwhile. */
+	spin_lock(&parent->lock);
+	spin_lock_nested(&level->lock, SINGLE_DEPTH_NESTING);
+	unlink = tce_level_idle(level) &&
+		 time_after_eq(jiffies, level->since + age);
+	if (unlink) {
+		level->dead = true;
+		WRITE_ONCE(*level->link, 0);
+		WRITE_ONCE(parent->set, parent->set - 1);
+	}
+
+	spin_lock(&table->lock);
+	if (unlink) {
+		if (!list_empty(&level->idle))
+			WRITE_ONCE(table->idle_levels, table->idle_levels - 1);
+		list_move(&level->idle, trimmed);
+		table->depth_levels[level->depth]--;
+		table->levels_removed++;
+	} else if (level->queued && tce_level_idle(level) &&
+		   list_empty(&level->idle)) {
+		list_add_tail(&level->idle, &table->idle);
+		WRITE_ONCE(table->idle_levels, table->idle_levels + 1);
+	} else if (list_empty(&level->idle)) {
+		level->queued = false;
+	}
+	spin_unlock(&table->lock);
+	spin_unlock(&level->lock);
+	spin_unlock(&parent->lock);
+	if (unlink)
+		trace_tce_level_free(table->id, level->depth, level->index);
+
+	return unlink;
+}
+
+static int tce_trim_cmp(void *unused, const struct list_head *a,
+			 const struct list_head *b)
+{
+	unsigned long first = list_entry(a, struct tce_level, idle)->index;
+	unsigned long second = list_entry(b, struct tce_level, idle)->index;
+
+	return first < second ? -1 : first > second;
+}
+
+/*
+ * Kill the ranges of the levels: all entries of a leaf, the first one of an
+ * upper level. Neighbouring ranges share a call.
+ */
+static void tce_trim_kill(struct tce_table *table, struct list_head *trimmed)
+{
+	const struct tce_geometry *geo = &table->geo;
+	unsigned long first = 0, end = 0;
+	struct tce_level *level;
+
+	list_sort(NULL, trimmed, tce_trim_cmp);
+	list_for_each_entry(level, trimmed, idle) {
+		bool leaf = level->depth == geo->levels - 1;
+		unsigned long count = leaf ? tce_level_entries(geo) : 1;
+
+		/* The last leaf may have more entries than the window. */
+		count = min(count, geo->entries - level->index);
+		if (end && level->index > end) {
+			table->ops->kill(table->data, first, end - first);
+			end = 0;
+		}
+		if (!end)
+			first = level->index;
+		end = max(end, level->index + count);
+	}
+	table->ops->kill(table->data, first, end - first);
+}
+
+static void tce_trim_free(struct tce_table *table, struct list_head *trimmed)
+{
+	struct tce_level *level, *next;
+
+	if (list_empty(trimmed))
+		return;
+
+	tce_trim_kill(table, trimmed);
+	synchronize_rcu();
+
+	list_for_each_entry_safe(level, next, trimmed, idle) {
+		list_del_init(&level->idle);
+		level->queued = false;
+		tce_level_destroy(table, level);
+		cond_resched();
+	}
+}
+
+bool tce_table_trim(struct tce_table *table, unsigned long age)
+{
+	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
+				1UL);
+	unsigned int n, queued;
+	struct tce_level *level;
+	LIST_HEAD(trimmed);
+
+	/*
+	 * Serialise against other trims: an upper level must not be freed while
+	 * a level below it is being unlinked.
+	 */
+	mutex_lock(&table->trim_lock);
+	queued = READ_ONCE(table->idle_levels);
+	for (n = 0; n < queued && (level = tce_trim_dequeue(table)); n++) {
+		unsigned long left = age;
+
+		while (level->link &&
+		       tce_trim_unlink(table, level, left, &trimmed)) {
+			level = tce_level_parent(table, level);
+			left = 0;
+		}
+		if (n % most == most - 1) {
+			tce_trim_free(table, &trimmed);
+			if (fatal_signal_pending(current))
+				break;
+		}
+		cond_resched();
+	}
+	tce_trim_free(table, &trimmed);
+	mutex_unlock(&table->trim_lock);
+
+	return READ_ONCE(table->idle_levels);
+}
