@@ -9,8 +9,6 @@
 #include "version1.h"
 
 struct vfio vfio;
-unsigned char *memory;
-size_t page;
 uint64_t window_bytes;
 
 void open_v1(void)
@@ -89,8 +87,7 @@ void init_v1(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
 
-	page = vfio_page_size();
-	memory = vfio_memory(BYTES);
+	init_memory(BYTES);
 	open_v1();
 	if (vfio_info(vfio.container, &info))
 		tap_bail("GET_INFO");

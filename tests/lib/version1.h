@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pages.h"
 #include "state.h"
 #include "vfio.h"
 
@@ -24,8 +25,6 @@
 #define BYTES		(PAGES * IOMMU_PAGE)
 
 extern struct vfio vfio;
-extern unsigned char *memory;
-extern size_t page;
 extern uint64_t window_bytes;
 
 /* Allocates the memory and reads the size of the window. To be called first. */

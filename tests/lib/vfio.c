@@ -335,16 +335,6 @@ int vfio_create_large(struct vfio *vfio, unsigned int levels)
 			   NULL);
 }
 
-void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
-		      __u64 iova)
-{
-	CHECK_EQ(vfio_register(vfio->container, memory, size), 0);
-	CHECK_EQ(vfio_create_large(vfio, 2), 0);
-	CHECK_EQ(vfio_map(vfio->container, iova, memory, size, MAP_BOTH), 0);
-	CHECK_EQ(vfio_map(vfio->container, WINDOW1_START + iova, memory, size,
-			  MAP_BOTH), 0);
-}
-
 unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 {
 	unsigned int least = tap_intree() ? vfio_page_shift() - 3 :

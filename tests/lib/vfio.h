@@ -85,13 +85,6 @@ int vfio_remove(int container, __u64 start);
 int vfio_create_large(struct vfio *vfio, unsigned int levels);
 
 /*
- * Registers @memory, and maps it in the default window at @iova and in a large
- * window at WINDOW1_START + @iova.
- */
-void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
-		      __u64 iova);
-
-/*
  * Whether this is a guest: the hypervisor has the tables, which have one level
  * and limited size. On a host the kernel has them.
  */
