@@ -34,7 +34,7 @@
 #define VFIO_PCI	"/sys/bus/pci/drivers/vfio-pci"
 #define PORTS		"/sys/class/virtio-ports"
 
-/* A minute, then it has failed. */
+/* A minute; what takes longer has failed. */
 #define POLLS		6000
 #define POLL_US		10000
 

@@ -67,7 +67,7 @@ long long pins(const struct state *before)
 	return state_now().pinned - before->pinned;
 }
 
-long long pinned_by(uint64_t entries, uint64_t pages)
+long long expected_pins(uint64_t entries, uint64_t pages)
 {
 	return tap_intree() || page == IOMMU_PAGE ? entries : pages;
 }

@@ -25,7 +25,7 @@
 #define LEVEL_MIN_SHIFT		9
 /* The address bit that selects the window; a table must not cover it. */
 #define WINDOW_SELECT_BIT	59
-/* A window has fewer address bits. */
+/* A window has fewer address bits than this. */
 #define ADDRESS_BITS		55
 /* The largest level: eight kernel pages; in-tree, 16 MiB. */
 #define LEVEL_MAX_ORDER		3
@@ -361,7 +361,7 @@ static bool levels_possible(unsigned int page_shift,
 	       shift <= vfio_page_shift() + LEVEL_MAX_ORDER - 3;
 }
 
-unsigned int vfio_levels_made(unsigned int page_shift,
+unsigned int vfio_real_levels(unsigned int page_shift,
 			      unsigned int entries_shift, unsigned int wanted)
 {
 	for (; wanted <= MAX_LEVELS; wanted++)
@@ -382,7 +382,7 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		return levels_possible(page_shift, entries_shift, levels);
 
 	return entries_shift + page_shift < ADDRESS_BITS &&
-	       vfio_levels_made(page_shift, entries_shift, levels);
+	       vfio_real_levels(page_shift, entries_shift, levels);
 }
 
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)
