@@ -1,13 +1,13 @@
-# Sourced by the other scripts: where things are. Each artifact of the cache is
-# named by a hash of the recipe that makes it, so that all checkouts with the
-# same recipe find it.
+# Sourced by the other scripts: paths, and functions that they share. The name
+# of an artifact in the cache has a hash of the script that builds it, so that
+# all checkouts with the same script find it.
 
 # The scripts are in scripts/ or below it
 TOP=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 TOP=${TOP%/scripts*}
 CACHE=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vfio-iommu-spapr-tce}
 BUILD=$TOP/build
-# What a run leaves to read; below TOP, the only part of it in scripts/in-root
+# Logs and results. Below TOP, because scripts/in-root can write nowhere else
 LOGS=${LOGS:-$BUILD/logs}
 JOBS=$(nproc)
 
@@ -15,7 +15,7 @@ JOBS=$(nproc)
 CONFIG=$TOP/scripts/cache/config
 
 # key TEXT FILE...: a hash of TEXT and of files in scripts/cache, without
-# comments; "# CONFIG_X is not set" is none
+# comments; "# CONFIG_X is not set" is not a comment
 key() (
 	cd "$TOP/scripts/cache"
 	text=$1
@@ -63,7 +63,7 @@ done
 SIGNED=$CACHE/signed-$(key "$sourcekey" mkkunit config/kunit.config \
 	config/signed.config)
 
-# Debug kernels of the series after the stock kernels', from a source of its own
+# Debug kernels of a series later than that of the stock kernels
 series=7.2
 serieskey=$(key "$rootkey $series" mkseries)
 SERIES=$CACHE/source-$series-$serieskey
@@ -73,8 +73,8 @@ for flavour in preempt preempt4k; do
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
 
-# The stock kernels' source, configured for clang and for big-endian. HEADERS_
-# are for compiling modules only, no kernel is built
+# The stock kernels' source, configured for clang and for big-endian. Those
+# named HEADERS_ are only for compiling modules: no kernel is built
 CLANG=$CACHE/clang-$(key "$rootkey" mkclang)
 headerskey=$(key "$sourcekey" mkheaders mkclang mkkunit config/kunit.config \
 	config/64k.config config/headers.config)
@@ -88,13 +88,13 @@ KUNIT_be=$CACHE/kunit-be-$(key "$sourcekey" mkkunit config/kunit.config \
 QEMU=$CACHE/qemu-$(key "$stockkey" mkqemu)
 
 # Other suites of the mirror whose kernels are tested, some only by make
-# check-long; the mirror may lack some. A suite comes after one that is a prefix
-# of its name
+# check-long; the mirror may lack some. scripts/test-vm uses the last one that
+# matches, so a suite comes after one that is a prefix of its name
 ci_releases="bookworm forky"
 long_releases="bookworm-backports trixie-backports sid experimental"
 releases="$ci_releases $long_releases"
 
-# What make check-long can be asked for
+# The parts of make check-long
 long_parts="ci stock machines native graft releases clang big-endian"
 long_parts="$long_parts kasan kcsan preempt preempt4k"
 
@@ -109,7 +109,7 @@ for suite in $releases; do
 	kernels="$kernels $suite-64k $suite-4k"
 done
 
-# one_of WORD LIST: is it in there?
+# one_of WORD LIST: whether the list has the word
 one_of() {
 	case " $2 " in
 	*" $1 "*) ;;
@@ -126,7 +126,7 @@ known_kernel() {
 	}
 }
 
-# stock KERNEL: the root that has it
+# stock KERNEL: the root that has the kernel
 stock() {
 	case $1 in
 	*-clang) echo "$CLANG" ;;
@@ -144,7 +144,7 @@ linux() {
 	esac
 }
 
-# release KERNEL: as uname -r says it
+# release KERNEL: its release, as uname -r prints it
 release() {
 	case $1 in
 	stock-64k) sed 's/$/-powerpc64le-64k/' "$STOCK/release" ;;
@@ -157,13 +157,13 @@ release() {
 	}
 }
 
-# Prefix of the compiler for POWER
+# cross: the prefix of the compiler for POWER
 cross() {
 	[ "$arch" = ppc64el ] || echo powerpc64le-linux-gnu-
 }
 
-# run NAME ABOUT COMMAND...: a line when it starts and one when it ends; the
-# output goes to a log of its own, whose end is shown on failure
+# run NAME ABOUT COMMAND...: run a command, with a line when it starts and one
+# when it ends. Its output goes to a log, whose end is printed if it fails
 run() (
 	job=$1
 	echo "$job: $2 ..."

@@ -26,8 +26,7 @@
  * @rounds: number of rounds, of which the lowest cost is the result; 0 for
  *	BENCH_ROUNDS. Unless it is 1, a round in which kills are counted comes
  *	first
- * @settle: seconds to wait in that round, until empty levels are freed and
- *          killed
+ * @wait: seconds to wait in that round, until unused levels are freed
  * @before: preparation of a round, not measured
  * @run: the work, which is measured
  * @timed: used instead of @run where the kernel measures; returns the cost, or
@@ -39,7 +38,7 @@ struct row {
 	uint64_t param;
 	uint64_t per;
 	unsigned int rounds;
-	unsigned int settle;
+	unsigned int wait;
 	void (*before)(void);
 	void (*run)(void);
 	uint64_t (*timed)(void);
@@ -60,7 +59,7 @@ bool bench_selected(const char *work, uint64_t param);
 /* Measures a row if it is selected. */
 void bench_row(const struct row *row);
 
-/* Prints a row that is not a cost of work, such as bytes. */
+/* Prints a row that is not measured as work, such as a number of bytes. */
 void bench_figure(const char *work, uint64_t param, uint64_t figure);
 
 uint64_t bench_now(void);

@@ -86,8 +86,8 @@ void bench_write(const char *path, const char *text)
 	close(fd);
 }
 
-/* Tables of a hypervisor are not killed. */
-static bool kills_counted(void)
+/* TCEs of a hypervisor's tables are not killed by the kernel. */
+static bool can_count_kills(void)
 {
 	static int counted = -1;
 
@@ -103,7 +103,7 @@ static bool kills_counted(void)
 /* The probe is enabled only while it counts. */
 static void kills_start(void)
 {
-	if (kills_counted())
+	if (can_count_kills())
 		bench_write(EVENT "trigger", COUNT);
 }
 
@@ -114,7 +114,7 @@ static struct kills kills_stop(void)
 	char line[256];
 	FILE *file;
 
-	if (!kills_counted())
+	if (!can_count_kills())
 		return kills;
 
 	file = fopen(EVENT "hist", "r");
@@ -171,8 +171,8 @@ static struct kills counted_round(const struct row *row)
 		row->before();
 	kills_start();
 	run(row);
-	if (row->settle)
-		sleep(row->settle);
+	if (row->wait)
+		sleep(row->wait);
 	kills = kills_stop();
 	if (row->after)
 		row->after();
@@ -207,7 +207,7 @@ void bench_row(const struct row *row)
 	printf("bench.json {\"work\": \"%s\", \"param\": %" PRIu64
 	       ", \"per\": %" PRIu64 ", \"cost\": %" PRIu64, row->work,
 	       row->param, row->per ?: 1, best);
-	if (kills_counted() && rounds > 1)
+	if (can_count_kills() && rounds > 1)
 		printf(", \"kills\": [%" PRIu64 ", %" PRIu64 "]", kills.kills,
 		       kills.pages);
 	printf("}\n");

@@ -30,7 +30,8 @@
 #define REGIONS		4096
 
 /*
- * Counts levels that the platform allocates. It frees none before the window.
+ * Counts levels that the platform allocates. It frees none of them before the
+ * window is removed.
  */
 static void watch_levels(void)
 {
@@ -38,7 +39,7 @@ static void watch_levels(void)
 	bench_write(TRACING "events/kprobes/tce_level/enable", "1");
 }
 
-static uint64_t levels_made(void)
+static uint64_t count_levels(void)
 {
 	FILE *file = fopen(TRACING "kprobe_profile", "r");
 	uint64_t hits = 0;
@@ -59,7 +60,7 @@ static uint64_t table_bytes(void)
 	struct figures figures;
 
 	if (tap_intree())
-		return levels_made() * LEVEL_BYTES;
+		return count_levels() * LEVEL_BYTES;
 	if (!figures_read(bench_window, &figures))
 		tap_bail("cannot read figures of the window");
 
@@ -67,7 +68,8 @@ static uint64_t table_bytes(void)
 }
 
 /*
- * The bytes as more is mapped, one half of it from 0 on, the other from FAR on.
+ * Prints the bytes for increasing amounts of mapped memory, one half of it from
+ * 0 on, the other half from FAR on.
  */
 static void measure_table(void)
 {

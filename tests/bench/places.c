@@ -185,7 +185,8 @@ static void measure_nothing(void)
 }
 
 /*
- * In missing levels: each round uses another place in the window's second half.
+ * MAP in missing levels: each round uses another part of the second half of the
+ * window.
  */
 
 static uint64_t new_offset;
@@ -211,7 +212,7 @@ static void next_and_map_new(void)
 	map_new();
 }
 
-/* Memory that has never been mapped writable, so that it is not dirty. */
+/* Memory that no device could write, so that it is not dirty yet. */
 static unsigned char *clean_memory;
 
 static void map_clean(void)
@@ -305,7 +306,7 @@ static void measure_trim(unsigned char *memory)
 		{ .work = "trim-unmap",
 		  .before = map_each,
 		  .run = unmap_whole,
-		  .settle = IDLE_SECONDS },
+		  .wait = IDLE_SECONDS },
 		{ .work = "trim-later",
 		  .before = empty_leaves,
 		  .run = unmap_far },

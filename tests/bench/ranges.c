@@ -27,7 +27,7 @@ static const struct work {
 	/* Replaces the same mappings. */
 	{ "remap", MAPPED, true },
 	{ "unmap-none", NOTHING, false },
-	/* Pages that are mapped read-only are not set dirty. */
+	/* Pages that are mapped read-only are not dirtied. */
 	{ "unmap-ro", READABLE, false },
 };
 
@@ -83,7 +83,7 @@ static void prepare(void)
 	uint64_t page = 1ULL << range.page_shift;
 
 	bench_unmap(range.offset, range.size);
-	/* A leaf that has had pages of two regions keeps its view. */
+	/* A leaf keeps the view that it got for pages of two regions. */
 	if (range.other) {
 		map_alternating(range.pages > 1 ? range.pages : 2);
 		if (range.work->state != BOTHS)

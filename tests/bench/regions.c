@@ -186,7 +186,7 @@ static void measure_registered(const struct geometry *geometry)
 }
 
 /* Rows that register and unregister all regions. */
-static void measure_coming(const struct geometry *geometry)
+static void measure_register_all(const struct geometry *geometry)
 {
 	struct row rows[] = {
 		{ .work = "register-all", .run = register_all,
@@ -282,7 +282,7 @@ void bench_regions(void)
 		regions.each = vfio_page_size();
 		regions.memory = vfio_memory(bytes());
 		measure_registered(geometry);
-		measure_coming(geometry);
+		measure_register_all(geometry);
 		munmap(regions.memory, bytes());
 	}
 	for (i = 0; i < ARRAY_SIZE(counts); i++)

@@ -176,11 +176,11 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
 		tap_test_case(false, test_shape, &shapes[i],
-			      "2^%u bytes, 2^%u a page, %u levels: charge",
+			      "2^%u bytes, pages of 2^%u, %u levels: charge",
 			      shapes[i].size_shift, shapes[i].page_shift,
 			      shapes[i].levels);
 	tap_test("the default window is charged exactly", test_default);
-	tap_test("version 1: so is the default window, added to ENABLE",
+	tap_test("version 1: the window is charged in addition to ENABLE",
 		 test_default_v1);
 
 	return tap_main();

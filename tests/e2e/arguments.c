@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An ioctl waits for its argument, which is in a page of a FUSE file that is
- * not answered yet. Meanwhile other threads and processes must make progress,
- * the group must be able to leave its container, and a signal must kill the
- * process.
+ * An ioctl waits for its argument, which is in a page of a FUSE file whose read
+ * is not answered yet. Meanwhile other threads and processes must make
+ * progress, the group must be able to leave its container, and a signal must
+ * kill the process.
  */
 
 #define _GNU_SOURCE
@@ -92,7 +92,7 @@ static const struct argument {
 	const char *what;
 	unsigned long request;
 	void (*fill)(void *args);
-	/* Bytes of it that can be read at once; 0 if it is in the file. */
+	/* Bytes outside of the file; 0 if all of it is in the file. */
 	size_t readable;
 	bool host;
 	/* The default window is removed by it. */
@@ -331,7 +331,7 @@ int main(void)
 
 	for (i = 0; i < ARRAY_SIZE(arguments); i++) {
 		tap_test_case(true, test_argument, &arguments[i],
-			      "others make progress while one waits for %s",
+			      "others make progress while a call waits for %s",
 			      arguments[i].what);
 		if (arguments[i].host)
 			continue;

@@ -55,7 +55,7 @@ static void open_registered(void)
 }
 
 /* Kernel pages that the levels of the window use. */
-static __u64 allocated(void)
+static __u64 table_pages(void)
 {
 	struct figures figures;
 
@@ -67,7 +67,7 @@ static __u64 allocated(void)
 
 static bool is_charged(__u64 pages)
 {
-	return allocated() == pages && state_locked() == before + pages;
+	return table_pages() == pages && state_locked() == before + pages;
 }
 
 /* The charge equals the allocated levels, once the work item has run. */
@@ -77,7 +77,7 @@ static void check_charged(__u64 pages)
 
 	for (polls = 0; polls < POLLS && !is_charged(pages); polls++)
 		usleep(POLL_US);
-	CHECK_EQ(allocated(), pages);
+	CHECK_EQ(table_pages(), pages);
 	CHECK_EQ(state_locked(), before + pages);
 }
 
@@ -89,13 +89,13 @@ static void test_charged(void)
 	state_charge_allocated(true);
 	open_registered();
 	CHECK_EQ(create(), 0);
-	first = allocated();
+	first = table_pages();
 	CHECK(first > 0 && first < LEAVES);
 	check_charged(first);
 
 	for (i = 0; i < 64; i++)
 		CHECK_EQ(map(i * LEAF_BYTES), 0);
-	more = allocated();
+	more = table_pages();
 	CHECK(more > first);
 	CHECK_EQ(state_locked(), before + more);
 
@@ -134,7 +134,7 @@ static void test_limit(void)
 		ret = map(i * LEAF_BYTES);
 	CHECK_EQ(ret, -ENOMEM);
 	CHECK_MAPPED(window, i - 1);
-	CHECK_EQ(state_locked(), before + allocated());
+	CHECK_EQ(state_locked(), before + table_pages());
 
 	full = state_now();
 	CHECK_EQ(map((LEAVES - 1) * LEAF_BYTES), -ENOMEM);
@@ -174,7 +174,7 @@ static void test_switch(void)
 	open_registered();
 	CHECK_EQ(create(), 0);
 	whole = state_locked() - before;
-	CHECK(whole > allocated());
+	CHECK(whole > table_pages());
 	state_charge_allocated(true);
 	CHECK_EQ(map(0), 0);
 	CHECK_EQ(state_locked(), before + whole);
@@ -184,7 +184,7 @@ static void test_switch(void)
 	CHECK_EQ(create(), 0);
 	state_charge_allocated(false);
 	CHECK_EQ(map(0), 0);
-	check_charged(allocated());
+	check_charged(table_pages());
 	CHECK_EQ(vfio_remove(vfio.container, window), 0);
 	check_charged(0);
 	vfio_close(&vfio);
@@ -192,8 +192,8 @@ static void test_switch(void)
 
 /*
  * A hypercall cannot charge, because that may sleep. If a level is missing, and
- * the kernel pages that are charged have no space for it, KVM hands the
- * hypercall up, and MAP_DMA allocates the level.
+ * the kernel pages that are charged have no space for it, the hypercall is
+ * passed up, and MAP_DMA allocates the level.
  */
 static void test_kvm(void)
 {
@@ -212,10 +212,10 @@ static void test_kvm(void)
 	CHECK_EQ(status, TCE_KVM_TOO_HARD);
 	CHECK(i < LEAVES);
 	CHECK_MAPPED(window, i - 1);
-	CHECK_EQ(state_locked(), before + allocated());
+	CHECK_EQ(state_locked(), before + table_pages());
 
 	CHECK_EQ(map((i - 1) * LEAF_BYTES), 0);
-	CHECK_EQ(h_unput(guest, window + (i - 1) * LEAF_BYTES),
+	CHECK_EQ(h_unmap(guest, window + (i - 1) * LEAF_BYTES),
 		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(window, i - 1);
 	close(guest);
@@ -232,14 +232,14 @@ int main(void)
 
 	tap_test_ours("a table is charged for the levels that are allocated",
 		      test_charged);
-	tap_test_ours("closing a container uncharges a full table",
+	tap_test_ours("closing a container uncharges all levels",
 		      test_closed);
 	tap_test_ours("MAP_DMA respects RLIMIT_MEMLOCK for levels",
 		      test_limit);
 	tap_test_ours("TCE_CREATE respects the limit", test_no_window);
 	tap_test_ours("charge_allocated applies to windows created later",
 		      test_switch);
-	tap_test_ours("a hypercall that needs a new level is handed up",
+	tap_test_ours("a hypercall that needs a new level is passed up",
 		      test_kvm);
 
 	ret = tap_main();

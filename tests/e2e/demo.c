@@ -23,7 +23,7 @@
 #define HIGH_START	0x244000000000ULL
 /* Not mapped. */
 #define HOLE		0x100000000000ULL
-/* Above both ends, for the page that device and program share. */
+/* Above both ends of memory. */
 #define STAGE		0x300000000000ULL
 /* The same memory is mapped again and again. */
 #define MEMORY_BYTES	(64ULL << 20)
@@ -65,11 +65,8 @@ static const char *mebibytes(uint64_t bytes, char *text, size_t size)
 	return text;
 }
 
-/*
- * Prints the window as debugfs shows it, for scripts/demo. Adjacent mappings
- * are printed as one; which memory they lead to is ignored.
- */
-static void copy_figures(uint64_t start)
+/* Prints the figures of the window in debugfs, for scripts/demo. */
+static void print_figures(uint64_t start)
 {
 	char path[PATH_MAX], line[256];
 	FILE *file = NULL;
@@ -82,7 +79,11 @@ static void copy_figures(uint64_t start)
 		fclose(file);
 }
 
-static void copy_mappings(uint64_t start)
+/*
+ * Prints the mappings. Adjacent ones are printed as one, even if their memory
+ * is not contiguous.
+ */
+static void print_mappings(uint64_t start)
 {
 	uint64_t from = 0, bytes = 0, physical = 0, next, more, at;
 	char path[PATH_MAX], perm[3] = "", also[3];
@@ -112,15 +113,15 @@ static void copy_mappings(uint64_t start)
 		fclose(file);
 }
 
-static void copy_window(uint64_t start)
+static void print_window(uint64_t start)
 {
 	char path[PATH_MAX];
 
 	if (!window_path(start, "", path, sizeof(path)))
 		tap_bail("no window in debugfs");
 	printf("demo.window %s\n", path);
-	copy_figures(start);
-	copy_mappings(start);
+	print_figures(start);
+	print_mappings(start);
 }
 
 static void show(const char *what, bool good)
@@ -168,7 +169,7 @@ int main(void)
 
 	if (!figures_read(start, &figures))
 		tap_bail("no figures in debugfs");
-	copy_window(start);
+	print_window(start);
 	/* The stage does not count. */
 	figures.mapped_pages--;
 

@@ -42,9 +42,9 @@ static int unmap(__u64 iova, size_t size)
 }
 
 /* The device can neither read nor write. */
-static bool blocked(__u64 iova, unsigned char *address)
+static bool is_blocked(__u64 iova, unsigned char *address)
 {
-	return edu_blocked(&vfio, iova, address);
+	return edu_is_blocked(&vfio, iova, address);
 }
 
 static bool reads_and_writes(__u64 iova, unsigned char *address)
@@ -53,21 +53,21 @@ static bool reads_and_writes(__u64 iova, unsigned char *address)
 }
 
 /* The stage is mapped in the default window, all 4K pages of a kernel page. */
-static __u64 staged(void)
+static __u64 stage_pages(void)
 {
 	return page / SIZE_4K;
 }
 
 static void test_both_ways(void)
 {
-	CHECK_MAPPED(0, staged());
-	CHECK(blocked(IOVA, memory));
+	CHECK_MAPPED(0, stage_pages());
+	CHECK(is_blocked(IOVA, memory));
 	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 1);
+	CHECK_MAPPED(0, stage_pages() + 1);
 	CHECK(reads_and_writes(IOVA, memory));
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
-	CHECK_MAPPED(0, staged());
-	CHECK(blocked(IOVA, memory));
+	CHECK_MAPPED(0, stage_pages());
+	CHECK(is_blocked(IOVA, memory));
 }
 
 static void test_read_only(void)
@@ -77,7 +77,7 @@ static void test_read_only(void)
 	CHECK(!edu_writes(&vfio, IOVA, memory));
 	/* Mapping it again adds a permission, or removes one. */
 	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 1);
+	CHECK_MAPPED(0, stage_pages() + 1);
 	CHECK(edu_writes(&vfio, IOVA, memory));
 	CHECK_EQ(vfio_map(vfio.container, IOVA, memory, SIZE_4K, MAP_READ), 0);
 	CHECK(!edu_writes(&vfio, IOVA, memory));
@@ -101,31 +101,31 @@ static void test_overwrite(void)
 	CHECK_EQ(map(IOVA, memory, SIZE_4K), 0);
 	CHECK(reads_and_writes(IOVA, memory));
 	CHECK_EQ(map(IOVA, other, SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 1);
+	CHECK_MAPPED(0, stage_pages() + 1);
 	edu_fill(memory, seed);
 	CHECK(reads_and_writes(IOVA, other));
-	CHECK(edu_filled(memory, seed));
-	CHECK(blocked(IOVA, memory));
+	CHECK(edu_matches(memory, seed));
+	CHECK(is_blocked(IOVA, memory));
 	CHECK_EQ(unmap(IOVA, SIZE_4K), 0);
-	CHECK(blocked(IOVA, other));
+	CHECK(is_blocked(IOVA, other));
 }
 
 static void test_unmap_part(void)
 {
 	CHECK_EQ(map(IOVA, memory, 3 * SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 3);
+	CHECK_MAPPED(0, stage_pages() + 3);
 	CHECK_EQ(unmap(IOVA + SIZE_4K, SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 2);
-	CHECK(blocked(IOVA + SIZE_4K, memory + SIZE_4K));
+	CHECK_MAPPED(0, stage_pages() + 2);
+	CHECK(is_blocked(IOVA + SIZE_4K, memory + SIZE_4K));
 	CHECK(edu_copies(&vfio, IOVA, memory, IOVA + 2 * SIZE_4K,
 			 memory + 2 * SIZE_4K));
 	CHECK(edu_copies(&vfio, IOVA + 2 * SIZE_4K, memory + 2 * SIZE_4K,
 			 IOVA, memory));
 	/* A partly mapped range can be unmapped. */
 	CHECK_EQ(unmap(IOVA, 3 * SIZE_4K), 0);
-	CHECK_MAPPED(0, staged());
-	CHECK(blocked(IOVA, memory));
-	CHECK(blocked(IOVA + 2 * SIZE_4K, memory + 2 * SIZE_4K));
+	CHECK_MAPPED(0, stage_pages());
+	CHECK(is_blocked(IOVA, memory));
+	CHECK(is_blocked(IOVA + 2 * SIZE_4K, memory + 2 * SIZE_4K));
 }
 
 static void test_across_pages(void)
@@ -144,7 +144,7 @@ static void test_across_pages(void)
 	memcpy(second, data + half, half);
 	edu_read(&vfio, IOVA + SIZE_4K - half);
 	edu_write(&vfio, STAGE);
-	CHECK(edu_filled(vfio.stage, seed));
+	CHECK(edu_matches(vfio.stage, seed));
 
 	memset(first + SIZE_4K - half, 0, half);
 	memset(second, 0, half);
@@ -154,7 +154,7 @@ static void test_across_pages(void)
 	CHECK_EQ(unmap(IOVA, 2 * SIZE_4K), 0);
 }
 
-/* Each 4K page of a 64K page is mapped elsewhere. */
+/* The 4K pages of a 64K page are mapped in reverse order. */
 static void test_shuffled(void)
 {
 	unsigned int i;
@@ -162,7 +162,7 @@ static void test_shuffled(void)
 	for (i = 0; i < 16; i++)
 		CHECK_EQ(map(IOVA + i * SIZE_4K, memory + (15 - i) * SIZE_4K,
 			     SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 16);
+	CHECK_MAPPED(0, stage_pages() + 16);
 	CHECK(edu_copies(&vfio, IOVA, memory + 15 * SIZE_4K,
 			 IOVA + 15 * SIZE_4K, memory));
 	CHECK(edu_copies(&vfio, IOVA + 9 * SIZE_4K, memory + 6 * SIZE_4K,
@@ -177,22 +177,22 @@ static void test_many_pages(void)
 	__u64 last = MEMORY_BYTES - SIZE_4K, middle = MEMORY_BYTES / 2;
 
 	CHECK_EQ(map(iova, memory, MEMORY_BYTES), 0);
-	CHECK_MAPPED(0, staged() + MEMORY_BYTES / SIZE_4K);
+	CHECK_MAPPED(0, stage_pages() + MEMORY_BYTES / SIZE_4K);
 	CHECK(edu_copies(&vfio, iova, memory, iova + last, memory + last));
 	CHECK(edu_copies(&vfio, iova + middle, memory + middle,
 			 iova + middle - SIZE_4K, memory + middle - SIZE_4K));
-	CHECK(blocked(iova - SIZE_4K, memory));
-	CHECK(blocked(iova + MEMORY_BYTES, memory));
+	CHECK(is_blocked(iova - SIZE_4K, memory));
+	CHECK(is_blocked(iova + MEMORY_BYTES, memory));
 
 	/* All pages but one. */
 	CHECK_EQ(unmap(iova, middle), 0);
 	CHECK_EQ(unmap(iova + middle + SIZE_4K, middle - SIZE_4K), 0);
-	CHECK_MAPPED(0, staged() + 1);
-	CHECK(blocked(iova, memory));
-	CHECK(blocked(iova + last, memory + last));
+	CHECK_MAPPED(0, stage_pages() + 1);
+	CHECK(is_blocked(iova, memory));
+	CHECK(is_blocked(iova + last, memory + last));
 	CHECK(reads_and_writes(iova + middle, memory + middle));
 	CHECK_EQ(unmap(iova, MEMORY_BYTES), 0);
-	CHECK_MAPPED(0, staged());
+	CHECK_MAPPED(0, stage_pages());
 }
 
 /* Checks a window of @bytes at @start; the stage is in the other window. */
@@ -230,9 +230,9 @@ static void test_default_window(void)
 	CHECK(edu_copies(&vfio, window0_size - SIZE_4K, last, 0, first));
 	CHECK_EQ(unmap(0, SIZE_4K), 0);
 	CHECK_EQ(unmap(window0_size - SIZE_4K, SIZE_4K), 0);
-	CHECK(blocked(0, first));
-	CHECK(blocked(window0_size - SIZE_4K, last));
-	CHECK(blocked(window0_size, last));
+	CHECK(is_blocked(0, first));
+	CHECK(is_blocked(window0_size - SIZE_4K, last));
+	CHECK(is_blocked(window0_size, last));
 }
 
 static const struct shape {
@@ -293,19 +293,19 @@ static void test_two_windows(void)
 	/* The same offset in both, but different pages. */
 	CHECK_EQ(map(IOVA, memory, page), 0);
 	CHECK_EQ(map(high, other, page), 0);
-	CHECK_MAPPED(0, staged() + page / SIZE_4K);
+	CHECK_MAPPED(0, stage_pages() + page / SIZE_4K);
 	CHECK_MAPPED(WINDOW1_START, 1);
 	CHECK(edu_copies(&vfio, IOVA, memory, high, other));
 	CHECK(edu_copies(&vfio, high, other, IOVA, memory));
 	CHECK_EQ(unmap(IOVA, page), 0);
-	CHECK(blocked(IOVA, memory));
+	CHECK(is_blocked(IOVA, memory));
 	CHECK(reads_and_writes(high, other));
 
 	/* Removing a window unmaps it. */
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
-	CHECK(blocked(high, other));
+	CHECK(is_blocked(high, other));
 	make_large();
-	CHECK(blocked(high, other));
+	CHECK(is_blocked(high, other));
 	CHECK_EQ(map(high, memory, page), 0);
 	CHECK(reads_and_writes(high, memory));
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
@@ -341,11 +341,11 @@ static void test_large_at_0(void)
 			 memory + 2 * page));
 	CHECK(edu_copies(&vfio, size - page, memory + 2 * page, 0, memory));
 
-	/* And back. */
+	/* The default window again. */
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(vfio_create(vfio.container, 12, window0_size, 2, &start), 0);
 	CHECK_EQ(map(STAGE, vfio.stage, page), 0);
-	CHECK(blocked(0, memory));
+	CHECK(is_blocked(0, memory));
 }
 
 static void setup(void)
@@ -355,9 +355,7 @@ static void setup(void)
 	page = vfio_page_size();
 	memory = vfio_memory(MEMORY_BYTES);
 
-	/*
-	 * A window that is the same with both modules; the default one differs.
-	 */
+	/* Both modules create this window alike, but not the default one. */
 	vfio_open(&vfio);
 	window0_size = vfio_limits()->dma32_window_size;
 	ret = vfio_register(vfio.container, memory, MEMORY_BYTES);
@@ -383,7 +381,7 @@ int main(void)
 		 test_read_only);
 	tap_test("a write-only mapping can be written, and on a host read",
 		 test_write_only);
-	tap_test("a mapping that replaces another leads to the new page",
+	tap_test("a mapping that replaces another translates to the new page",
 		 test_overwrite);
 	tap_test("unmapping a part leaves the adjacent pages mapped",
 		 test_unmap_part);
@@ -392,11 +390,11 @@ int main(void)
 	tap_test("4K pages of a larger page can be mapped in any order",
 		 test_shuffled);
 	tap_test("one call maps 512 pages in two leaves", test_many_pages);
-	tap_test("first and last page of the 32-bit window",
+	tap_test("DMA at both ends of the default window",
 		 test_default_window);
 	for (i = 0; i < ARRAY_SIZE(shapes); i++)
 		tap_test_case(false, test_shape, &shapes[i],
-			      "2^%u bytes, 2^%u a page, %u levels: far pages",
+			      "2^%u bytes, pages of 2^%u, %u levels: DMA",
 			      shapes[i].size_shift, shapes[i].page_shift,
 			      shapes[i].levels);
 	tap_test("two windows have separate mappings",

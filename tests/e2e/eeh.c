@@ -28,10 +28,7 @@
 /* The number after the last operation. */
 #define NO_OPERATION	(VFIO_EEH_PE_INJECT_ERR + 1)
 
-/*
- * The flag in the kernel's state of a PE that its configuration space is
- * blocked.
- */
+/* In the kernel's flags of a PE: its configuration space is blocked. */
 #define PE_CFG_BLOCKED	4
 
 static struct vfio vfio;
@@ -91,7 +88,7 @@ static unsigned int pe_flags(unsigned int number)
 	return flags;
 }
 
-static bool blocked(unsigned int number)
+static bool is_blocked(unsigned int number)
 {
 	return pe_flags(number) & PE_CFG_BLOCKED;
 }
@@ -147,7 +144,7 @@ static const struct refusal {
 	{ "arguments that cannot be read", -EFAULT,
 	  sizeof(struct vfio_eeh_pe_op), 0, VFIO_EEH_PE_GET_STATE, NOTHING },
 	{ "argsz 0", -EINVAL, 0, 0, VFIO_EEH_PE_GET_STATE, ALL },
-	{ "an argsz without the operation", -EINVAL, HEAD_BYTES - 1, 0,
+	{ "an argsz that ends before the operation", -EINVAL, HEAD_BYTES - 1, 0,
 	  VFIO_EEH_PE_GET_STATE, ALL },
 	{ "flags", -EINVAL, sizeof(struct vfio_eeh_pe_op), 1,
 	  VFIO_EEH_PE_GET_STATE, ALL },
@@ -155,9 +152,9 @@ static const struct refusal {
 	  sizeof(struct vfio_eeh_pe_op), 0, NO_OPERATION, ALL },
 	{ "the last unknown operation", -EINVAL,
 	  sizeof(struct vfio_eeh_pe_op), 0, ~0U, ALL },
-	{ "INJECT_ERR with an argsz without the error", -EINVAL, HEAD_BYTES, 0,
-	  VFIO_EEH_PE_INJECT_ERR, ALL },
-	{ "INJECT_ERR with an argsz without the whole error", -EINVAL,
+	{ "INJECT_ERR with an argsz that ends before the error", -EINVAL,
+	  HEAD_BYTES, 0, VFIO_EEH_PE_INJECT_ERR, ALL },
+	{ "INJECT_ERR with an argsz that ends within the error", -EINVAL,
 	  sizeof(struct vfio_eeh_pe_op) - 1, 0, VFIO_EEH_PE_INJECT_ERR, ALL },
 	{ "INJECT_ERR with an error that cannot be read", -EFAULT,
 	  sizeof(struct vfio_eeh_pe_op), 0, VFIO_EEH_PE_INJECT_ERR, HEAD },
@@ -266,11 +263,11 @@ static void test_reset(const void *data)
 	const unsigned int *op = data;
 
 	vfio_open(&vfio);
-	CHECK(!blocked(0));
+	CHECK(!is_blocked(0));
 	CHECK_EQ(eeh(&vfio, *op), 0);
-	CHECK(blocked(0));
+	CHECK(is_blocked(0));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
-	CHECK(!blocked(0));
+	CHECK(!is_blocked(0));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_GET_STATE), EEH_PE_STATE_NORMAL);
 	CHECK_EQ(pe_flags(0), usual_flags);
 	vfio_close(&vfio);
@@ -343,7 +340,7 @@ static void test_inject(const void *data)
 	vfio_close(&vfio);
 }
 
-/* The error is the platform's; older kernels check the type before. */
+/* The platform returns ERANGE; older kernels check the type, with EINVAL. */
 static bool type_refused(unsigned int type)
 {
 	int ret = inject(type, EEH_ERR_FUNC_LD_CFG_ADDR);
@@ -379,7 +376,7 @@ static void test_other_process(void)
 	/* This process becomes the owner of the container. */
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	tap_child(other_process, NULL);
-	CHECK(!blocked(0));
+	CHECK(!is_blocked(0));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_GET_STATE), EEH_PE_STATE_NORMAL);
 	vfio_close(&vfio);
 	munmap(memory, page);
@@ -394,9 +391,9 @@ static void test_version_1(void)
 	/* Works before ENABLE. */
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_GET_STATE), EEH_PE_STATE_NORMAL);
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_HOT), 0);
-	CHECK(blocked(0));
+	CHECK(is_blocked(0));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
-	CHECK(!blocked(0));
+	CHECK(!is_blocked(0));
 	vfio_close(&vfio);
 }
 
@@ -411,23 +408,23 @@ static void test_every_group(void)
 	vfio_open(&vfio);
 	/* The second group is not in the container, so it is not reset. */
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_HOT), 0);
-	CHECK(blocked(0));
-	CHECK(!blocked(1));
+	CHECK(is_blocked(0));
+	CHECK(!is_blocked(1));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
 
 	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_GET_STATE), EEH_PE_STATE_NORMAL);
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_HOT), 0);
-	CHECK(blocked(0));
-	CHECK(blocked(1));
+	CHECK(is_blocked(0));
+	CHECK(is_blocked(1));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
-	CHECK(!blocked(0));
-	CHECK(!blocked(1));
+	CHECK(!is_blocked(0));
+	CHECK(!is_blocked(1));
 
 	vfio_detach(&second);
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_HOT), 0);
-	CHECK(blocked(0));
-	CHECK(!blocked(1));
+	CHECK(is_blocked(0));
+	CHECK(!is_blocked(1));
 	CHECK_EQ(eeh(&vfio, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
 	vfio_close(&vfio);
 }
@@ -447,7 +444,7 @@ static void add_operations(void)
 			      "VFIO_EEH_PE_OP refuses %s", refusals[i].what);
 	tap_test("operations on a device that works have no effect",
 		 test_harmless);
-	tap_test("only the head is read if the operation has no error",
+	tap_test("operations without an error need only a part of the argument",
 		 test_head_is_enough);
 	tap_test("VFIO_EEH_PE_OP accepts a larger argsz", test_longer_argsz);
 	for (i = 0; i < ARRAY_SIZE(resets); i++)

@@ -28,7 +28,7 @@
 /* More allocations than any chain has; more than that is a bug of the test. */
 #define MOST		2000
 
-/* Faults that a call may have beyond those of the call before. */
+/* Faults that a call may have beyond the most that it has had so far. */
 #define SLACK		16
 
 /* Levels that a failed call has allocated are freed after a second. */
@@ -242,7 +242,7 @@ static int unset_container(void)
 
 /*
  * struct link - a call of a chain
- * @faults: number of faults that it can have, as known from runs without any
+ * @faults: the most faults that could have been injected into it so far
  */
 struct link {
 	const char *name;
@@ -275,7 +275,7 @@ static struct link version2[] = {
 	  .call = attach_second },
 	{ .name = "EEH_PE_OP", .call = eeh },
 	{ .name = "H_PUT_TCE", .call = map_guest, .enter = true },
-	{ .name = "H_PUT_TCE of nothing", .call = unmap_guest, .leave = true },
+	{ .name = "H_PUT_TCE that unmaps", .call = unmap_guest, .leave = true },
 	{ .name = "GROUP_UNSET_CONTAINER of the second group",
 	  .call = detach_second },
 	{ .name = "UNMAP_DMA of all", .call = unmap_all },
@@ -312,7 +312,10 @@ static struct link version2[] = {
 
 /* Faults */
 
-/* Calls outside of the chain must not fail; this write is a copy too. */
+/*
+ * Lets the @n-th fault of this task happen. Called right before a call of the
+ * chain, because no other call must fail.
+ */
 static void arm(unsigned int n)
 {
 	char text[16];
@@ -323,8 +326,8 @@ static void arm(unsigned int n)
 }
 
 /*
- * The number of faults left. Reading it is a copy, so it was at least one if
- * that failed.
+ * Returns the number of faults left, and sets it to 0. Reading the number is a
+ * copy itself: if it fails, there was one left.
  */
 static unsigned int disarm(void)
 {
@@ -333,7 +336,7 @@ static unsigned int disarm(void)
 
 	if (pread(fail_nth, text, sizeof(text) - 1, 0) > 0)
 		left = strtoul(text, NULL, 0);
-	/* If this copy fails, no fault is left either. */
+	/* If this copy fails, that was the last fault. */
 	if (pwrite(fail_nth, "0", 1, 0) != 1 && errno != EFAULT)
 		tap_bail(FAIL_NTH ": %s", strerror(errno));
 
@@ -385,7 +388,7 @@ static void find_function(const char *function, unsigned long long *start,
 		tap_bail("no %s in the kernel", function);
 }
 
-static void require_faults(void)
+static void init_faults(void)
 {
 	static const char * const faults[] = {
 		"failslab", "fail_page_alloc", "fail_usercopy",
@@ -472,7 +475,7 @@ static unsigned int chain_call(struct link *link, unsigned int left,
 	int ret;
 
 	if (look) {
-		state_settle();
+		state_quiesce();
 		before = state_now();
 	}
 	arm(left);
@@ -534,7 +537,7 @@ static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
 }
 
 /* Keeps the group attached: attaching and detaching takes most of the time. */
-static void keep(unsigned int device)
+static void keep_group(unsigned int device)
 {
 	struct vfio owner;
 
@@ -546,7 +549,7 @@ static void keep(unsigned int device)
 	vfio_close(&owner);
 }
 
-static void unkeep(unsigned int device)
+static void release_group(unsigned int device)
 {
 	struct vfio owner;
 
@@ -568,20 +571,17 @@ static void chain(struct link *links, unsigned long type)
 	}
 
 	version = type;
-	keep(0);
-	keep(1);
-	/*
-	 * Once without a fault, for what the VFIO core allocates once and
-	 * keeps.
-	 */
+	keep_group(0);
+	keep_group(1);
+	/* Without a fault: the VFIO core allocates some memory and keeps it. */
 	chain_run(links, MOST, &failed);
 	CHECK_STATE(&before);
 	for (n = 1; n < MOST && chain_run(links, n, &failed); n++)
 		if (!CHECK_STATE(&before))
 			break;
 	CHECK(n < MOST);
-	unkeep(0);
-	unkeep(1);
+	release_group(0);
+	release_group(1);
 	CHECK_STATE(&before);
 	/* Without injected faults no call has failed. */
 	CHECK(failed > 0);
@@ -618,7 +618,7 @@ int main(void)
 	memory = vfio_memory(bytes);
 	other = vfio_memory(page);
 	pseries = vfio_is_guest();
-	require_faults();
+	init_faults();
 	state_watch();
 
 	tap_test_ours("version 2: any allocation may fail", test_version2);

@@ -53,7 +53,7 @@ static void answer(unsigned int device, const char *call, long with)
 	write_file(PARAMETERS "answer", text);
 }
 
-/* Calls that have returned it; without one nothing was tested. */
+/* Number of calls that returned the answer; with 0 nothing was tested. */
 static unsigned long count_answered(void)
 {
 	FILE *file = fopen(PARAMETERS "answered", "r");
@@ -100,9 +100,9 @@ static bool works(struct vfio *which, __u64 iova)
 	return edu_works(which, iova, memory);
 }
 
-static bool blocked(struct vfio *which, __u64 iova)
+static bool is_blocked(struct vfio *which, __u64 iova)
 {
-	return edu_blocked(which, iova, memory);
+	return edu_is_blocked(which, iova, memory);
 }
 
 /*
@@ -224,7 +224,7 @@ static void test_join(void)
 }
 
 /*
- * The firmware keeps the window, in which the device finds nothing. The table
+ * The firmware keeps the window, in which nothing is mapped any more. The table
  * is never freed, so only the charges and counts of the process are checked.
  */
 static void check_kept(const char *call, void (*let_go)(void), bool can_map)
@@ -257,13 +257,13 @@ static void check_kept(const char *call, void (*let_go)(void), bool can_map)
 			vfio_close(&vfio);
 			continue;
 		}
-		CHECK(blocked(&vfio, start + IOVA));
+		CHECK(is_blocked(&vfio, start + IOVA));
 		CHECK_EQ(state_locked(), with.locked);
 		/* No page of it is counted any more. */
 		CHECK_EQ(vfio_unregister(vfio.container, memory, PAGES * page),
 			 0);
 		CHECK_EQ(state_locked(), with.locked - PAGES);
-		CHECK(blocked(&vfio, start + IOVA));
+		CHECK(is_blocked(&vfio, start + IOVA));
 		vfio_close(&vfio);
 	}
 	CHECK_EQ(state_locked(), 0);

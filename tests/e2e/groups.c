@@ -103,7 +103,7 @@ static bool works(struct vfio *vfio, uint64_t iova)
 
 static bool is_blocked(struct vfio *vfio, uint64_t iova)
 {
-	return edu_blocked(vfio, iova, memory);
+	return edu_is_blocked(vfio, iova, memory);
 }
 
 /* Data written by one device is read by the other. */
@@ -121,7 +121,7 @@ static void test_one_window(void)
 	edu_read(&second, IOVA);
 	memset(second.stage, 0, EDU_BYTES);
 	edu_write(&second, STAGE2);
-	CHECK(edu_filled(second.stage, seed));
+	CHECK(edu_matches(second.stage, seed));
 
 	CHECK_EQ(vfio_unmap(first.container, IOVA, BYTES), 0);
 	CHECK(is_blocked(&first, IOVA));
@@ -529,10 +529,7 @@ static void test_hypervisor_late_group(void)
 	vfio_close(&first);
 }
 
-/*
- * Only the second window exists, so nothing has to be undone at the first
- * place.
- */
+/* Only the second window exists, so none is set before it is refused. */
 static void test_hypervisor_late_group_second(void)
 {
 	struct state before;
@@ -583,11 +580,11 @@ static void add_guest_tests(void)
 {
 	tap_test_ours("a window that the second group refuses is undone",
 		      test_hypervisor_half_way);
-	tap_test_ours("a default window that it refuses is undone",
+	tap_test_ours("a default window that the other group refuses is undone",
 		      test_hypervisor_default);
 	tap_test("a second group is refused while a window exists",
 		 test_hypervisor_late_group);
-	tap_test("a second group is refused with only the second window",
+	tap_test("a second group is refused while only window 1 exists",
 		 test_hypervisor_late_group_second);
 }
 

@@ -109,9 +109,9 @@ static bool works(__u64 offset, unsigned char *at)
 	return edu_works(&vfio, window + offset, at);
 }
 
-static bool blocked(__u64 offset, unsigned char *at)
+static bool is_blocked(__u64 offset, unsigned char *at)
 {
-	return edu_blocked(&vfio, window + offset, at);
+	return edu_is_blocked(&vfio, window + offset, at);
 }
 
 static void test_whole(const void *data)
@@ -131,15 +131,15 @@ static void test_whole(const void *data)
 	CHECK(works(huge, memory + huge));
 	CHECK(works(last, memory + last));
 	CHECK(edu_copies(&vfio, window, memory, window + last, memory + last));
-	CHECK(blocked(bytes, memory));
+	CHECK(is_blocked(bytes, memory));
 
 	/* An IOMMU page, a part of a huge page or all of it. */
 	CHECK_EQ(vfio_unmap(vfio.container, window + huge - unit, unit), 0);
-	CHECK(blocked(huge - unit, memory + huge - unit));
+	CHECK(is_blocked(huge - unit, memory + huge - unit));
 	CHECK(works(huge, memory + huge));
 	CHECK_EQ(vfio_unregister(vfio.container, memory, bytes), -EBUSY);
 	CHECK_EQ(vfio_unmap(vfio.container, window, bytes), 0);
-	CHECK(blocked(0, memory));
+	CHECK(is_blocked(0, memory));
 	CHECK_EQ(vfio_unregister(vfio.container, memory, bytes), 0);
 	vfio_close(&vfio);
 }
@@ -169,7 +169,7 @@ static void check_mixed(const struct size *size, int owner)
 		CHECK_EQ(map(2 * bytes - unit, memory + 2 * bytes - unit, unit),
 			 error);
 		CHECK_STATE(&before);
-		CHECK(blocked(bytes, small));
+		CHECK(is_blocked(bytes, small));
 
 		/* Replaces a mapping. */
 		CHECK_EQ(map(0, small, unit), error);
@@ -183,7 +183,7 @@ static void check_mixed(const struct size *size, int owner)
 			CHECK_EQ(map(0, small - unit, 2 * unit), error);
 			CHECK_STATE(&before);
 			CHECK(works(0, memory));
-			CHECK(blocked(bytes - unit, small - unit));
+			CHECK(is_blocked(bytes - unit, small - unit));
 		}
 	} else {
 		CHECK_EQ(map(bytes - unit, small - unit, 2 * unit), 0);
@@ -295,7 +295,7 @@ static void test_part_of_huge(const void *data)
 
 	CHECK_EQ(vfio_register(vfio.container, memory, unit - page), 0);
 	/* The page is unpinned after a grace period. */
-	state_settle();
+	state_quiesce();
 	before = state_now();
 	CHECK_EQ(map(0, memory, unit), -EINVAL);
 	CHECK_STATE(&before);
@@ -310,11 +310,11 @@ int main(void)
 	} tests[] = {
 		{ test_whole, "IOMMU pages of %s map huge pages" },
 		{ test_mixed,
-		  "IOMMU pages of %s: small pages after huge ones refused" },
+		  "IOMMU pages of %s: small pages after huge ones fail" },
 		{ test_mixed_of_others,
-		  "IOMMU pages of %s: also in a region of another container" },
+		  "IOMMU pages of %s: small pages of another container fail" },
 		{ test_huge_last,
-		  "IOMMU pages of %s: small pages before huge ones refused" },
+		  "IOMMU pages of %s: small pages before huge ones fail" },
 		{ test_misaligned,
 		  "IOMMU pages of %s: misaligned memory is refused" },
 		{ test_part_of_huge,

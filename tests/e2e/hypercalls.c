@@ -55,8 +55,8 @@ static void end(void)
  * H_PUT_TCE_INDIRECT with a list that is @first when it is checked and @then
  * when it is used.
  */
-static long h_changed(__u64 iova, const __u64 *first, const __u64 *then,
-		      unsigned int npages)
+static long h_change(__u64 iova, const __u64 *first, const __u64 *then,
+		     unsigned int npages)
 {
 	struct tce_kvm_hcall args = {
 		.ioba = iova,
@@ -89,7 +89,7 @@ static int unmap_vfio(__u64 iova)
  * A page at address 0 is counted like any other; so are other pages in its
  * leaf.
  */
-static void zero_counted(void *zero, size_t size)
+static void check_zero_kvm(void *zero, size_t size)
 {
 	/* KVM maps and unmaps it, in each way. */
 	CHECK_EQ(map_vfio(IOVA, region[OTHER]), 0);
@@ -97,7 +97,7 @@ static void zero_counted(void *zero, size_t size)
 		 TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 2);
 	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
-	CHECK_EQ(h_unput(guest, IOVA + IOMMU_PAGE), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA + IOMMU_PAGE), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_indirect(guest, IOVA + IOMMU_PAGE, zero, PAGE_SHIFT, 1,
 			    MAP_READ),
 		 TCE_KVM_SUCCESS);
@@ -123,7 +123,7 @@ static void zero_counted(void *zero, size_t size)
 }
 
 /* It replaces a mapping of MAP_DMA. */
-static void zero_mapped(void *zero, size_t size)
+static void check_zero_vfio(void *zero, size_t size)
 {
 	CHECK_EQ(map_vfio(IOVA, zero), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, zero, size), -EBUSY);
@@ -148,12 +148,12 @@ static void address_zero(void *data)
 		tap_bail("no memory at 0: %s", strerror(errno));
 	begin();
 	CHECK_EQ(vfio_register(vfio.container, zero, size), 0);
-	zero_counted(zero, size);
-	zero_mapped(zero, size);
+	check_zero_kvm(zero, size);
+	check_zero_vfio(zero, size);
 	end();
 }
 
-/* In a process of its own, where a null pointer is a valid address. */
+/* Another process maps address 0: here null pointers must fault. */
 static void test_zero(void)
 {
 	tap_child(address_zero, NULL);
@@ -174,12 +174,12 @@ static void test_stuff_end(void)
 	CHECK_EQ(h_stuff(guest, LAST(3), 4096), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
 
-	/* The first entry must be inside. */
+	/* The first entry must be within the window. */
 	CHECK_EQ(h_stuff(guest, SIZE, 1), TCE_KVM_PARAMETER);
 	end();
 }
 
-/* There the indices of entries are large. */
+/* In the second window the indices of entries are large. */
 static void test_stuff_end_second(void)
 {
 	const __u64 last = WINDOW1_START + LAST(1);
@@ -231,7 +231,7 @@ static void test_stuff_end_level(void)
 	end();
 }
 
-/* The entries inside are mapped, then the call is handed up. */
+/* Entries within the window are mapped, then the call is passed up. */
 static void test_list_end(void)
 {
 	begin();
@@ -247,7 +247,7 @@ static void test_list_end(void)
 
 /*
  * Unaligned addresses, which only a list can have. They may be rounded down or
- * handed up.
+ * passed up.
  */
 
 static void check_done(long status)
@@ -267,7 +267,7 @@ static void unaligned(const unsigned char *page, unsigned int flags)
 		then[i] = tce(page + BIT_ULL(shifts[i]), flags);
 	}
 	for (i = 0; i < ARRAY_SIZE(shifts); i++)
-		check_done(h_changed(IOVA + i * IOMMU_PAGE, list, then + i, 1));
+		check_done(h_change(IOVA + i * IOMMU_PAGE, list, then + i, 1));
 }
 
 static void test_unaligned(void)
@@ -329,7 +329,7 @@ static void test_list_changed(void)
 	then[2] = tce(unregistered, MAP_BOTH);
 
 	begin();
-	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_change(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 2);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 0);
@@ -340,19 +340,19 @@ static void test_list_changed(void)
 	 */
 	CHECK_EQ(h_put(guest, IOVA + 2 * IOMMU_PAGE, region[OTHER], MAP_BOTH),
 		 TCE_KVM_SUCCESS);
-	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_change(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 2);
 	CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER], 4 * IOMMU_PAGE,
 			  MAP_BOTH),
 		 0);
-	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_change(IOVA, list, then, 4), TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 3);
 
 	/* The list is not mapped, or the address is invalid. */
-	CHECK_EQ(h_changed(IOVA, list, (void *)BIT_ULL(40), 4),
+	CHECK_EQ(h_change(IOVA, list, (void *)BIT_ULL(40), 4),
 		 TCE_KVM_TOO_HARD);
 	then[2] = htobe64(BIT_ULL(62) | MAP_BOTH);
-	CHECK_EQ(h_changed(IOVA, list, then, 4), TCE_KVM_PARAMETER);
+	CHECK_EQ(h_change(IOVA, list, then, 4), TCE_KVM_PARAMETER);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, 4 * IOMMU_PAGE), 0);
 	munmap(unregistered, vfio_page_size());
 	end();
@@ -405,16 +405,16 @@ static void clear_kvm(void)
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 }
 
-static void unput_kvm(void)
+static void unmap_kvm(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < 4; i++)
-		CHECK_EQ(h_unput(guest, IOVA + i * IOMMU_PAGE),
+		CHECK_EQ(h_unmap(guest, IOVA + i * IOMMU_PAGE),
 			 TCE_KVM_SUCCESS);
 }
 
-/* Clears without a kill. */
+/* Clears the entries without a kill. */
 static void forget_kvm(void)
 {
 	unsigned int i;
@@ -424,7 +424,7 @@ static void forget_kvm(void)
 			 TCE_KVM_SUCCESS);
 }
 
-static bool levels_freed(const struct figures *before, __u64 locked)
+static bool wait_levels_freed(const struct figures *before, __u64 locked)
 {
 	struct figures now;
 	int polls;
@@ -444,7 +444,7 @@ static bool levels_freed(const struct figures *before, __u64 locked)
 }
 
 /* client_put() for a list. */
-static long indirect(bool handed_up)
+static long indirect(bool passed_up)
 {
 	unsigned int tries;
 	long status = 0;
@@ -452,7 +452,7 @@ static long indirect(bool handed_up)
 	for (tries = 0; tries < CLIENT_TRIES; tries++) {
 		status = h_indirect(guest, IOVA, region[MEMORY], PAGE_SHIFT, 4,
 				    MAP_BOTH);
-		if (status != TCE_KVM_TOO_HARD || !handed_up)
+		if (status != TCE_KVM_TOO_HARD || !passed_up)
 			break;
 		CHECK_EQ(vfio_map(vfio.container, IOVA, region[OTHER],
 				  4 * IOMMU_PAGE, MAP_BOTH), 0);
@@ -464,7 +464,7 @@ static long indirect(bool handed_up)
 /* The levels are freed without another call for the window. */
 static void check_levels(bool charged)
 {
-	void (*const empty[])(void) = { unput_kvm, clear_kvm, forget_kvm };
+	void (*const empty[])(void) = { unmap_kvm, clear_kvm, forget_kvm };
 	struct figures before, now;
 	__u64 locked;
 	size_t i;
@@ -479,12 +479,12 @@ static void check_levels(bool charged)
 		CHECK(figures_read(0, &now));
 		CHECK(now.hw_bytes > before.hw_bytes || vfio_is_guest());
 		empty[i]();
-		CHECK(levels_freed(&before, locked));
+		CHECK(wait_levels_freed(&before, locked));
 
 		/* Mappings of KVM. */
 		CHECK_EQ(indirect(charged), TCE_KVM_SUCCESS);
 		empty[i]();
-		CHECK(levels_freed(&before, locked));
+		CHECK(wait_levels_freed(&before, locked));
 
 		/* Mappings of both, of different regions. */
 		CHECK_EQ(vfio_map(vfio.container, IOVA, region[MEMORY],
@@ -493,13 +493,13 @@ static void check_levels(bool charged)
 				    region[OTHER], charged),
 			 TCE_KVM_SUCCESS);
 		empty[i]();
-		CHECK(levels_freed(&before, locked));
+		CHECK(wait_levels_freed(&before, locked));
 	}
-	/* A call that is handed up leaves no levels. */
+	/* A call that is passed up leaves no levels. */
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY] + 64, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
-	CHECK(levels_freed(&before, locked));
+	CHECK(wait_levels_freed(&before, locked));
 	end();
 }
 
@@ -549,15 +549,15 @@ static void test_levels_missing(void)
 	CHECK_EQ(h_indirect(guest, none, region[MEMORY], PAGE_SHIFT, 3,
 			    MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_unput(guest, none), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, none), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, none, 3), TCE_KVM_SUCCESS);
-	CHECK(levels_freed(&before, locked));
+	CHECK(wait_levels_freed(&before, locked));
 	CHECK_EQ(map_vfio(none, region[MEMORY]), 0);
 	CHECK_EQ(client_put(&vfio, guest, none + IOMMU_PAGE, region[MEMORY],
 			    true),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, none, 2), TCE_KVM_SUCCESS);
-	CHECK(levels_freed(&before, locked));
+	CHECK(wait_levels_freed(&before, locked));
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
 	state_charge_allocated(false);
 	end();
@@ -565,8 +565,7 @@ static void test_levels_missing(void)
 
 /* IOMMU pages larger than a kernel page are mapped by user space. */
 
-static void large_handed_up(const unsigned char *memory, __u64 start,
-			    bool mapped)
+static void check_large(const unsigned char *memory, __u64 start, bool mapped)
 {
 	CHECK_EQ(h_put(guest, start, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_put(guest, start + LARGE_PAGE, memory, MAP_BOTH),
@@ -575,11 +574,11 @@ static void large_handed_up(const unsigned char *memory, __u64 start,
 			    MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	if (mapped) {
-		CHECK_EQ(h_unput(guest, start), TCE_KVM_TOO_HARD);
+		CHECK_EQ(h_unmap(guest, start), TCE_KVM_TOO_HARD);
 		CHECK_EQ(h_stuff(guest, start, 1), TCE_KVM_TOO_HARD);
 	}
-	/* Unmapping an empty entry is not handed up. */
-	CHECK_EQ(h_unput(guest, start + 2 * LARGE_PAGE), TCE_KVM_SUCCESS);
+	/* Unmapping an empty entry is not passed up. */
+	CHECK_EQ(h_unmap(guest, start + 2 * LARGE_PAGE), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, start + 2 * LARGE_PAGE, 2), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(start, mapped);
 }
@@ -619,7 +618,7 @@ static void test_large(void)
 				  MAP_BOTH),
 			 0);
 	before = state_now();
-	large_handed_up(memory, start, huge);
+	check_large(memory, start, huge);
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, size),
 		 huge ? -EBUSY : 0);
@@ -634,12 +633,15 @@ static void test_large(void)
 
 static const struct test tests[] = {
 	{ "memory at address 0 is counted like any other", true, test_zero },
-	{ "H_STUFF_TCE beyond the end of the window clears up to it", true,
+	{ "H_STUFF_TCE clears up to the end of the window", true,
 	  test_stuff_end },
-	{ "the same in the second window", true, test_stuff_end_second },
-	{ "the same with large guest pages", true, test_stuff_end_subpages },
-	{ "the same with a table of one level", true, test_stuff_end_level },
-	{ "H_PUT_TCE_INDIRECT beyond the end is handed up there", true,
+	{ "H_STUFF_TCE clears up to the end of the second window", true,
+	  test_stuff_end_second },
+	{ "H_STUFF_TCE clears up to the end with large guest pages", true,
+	  test_stuff_end_subpages },
+	{ "H_STUFF_TCE clears up to the end of a table of one level", true,
+	  test_stuff_end_level },
+	{ "H_PUT_TCE_INDIRECT is passed up at the end of the window", true,
 	  test_list_end },
 	{ "unaligned addresses in a list are counted right", true,
 	  test_unaligned },
@@ -647,15 +649,15 @@ static const struct test tests[] = {
 	  true, test_unaligned_nothing },
 	{ "a list that changes after the check is counted right", true,
 	  test_list_changed },
-	{ "a half registered guest page is handed up, and not counted", true,
+	{ "a half registered guest page is passed up, and not counted", true,
 	  test_half_registered },
 	{ "levels that KVM empties are freed without another call", true,
 	  test_levels },
-	{ "with charge_allocated they are uncharged too", true,
+	{ "levels that KVM empties are uncharged with charge_allocated", true,
 	  test_levels_charged },
-	{ "with charge_allocated a call that needs a level is handed up",
+	{ "with charge_allocated a call that needs a level is passed up",
 	  true, test_levels_missing },
-	{ "IOMMU pages larger than kernel pages are handed up", true,
+	{ "IOMMU pages larger than kernel pages are passed up", true,
 	  test_large },
 };
 

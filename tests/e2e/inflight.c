@@ -205,7 +205,7 @@ static void map(void)
 }
 
 /* Another vCPU uses the same entry. */
-static void put(void)
+static void map_by_vcpu(void)
 {
 	CHECK_EQ(h_put(vcpu, IOVA, region[MEMORY] + IOMMU_PAGE, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
@@ -213,7 +213,7 @@ static void put(void)
 	CHECK_EQ(stopped.status, TCE_KVM_SUCCESS);
 }
 
-static void unput(void)
+static void unmap_by_vcpu(void)
 {
 	CHECK_EQ(h_stuff(vcpu, IOVA, PAGES), TCE_KVM_SUCCESS);
 	finish_call();
@@ -275,8 +275,8 @@ static const struct event {
 	  false },
 	{ "UNMAP_DMA", unmap, false, false },
 	{ "MAP_DMA", map, false, false },
-	{ "another vCPU maps", put, false, false },
-	{ "another vCPU unmaps", unput, false, false },
+	{ "another vCPU maps", map_by_vcpu, false, false },
+	{ "another vCPU unmaps", unmap_by_vcpu, false, false },
 	{ "UNREGISTER_MEMORY of the old page", unregister_old, false, false },
 	{ "UNREGISTER_MEMORY of the new page", unregister_new, false, false },
 };

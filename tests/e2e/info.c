@@ -31,7 +31,7 @@ static const struct extension {
 	{ "EEH", VFIO_EEH, HAVE_EEH, 1 },
 	{ "type 1", VFIO_TYPE1_IOMMU, 0, 0 },
 	{ "type 1 version 2", VFIO_TYPE1v2_IOMMU, 0, 0 },
-	{ "something unknown", 12345, 0, 0 },
+	{ "an unknown extension", 12345, 0, 0 },
 };
 
 static int check_extension(int container, unsigned long number)

@@ -49,7 +49,7 @@ static unsigned char *memory;
 static size_t page;
 static struct vfio vfio;
 
-/* What the module recorded, see there. */
+/* The record of the module, see tce_kill_test.c. */
 struct seen {
 	unsigned long kills;
 	unsigned long first;
@@ -73,7 +73,7 @@ static void watch(const unsigned char *page)
 	watch_write(text);
 }
 
-static struct seen witness(void)
+static struct seen read_seen(void)
 {
 	FILE *file = fopen(PARAMETERS "seen", "r");
 	struct seen seen;
@@ -95,7 +95,7 @@ static struct seen witness(void)
 static void check_killed(unsigned long first, unsigned long count,
 			 unsigned long set, const char *file, int line)
 {
-	struct seen now = witness();
+	struct seen now = read_seen();
 
 	tap_check(now.kills > 0, file, line, "a kill");
 	tap_check_equal(now.first, first, file, line, "first entry");
@@ -152,7 +152,7 @@ static void test_one(void)
 	/* Nothing is mapped. */
 	watch(memory);
 	CHECK_EQ(unmap(IOVA, 2), 0);
-	CHECK_EQ(witness().kills, 0);
+	CHECK_EQ(read_seen().kills, 0);
 	end();
 }
 
@@ -195,7 +195,7 @@ static void test_guest(void)
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_KILLED(ENTRY, 1, 1);
 	watch(memory);
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_KILLED(ENTRY, 1, 0);
 	CHECK_EQ(guest_detach(guest), 0);
 	close(guest);
@@ -231,7 +231,7 @@ static int slow_kills(void)
 	return read_number(PARAMETERS "slow_now");
 }
 
-/* Keeps a CPU busy. */
+/* Makes the hypercall. The delay of its kill keeps the CPU busy. */
 static void *slow_call(void *data)
 {
 	const void *other = memory + (MANY - 1) * page;
@@ -269,7 +269,7 @@ static void slow_begin(const struct slow_case *what)
 	write_file(PARAMETERS "slow", text);
 	if (pthread_create(&slow.thread, NULL, slow_call, NULL))
 		tap_bail("no thread");
-	while (!slow_kills() && !witness().kills)
+	while (!slow_kills() && !read_seen().kills)
 		sched_yield();
 }
 
@@ -342,10 +342,10 @@ static void add_slow_tests(void)
 
 	for (i = 0; i < ARRAY_SIZE(slow_cases); i++) {
 		tap_test_case(true, test_slow_release, &slow_cases[i],
-			      "%s: pinned until the kill, container closed",
+			      "%s: the page is pinned until the kill",
 			      slow_cases[i].name);
 		tap_test_case(true, test_slow_unregister, &slow_cases[i],
-			      "%s: UNREGISTER_MEMORY refused until the kill",
+			      "%s: UNREGISTER_MEMORY is refused until the kill",
 			      slow_cases[i].name);
 	}
 }
@@ -370,13 +370,13 @@ static void test_v1_unmap(void)
 	watch(memory);
 	CHECK_EQ(unmap(IOVA, 1), 0);
 	CHECK_KILLED(ENTRY, 1, 0);
-	CHECK_EQ(witness().pinned, witness().kills);
+	CHECK_EQ(read_seen().pinned, read_seen().kills);
 
 	/* From then on the page is not pinned. */
 	watch(memory);
 	CHECK_EQ(map(IOVA, memory + page, 1), 0);
-	CHECK(witness().kills > 0);
-	CHECK_EQ(witness().pinned, 0);
+	CHECK(read_seen().kills > 0);
+	CHECK_EQ(read_seen().pinned, 0);
 	end();
 }
 
@@ -386,11 +386,11 @@ static void test_v1_replace(void)
 	watch(memory);
 	CHECK_EQ(map(IOVA, memory + page, 1), 0);
 	CHECK_KILLED(ENTRY, 1, 1);
-	CHECK_EQ(witness().pinned, witness().kills);
+	CHECK_EQ(read_seen().pinned, read_seen().kills);
 	watch(memory);
 	CHECK_EQ(unmap(IOVA, 1), 0);
-	CHECK(witness().kills > 0);
-	CHECK_EQ(witness().pinned, 0);
+	CHECK(read_seen().kills > 0);
+	CHECK_EQ(read_seen().pinned, 0);
 	end();
 }
 
@@ -400,7 +400,7 @@ static void test_v1_disable(void)
 	watch(memory);
 	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_DISABLE, NULL), 0);
 	CHECK_KILLED(ENTRY, 1, 0);
-	CHECK_EQ(witness().pinned, witness().kills);
+	CHECK_EQ(read_seen().pinned, read_seen().kills);
 	end();
 }
 
@@ -412,7 +412,7 @@ int main(void)
 
 	tap_test_ours("TCEs are killed after a page was mapped or unmapped",
 		      test_one);
-	tap_test_ours("TCEs of many pages are all killed", test_many);
+	tap_test_ours("the TCEs of many pages are killed", test_many);
 	tap_test_ours("TCE_REMOVE kills all TCEs that were mapped",
 		      test_remove);
 	tap_test_ours("hypercalls kill TCEs", test_guest);

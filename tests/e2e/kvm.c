@@ -40,15 +40,15 @@ static void check_dma_pages(struct vfio *vfio, __u64 mapped)
 	CHECK(edu_reads(vfio, IOVA, other));
 	CHECK(!edu_writes(vfio, IOVA, other));
 
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK(!edu_reads(vfio, IOVA, other));
 	/* Unmapping an empty entry succeeds. */
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, mapped);
 	close(guest);
 }
 
-/* There the indices of entries are large. */
+/* In the second window the indices of entries are large. */
 static void check_dma_second_window(struct vfio *vfio)
 {
 	const __u64 iova = WINDOW1_START + IOVA;
@@ -168,7 +168,7 @@ static void test_not_registered(void)
 			  IOMMU_PAGE, PAGE_SHIFT, 2, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_MAPPED(0, 1);
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	check_all_counted(&vfio);
 	close(guest);
 	vfio_close(&vfio);
@@ -251,14 +251,14 @@ static void test_v1(void)
 	CHECK_EQ(h_put(guest, IOVA + size, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_indirect(guest, IOVA, memory, PAGE_SHIFT, 8, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_TOO_HARD);
 	CHECK_STATE(&mapped);
 	CHECK_EQ(vfio_unregister(v2.container, memory, REGION_BYTES), 0);
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
 
-	/* An empty entry is not handed up. */
-	CHECK_EQ(h_unput(guest, IOVA + size), TCE_KVM_SUCCESS);
+	/* An empty entry is not passed up. */
+	CHECK_EQ(h_unmap(guest, IOVA + size), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unmap(container, IOVA, size), 0);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 	close(guest);
@@ -286,7 +286,7 @@ static void other_process(void *data)
 	/* KVM clears an entry that it cannot replace. */
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_unput(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, IOVA, SUBPAGES), TCE_KVM_SUCCESS);
 	CHECK_MAPPED(0, 2);
 	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
@@ -327,12 +327,12 @@ static void test_dirty(void)
 	CHECK_EQ(vfio_register(vfio.container, fresh, REGION_BYTES), 0);
 	CHECK_EQ(h_put(guest, IOVA, fresh, MAP_READ), TCE_KVM_SUCCESS);
 	CHECK(edu_reads(&vfio, IOVA, fresh));
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK(!page_is_dirty(fresh));
 	CHECK_EQ(h_put(guest, IOVA, fresh, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK(edu_writes(&vfio, IOVA, fresh));
 	CHECK(!page_is_dirty(fresh));
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK(page_is_dirty(fresh));
 	close(guest);
 	vfio_close(&vfio);
@@ -360,7 +360,7 @@ static void test_kill_uncounts(void)
 	CHECK_EQ(h_put(guest, IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES),
 		 -EBUSY);
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_unregister(other.container, memory, REGION_BYTES), 0);
 	close(guest);
 	vfio_close(&other);
@@ -431,7 +431,7 @@ static void unmap_kvm(const struct range *range)
 	unsigned int i;
 
 	for (i = 0; i < range->npages; i++)
-		CHECK_EQ(h_unput(range->guest,
+		CHECK_EQ(h_unmap(range->guest,
 				 IOVA + ((__u64)i << range->shift)),
 			 TCE_KVM_SUCCESS);
 }
@@ -471,7 +471,7 @@ static const struct unmapper {
 	{ "TCE_REMOVE", unmap_remove },
 };
 
-/* From one page of one entry to more entries than KVM handles at once. */
+/* One guest page or several, of one entry or of several. */
 static const struct shape {
 	unsigned int shift;
 	unsigned int npages;
@@ -568,21 +568,21 @@ static void add_count_tests(void)
 }
 
 static const struct test tests[] = {
-	{ "DMA works where KVM maps, both windows, both page sizes",
+	{ "DMA works where KVM maps, in both windows",
 	  false, test_dma },
 	{ "hypercalls are refused outside the window",
 	  false, test_parameters },
-	{ "memory that is not registered is handed up, not changed",
+	{ "memory that is not registered is passed up, not changed",
 	  true, test_not_registered },
 	{ "TCEs without permissions in a list are not counted",
 	  true, test_no_permission },
-	{ "version 1: mapping and unmapping is handed up, not changed",
+	{ "version 1: mapping and unmapping is passed up, not changed",
 	  true, test_v1 },
-	{ "KVM of another process cannot map, even the same address",
+	{ "KVM of another process cannot map the same address",
 	  true, test_other_process },
 	{ "a page that the device may write is dirty after KVM unmaps",
 	  false, test_dirty },
-	{ "a page that KVM has unmapped is uncounted with the kill",
+	{ "a page that KVM has unmapped is uncounted after the kill",
 	  true, test_kill_uncounts },
 	{ "UNREGISTER_MEMORY uncounts pages cleared without a kill",
 	  true, test_clear_unregister },

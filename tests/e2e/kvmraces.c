@@ -85,7 +85,7 @@ static long race_call(struct racer *racer)
 			      h_indirect(racer->guest, iova, memory,
 					 racer->shift, count, MAP_BOTH);
 
-	return what < 7 ? h_unput(racer->guest, iova) :
+	return what < 7 ? h_unmap(racer->guest, iova) :
 			  h_stuff(racer->guest, iova, count);
 }
 
@@ -134,7 +134,7 @@ static unsigned int race_calls(const struct racer *racers, unsigned int count)
 	return calls;
 }
 
-/* @hard: calls may be handed up. */
+/* @hard: calls may be passed up. */
 static void race_end(struct racer *racers, unsigned int count, bool hard,
 		     unsigned int against, const char *what)
 {
@@ -338,7 +338,7 @@ static void test_race_remove(void)
 		create_window(&vfio, 0);
 		race_attach(racers);
 	}
-	/* Hypercalls that map in a removed window are handed up. */
+	/* Hypercalls that map in a removed window are passed up. */
 	race_end(racers, RACE_THREADS, true, i, "TCE_REMOVE");
 
 	race_unmap(&vfio);
@@ -438,7 +438,7 @@ static int put_round(unsigned int round)
 
 	(void)round;
 	if (made++ / RACE_PAGES % 2)
-		return status_error(h_unput(guest, IOVA + offset));
+		return status_error(h_unmap(guest, IOVA + offset));
 
 	return status_error(h_put(guest, IOVA + offset, region[OTHER] + offset,
 				  MAP_BOTH));
@@ -484,7 +484,7 @@ static const struct hypercall {
 	{ "H_STUFF_TCE", stuff_round },
 };
 
-/* Maps pages of both kinds in the window, and gives it to the guest. */
+/* Gives the window to the guest; maps pages by VFIO and by KVM. */
 static int fill(void)
 {
 	int ret;
@@ -511,8 +511,9 @@ static int new_window(void)
 }
 
 /*
- * Checks that the state is that before the window was created; sometimes
- * exactly. A charge may be returned later, when a page fault held mmap_lock.
+ * Checks that the state is that before the window was created: locked_vm, or in
+ * some rounds all of it. A charge may be returned later, if a page fault held
+ * mmap_lock.
  */
 static int look(unsigned int round)
 {
@@ -675,12 +676,12 @@ static const struct removal {
 static struct event {
 	const struct removal *removal;
 	const struct hypercall *hypercall;
-} meetings[ARRAY_SIZE(removals) * ARRAY_SIZE(hypercalls)];
+} event_races[ARRAY_SIZE(removals) * ARRAY_SIZE(hypercalls)];
 
 static void test_event_race(const void *data)
 {
 	const struct event *event = data;
-	const struct race meets = {
+	const struct race event_race = {
 		.batch = 1,
 		.again = true,
 		.ready = event->removal->ready,
@@ -705,7 +706,7 @@ static void test_event_race(const void *data)
 		CHECK_EQ(vfio_attach(&vfio, vfio_open_container(), 0), 0);
 		CHECK_EQ(open_round(), 0);
 	}
-	race_run(&meets, race_rounds(ROUNDS));
+	race_run(&event_race, race_rounds(ROUNDS));
 
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
@@ -719,7 +720,7 @@ static void test_event_race(const void *data)
 
 static void add_events(void)
 {
-	struct event *event = meetings;
+	struct event *event = event_races;
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(removals); i++) {

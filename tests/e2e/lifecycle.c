@@ -18,25 +18,12 @@
 #include "edu.h"
 #include "state.h"
 #include "tap.h"
+#include "version2.h"
 #include "vfio.h"
-
-#define PAGES		16
-#define SIZE_4K		4096
-#define STAGE		0x100000
-#define IOVA		0x200000
-#define HIGH		(WINDOW1_START + IOVA)
-
-static unsigned char *memory;
-static size_t page;
 
 static __u64 window0_size(void)
 {
 	return vfio_limits()->dma32_window_size;
-}
-
-static void use(struct vfio *vfio)
-{
-	vfio_use_windows(vfio, memory, PAGES * page, IOVA);
 }
 
 static void test_before_registration(void)
@@ -120,7 +107,7 @@ static void test_close_all_mapped(void)
 	struct vfio vfio;
 
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 	vfio_close(&vfio);
 
 	/* The next container is empty. */
@@ -142,7 +129,7 @@ static void use_and_exit(void *data)
 
 	(void)data;
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 }
 
 static void test_exit_all_mapped(void)
@@ -169,7 +156,7 @@ static void test_killed_all_mapped(void)
 		tap_bail("fork: %s", strerror(errno));
 	if (!pid) {
 		vfio_open(&vfio);
-		use(&vfio);
+		use_windows(&vfio);
 		if (write(ready[1], "", 1) == 1)
 			pause();
 		_exit(1);
@@ -184,7 +171,7 @@ static void test_killed_all_mapped(void)
 	CHECK_STATE(&before);
 
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 	vfio_close(&vfio);
 }
 
@@ -196,7 +183,7 @@ static void test_container_closed_first(void)
 
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
-	use(&vfio);
+	use_windows(&vfio);
 	before = state_now();
 	container = vfio.container;
 	close(container);
@@ -215,7 +202,7 @@ static void test_group_again(void)
 
 	vfio_open(&vfio);
 	container = vfio.container;
-	use(&vfio);
+	use_windows(&vfio);
 	vfio_detach(&vfio);
 
 	/* A container without a group has no IOMMU. */
@@ -226,7 +213,7 @@ static void test_group_again(void)
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
 	/* Nothing is registered, and only the default window exists. */
 	CHECK_EQ(vfio_map(container, IOVA, memory, page, MAP_BOTH), -EPERM);
-	use(&vfio);
+	use_windows(&vfio);
 	vfio_close(&vfio);
 }
 
@@ -250,7 +237,7 @@ static void test_two_groups(void)
 	if (!open_two(&first, &second))
 		return;
 
-	use(&first);
+	use_windows(&first);
 	CHECK_EQ(vfio_map(first.container, STAGE, memory + page, page,
 			  MAP_BOTH), 0);
 	/* Both devices use the page at STAGE as their stage. */
@@ -328,7 +315,7 @@ static void test_module(void)
 	vfio_open(&vfio);
 	CHECK(state_now().users > before.users);
 	CHECK_EQ(unload(), -EWOULDBLOCK);
-	use(&vfio);
+	use_windows(&vfio);
 	CHECK_EQ(unload(), -EWOULDBLOCK);
 	CHECK(vfio_ioctl(vfio.container, VFIO_CHECK_EXTENSION,
 			 (void *)VFIO_SPAPR_TCE_v2_IOMMU) == 1);
@@ -338,8 +325,7 @@ static void test_module(void)
 
 int main(void)
 {
-	page = vfio_page_size();
-	memory = vfio_memory(PAGES * page);
+	init_v2();
 	state_watch();
 
 	tap_test("MAP_DMA and UNMAP_DMA need registered memory",

@@ -102,7 +102,7 @@ static const struct refusal {
 	  .first = -1, .pages = 2, .flags = MAP_BOTH },
 	{ "memory of which the last page is not registered", -EINVAL, FREE,
 	  .pages = PAGES + 1, .flags = MAP_BOTH },
-	{ "the same, to replace a mapping", -EINVAL, LOW,
+	{ "memory partly registered, to replace a mapping", -EINVAL, LOW,
 	  .first = PAGES - 1, .pages = 2, .flags = MAP_BOTH, .ours = true },
 	{ "an address of the kernel", -EINVAL, FREE,
 	  .address = 0xc000000000000000ULL, .pages = 1, .flags = MAP_BOTH },
@@ -159,7 +159,7 @@ static int call(enum request request, const struct refusal *refusal)
 			  refusal->null ? NULL : &map);
 }
 
-/* The mappings next to the refused one. */
+/* Whether the mappings next to the refused one still work. */
 static bool device_sees_same(__u64 iova)
 {
 	if (iova == LAST)
@@ -231,7 +231,7 @@ static void test_removed_window(void)
 	struct state before;
 
 	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
-	state_settle();
+	state_quiesce();
 	before = state_now();
 	CHECK_EQ(vfio_map(vfio.container, HIGH, memory, page, MAP_BOTH),
 		 -ENXIO);

@@ -338,7 +338,7 @@ static void test_counted_by_mapping(void)
 		 0);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), -EBUSY);
-	/* A second UNMAP_DMA uncounts unmapped_range. */
+	/* A second UNMAP_DMA uncounts nothing. */
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, memory, page), -EBUSY);
 
@@ -501,19 +501,19 @@ static void last_detach(struct vfio *vfio)
 	vfio_detach(vfio);
 }
 
-static const struct letting_go {
+static const struct removal {
 	const char *what;
 	void (*remove_last_mapping)(struct vfio *vfio);
-} lettings_go[] = {
+} removals[] = {
 	{ "UNMAP_DMA", last_unmap },
-	{ "MAP_DMA that replaces it", last_remap },
+	{ "MAP_DMA that replaces the last mapping", last_remap },
 	{ "TCE_REMOVE", last_remove },
 	{ "detaching the group", last_detach },
 };
 
 static void remove_last_mapping(void *data)
 {
-	const struct letting_go *letting_go = data;
+	const struct removal *removal = data;
 	unsigned char *region = vfio_memory(PAGES * page);
 	struct vfio first, second, third;
 	struct state before;
@@ -535,11 +535,11 @@ static void remove_last_mapping(void *data)
 	vfio_close(&third);
 	locked_becomes(before.locked + PAGES);
 
-	letting_go->remove_last_mapping(&second);
-	if (letting_go->remove_last_mapping == last_remove)
+	removal->remove_last_mapping(&second);
+	if (removal->remove_last_mapping == last_remove)
 		CHECK_EQ(vfio_unregister(second.container, memory, page), 0);
-	if (letting_go->remove_last_mapping == last_remove ||
-	    letting_go->remove_last_mapping == last_detach) {
+	if (removal->remove_last_mapping == last_remove ||
+	    removal->remove_last_mapping == last_detach) {
 		locked_becomes(0);
 	} else if (locked_becomes(before.locked)) {
 		/*
@@ -632,7 +632,7 @@ static void *populate(void *unused)
 	return unused;
 }
 
-/* The regions of a closed container do not get in the way of new ones. */
+/* The regions of a closed container do not conflict with new ones. */
 static void test_register_after_close(void)
 {
 	pthread_t threads[POPULATORS];
@@ -715,10 +715,10 @@ int main(void)
 		 test_two_containers);
 	tap_test_ours("memory stays pinned while another container maps it",
 		      test_outlive);
-	for (i = 0; i < ARRAY_SIZE(lettings_go); i++)
-		tap_test_case(true, test_last_mapping, &lettings_go[i],
-			      "it is unpinned after the last mapping: %s",
-			      lettings_go[i].what);
+	for (i = 0; i < ARRAY_SIZE(removals); i++)
+		tap_test_case(true, test_last_mapping, &removals[i],
+			      "memory of a closed container is unpinned by %s",
+			      removals[i].what);
 	for (i = 0; i < ARRAY_SIZE(unregister_refusals); i++)
 		tap_test_case(unregister_refusals[i].ours,
 			      test_unregister_refusal, &unregister_refusals[i],

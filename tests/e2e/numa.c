@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The levels of a table are on the node of the PHB, which reads them, and not
- * on that of the CPU that maps; in a guest on the latter, because only the CPU
- * reads them.
+ * on that of the CPU that maps. In a guest they are on that of the CPU, which
+ * alone reads them.
  *
  * Needs two nodes, with memory and a device on each.
  */

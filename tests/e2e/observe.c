@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What can be seen of windows from outside: whose they are, what happened in them, what
- * their tables take, and why a call was refused. docs/OBSERVE.md says what is promised.
+ * What the module shows of its windows: their owners, counters, the memory of
+ * their tables, and the reason of an error. docs/OBSERVE.md has the promises.
  */
 
 #define _GNU_SOURCE
@@ -29,15 +29,15 @@
 #define CONTROL		"/sys/kernel/debug/dynamic_debug/control"
 #define CGROUP		"/tmp/cgroup-observe"
 
-/* In kernel pages, which are the IOMMU pages of the windows, too. */
+/* The size of the memory. The windows have IOMMU pages of kernel pages, too. */
 #define PAGES		8
 #define WINDOW_BYTES	BIT_ULL(30)
-/* From a window's start. */
+/* The offset in the window at which tests map. */
 #define OFFSET		0x100000ULL
-/* Pages of the window, each in a leaf of its own whatever the shape. */
+/* Pages at this distance are in different leaves, whatever the shape. */
 #define SPREAD		BIT_ULL(25)
 #define SPREAD_PAGES	16
-/* What the smallest leaf maps of 4K pages. */
+/* The bytes that the smallest leaf maps with 4K pages. */
 #define LEAF_4K		BIT_ULL(21)
 
 #define POLLS		500
@@ -46,12 +46,12 @@
 static unsigned char *memory;
 static struct vfio vfio;
 static __u64 page;
-/* Of the window that the test has made. */
+/* The start of the window that the test has created. */
 static __u64 start;
 
 static void write_file(const char *path, const char *text)
 {
-	/* The trace is emptied by that. */
+	/* Opening the trace with O_TRUNC clears it. */
 	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
@@ -59,7 +59,7 @@ static void write_file(const char *path, const char *text)
 	close(fd);
 }
 
-/* Whether a line of a file has all three; NULL for anything. */
+/* Whether a line of a file has all three texts, except those that are NULL. */
 static bool file_has(const char *path, const char *first, const char *second,
 		     const char *third)
 {
@@ -71,14 +71,15 @@ static bool file_has(const char *path, const char *first, const char *second,
 	if (!file)
 		tap_bail("%s: %s", path, strerror(errno));
 	while (!found && fgets(line, sizeof(line), file))
-		found = strstr(line, first) && (!second || strstr(line, second)) &&
+		found = strstr(line, first) &&
+			(!second || strstr(line, second)) &&
 			(!third || strstr(line, third));
 	fclose(file);
 
 	return found;
 }
 
-/* The number behind the name that a line of a file begins with. */
+/* The number after @name in a file of names and numbers. */
 static __u64 file_value(const char *path, const char *name)
 {
 	size_t length = strlen(name);
@@ -90,14 +91,15 @@ static __u64 file_value(const char *path, const char *name)
 	if (!file)
 		tap_bail("%s: %s", path, strerror(errno));
 	while (fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, length) && strchr(": \t", line[length]))
+		if (!strncmp(line, name, length) &&
+		    strchr(": \t", line[length]))
 			value = strtoull(line + length + 1, NULL, 10);
 	fclose(file);
 
 	return value;
 }
 
-static void make_window(void)
+static void create_window(void)
 {
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
@@ -106,7 +108,7 @@ static void make_window(void)
 			     vfio_levels(2), &start), 0);
 }
 
-/* Pages of the memory, in the window. */
+/* Maps memory in the window. */
 static int map(__u64 offset, __u64 size, unsigned int flags)
 {
 	return vfio_map(vfio.container, start + offset, memory, size, flags);
@@ -165,7 +167,7 @@ static void test_owner(void)
 	int polls;
 
 	prctl(PR_SET_NAME, "owner of\nit");
-	make_window();
+	create_window();
 	CHECK(window_path(start, "figures", path, sizeof(path)));
 	CHECK(file_has(path, "format 1\n", NULL, NULL));
 	CHECK_EQ(figures_number(start, "pid"), getpid());
@@ -197,7 +199,7 @@ static void test_group_leaves(void)
 		return;
 	}
 
-	make_window();
+	create_window();
 	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
 	CHECK(window_path(start, "figures", path, sizeof(path)));
 	snprintf(line, sizeof(line), "group %d ", group_of("VFIO_DEVICE2"));
@@ -227,8 +229,8 @@ static void test_version1(void)
 }
 
 /*
- * A call kills once, or more often if it has to make way for other tasks, but no page
- * twice. In a guest the hypervisor kills.
+ * A call kills once, or more often if it reschedules. In a guest the hypervisor
+ * kills.
  */
 static void check_kills(__u64 calls, __u64 pages)
 {
@@ -246,11 +248,11 @@ static void check_kills(__u64 calls, __u64 pages)
 
 static void test_counts(void)
 {
-	make_window();
+	create_window();
 	CHECK_EQ(figures_number(start, "map_calls"), 0);
 	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
 	CHECK_EQ(map(OFFSET + page, 3 * page, MAP_READ), 0);
-	/* So that the leaf does not go. */
+	/* Keeps the leaf. */
 	CHECK_EQ(map(OFFSET + PAGES * page, page, MAP_READ), 0);
 	/* What is refused is not counted. */
 	CHECK(map(OFFSET + 1, page, MAP_BOTH));
@@ -258,7 +260,7 @@ static void test_counts(void)
 	CHECK_EQ(figures_number(start, "map_pages"), 5);
 	check_kills(3, 5);
 	CHECK_EQ(unmap(OFFSET, 2 * page), 0);
-	/* Two are left of these, and a hole. */
+	/* Two of these pages are still mapped. */
 	CHECK_EQ(unmap(OFFSET, PAGES * page), 0);
 	CHECK_EQ(figures_number(start, "unmap_calls"), 2);
 	CHECK_EQ(figures_number(start, "unmap_pages"), 4);
@@ -266,7 +268,7 @@ static void test_counts(void)
 	vfio_close(&vfio);
 }
 
-static __u64 levels_there(void)
+static __u64 count_levels(void)
 {
 	__u64 levels = 0;
 	char name[32];
@@ -285,19 +287,19 @@ static void test_levels(void)
 	__u64 before, offset;
 	int polls;
 
-	make_window();
+	create_window();
 	before = figures_number(start, "levels_allocated");
 	CHECK_EQ(before, 1);
 	for (offset = 0; offset < SPREAD_PAGES * SPREAD; offset += SPREAD)
 		CHECK_EQ(map(offset, page, MAP_BOTH), 0);
 	CHECK(figures_number(start, "levels_allocated") > before);
 	CHECK_EQ(figures_number(start, "levels_allocated") -
-		 figures_number(start, "levels_freed"), levels_there());
+		 figures_number(start, "levels_freed"), count_levels());
 	CHECK_EQ(unmap(0, WINDOW_BYTES), 0);
-	/* Levels go after a second. */
-	for (polls = 0; polls < POLLS && levels_there() > 1; polls++)
+	/* Unused levels are freed after a second. */
+	for (polls = 0; polls < POLLS && count_levels() > 1; polls++)
 		usleep(POLL_US);
-	CHECK_EQ(levels_there(), 1);
+	CHECK_EQ(count_levels(), 1);
 	CHECK_EQ(figures_number(start, "levels_allocated") -
 		 figures_number(start, "levels_freed"), 1);
 	vfio_close(&vfio);
@@ -322,9 +324,11 @@ static void test_kvm(void)
 {
 	int guest = open_guest();
 
-	CHECK_EQ(h_put(guest, OFFSET, memory + page, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_put(guest, OFFSET + 4096, memory, MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_unput(guest, OFFSET), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, OFFSET, memory + page, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(h_put(guest, OFFSET + 4096, memory, MAP_BOTH),
+		 TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, OFFSET), TCE_KVM_SUCCESS);
 	CHECK_EQ(figures_number(start, "kvm_answered"), 3);
 	CHECK_EQ(figures_number(start, "kvm_handed_up"), 0);
 	close(guest);
@@ -332,8 +336,8 @@ static void test_kvm(void)
 }
 
 /*
- * KVM leaves to user space what needs a level for which nothing is charged. There may be
- * levels to spare at first.
+ * A hypercall that needs a level for which nothing is charged is passed up. The
+ * kernel pages that are charged may have space for some levels.
  */
 static void test_kvm_up(void)
 {
@@ -352,7 +356,7 @@ static void test_kvm_up(void)
 	}
 	CHECK_EQ(status, TCE_KVM_TOO_HARD);
 	CHECK_EQ(figures_number(start, "kvm_handed_up"), 1);
-	/* What KVM cannot set it clears. */
+	/* KVM clears an entry that it cannot set. */
 	CHECK_EQ(figures_number(start, "kvm_answered"), answered + 1);
 	close(guest);
 	vfio_close(&vfio);
@@ -380,7 +384,8 @@ static void tracing(const char *events, bool on)
 	write_file(path, on ? "1" : "0");
 }
 
-static void check_traced(const char *first, const char *second, const char *third)
+static void check_traced(const char *first, const char *second,
+			 const char *third)
 {
 	if (!CHECK(file_has(TRACING "/trace", first, second, third)))
 		tap_diag("no line with%s%s%s", first, second, third);
@@ -391,7 +396,8 @@ static void check_traced_range(const char *event, __u64 size, const char *rest)
 {
 	char range[64];
 
-	snprintf(range, sizeof(range), " iova=0x%" PRIx64 " size=0x%" PRIx64 " ",
+	snprintf(range, sizeof(range),
+		 " iova=0x%" PRIx64 " size=0x%" PRIx64 " ",
 		 (uint64_t)(start + OFFSET), (uint64_t)size);
 	check_traced(event, range, rest);
 }
@@ -404,16 +410,17 @@ static void test_traced(void)
 		return;
 
 	tracing("spapr_tce", true);
-	make_window();
+	create_window();
 	CHECK_EQ(map(OFFSET, 2 * page, MAP_READ), 0);
 	CHECK_EQ(unmap(OFFSET, 4 * page), 0);
-	for (polls = 0; polls < POLLS && levels_there() > 1; polls++)
+	for (polls = 0; polls < POLLS && count_levels() > 1; polls++)
 		usleep(POLL_US);
 	vfio_close(&vfio);
 	tracing("spapr_tce", false);
 
 	check_traced(" tce_window_create: ", " size=0x40000000 ",
-		     vfio_page_shift() == 16 ? "page_shift=16" : "page_shift=12");
+		     vfio_page_shift() == 16 ? "page_shift=16" :
+					       "page_shift=12");
 	check_traced(" tce_window_attach: ", " group=", "ret=0");
 	check_traced_range(" tce_map: ", 2 * page, "perm=r- ret=0");
 	check_traced_range(" tce_unmap: ", 4 * page, "pages=2");
@@ -423,7 +430,7 @@ static void test_traced(void)
 	check_traced(" tce_level_free: ", " depth=1 ", "index=");
 }
 
-/* As of any IOMMU driver. */
+/* The tracepoints that all IOMMU drivers have. */
 static void test_traced_iommu(void)
 {
 	char range[64], sizes[64];
@@ -432,7 +439,7 @@ static void test_traced_iommu(void)
 		return;
 
 	tracing("iommu", true);
-	make_window();
+	create_window();
 	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
 	CHECK_EQ(unmap(OFFSET, 2 * page), 0);
 	vfio_close(&vfio);
@@ -440,7 +447,8 @@ static void test_traced_iommu(void)
 
 	snprintf(range, sizeof(range), " iova=0x%016" PRIx64 " - ",
 		 (uint64_t)(start + OFFSET));
-	snprintf(sizes, sizeof(sizes), "size=%" PRIu64 " unmapped_size=%" PRIu64,
+	snprintf(sizes, sizeof(sizes),
+		 "size=%" PRIu64 " unmapped_size=%" PRIu64,
 		 (uint64_t)(2 * page), (uint64_t)page);
 	check_traced(" map: ", range, "size=");
 	check_traced(" unmap: ", range, sizes);
@@ -463,8 +471,8 @@ static void refuse_nowhere(void)
 
 static void refuse_unregistered(void)
 {
-	CHECK(vfio_map(vfio.container, start + OFFSET, memory + PAGES * page, page,
-		       MAP_BOTH));
+	CHECK(vfio_map(vfio.container, start + OFFSET, memory + PAGES * page,
+		       page, MAP_BOTH));
 }
 
 static void refuse_mapped(void)
@@ -476,8 +484,8 @@ static void refuse_mapped(void)
 
 static void refuse_shape(void)
 {
-	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), WINDOW_BYTES + page, 1,
-			     NULL), -EINVAL);
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(),
+			     WINDOW_BYTES + page, 1, NULL), -EINVAL);
 }
 
 static void refuse_removal(void)
@@ -485,7 +493,7 @@ static void refuse_removal(void)
 	CHECK_EQ(vfio_remove(vfio.container, start + page), -EINVAL);
 }
 
-/* Calls that are refused, and why. */
+/* Refused calls, with the reasons that the module gives. */
 static const struct {
 	const char *reason;
 	void (*call)(void);
@@ -507,7 +515,7 @@ static void test_refused(void)
 		return;
 
 	tracing("spapr_tce", true);
-	make_window();
+	create_window();
 	for (i = 0; i < ARRAY_SIZE(refusals); i++) {
 		write_file(TRACING "/trace", "\n");
 		refusals[i].call();
@@ -519,7 +527,7 @@ static void test_refused(void)
 	tracing("spapr_tce", false);
 }
 
-/* The log since the test began; what is repeated is not there each time. */
+/* The number of times that the kernel's log has @text. */
 static unsigned int log_lines(const char *text)
 {
 	static char log[1 << 20];
@@ -539,6 +547,8 @@ static unsigned int log_lines(const char *text)
 	return n;
 }
 
+#define FLAGS_REASON	"refused with -22: neither read nor write is asked for"
+
 static void test_refused_log(void)
 {
 	unsigned int before, i;
@@ -548,16 +558,15 @@ static void test_refused_log(void)
 		return;
 	}
 
-	before = log_lines("refused with -22: neither read nor write is asked for");
-	make_window();
+	before = log_lines(FLAGS_REASON);
+	create_window();
 	refuse_flags();
-	CHECK_EQ(log_lines("refused with -22: neither read nor write is asked for"),
-		 before);
+	CHECK_EQ(log_lines(FLAGS_REASON), before);
 	write_file(CONTROL, "module vfio_iommu_spapr_tce +p");
 	for (i = 0; i < 1000; i++)
 		refuse_flags();
 	write_file(CONTROL, "module vfio_iommu_spapr_tce -p");
-	i = log_lines("refused with -22: neither read nor write is asked for") - before;
+	i = log_lines(FLAGS_REASON) - before;
 	CHECK(i > 0);
 	/* It is rate-limited: ten in five seconds. */
 	CHECK(i < 200);
@@ -565,7 +574,7 @@ static void test_refused_log(void)
 	vfio_close(&vfio);
 }
 
-/* In /proc/meminfo, in KiB, as far as this CPU and others have told. */
+/* SecPageTables in bytes; stat_refresh adds up the counters of all CPUs. */
 static __u64 page_tables(void)
 {
 	write_file("/proc/sys/vm/stat_refresh", "1");
@@ -591,9 +600,8 @@ static void in_cgroup(void *unused)
 	CHECK(figures_read(start, &figures));
 	CHECK(figures.page_bytes > 512 << 10);
 	now = page_tables();
-	/* Others come and go: KVM, other tests' windows. */
 	CHECK_EQ(now - before, figures.page_bytes);
-	/* The group's figures are added up every two seconds. */
+	/* The kernel updates the cgroup's figures every two seconds. */
 	for (bytes = 0; bytes < POLLS; bytes++) {
 		now = file_value(CGROUP "/test/memory.stat", "sec_pagetables");
 		if (now == figures.page_bytes)
@@ -634,19 +642,25 @@ int main(void)
 	page = vfio_page_size();
 	memory = vfio_memory((PAGES + 1) * page);
 
-	tap_test_ours("a window's directory and figures say whose it is", test_owner);
-	tap_test_ours("a group that leaves is not shown any more", test_group_leaves);
-	tap_test_ours("a window of version 1 says so, and counts", test_version1);
+	tap_test_ours("a window's directory and figures name its owner",
+		      test_owner);
+	tap_test_ours("a detached group is not shown any more",
+		      test_group_leaves);
+	tap_test_ours("a window of version 1 has its version and counters",
+		      test_version1);
 	tap_test_ours("calls, pages and kills are counted", test_counts);
-	tap_test_ours("levels that come and go are counted", test_levels);
-	tap_test_ours("what KVM sets and clears is counted", test_kvm);
-	tap_test_ours("what KVM leaves to user space is counted", test_kvm_up);
+	tap_test_ours("allocated and freed levels are counted", test_levels);
+	tap_test_ours("hypercalls that KVM answers are counted", test_kvm);
+	tap_test_ours("hypercalls that are passed up are counted",
+		      test_kvm_up);
 	tap_test_ours("tracepoints: windows, MAP, UNMAP, levels", test_traced);
 	tap_test_ours("tracepoints: iommu:map, iommu:unmap", test_traced_iommu);
-	tap_test_ours("a tracepoint says why a call is refused", test_refused);
-	tap_test_ours("dynamic debug says why, and does not flood the log",
+	tap_test_ours("a tracepoint has the reason of a refused call",
+		      test_refused);
+	tap_test_ours("dynamic debug logs the reason, rate-limited",
 		      test_refused_log);
-	tap_test_ours("a table is in SecPageTables and sec_pagetables", test_memory);
+	tap_test_ours("a table is in SecPageTables and sec_pagetables",
+		      test_memory);
 
 	return tap_main();
 }

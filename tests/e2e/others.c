@@ -135,12 +135,12 @@ static void prepare_kvm(void)
 	CHECK_EQ(guest_attach(guest, 1, 0, info.dma32_window_size, 12), 0);
 	close_second();
 
-	/* Whatever this returns: nothing of it may be left. */
+	/* Whatever this returns, it must leave nothing behind. */
 	open_second();
 	CHECK_EQ(vfio_register(second.container, region, page), 0);
 	h_put(guest, 0, region, MAP_BOTH);
 	close_second();
-	h_unput(guest, 0);
+	h_unmap(guest, 0);
 }
 
 static void detach_kvm(void)

@@ -3,7 +3,7 @@
  * Windows that are removed while KVM has them: TCE_REMOVE, close of the
  * container, exit of the process. The memory of a window, its charge, its pages
  * and its debugfs directory are released at once. The reference of KVM keeps
- * the struct iommu_table and the module. Later hypercalls that map are handed
+ * the struct iommu_table and the module. Later hypercalls that map are passed
  * up, others do nothing.
  */
 
@@ -27,7 +27,7 @@ static void check_gone(int guest, __u64 iova, const struct state *want)
 {
 	unsigned char *memory = region[MEMORY];
 
-	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, iova, 16), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_clear(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_put(guest, iova, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
@@ -35,7 +35,7 @@ static void check_gone(int guest, __u64 iova, const struct state *want)
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_indirect(guest, iova, memory, SUBPAGES_SHIFT, 2, 0),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_STATE(want);
 }
 
@@ -219,7 +219,7 @@ static void test_closed_registered(void)
 	vfio_close(&second);
 }
 
-/* Both, in this order. */
+/* TCE_REMOVE, and close of the container. */
 static void test_removed_closed(void)
 {
 	struct state before, closed;
@@ -314,11 +314,11 @@ static void test_v1(void)
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, info.dma32_window_start,
 			      info.dma32_window_size, PAGE_SHIFT), 0);
-	CHECK_EQ(h_unput(guest, iova), TCE_KVM_TOO_HARD);
+	CHECK_EQ(h_unmap(guest, iova), TCE_KVM_TOO_HARD);
 	vfio_close(&v1);
 
 	closed = with_table(before);
-	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, iova, 16), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_put(guest, iova, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
@@ -395,7 +395,7 @@ static void use_inherited(void *data)
 	int guest = *(int *)data;
 
 	CHECK_EQ(h_put(guest, IOVA, region[OTHER], MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 }
 
@@ -418,7 +418,7 @@ static void test_inherited(void)
 }
 
 static const struct test tests[] = {
-	{ "TCE_REMOVE frees a window that KVM has, calls do nothing",
+	{ "TCE_REMOVE frees a window that KVM has",
 	  true, test_removed_window },
 	{ "TCE_REMOVE uncounts pages that KVM cleared without a kill",
 	  true, test_cleared_removed },
@@ -428,11 +428,11 @@ static const struct test tests[] = {
 	  true, test_detached_group },
 	{ "a window of a closed container maps nothing",
 	  true, test_closed_registered },
-	{ "a window that is removed before the container is closed",
+	{ "TCE_REMOVE and close free a window that KVM has",
 	  true, test_removed_closed },
 	{ "windows that only KVM has use no memory and no charge",
 	  true, test_removed_many },
-	{ "the same with charge_allocated",
+	{ "with charge_allocated KVM's windows use no memory, no charge",
 	  true, test_removed_many_allocated },
 	{ "version 1: a window of a closed container is empty to KVM",
 	  true, test_v1 },

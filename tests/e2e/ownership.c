@@ -172,7 +172,7 @@ static int open_disk(void)
 	tap_bail("%s has no disk", address);
 }
 
-static void fill(unsigned int seed)
+static void fill_data(unsigned int seed)
 {
 	size_t i;
 
@@ -180,7 +180,7 @@ static void fill(unsigned int seed)
 		data[i] = seed * 0x01000193 + i;
 }
 
-static bool filled(unsigned int seed)
+static bool data_matches(unsigned int seed)
 {
 	size_t i;
 
@@ -195,7 +195,7 @@ static void write_disk(unsigned int seed)
 {
 	int fd = open_disk();
 
-	fill(seed);
+	fill_data(seed);
 	CHECK_EQ(pwrite(fd, data, DATA_BYTES, 0), DATA_BYTES);
 	close(fd);
 }
@@ -208,7 +208,7 @@ static bool disk_holds(unsigned int seed)
 	CHECK_EQ(pread(fd, data, DATA_BYTES, 0), DATA_BYTES);
 	close(fd);
 
-	return filled(seed);
+	return data_matches(seed);
 }
 
 /* The sum of the numbers in the lines of a file that match @form. */

@@ -22,13 +22,8 @@
 #include "edu.h"
 #include "state.h"
 #include "tap.h"
+#include "version2.h"
 #include "vfio.h"
-
-#define PAGES		16
-#define SIZE_4K		4096
-#define STAGE		0x100000
-#define IOVA		0x200000
-#define HIGH		(WINDOW1_START + IOVA)
 
 /* A MAP_DMA that takes long enough to be interrupted. */
 #define LONG_SIZE	(32 << 20)
@@ -36,14 +31,6 @@
 #define LONG_ROUNDS	8
 /* The most attempts to observe the middle of it. */
 #define LONG_POLLS	100000
-
-static unsigned char *memory;
-static size_t page;
-
-static void use(struct vfio *vfio)
-{
-	vfio_use_windows(vfio, memory, PAGES * page, IOVA);
-}
 
 /* Another process uses the container, and is refused. */
 static void use_foreign(void *data)
@@ -72,7 +59,7 @@ static void test_fork(void)
 
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
-	use(&vfio);
+	use_windows(&vfio);
 	before = state_now();
 	tap_child(use_foreign, &vfio);
 	CHECK_STATE(&before);
@@ -183,7 +170,7 @@ static void test_passed(void)
 
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
-	use(&vfio);
+	use_windows(&vfio);
 	before = state_now();
 	CHECK_EQ(write(to_child[1], &vfio.container, sizeof(int)), sizeof(int));
 	CHECK_EQ(read(to_parent[0], &byte, 1), 1);
@@ -202,7 +189,7 @@ static void use_and_pass(void *data)
 	(void)data;
 	keep_ends(true);
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 	fds[0] = vfio.container;
 	fds[1] = vfio.group;
 	CHECK_EQ(write(to_parent[1], fds, sizeof(fds)), sizeof(fds));
@@ -262,7 +249,7 @@ static void use_and_exec(void *data)
 
 	(void)data;
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 	fcntl(vfio.container, F_SETFD, 0);
 	fcntl(vfio.group, F_SETFD, 0);
 	snprintf(container, sizeof(container), "%d", vfio.container);
@@ -277,7 +264,7 @@ static void use_and_exec_closed(void *data)
 
 	(void)data;
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 	execl("/proc/self/exe", "processes", "-1", NULL);
 	tap_bail("exec: %s", strerror(errno));
 }
@@ -408,8 +395,7 @@ static void test_killed_in_map(void)
 
 int main(int argc, char **argv)
 {
-	page = vfio_page_size();
-	memory = vfio_memory(PAGES * page);
+	init_v2();
 	if (argc == 2)
 		return atoi(argv[1]) < 0 ? 0 : probe(atoi(argv[1]));
 	state_watch();

@@ -33,7 +33,7 @@
 #define SHIFT_64K	16
 #define SIZE_1G		(1ULL << 30)
 
-/* The size of the memory: pages of the larger one of the small page sizes. */
+/* The size of the memory: 16 pages of 64K. */
 #define BYTES		(16ULL << SHIFT_64K)
 
 static struct vfio vfio;
@@ -79,7 +79,7 @@ static bool works(uint64_t iova, unsigned char *at)
 
 static bool is_blocked(uint64_t iova, unsigned char *at)
 {
-	return edu_blocked(&vfio, iova, at);
+	return edu_is_blocked(&vfio, iova, at);
 }
 
 /* The charge of a window: the userspace view. The table is the hypervisor's. */
@@ -526,7 +526,7 @@ static void test_none_at_0_beside_another(void)
 
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	state_settle();
+	state_quiesce();
 	before = state_now();
 	CHECK_EQ(create(SHIFT_4K, info.dma32_window_size, &start), -EPERM);
 	CHECK_EQ(create(small, SIZE_1G, &start), -EPERM);
@@ -766,13 +766,14 @@ int main(void)
 		      test_none_at_0_beside_another);
 	tap_test("the default window is removed with pages mapped",
 		 test_default_removed_mapped);
-	tap_test_ours("MAP_DMA is undone if the hypervisor refuses a half",
+	tap_test_ours("MAP_DMA is undone if the hypervisor refuses a part",
 		      test_refused_in_the_middle);
 	tap_test("a window of 64 GiB with 128 MiB mapped is removed",
 		 test_large_window);
-	tap_test("close with everything mapped", test_release);
-	tap_test("exit with everything mapped", test_exit);
-	tap_test("detach with everything mapped", test_group_detached);
+	tap_test("close releases everything that is mapped", test_release);
+	tap_test("exit releases everything that is mapped", test_exit);
+	tap_test("detach releases everything that is mapped",
+		 test_group_detached);
 
 	return tap_main();
 }

@@ -68,7 +68,7 @@ static void check_put(__u64 iova, __u64 page)
 	CHECK_EQ(h_put(guest, iova, memory + page, MAP_READ), TCE_KVM_SUCCESS);
 	CHECK(edu_reads(&vfio, iova, memory + page));
 	CHECK(!edu_writes(&vfio, iova, memory + page));
-	CHECK_EQ(h_unput(guest, iova), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, iova), TCE_KVM_SUCCESS);
 	CHECK(!edu_reads(&vfio, iova, memory + page));
 }
 
@@ -136,7 +136,7 @@ static void test_outlives(void)
 	CHECK_STATE(&closed);
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, memory, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_unput(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
 	CHECK_STATE(&closed);
 	close(guest);
 	CHECK_STATE(&before);
@@ -162,7 +162,7 @@ static void test_removed(void)
 
 	CHECK_EQ(h_put(guest, start + IOVA, memory, MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
-	CHECK_EQ(h_unput(guest, start + IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, start + IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, start + IOVA, 16), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_put(guest, start + IOVA, memory, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
@@ -173,7 +173,7 @@ static void test_removed(void)
 	CHECK_EQ(vfio_map(vfio.container, start + IOVA, memory, IOMMU_PAGE,
 			  MAP_BOTH),
 		 0);
-	CHECK_EQ(h_unput(guest, start + IOVA), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, start + IOVA), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, start + IOVA, 16), TCE_KVM_SUCCESS);
 	CHECK(edu_reads(&vfio, start + IOVA, memory));
 	CHECK_EQ(vfio_unmap(vfio.container, start + IOVA, IOMMU_PAGE), 0);
@@ -226,11 +226,11 @@ static void test_race(void)
 }
 
 static const struct test tests[] = {
-	{ "DMA works where KVM maps in the first window", false,
+	{ "DMA works where KVM maps, in the first window", false,
 	  test_default },
-	{ "the same in the second window, with kernel pages", false,
+	{ "DMA works in the second window, with kernel pages", false,
 	  test_second },
-	{ "the same in the second window, with small pages", false,
+	{ "DMA works in the second window, with pages of 4K", false,
 	  test_second_small },
 	{ "a window that only KVM has is empty for the next container",
 	  true, test_outlives },

@@ -193,7 +193,7 @@ static int unmap_first(unsigned int round)
 static int hypercall(unsigned int round)
 {
 	long status = round % 3 ?
-			      h_unput(guest, place(round, 1)) :
+			      h_unmap(guest, place(round, 1)) :
 			      h_put(guest, place(round, 1), memory, MAP_BOTH);
 
 	return status == TCE_KVM_SUCCESS ? 0 : -EBADE;

@@ -334,9 +334,10 @@ int main(void)
 		      test_second_window);
 	tap_test_ours("a device appears: a second window alone still works",
 		      test_second_window_alone);
-	tap_test_ours("a device appears: repeated", test_again);
+	tap_test_ours("a device appears: several times", test_again);
 	tap_test_ours("a device appears: version 1", test_v1);
-	tap_test_ours("a device appears: one of two groups", test_other_group);
+	tap_test_ours("a device appears: the other group keeps its window",
+		      test_other_group);
 
 	return tap_main();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * EEH resets, which take the locks of the devices below a bridge, while such a device is
- * unbound, which detaches its group with the device's lock held.
+ * EEH resets, which take the locks of the devices below a bridge, while such a
+ * device is unbound, which detaches its group with the device's lock held.
  */
 
 #define _GNU_SOURCE
@@ -19,7 +19,7 @@
 
 #define DRIVER	"/sys/bus/pci/drivers/vfio-pci/"
 
-/* For what would never end. */
+/* A minute; a process that takes longer is taken to hang. */
 #define POLLS	6000
 #define POLL_US	10000
 
@@ -30,7 +30,7 @@ static int eeh(int container, unsigned int op)
 	return vfio_ioctl(container, VFIO_EEH_PE_OP, &args);
 }
 
-/* Resets until the group has gone. */
+/* Resets until the group is detached. */
 static void reset_group(void *begun)
 {
 	int container = vfio_open_container(), ret;
@@ -58,7 +58,7 @@ static void tell_driver(void *file)
 	close(fd);
 }
 
-static bool ended(pid_t pid)
+static bool wait_end(pid_t pid)
 {
 	unsigned int polls;
 	int status;
@@ -84,8 +84,8 @@ static void test_unbind(void)
 	resets = tap_start(reset_group, &begun[1]);
 	CHECK_EQ(read(begun[0], &byte, 1), 1);
 	unbinds = tap_start(tell_driver, DRIVER "unbind");
-	CHECK(ended(unbinds));
-	CHECK(ended(resets));
+	CHECK(wait_end(unbinds));
+	CHECK(wait_end(resets));
 	close(begun[0]);
 	close(begun[1]);
 	tap_child(tell_driver, DRIVER "bind");
@@ -93,7 +93,8 @@ static void test_unbind(void)
 
 int main(void)
 {
-	tap_test_ours("a device is unbound while its group is being reset", test_unbind);
+	tap_test_ours("a device is unbound while its group is being reset",
+		      test_unbind);
 
 	return tap_main();
 }

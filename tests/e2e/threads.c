@@ -11,21 +11,13 @@
 #include "edu.h"
 #include "state.h"
 #include "tap.h"
+#include "version2.h"
 #include "vfio.h"
-
-#define PAGES		16
-#define SIZE_4K		4096
-#define STAGE		0x100000
-#define IOVA		0x200000
-#define HIGH		(WINDOW1_START + IOVA)
 
 #define THREADS		4
 #define ROUNDS		200
 /* In a guest, where the hypervisor takes a quarter of a second for a window. */
 #define ROUNDS_GUEST	25
-
-static unsigned char *memory;
-static size_t page;
 
 static struct worker {
 	pthread_t thread;
@@ -197,8 +189,7 @@ static void test_windows_under_threads(void)
 
 int main(void)
 {
-	page = vfio_page_size();
-	memory = vfio_memory(PAGES * page);
+	init_v2();
 	state_watch();
 
 	tap_test_ours("threads map and unmap concurrently in one container",

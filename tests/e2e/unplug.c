@@ -27,23 +27,17 @@
 #include "file.h"
 #include "state.h"
 #include "tap.h"
+#include "version2.h"
 #include "vfio.h"
 
 #define DEVICES		"/sys/bus/pci/devices"
 #define VFIO_PCI	"/sys/bus/pci/drivers/vfio-pci"
 #define PORTS		"/sys/class/virtio-ports"
 
-#define PAGES		16
-#define STAGE		0x100000
-#define IOVA		0x200000
-#define HIGH		(WINDOW1_START + IOVA)
-
-/* A minute, then it has failed. */
+/* A minute; what takes longer has failed. */
 #define POLLS		6000
 #define POLL_US		10000
 
-static unsigned char *memory;
-static size_t page;
 static int monitor_fd = -1;
 
 static const char *address(unsigned int number)
@@ -293,12 +287,6 @@ static bool possible(const struct way *way)
 	return false;
 }
 
-/* Both windows, and memory mapped in each. */
-static void use(struct vfio *vfio)
-{
-	vfio_use_windows(vfio, memory, PAGES * page, IOVA);
-}
-
 /* The device is back, and works. */
 static void use_again(const struct way *way)
 {
@@ -308,7 +296,7 @@ static void use_again(const struct way *way)
 	bind(0);
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
-	use(&vfio);
+	use_windows(&vfio);
 	CHECK(edu_copies(&vfio, IOVA, memory, HIGH + page, memory + page));
 	vfio_close(&vfio);
 }
@@ -323,7 +311,7 @@ static void test_idle(const void *data)
 	if (!possible(way))
 		return;
 	vfio_open(&vfio);
-	use(&vfio);
+	use_windows(&vfio);
 	tap_child(way->go, &number);
 
 	/* The container lost its only group, and is in its initial state. */
@@ -365,7 +353,7 @@ static void test_open(const void *data)
 	pid = tap_start(remove_when_told, &way);
 	vfio_open(&vfio);
 	edu_stage(&vfio, STAGE);
-	use(&vfio);
+	use_windows(&vfio);
 	mapped = state_now();
 	CHECK_EQ(write(told[1], "", 1), 1);
 	CHECK(wait_driver(0, false));
@@ -402,7 +390,7 @@ static void test_other_group(const void *data)
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_attach(&other, vfio.container, 1), 0);
 	edu_stage(&other, STAGE);
-	use(&vfio);
+	use_windows(&vfio);
 	before = state_now();
 	tap_child(way->go, &number);
 
@@ -420,8 +408,7 @@ int main(void)
 {
 	size_t i;
 
-	page = vfio_page_size();
-	memory = vfio_memory(PAGES * page);
+	init_v2();
 	open_monitor();
 	port_fd = open_config(0, true);
 	state_watch();

@@ -173,7 +173,7 @@ static const struct refusal {
 	  .size = IOMMU_PAGE },
 	{ .what = "an unknown flag", .error = -EINVAL, .iova = IOVA,
 	  .size = IOMMU_PAGE, .flags = MAP_BOTH | 4 },
-	/* In-tree the answer is 1. */
+	/* In-tree the result is 1. */
 	{ .what = "a misaligned bus address", .error = -EINVAL,
 	  .iova = IOVA + 512, .size = IOMMU_PAGE, .flags = MAP_BOTH,
 	  .ours = true },
@@ -535,7 +535,7 @@ int main(void)
 		      test_pins_charged);
 	tap_test("a group is detached with pages mapped, and attached again",
 		 test_detach);
-	tap_test("exit with pages mapped", test_exit);
+	tap_test("exit releases pages that are mapped", test_exit);
 
 	return tap_main();
 }

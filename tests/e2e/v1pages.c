@@ -32,7 +32,7 @@ static void test_dma(void)
 	map_stage();
 	before = state_now();
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
-	CHECK_EQ(pins(&before), pinned_by(PAGES, BYTES / page));
+	CHECK_EQ(pins(&before), expected_pins(PAGES, BYTES / page));
 	/* ENABLE has charged them. */
 	CHECK_EQ(state_locked(), before.locked);
 	CHECK_MAPPED(0, PAGES + page / IOMMU_PAGE);
@@ -109,12 +109,12 @@ static void test_read_only_memory_to_read(void)
 	edu_read(&vfio, IOVA);
 	memset(vfio.stage, 0, EDU_BYTES);
 	edu_write(&vfio, STAGE);
-	CHECK(edu_filled(vfio.stage, seed));
+	CHECK(edu_matches(vfio.stage, seed));
 	/* Other data, which must not be written back. */
 	edu_fill(vfio.stage, edu_seed());
 	edu_read(&vfio, STAGE);
 	edu_write(&vfio, IOVA);
-	CHECK(edu_filled(address, seed));
+	CHECK(edu_matches(address, seed));
 	vfio_close(&vfio);
 	munmap(address, page);
 }
@@ -183,10 +183,10 @@ static void test_overwrite(void)
 	map_stage();
 	before = state_now();
 	CHECK_EQ(map(IOVA, memory, 2 * page, MAP_BOTH), 0);
-	CHECK_EQ(pins(&before), pinned_by(2 * page / IOMMU_PAGE, 2));
+	CHECK_EQ(pins(&before), expected_pins(2 * page / IOMMU_PAGE, 2));
 	CHECK_EQ(map(IOVA, other, page, MAP_BOTH), 0);
 	/* The new page is pinned, and the old one unpinned. */
-	CHECK_EQ(pins(&before), pinned_by(2 * page / IOMMU_PAGE, 2));
+	CHECK_EQ(pins(&before), expected_pins(2 * page / IOMMU_PAGE, 2));
 	CHECK_MAPPED(0, 3 * page / IOMMU_PAGE);
 	CHECK(edu_reads(&vfio, IOVA, other));
 	CHECK(edu_writes(&vfio, IOVA, other));
@@ -194,7 +194,7 @@ static void test_overwrite(void)
 	CHECK(edu_reads(&vfio, IOVA + page, memory + page));
 	/* Replaced by itself, with less permission. */
 	CHECK_EQ(map(IOVA, other, page, MAP_READ), 0);
-	CHECK_EQ(pins(&before), pinned_by(2 * page / IOMMU_PAGE, 2));
+	CHECK_EQ(pins(&before), expected_pins(2 * page / IOMMU_PAGE, 2));
 	CHECK(!edu_writes(&vfio, IOVA, other));
 	CHECK_EQ(unmap(IOVA, 2 * page), 0);
 	CHECK_STATE(&before);
@@ -211,7 +211,7 @@ static void test_partial_unmap(void)
 	before = state_now();
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
 	CHECK_EQ(unmap(IOVA + 2 * IOMMU_PAGE, 3 * IOMMU_PAGE), 0);
-	CHECK_EQ(pins(&before), pinned_by(PAGES - 3, BYTES / page));
+	CHECK_EQ(pins(&before), expected_pins(PAGES - 3, BYTES / page));
 	CHECK_MAPPED(0, PAGES - 3 + page / IOMMU_PAGE);
 	CHECK(edu_reads(&vfio, IOVA + IOMMU_PAGE, memory + IOMMU_PAGE));
 	CHECK(!edu_reads(&vfio, IOVA + 2 * IOMMU_PAGE,
@@ -238,7 +238,7 @@ static void test_same_page_often(void)
 	for (i = 0; i < 100; i++)
 		CHECK_EQ(map(IOVA + i * 8 * IOMMU_PAGE, memory, IOMMU_PAGE,
 			     MAP_BOTH), 0);
-	CHECK_EQ(pins(&before), pinned_by(100, 1));
+	CHECK_EQ(pins(&before), expected_pins(100, 1));
 	for (i = 0; i < 99; i++)
 		CHECK_EQ(unmap(IOVA + i * 8 * IOMMU_PAGE, 8 * IOMMU_PAGE), 0);
 	CHECK_EQ(pins(&before), 1);
@@ -248,7 +248,7 @@ static void test_same_page_often(void)
 	vfio_close(&vfio);
 }
 
-/* The end of the window, and large pages of memory with small IOMMU pages. */
+/* Large pages of memory, mapped by small IOMMU pages at the window's end. */
 static void test_large_memory(void)
 {
 	uint64_t size = 16 << 20;
@@ -263,7 +263,7 @@ static void test_large_memory(void)
 	before = state_now();
 	CHECK_EQ(map(window_bytes - size, address + size / 2, size, MAP_BOTH),
 		 0);
-	CHECK_EQ(pins(&before), pinned_by(size / IOMMU_PAGE, size / page));
+	CHECK_EQ(pins(&before), expected_pins(size / IOMMU_PAGE, size / page));
 	CHECK(edu_reads(&vfio, window_bytes - IOMMU_PAGE,
 			address + size / 2 + size - IOMMU_PAGE));
 	CHECK(edu_writes(&vfio, window_bytes - size + 123 * IOMMU_PAGE,
@@ -363,7 +363,7 @@ static void test_file_memory(void)
 	CHECK_EQ(unmap(IOVA, page), 0);
 	munmap(address, page);
 	CHECK_EQ(pread(file, copy, sizeof(copy), 0), sizeof(copy));
-	CHECK(edu_filled((unsigned char *)copy, seed));
+	CHECK(edu_matches((unsigned char *)copy, seed));
 	vfio_close(&vfio);
 	close(file);
 }
@@ -385,7 +385,7 @@ static void test_unmapped_by_process(void)
 		tap_bail("mmap: %s", strerror(errno));
 	CHECK(!edu_reads(&vfio, IOVA, address));
 	CHECK(!edu_writes(&vfio, IOVA, address));
-	CHECK_EQ(pins(&before), pinned_by(page / IOMMU_PAGE, 1));
+	CHECK_EQ(pins(&before), expected_pins(page / IOMMU_PAGE, 1));
 	CHECK_EQ(unmap(IOVA, page), 0);
 	CHECK_STATE(&before);
 	vfio_close(&vfio);
@@ -438,7 +438,7 @@ static void test_threads(void)
 	}
 	/* In any order, each entry has one pin. */
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
-	CHECK_EQ(pins(&before), pinned_by(PAGES, BYTES / page));
+	CHECK_EQ(pins(&before), expected_pins(PAGES, BYTES / page));
 	CHECK_EQ(unmap(IOVA, BYTES), 0);
 	CHECK_EQ(pins(&before), 0);
 	CHECK_MAPPED(0, 0);
@@ -467,7 +467,7 @@ int main(void)
 	tap_test("UNMAP_DMA of a part leaves the rest", test_partial_unmap);
 	tap_test("a page is pinned until its last entry is unmapped",
 		 test_same_page_often);
-	tap_test("16 MiB of large pages, at the window's end",
+	tap_test("16 MiB of large pages can be mapped at the end of the window",
 		 test_large_memory);
 	tap_test("a page that the device may have written is dirty",
 		 test_dirty);

@@ -452,7 +452,7 @@ static void check_shape(struct vfio *vfio, const struct shape *shape,
 	/* In a guest only the userspace view has levels. */
 	if (!tap_intree() && !vfio_is_guest()) {
 		CHECK_EQ(figures.levels,
-			 vfio_levels_made(shape->page_shift, entries_shift,
+			 vfio_real_levels(shape->page_shift, entries_shift,
 					  shape->levels));
 		/* Only the first level is allocated. */
 		CHECK_EQ(figures.hw_bytes, 8ULL << figures.level_shift);
@@ -525,7 +525,7 @@ static void check_one_level(struct vfio *vfio, unsigned char *page,
 		      2 * figures.levels * 8 * vfio_page_size());
 		if (!vfio_is_guest())
 			CHECK_EQ(figures.levels,
-				 vfio_levels_made(PAGE_SHIFT, entries_shift,
+				 vfio_real_levels(PAGE_SHIFT, entries_shift,
 						  1));
 	}
 	CHECK_EQ(vfio_remove(vfio->container, start), 0);
@@ -596,7 +596,7 @@ static void test_large(void)
 			 before.locked + vfio_window_charge(30, i));
 		if (!tap_intree() && vfio_page_size() == 1 << 16)
 			check_one_page(&vfio, page, 30,
-				       vfio_levels_made(16, 30, i));
+				       vfio_real_levels(16, 30, i));
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		CHECK_STATE(&before);
 	}
@@ -621,7 +621,7 @@ int main(void)
 	tap_test("windows begin at 0 and at 2^59", test_starts);
 	tap_test("TCE_CREATE creates the default window first",
 		 test_default_first);
-	tap_test("TCE_REMOVE of the default window before it is created",
+	tap_test("the default window can be removed before it is created",
 		 test_default_removed_before);
 	for (i = 0; i < ARRAY_SIZE(remove_refusals); i++)
 		tap_test_case(remove_refusals[i].ours, test_remove_refusal,
@@ -643,7 +643,8 @@ int main(void)
 			      shapes[i].levels > 1 ? "s" : "");
 	tap_test("TCE_CREATE accepts one level for 2^28 to 2^34 bytes of 4K",
 		 test_one_level);
-	tap_test("a window of 2^46 bytes of 64K pages", test_large);
+	tap_test("a window of 2^46 bytes of 64K pages is charged exactly",
+		 test_large);
 
 	return tap_main();
 }

@@ -4,10 +4,10 @@
  * platform's groups and lets one call return any error that firmware may
  * return: small negative numbers of OPAL, positive ones of RTAS.
  *
- *	echo 0000:00:00.0 set_window 9900
- *	>/sys/module/tce_firmware_test/parameters/answer cat
- *	/sys/module/tce_firmware_test/parameters/answered echo off
- *	>/sys/module/tce_firmware_test/parameters/answer
+ *	cd /sys/module/tce_firmware_test/parameters
+ *	echo 0000:00:00.0 set_window 9900 >answer
+ *	cat answered
+ *	echo off >answer
  *
  * "answer" is for the next such call for the device's group. create_table and
  * set_window then do not reach the platform. unset_window does: on PowerNV the

@@ -227,7 +227,7 @@ static void step(struct worker *worker, struct call *call)
 		finding(worker, "the argument after the call is wrong");
 	if (worker->model.created && !worker->found)
 		new_windows(worker, call->container);
-	/* Before the region can be registered again. */
+	/* Checked before the region can be registered again. */
 	if (worker == &single && worker->model.orphans_freed &&
 	    !worker->found && !wait_for_locked(worker->model.locked))
 		finding(worker,
@@ -444,7 +444,7 @@ static void check_dma(struct worker *worker, struct vfio *device,
 	edu_read(device, in.iova);
 	edu_fill(out.memory, other);
 	edu_write(device, out.iova);
-	if (!edu_filled(out.memory, seed)) {
+	if (!edu_matches(out.memory, seed)) {
 		finding(worker,
 			"the device does not get data from %#llx to %#llx",
 			in.iova, out.iova);
@@ -454,7 +454,7 @@ static void check_dma(struct worker *worker, struct vfio *device,
 	if (pick_target(worker, container, 1, 2, &read_only)) {
 		edu_fill(read_only.memory, other);
 		edu_write(device, read_only.iova);
-		if (!edu_filled(read_only.memory, other))
+		if (!edu_matches(read_only.memory, other))
 			finding(worker,
 				"the device writes to %#llx, mapped read-only",
 				read_only.iova);
@@ -465,12 +465,12 @@ static void check_dma(struct worker *worker, struct vfio *device,
 	other = edu_seed();
 	edu_fill(cleared.memory, other);
 	edu_write(device, cleared.iova);
-	if (!edu_filled(cleared.memory, other))
+	if (!edu_matches(cleared.memory, other))
 		finding(worker, "the device writes to %#llx, not mapped",
 			cleared.iova);
 	edu_read(device, cleared.iova);
 	edu_write(device, out.iova);
-	if (edu_filled(out.memory, other))
+	if (edu_matches(out.memory, other))
 		finding(worker, "the device reads from %#llx, not mapped",
 			cleared.iova);
 }
@@ -1134,9 +1134,9 @@ int main(void)
 
 	ret = tap_main();
 	/*
-	 * Stop FUSE before exit(): if the main thread is not the last one to
-	 * exit, the thread that serves FUSE is killed before its file is
-	 * closed, and close() waits for it.
+	 * Stop FUSE before exit(): the process that answers is killed when the
+	 * main thread exits. If other threads exit later, they close the file
+	 * after that, and close() would wait for an answer.
 	 */
 	if (fuse_available())
 		fuse_stop();

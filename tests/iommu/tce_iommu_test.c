@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What Linux 6.0 to 6.4 lack for the tests on POWER: an IOMMU driver that
- * reports to the VFIO core that devices are cache coherent and can be blocked.
- * Without it the core refuses each device. It does not affect DMA: the platform
- * and the VFIO backend set up the windows. Also a parameter to wait for RCU
- * callbacks. The module cannot be unloaded.
+ * An IOMMU driver for Linux 6.0 to 6.3, which have none on POWER: it reports to
+ * the VFIO core that devices are cache coherent and can be blocked. Without it
+ * the core refuses each device. It does not affect DMA: the platform and the
+ * VFIO backend set up the windows. These kernels also lack the parameter
+ * do_rcu_barrier, which waits for RCU callbacks. The module cannot be unloaded.
  */
 
 #include <linux/err.h>

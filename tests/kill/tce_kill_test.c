@@ -16,8 +16,8 @@
  * the device belongs to, and selects the caller's page at that address. "seen"
  * is the record, in decimal: the number of kills; the first entry and one past
  * the last entry of them; the number of entries that were set when they were
- * killed; the number of kills at which the page was pinned. Entries count from
- * the start of the window.
+ * killed; the number of kills at which the page was pinned. Entries are
+ * numbered from the start of the window.
  *
  * "slow" delays the next kill by so many milliseconds before it reaches the
  * hardware. "slow_now" is the number of kills that are delayed now, "pinned"
@@ -27,8 +27,8 @@
  *
  * makes the machine behave as if kills had no effect, which tools/dmacheck must
  * report: "stale" as if the PHB had cached entries that were cleared, "blind"
- * as if it had cached that entries were not set. Pages that a window
- * maps meanwhile are never released.
+ * as if it had cached that entries were not set. Pages that a window maps
+ * meanwhile are never released.
  */
 
 #include <linux/atomic.h>
@@ -177,7 +177,7 @@ static void tce_apply_lie(const struct iommu_table *tbl, unsigned long index,
 	spin_unlock_irqrestore(&tce_lie_lock, flags);
 }
 
-/* Called before the driver does anything that user space asks for. */
+/* Probes the entry points of the driver, so it runs before the driver does. */
 static int tce_lie_undo(struct kprobe *probe, struct pt_regs *regs)
 {
 	unsigned long flags;

@@ -636,9 +636,7 @@ static unsigned long tce_kvm_subpages(const struct tce_kvm_table *table,
 
 /* Changes of the table */
 
-/*
- * kvmppc_clear_tce(): there is no kill, and the old entries are not un-counted.
- */
+/* kvmppc_clear_tce(): does not kill, and does not uncount the old pages. */
 static void tce_kvm_clear(const struct tce_kvm_table *table,
 			  struct iommu_table *tbl, unsigned long entry)
 {

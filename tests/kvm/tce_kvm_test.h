@@ -64,7 +64,8 @@ enum tce_kvm_pause {
  * @npages: H_PUT_TCE_INDIRECT, H_STUFF_TCE: number of TCEs
  * @again: H_PUT_TCE_INDIRECT: address of the list for the second read, after
  *         the check of the first; 0 to read the same list
- * @status: out: return value of the hypercall; TCE_KVM_TOO_HARD is for QEMU
+ * @status: out: return value of the hypercall, TCE_KVM_TOO_HARD if it is passed
+ *          up
  * @pause: enum tce_kvm_pause: the step at which it pauses once
  * @pause_ms: length of the pause in milliseconds, in which the CPU spins
  *

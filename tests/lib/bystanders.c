@@ -89,7 +89,7 @@ static bool check_finishes(void (*run)(void *unused), const char *name)
 
 	tap_diag("%s hangs in %s", name, shared->step);
 	CHECK(!"it hangs");
-	/* It may be in a wait that no signal ends. */
+	/* It may be in an uninterruptible wait. */
 	fuse_answer();
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* How long anything may take: half a minute, then it hangs. */
+/* Half a minute; what takes longer is taken to hang. */
 #define POLLS		3000
 #define POLL_US		10000
 
@@ -30,7 +30,7 @@ extern struct shared {
 	int mapped;
 } *shared;
 
-/* Once, before the tests. */
+/* Allocates @shared; called once, before the tests. */
 void init_shared(void);
 
 void set_flag(int *flag);
@@ -41,7 +41,7 @@ bool wait_flag(const int *flag);
 /* Waits for the end of a child; false if it does not come. */
 bool wait_exit(pid_t pid, int *status);
 
-/* Makes a call, which is named if it hangs. */
+/* Makes a call and returns its result; a call that hangs is named. */
 #define STEP(call)							\
 	(snprintf(shared->step, sizeof(shared->step), "%s", #call), (call))
 

@@ -21,7 +21,7 @@
 /* The address of the buffer, as the DMA engine sees it. */
 #define EDU_BUFFER	0x40000
 
-/* A transfer takes 0.1 s; after this time the device hangs. */
+/* A transfer takes 0.1 s; after 20 s the device is taken to hang. */
 #define EDU_POLLS	10000
 #define EDU_POLL_US	2000
 
@@ -95,7 +95,7 @@ static bool edu_holds(struct vfio *vfio, unsigned int seed)
 	memset(vfio->stage, 0, EDU_BYTES);
 	edu_write(vfio, vfio->stage_iova);
 
-	return edu_filled(vfio->stage, seed);
+	return edu_matches(vfio->stage, seed);
 }
 
 static void edu_load(struct vfio *vfio, unsigned int seed)
@@ -121,10 +121,10 @@ bool edu_writes(struct vfio *vfio, __u64 iova, unsigned char *memory)
 	edu_fill(memory, before);
 	edu_load(vfio, after);
 	edu_write(vfio, iova);
-	if (edu_filled(memory, after))
+	if (edu_matches(memory, after))
 		return true;
 	/* A refused transfer must not be done in part. */
-	CHECK(edu_filled(memory, before));
+	CHECK(edu_matches(memory, before));
 
 	return false;
 }
@@ -137,7 +137,7 @@ bool edu_works(struct vfio *vfio, __u64 iova, unsigned char *memory)
 	return reads && writes;
 }
 
-bool edu_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory)
+bool edu_is_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory)
 {
 	bool reads = edu_reads(vfio, iova, memory);
 	bool writes = edu_writes(vfio, iova, memory);
@@ -155,7 +155,7 @@ bool edu_copies(struct vfio *vfio, __u64 from_iova, unsigned char *from,
 	edu_read(vfio, from_iova);
 	edu_write(vfio, to_iova);
 
-	return edu_filled(to, seed);
+	return edu_matches(to, seed);
 }
 
 /* A word that differs for each seed and each index. */
@@ -173,7 +173,7 @@ void edu_fill(unsigned char *memory, unsigned int seed)
 		words[i] = edu_word(seed, i);
 }
 
-bool edu_filled(const unsigned char *memory, unsigned int seed)
+bool edu_matches(const unsigned char *memory, unsigned int seed)
 {
 	const __u32 *words = (const __u32 *)memory;
 	unsigned int i;

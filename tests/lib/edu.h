@@ -23,23 +23,23 @@ void edu_read(struct vfio *vfio, __u64 iova);
 void edu_write(struct vfio *vfio, __u64 iova);
 
 /*
- * Whether the device, at @iova, reads or writes @memory. Each call uses new
- * data, so false means that no data was transferred.
+ * Whether the device reads @memory from @iova, or writes it there. Each call
+ * uses new data, so false means that no data was transferred.
  */
 bool edu_reads(struct vfio *vfio, __u64 iova, unsigned char *memory);
 bool edu_writes(struct vfio *vfio, __u64 iova, unsigned char *memory);
 
 /* Whether it does both, or neither. */
 bool edu_works(struct vfio *vfio, __u64 iova, unsigned char *memory);
-bool edu_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory);
+bool edu_is_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory);
 
 /* Whether the device copies new data from @from to @to. */
 bool edu_copies(struct vfio *vfio, __u64 from_iova, unsigned char *from,
 		__u64 to_iova, unsigned char *to);
 
-/* Fills EDU_BYTES with data of @seed; whether they hold it. */
+/* Fills EDU_BYTES with the data of @seed; checks that they have these data. */
 void edu_fill(unsigned char *memory, unsigned int seed);
-bool edu_filled(const unsigned char *memory, unsigned int seed);
+bool edu_matches(const unsigned char *memory, unsigned int seed);
 
 /* A seed that was not used before. */
 unsigned int edu_seed(void);

@@ -114,14 +114,14 @@ long h_put(int guest, __u64 ioba, const void *page, unsigned int flags)
 }
 
 long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page,
-		bool handed_up)
+		bool passed_up)
 {
 	unsigned int tries;
 	long status = 0;
 
 	for (tries = 0; tries < CLIENT_TRIES; tries++) {
 		status = h_put(guest, ioba, page, MAP_BOTH);
-		if (status != TCE_KVM_TOO_HARD || !handed_up)
+		if (status != TCE_KVM_TOO_HARD || !passed_up)
 			break;
 		CHECK_EQ(vfio_map(vfio->container, ioba, page, 4096, MAP_BOTH),
 			 0);
@@ -130,7 +130,7 @@ long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page,
 	return status;
 }
 
-long h_unput(int guest, __u64 ioba)
+long h_unmap(int guest, __u64 ioba)
 {
 	return hcall(guest, TCE_KVM_PUT, ioba, 0, 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A guest's hypercalls, made by ../kvm/tce_kvm_test.h as KVM makes them. That
- * header has their results; they may also return GUEST_NO_TABLE.
+ * A guest's hypercalls, which tests/kvm makes as KVM makes them. They return
+ * the values in ../kvm/tce_kvm_test.h, or GUEST_NO_TABLE.
  */
 #ifndef E2E_GUEST_H
 #define E2E_GUEST_H
@@ -17,12 +17,15 @@
 /* Returns a file descriptor; close() ends the guest. */
 int guest_open(void);
 
-/* Gives the guest a table of the test device's group: 0, or -errno. */
+/*
+ * Gives the guest a table of the test device's group, and takes it away. Return
+ * 0 or -errno.
+ */
 int guest_attach(int guest, unsigned int device, __u64 start, __u64 size,
 		 unsigned int page_shift);
 int guest_detach(int guest);
 
-/* Until close(): see TCE_KVM_KEEP. */
+/* Keeps the owner of the group until close(), see TCE_KVM_KEEP. */
 int guest_keep(int guest, unsigned int device);
 
 /* See TCE_KVM_FORGET and TCE_KVM_RECALL. */
@@ -39,10 +42,12 @@ long hcall_args(int guest, unsigned long request, struct tce_kvm_hcall *args);
 /* The number of paused hypercalls of the guest, see TCE_KVM_PAUSED. */
 int guest_paused(int guest);
 
-/* H_PUT_TCE: maps one page, or unmaps it. */
+/* H_PUT_TCE: maps one page; unmaps it. */
 long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
+long h_unmap(int guest, __u64 ioba);
+
 /*
- * H_PUT_TCE as a client handles it: if it is @handed_up, user space maps the
+ * H_PUT_TCE as a client handles it: if it is @passed_up, user space maps the
  * page with MAP_DMA. Memory that a hypercall cannot charge is then available
  * for some time, so the call is repeated.
  */
@@ -50,9 +55,7 @@ long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
 
 struct vfio;
 long client_put(struct vfio *vfio, int guest, __u64 ioba, void *page,
-		bool handed_up);
-
-long h_unput(int guest, __u64 ioba);
+		bool passed_up);
 
 /* Not a hypercall, see TCE_KVM_CLEAR. */
 long h_clear(int guest, __u64 ioba);
@@ -66,8 +69,8 @@ long h_indirect(int guest, __u64 ioba, const unsigned char *page,
 		unsigned int flags);
 
 /*
- * The list for H_PUT_TCE_INDIRECT of such pages. It belongs to the thread, and
- * is valid until the next call.
+ * The list that h_indirect() passes to the hypercall. It belongs to the thread,
+ * and is valid until the next call.
  */
 const __u64 *guest_list(const unsigned char *page, unsigned int page_shift,
 			unsigned int npages, unsigned int flags);

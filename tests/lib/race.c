@@ -12,7 +12,7 @@
 #include "race.h"
 #include "tap.h"
 
-/* With as many rounds some must overlap. */
+/* Some of this many rounds must overlap. */
 #define ROUNDS_SURE	10000
 
 /* A thread that is not running must not keep the other one waiting. */
@@ -205,9 +205,9 @@ void race_run(const struct race *this, unsigned int count)
 	CHECK(overlapped > 0 || raced < ROUNDS_SURE);
 }
 
-unsigned int race_rounds(unsigned int everyday)
+unsigned int race_rounds(unsigned int usual)
 {
 	const char *wanted = getenv("ROUNDS");
 
-	return wanted ? strtoul(wanted, NULL, 0) : everyday;
+	return wanted ? strtoul(wanted, NULL, 0) : usual;
 }

@@ -45,9 +45,9 @@ struct race {
 void race_run(const struct race *this, unsigned int count);
 
 /*
- * The number of rounds of each race: ROUNDS in the environment, or @everyday.
+ * The number of rounds of each race: ROUNDS in the environment, or @usual.
  */
-unsigned int race_rounds(unsigned int everyday);
+unsigned int race_rounds(unsigned int usual);
 
 /* Runs the calling thread on one CPU. */
 void run_on_cpu(unsigned int cpu);

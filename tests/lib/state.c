@@ -29,10 +29,10 @@
 /* Windows are numbered from 0. */
 #define NO_WINDOW	(-1L)
 
-#define SETTLE_POLLS	300
-#define SETTLE_US	10000
+#define QUIESCE_POLLS	300
+#define QUIESCE_US	10000
 
-/* Whether a line is @name and a number; returns the number. */
+/* Whether a line consists of @name and a number, which is returned. */
 static bool line_number(const char *line, const char *name, __u64 *value)
 {
 	size_t length = strlen(name);
@@ -103,8 +103,8 @@ static void figures_parse(const char *path, struct figures *figures)
 }
 
 /*
- * Visits all windows. A removed window may still be there; a window created
- * after it has a higher number.
+ * Counts the windows and finds the newest one that begins at @start. A removed
+ * window may still be there; a window created after it has a higher number.
  */
 static unsigned int windows_walk(__u64 start, struct figures *figures,
 				 long *number)
@@ -260,11 +260,11 @@ bool state_check(const struct state *before, const char *file, int line)
 	bool good = true;
 	int polls, i;
 
-	for (polls = 0; polls < SETTLE_POLLS; polls++) {
+	for (polls = 0; polls < QUIESCE_POLLS; polls++) {
 		now = state_now();
 		if (state_equal(&now, before))
 			return true;
-		usleep(SETTLE_US);
+		usleep(QUIESCE_US);
 	}
 
 	good &= tap_check_equal(now.locked, before->locked, file, line,
@@ -273,7 +273,7 @@ bool state_check(const struct state *before, const char *file, int line)
 				"pinned pages");
 	if (now.users > before->users)
 		good &= tap_check_equal(now.users, before->users, file, line,
-					"references of the module");
+					"the module refcount");
 	good &= tap_check_equal(now.windows, before->windows, file, line,
 				"number of windows");
 	for (i = 0; i < 2; i++) {
@@ -286,7 +286,7 @@ bool state_check(const struct state *before, const char *file, int line)
 					"levels of the window");
 	}
 	if (good)
-		tap_check(false, file, line, "the figures are as they were");
+		tap_check(false, file, line, "the figures have not changed");
 
 	return false;
 }
@@ -307,7 +307,7 @@ static __u64 kernel_warnings(void)
 	return single_number("/proc/sys/kernel/tainted") >> 9 & 1;
 }
 
-/* Messages that are printed once are printed once in each test. */
+/* Lets messages that are printed only once be printed again. */
 static void warn_again(void)
 {
 	int fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY);
@@ -339,7 +339,7 @@ void state_ignore(void)
 	ignored = true;
 }
 
-void state_settle(void)
+void state_quiesce(void)
 {
 	int fd = open(MODULES "rcutree/parameters/do_rcu_barrier", O_WRONLY);
 	struct state now, before;
@@ -357,15 +357,15 @@ void state_settle(void)
 	now = state_now();
 	do {
 		before = now;
-		usleep(SETTLE_US);
+		usleep(QUIESCE_US);
 		now = state_now();
-	} while (!state_equal(&now, &before) && ++polls < SETTLE_POLLS);
+	} while (!state_equal(&now, &before) && ++polls < QUIESCE_POLLS);
 }
 
 void state_watch(void)
 {
-	/* Pages that an earlier program has pinned. */
-	state_settle();
+	/* An earlier program may have pinned pages. */
+	state_quiesce();
 	tap_around(watch_begin, watch_end);
 }
 

@@ -37,14 +37,14 @@ bool figures_read(__u64 start, struct figures *figures);
 /* The path of a file of that window; false if there is none. */
 bool window_path(__u64 start, const char *file, char *path, size_t size);
 
-/* Any number of its figures, 0 if it has none of that name. */
+/* The figure of that name of that window; 0 if there is none. */
 __u64 figures_number(__u64 start, const char *name);
 
 /**
  * struct state - the observable state of the module
  * @locked: kernel pages charged to this process (VmLck)
  * @pinned: pages pinned in the whole machine
- * @users: references of the module
+ * @users: the module refcount
  * @windows: number of windows in debugfs, 0 with the in-tree module
  * @figures: figures of the windows at 0 and at WINDOW1_START
  */
@@ -61,14 +61,14 @@ struct state state_now(void);
 /*
  * Waits for pages that are unpinned after a grace period, and for work items.
  */
-void state_settle(void);
+void state_quiesce(void);
 
 /*
  * From here on each test must restore the state, and cause no kernel warning.
  */
 void state_watch(void);
 
-/* The current test does not restore the state, and checks it itself. */
+/* The current test does not restore the state, and checks what it can. */
 void state_ignore(void);
 
 /*

@@ -34,7 +34,7 @@ void tap_test(const char *name, void (*run)(void));
  */
 void tap_test_ours(const char *name, void (*run)(void));
 
-/* A test of a table of tests. */
+/* Adds a test that is run with @data, with a formatted name. */
 void tap_test_case(bool ours, void (*run)(const void *data), const void *data,
 		   const char *format, ...)
 	__printf(4, 5);

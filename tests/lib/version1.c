@@ -9,8 +9,6 @@
 #include "version1.h"
 
 struct vfio vfio;
-unsigned char *memory;
-size_t page;
 uint64_t window_bytes;
 
 void open_v1(void)
@@ -69,7 +67,7 @@ long long pins(const struct state *before)
 	return state_now().pinned - before->pinned;
 }
 
-long long pinned_by(uint64_t entries, uint64_t pages)
+long long expected_pins(uint64_t entries, uint64_t pages)
 {
 	return tap_intree() || page == IOMMU_PAGE ? entries : pages;
 }
@@ -89,8 +87,7 @@ void init_v1(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
 
-	page = vfio_page_size();
-	memory = vfio_memory(BYTES);
+	init_memory(BYTES);
 	open_v1();
 	if (vfio_info(vfio.container, &info))
 		tap_bail("GET_INFO");

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "pages.h"
 #include "state.h"
 #include "vfio.h"
 
@@ -24,8 +25,6 @@
 #define BYTES		(PAGES * IOMMU_PAGE)
 
 extern struct vfio vfio;
-extern unsigned char *memory;
-extern size_t page;
 extern uint64_t window_bytes;
 
 /* Allocates the memory and reads the size of the window. To be called first. */
@@ -45,16 +44,16 @@ void map_stage(void);
 long long pins(const struct state *before);
 
 /*
- * Pins of @entries entries that map @pages kernel pages. A kernel page is
+ * The pins of @entries entries that map @pages kernel pages. A kernel page is
  * pinned once for all of its entries; in-tree, and where an IOMMU page is a
  * kernel page, each entry pins it.
  */
-long long pinned_by(uint64_t entries, uint64_t pages);
+long long expected_pins(uint64_t entries, uint64_t pages);
 
-/* What ENABLE charges: the whole window. */
+/* Kernel pages that ENABLE charges: those of the whole window. */
 uint64_t enabled_charge(void);
 
-/* What creating the window charges: a table of one level. */
+/* Kernel pages that a new window is charged: a table of one level. */
 uint64_t window_charge(void);
 
 #endif /* E2E_VERSION1_H */

@@ -25,7 +25,7 @@
 #define LEVEL_MIN_SHIFT		9
 /* The address bit that selects the window; a table must not cover it. */
 #define WINDOW_SELECT_BIT	59
-/* A window has fewer address bits. */
+/* A window has fewer address bits than this. */
 #define ADDRESS_BITS		55
 /* The largest level: eight kernel pages; in-tree, 16 MiB. */
 #define LEVEL_MAX_ORDER		3
@@ -335,16 +335,6 @@ int vfio_create_large(struct vfio *vfio, unsigned int levels)
 			   NULL);
 }
 
-void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
-		      __u64 iova)
-{
-	CHECK_EQ(vfio_register(vfio->container, memory, size), 0);
-	CHECK_EQ(vfio_create_large(vfio, 2), 0);
-	CHECK_EQ(vfio_map(vfio->container, iova, memory, size, MAP_BOTH), 0);
-	CHECK_EQ(vfio_map(vfio->container, WINDOW1_START + iova, memory, size,
-			  MAP_BOTH), 0);
-}
-
 unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels)
 {
 	unsigned int least = tap_intree() ? vfio_page_shift() - 3 :
@@ -371,7 +361,7 @@ static bool levels_possible(unsigned int page_shift,
 	       shift <= vfio_page_shift() + LEVEL_MAX_ORDER - 3;
 }
 
-unsigned int vfio_levels_made(unsigned int page_shift,
+unsigned int vfio_real_levels(unsigned int page_shift,
 			      unsigned int entries_shift, unsigned int wanted)
 {
 	for (; wanted <= MAX_LEVELS; wanted++)
@@ -392,7 +382,7 @@ bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		return levels_possible(page_shift, entries_shift, levels);
 
 	return entries_shift + page_shift < ADDRESS_BITS &&
-	       vfio_levels_made(page_shift, entries_shift, levels);
+	       vfio_real_levels(page_shift, entries_shift, levels);
 }
 
 __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels)

@@ -28,7 +28,7 @@
  * @group: file descriptor of the device's group, or -1
  * @device: file descriptor of the device, or -1
  * @bar: the device's registers
- * @bar_size: bytes
+ * @bar_size: size of @bar in bytes
  * @stage: a page through which tests reach the device's buffer, see edu.h
  * @stage_iova: where @stage is mapped
  */
@@ -85,19 +85,12 @@ int vfio_remove(int container, __u64 start);
 int vfio_create_large(struct vfio *vfio, unsigned int levels);
 
 /*
- * Registers @memory, and maps it in the default window at @iova and in a large
- * window at WINDOW1_START + @iova.
- */
-void vfio_use_windows(struct vfio *vfio, const void *memory, __u64 size,
-		      __u64 iova);
-
-/*
  * Whether this is a guest: the hypervisor has the tables, which have one level
  * and limited size. On a host the kernel has them.
  */
 bool vfio_is_guest(void);
 
-/* GET_INFO of the platform; after vfio_open(). */
+/* What GET_INFO returned to the first vfio_open(). */
 const struct vfio_iommu_spapr_tce_info *vfio_limits(void);
 /* @wanted levels, or the most that the platform supports. */
 unsigned int vfio_levels(unsigned int wanted);
@@ -112,12 +105,12 @@ unsigned int vfio_level_shift(unsigned int entries_shift, unsigned int levels);
 
 /*
  * Whether TCE_CREATE accepts this number of levels. For ours it is a hint:
- * vfio_levels_made() returns the number that is created, with which the table
- * fits the hardware and no level is larger than eight kernel pages.
+ * vfio_real_levels() returns the number that the table gets, with which it fits
+ * the hardware and no level is larger than eight kernel pages.
  */
 bool vfio_levels_fit(unsigned int page_shift, unsigned int entries_shift,
 		     unsigned int levels);
-unsigned int vfio_levels_made(unsigned int page_shift,
+unsigned int vfio_real_levels(unsigned int page_shift,
 			      unsigned int entries_shift, unsigned int wanted);
 
 /*

@@ -3,8 +3,8 @@
  * What tests of KVM begin with: two windows, two regions, and a witness for
  * each region, which is one page of it, mapped in the second window. As long as
  * the witness is mapped, UNREGISTER_MEMORY must fail, and it must succeed
- * afterwards. So a page that was counted once too little is found as well as
- * one that was counted once too often.
+ * afterwards. So a mapped count that is one too low is found, as well as one
+ * that is one too high.
  */
 #ifndef E2E_WITNESS_H
 #define E2E_WITNESS_H

@@ -22,7 +22,7 @@ static void say(const char *line)
 	write(1, line, strlen(line));
 }
 
-/* Reads a file as a string, as much of it as fits. */
+/* Reads as much of a file as fits in @text, as a string. */
 static bool read_file(const char *path)
 {
 	int fd = open(path, O_RDONLY);
