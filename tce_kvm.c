@@ -96,13 +96,16 @@ struct tce_kvm_call {
  * @platform_free: the platform's free(), if the platform created the
  *                 iommu_table
  * @platform_useraddrptr: the platform's useraddrptr(), in the same case
- * @window: the window; NULL from tce_kvm_disconnect() on
+ * @window: the window; NULL before tce_kvm_connect() and after
+ *          tce_kvm_disconnect()
  * @closed: no entry may be set any more, see tce_kvm_close()
  * @used: a callback has looked up @window, or no later callback will find it
  * @refused: the hypervisor has refused an entry
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
- * @free_work: frees this after the iommu_table was freed
+ * @tbl: the iommu_table
+ * @put: puts the window's reference to @tbl
+ * @free_work: frees this after @tbl was freed
  * @mask: number of elements of @call, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
@@ -119,6 +122,8 @@ struct tce_kvm {
 	bool refused;
 	unsigned int page_shift;
 	unsigned int leaf_shift;
+	struct iommu_table *tbl;
+	struct rcu_head put;
 	struct rcu_work free_work;
 	unsigned long mask;
 	atomic_t elsewhere;
@@ -142,7 +147,8 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 	/*
 	 * Pairs with the xchg() in tce_kvm_disconnect(): either @window is NULL
 	 * here, or tce_kvm_disconnect() sees @used and waits for this callback.
-	 * The same holds for @closed and the cmpxchg() in tce_kvm_close().
+	 * The same holds for the cmpxchg() in tce_kvm_synchronize() and what
+	 * was changed before it.
 	 */
 	if (!smp_load_acquire(&kvm->used))
 		xchg(&kvm->used, 1);
@@ -678,10 +684,8 @@ static void tce_kvm_free_work(struct work_struct *work)
 	 * A preempted hypercall may still store to its record after the grace
 	 * period: leak the records rather than let it write to freed memory.
 	 */
-	if (!active) {
-		kvfree(kvm->call);
-		kfree(kvm);
-	}
+	if (!active)
+		tce_kvm_destroy(kvm);
 	module_put(THIS_MODULE);
 }
 
@@ -700,8 +704,40 @@ static void tce_kvm_free(struct iommu_table *tbl)
 	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
-static void tce_kvm_set_ops(struct tce_kvm *kvm,
-			    const struct tce_platform *platform, bool pinned)
+struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
+{
+	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
+	unsigned long i, calls = 4 * cpus;
+	struct tce_kvm *kvm;
+
+	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
+	if (!kvm)
+		return NULL;
+
+	kvm->call = kvcalloc(calls, sizeof(*kvm->call), TCE_GFP);
+	if (!kvm->call) {
+		kfree(kvm);
+		return NULL;
+	}
+
+	for (i = 0; i < calls; i++)
+		spin_lock_init(&kvm->call[i].lock);
+	kvm->mask = calls - 1;
+	kvm->page_shift = geo->page_shift;
+	kvm->leaf_shift = geo->level_shift;
+	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
+
+	return kvm;
+}
+
+void tce_kvm_destroy(struct tce_kvm *kvm)
+{
+	kvfree(kvm->call);
+	kfree(kvm);
+}
+
+void tce_kvm_set_ops(struct tce_kvm *kvm, const struct tce_platform *platform,
+		     bool pinned)
 {
 	struct iommu_table_ops *ops = &kvm->ops;
 
@@ -717,55 +753,50 @@ static void tce_kvm_set_ops(struct tce_kvm *kvm,
 				    tce_kvm_useraddrptr;
 	ops->tce_kill = tce_kvm_tce_kill;
 	ops->free = tce_kvm_free;
-}
-
-int tce_kvm_create(struct tce_window *window, struct tce_platform *platform,
-		   bool pinned)
-{
-	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
-	unsigned long i, calls = 4 * cpus;
-	struct tce_kvm *kvm;
-
-	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
-	if (!kvm)
-		return -ENOMEM;
-
-	kvm->call = kvcalloc(calls, sizeof(*kvm->call), TCE_GFP);
-	if (!kvm->call) {
-		kfree(kvm);
-		return -ENOMEM;
-	}
-
-	for (i = 0; i < calls; i++)
-		spin_lock_init(&kvm->call[i].lock);
-	kvm->mask = calls - 1;
-	kvm->page_shift = tce_window_page_shift(window);
-	kvm->leaf_shift = tce_table_geometry(window->table)->level_shift;
-	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
-	RCU_INIT_POINTER(kvm->window, window);
-	tce_kvm_set_ops(kvm, platform, pinned);
+	kvm->tbl = platform->tbl;
 	/* KVM may hold the table after the VFIO core has put the module. */
 	__module_get(THIS_MODULE);
-	/*
-	 * The work item uses it, and callbacks can queue the work item from
-	 * tce_platform_set_ops() on.
-	 */
-	window->kvm = kvm;
-	tce_platform_set_ops(platform, &kvm->ops);
+	tce_platform_set_ops(platform, ops);
+}
 
-	return 0;
+void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
+{
+	rcu_assign_pointer(kvm->window, window);
+}
+
+static void tce_kvm_put_rcu(struct rcu_head *head)
+{
+	struct tce_kvm *kvm = container_of(head, struct tce_kvm, put);
+
+	iommu_tce_table_put(kvm->tbl);
+}
+
+void tce_kvm_put(struct tce_kvm *kvm)
+{
+	/*
+	 * When KVM attaches a group, it reads the group's iommu_table and then
+	 * gets a reference, with no lock held. Without preemption it does not
+	 * sleep in between, so a grace period after the group has lost the
+	 * table, KVM either has its reference or does not find the table.
+	 */
+	call_rcu(&kvm->put, tce_kvm_put_rcu);
+}
+
+void tce_kvm_synchronize(struct tce_kvm *kvm)
+{
+	/*
+	 * KVM has never used most windows. @used must not be set here, as later
+	 * callbacks still find the window.
+	 */
+	if (cmpxchg(&kvm->used, 0, 0))
+		synchronize_rcu();
 }
 
 void tce_kvm_close(struct tce_kvm *kvm)
 {
 	WRITE_ONCE(kvm->closed, true);
-	/*
-	 * Wait for callbacks that have not seen kvm->closed, unless KVM has
-	 * never used the window, as is the case for most windows. @used must
-	 * not be set here, as later callbacks still find the window.
-	 */
-	if (cmpxchg(&kvm->used, 0, 0))
-		synchronize_rcu();
+	/* Wait for callbacks that have not seen kvm->closed. */
+	tce_kvm_synchronize(kvm);
 }
 
 void tce_kvm_disconnect(struct tce_kvm *kvm)

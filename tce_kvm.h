@@ -58,26 +58,74 @@
  * WARN in KVM.
  */
 
-struct iommu_table;
+struct tce_geometry;
 struct tce_kvm;
 struct tce_platform;
 struct tce_window;
 
 /**
- * tce_kvm_create() - let KVM use a window
- * @window: the window, complete but for &tce_window.kvm
- * @platform: its iommu_table, whose operations are replaced
- * @pinned: the window's pages are pinned when they are mapped
- *
- * Allocates the state of the callbacks, which lives at least as long as the
- * iommu_table, and keeps the module loaded. &tce_window.kvm is set before a
- * callback can find the window.
+ * tce_kvm_create() - allocate the state of KVM's callbacks
+ * @geo: geometry of the window's table
  *
  * Context: Process, may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: the state, without a window; NULL if there is no memory.
  */
-int tce_kvm_create(struct tce_window *window, struct tce_platform *platform,
-		   bool pinned);
+struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo);
+
+/**
+ * tce_kvm_destroy() - free the state of KVM's callbacks
+ * @kvm: the state; tce_kvm_set_ops() has not been called
+ *
+ * Context: Process, may sleep.
+ */
+void tce_kvm_destroy(struct tce_kvm *kvm);
+
+/**
+ * tce_kvm_set_ops() - replace the operations of an iommu_table
+ * @kvm: state of KVM's callbacks, which the iommu_table owns from here on
+ * @platform: the iommu_table
+ * @pinned: the window's pages are pinned when they are mapped
+ *
+ * To be called as soon as the iommu_table exists: on pSeries KVM can find it
+ * from the time on at which the platform has created it. Without a window
+ * (tce_kvm_connect()) all hypercalls are passed up. The module stays loaded
+ * until the iommu_table is freed.
+ *
+ * Context: Process, may sleep.
+ */
+void tce_kvm_set_ops(struct tce_kvm *kvm, const struct tce_platform *platform,
+		     bool pinned);
+
+/**
+ * tce_kvm_connect() - let KVM use a window
+ * @kvm: state of KVM's callbacks, after tce_kvm_set_ops()
+ * @window: the window, complete, with &tce_window.kvm
+ *
+ * Context: Any.
+ */
+void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
+
+/**
+ * tce_kvm_put() - put the reference to the iommu_table, after a grace period
+ * @kvm: state of KVM's callbacks, without a window. The
+ *       iommu_table is in no group any more
+ *
+ * The iommu_table and @kvm are freed with the last reference, which KVM may
+ * have.
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_kvm_put(struct tce_kvm *kvm);
+
+/**
+ * tce_kvm_synchronize() - wait for callbacks that have found the window
+ * @kvm: state of KVM's callbacks
+ *
+ * Later callbacks see what the caller has changed before.
+ *
+ * Context: Process, may sleep.
+ */
+void tce_kvm_synchronize(struct tce_kvm *kvm);
 
 /**
  * tce_kvm_close() - stop KVM from setting entries of the window

@@ -190,6 +190,9 @@ static int tce_powernv_create(struct tce_platform *platform)
  * The hypervisor may refuse any entry, for example if it has no memory.
  */
 
+/* Largest number of entries that H_STUFF_TCE clears. */
+#define TCE_PSERIES_CLEAR	512UL
+
 /* I/O bus address (IOBA) of an entry, as PAPR calls it. */
 static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 {
@@ -283,6 +286,25 @@ void tce_platform_set_root(struct tce_platform *platform, void *root)
 }
 
 /*
+ * Whether KVM has stored no address with the platform's operations, and so has
+ * set no entry.
+ */
+static bool tce_pseries_unused(const struct iommu_table *tbl)
+{
+	const __be64 *at = tbl->it_userspace, *end = at + tbl->it_size;
+	size_t n;
+
+	for (; at && at < end; at += n) {
+		n = min_t(size_t, end - at, SZ_64K / sizeof(*at));
+		if (memchr_inv(at, 0, n * sizeof(*at)))
+			return false;
+		cond_resched();
+	}
+
+	return true;
+}
+
+/*
  * create_table() has published the iommu_table with the platform's operations,
  * through which KVM may have set entries that are not in our levels: clear
  * them. Their pages stay counted, as it is not known in which address space
@@ -290,39 +312,26 @@ void tce_platform_set_root(struct tce_platform *platform, void *root)
  */
 static void tce_pseries_reclaim(const struct tce_platform *platform)
 {
-	struct iommu_table *tbl = platform->tbl;
-	__be64 *end = tbl->it_userspace + tbl->it_size, *at;
-
-	if (!tbl->it_userspace)
-		return;
+	const struct iommu_table *tbl = platform->tbl;
+	unsigned long index, count;
 
 	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
 	/*
 	 * If there are more references than the platform's and ours, KVM has
-	 * the table. Wait for its calls that use the platform's operations.
+	 * the table. Wait for its calls that use the platform's operations:
+	 * they do not sleep, but they may be preempted between the exchange of
+	 * an entry and the store of its address.
 	 */
 	if (kref_read(&tbl->it_kref) > 2)
-		synchronize_rcu();
+		synchronize_rcu_tasks();
+	else if (tce_pseries_unused(tbl))
+		return;
 
-	for (at = tbl->it_userspace; at < end; at++) {
-		enum dma_data_direction direction = DMA_NONE;
-		size_t bytes = min_t(size_t, (end - at) * sizeof(*at), SZ_64K);
-		unsigned long hpa = 0;
-		void *set;
-
+	for (index = 0; index < tbl->it_size; index += count) {
+		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);
+		tce_platform_clear_entries(platform, index, count);
 		cond_resched();
-		set = memchr_inv(at, 0, bytes);
-		if (!set) {
-			at += bytes / sizeof(*at) - 1;
-			continue;
-		}
-
-		at = PTR_ALIGN_DOWN((__be64 *)set, sizeof(*at));
-		platform->ops->xchg_no_kill(tbl, tbl->it_offset +
-					    (at - tbl->it_userspace), &hpa,
-					    &direction);
-		*at = 0;
 	}
 }
 
@@ -337,14 +346,9 @@ void tce_platform_set_ops(const struct tce_platform *platform,
 
 void tce_platform_abort(struct tce_platform *platform)
 {
-	if (!tce_platform_is_guest()) {
-		kfree(platform->tbl);
-		return;
-	}
-
-	platform->table_group->ops->unset_window(platform->table_group,
-						 platform->num);
-	iommu_tce_table_put(platform->tbl);
+	if (tce_platform_is_guest())
+		platform->table_group->ops->unset_window(platform->table_group,
+							 platform->num);
 }
 
 /*

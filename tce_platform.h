@@ -162,7 +162,8 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 
 /**
  * tce_platform_abort() - undo tce_platform_create()
- * @platform: the window, not programmed into a group
+ * @platform: the window, not programmed into a group. The caller puts the
+ *            iommu_table
  *
  * Context: Process, may sleep.
  */

@@ -146,6 +146,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	const struct tce_geometry *geo;
 	struct tce_platform *platform;
 	struct tce_window *window;
+	struct tce_kvm *kvm;
 	int ret;
 
 	window = kzalloc(sizeof(*window), TCE_GFP);
@@ -181,10 +182,23 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 	}
 
-	ret = tce_platform_create(platform);
-	if (ret)
+	kvm = tce_kvm_create(geo);
+	if (!kvm) {
+		ret = -ENOMEM;
 		goto free_counts;
+	}
 
+	ret = tce_platform_create(platform);
+	if (ret) {
+		tce_kvm_destroy(kvm);
+		goto free_counts;
+	}
+
+	/*
+	 * KVM may have the iommu_table of a guest already: it must not use the
+	 * platform's operations, which bypass our table.
+	 */
+	tce_kvm_set_ops(kvm, platform, request->pinned);
 	window->table = tce_table_create(geo, platform->tbl->it_nid,
 					 request->charge ? charge : NULL,
 					 tce_window_table_ops(window), window);
@@ -196,10 +210,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	window->pages = tce_pages_get(request->pages);
 	tce_platform_set_root(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << geo->page_shift;
-	ret = tce_kvm_create(window, platform, request->pinned);
-	if (ret)
-		goto destroy_table;
-
+	window->kvm = kvm;
+	tce_kvm_connect(kvm, window);
 	window->debugfs = tce_debugfs_add(window, request->pinned ? 1 : 2);
 	request->charged -= window->locked;
 	trace_tce_window_create(tce_table_id(window->table), window->start,
@@ -208,11 +220,9 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 	return window;
 
-destroy_table:
-	tce_pages_put(window->pages);
-	tce_table_destroy(window->table);
 abort:
 	tce_platform_abort(platform);
+	tce_kvm_put(kvm);
 free_counts:
 	free_percpu(window->counts);
 free_window:
@@ -241,7 +251,7 @@ void tce_window_put(struct tce_window *window)
 	 * KVM may keep its reference for longer, but finds no window through
 	 * the iommu_table any more.
 	 */
-	iommu_tce_table_put(window->platform.tbl);
+	tce_kvm_put(window->kvm);
 	tce_charge_return(pages->charge, window->locked);
 	tce_pages_put(pages);
 	free_percpu(window->counts);
@@ -280,8 +290,18 @@ void tce_window_detach(struct tce_window *window,
 
 	ret = tce_platform_unset_window(&window->platform, table_group);
 	tce_debugfs_detach(window, table_group, ret);
-	if (!ret)
+	if (!ret) {
+		/*
+		 * A kill by the work item or by KVM, which do not hold the
+		 * container's lock, may still be using the group, which the
+		 * platform may free after this.
+		 */
+		if (!window->platform.backed) {
+			flush_work(&window->trim_work.work);
+			tce_kvm_synchronize(window->kvm);
+		}
 		return;
+	}
 
 	/*
 	 * The group's devices may still translate through the window, so all

@@ -8,6 +8,7 @@
  */
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@
 
 /* Windows that KVM has, created one after the other. */
 #define MANY		8
+/* Rounds of TCE_REMOVE against attaching. */
+#define ATTACH_ROUNDS	300
 /* What a leaf of a table of three levels maps. */
 #define LEAF_BYTES	(512 * IOMMU_PAGE)
 
@@ -417,6 +420,51 @@ static void test_inherited(void)
 	CHECK_STATE(&before);
 }
 
+/* Attaches the group, whenever it has a window, while *@data is true. */
+static void *attach_while(void *data)
+{
+	bool *attaching = data;
+	int guest = guest_open();
+
+	while (__atomic_load_n(attaching, __ATOMIC_ACQUIRE))
+		if (!guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT))
+			guest_detach(guest);
+	close(guest);
+
+	return NULL;
+}
+
+/* KVM finds the table of a window that no hypercall has used yet. */
+static void test_attached_removed(void)
+{
+	bool attaching = true;
+	struct state before;
+	pthread_t thread;
+	struct vfio vfio;
+	unsigned int i;
+
+	if (vfio_is_guest()) {
+		tap_skip("a guest has no second window at 0, see pskvm");
+		return;
+	}
+
+	vfio_open(&vfio);
+	register_regions(&vfio);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	before = state_now();
+	if (pthread_create(&thread, NULL, attach_while, &attaching))
+		tap_bail("pthread_create");
+	for (i = 0; i < ATTACH_ROUNDS; i++) {
+		create_window(&vfio, 0);
+		usleep(i * 37 % 1000);
+		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	}
+	__atomic_store_n(&attaching, false, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	CHECK_STATE(&before);
+	vfio_close(&vfio);
+}
+
 static const struct test tests[] = {
 	{ "TCE_REMOVE frees a window that KVM has",
 	  true, test_removed_window },
@@ -428,6 +476,8 @@ static const struct test tests[] = {
 	  true, test_detached_group },
 	{ "a window of a closed container maps nothing",
 	  true, test_closed_registered },
+	{ "TCE_REMOVE while KVM attaches the group",
+	  true, test_attached_removed },
 	{ "TCE_REMOVE and close free a window that KVM has",
 	  true, test_removed_closed },
 	{ "windows that only KVM has use no memory and no charge",

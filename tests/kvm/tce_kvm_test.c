@@ -37,8 +37,9 @@
  *   it has a refcount. The list of tables is walked for each entry, as in KVM,
  *   so that no table is used across a page fault.
  *
- * Like KVM, TCE_KVM_ATTACH reads the tables of the group without a lock; a test
- * must not remove a window at the same time.
+ * Like KVM, TCE_KVM_ATTACH reads the tables of the group without a lock and then
+ * gets a reference. Without preemption this is an RCU reader, too; with it, KVM
+ * itself may use a freed table, so with @hold this part is an RCU section.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -83,6 +84,9 @@ static_assert(TCE_KVM_TOO_HARD == H_TOO_HARD);
 
 /* Longer than a test waits, and shorter than the limit of a watchdog. */
 #define TCE_PAUSE_MAX_MS	2000
+
+/* Microseconds between finding a table and getting a reference. */
+#define TCE_ATTACH_US		200
 
 static bool hold = IS_ENABLED(CONFIG_PREEMPTION);
 module_param(hold, bool, 0444);
@@ -244,7 +248,11 @@ static struct tce_kvm_table *tce_kvm_table_get(struct tce_kvm_guest *guest)
 	return table;
 }
 
-/* kvm_spapr_tce_attach_iommu_group(): the first table that matches. */
+/*
+ * kvm_spapr_tce_attach_iommu_group(): the first table that matches. An
+ * interrupt, or the host's hypervisor, can delay KVM before it gets the
+ * reference.
+ */
 static struct iommu_table *
 tce_kvm_find(struct iommu_table_group *table_group,
 	     const struct tce_kvm_attach *attach)
@@ -252,12 +260,14 @@ tce_kvm_find(struct iommu_table_group *table_group,
 	unsigned int i;
 
 	for (i = 0; i < IOMMU_TABLE_GROUP_MAX_TABLES; i++) {
-		struct iommu_table *tbl = table_group->tables[i];
+		struct iommu_table *tbl = READ_ONCE(table_group->tables[i]);
 
 		if (tbl && tbl->it_page_shift <= attach->page_shift &&
 		    tbl->it_offset << tbl->it_page_shift == attach->start &&
-		    tbl->it_size << tbl->it_page_shift >= attach->size)
+		    tbl->it_size << tbl->it_page_shift >= attach->size) {
+			udelay(TCE_ATTACH_US);
 			return iommu_tce_table_get(tbl);
+		}
 	}
 
 	return NULL;
@@ -291,8 +301,13 @@ struct iommu_table *tce_kvm_find_device(const struct tce_kvm_attach *attach)
 		return ERR_PTR(-ENODEV);
 
 	table_group = iommu_group_get_iommudata(group);
-	if (table_group)
+	if (table_group && hold) {
+		rcu_read_lock();
 		tbl = tce_kvm_find(table_group, attach);
+		rcu_read_unlock();
+	} else if (table_group) {
+		tbl = tce_kvm_find(table_group, attach);
+	}
 	iommu_group_put(group);
 
 	return tbl ?: ERR_PTR(-EINVAL);
