@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "guest.h"
 #include "state.h"
 #include "tap.h"
@@ -22,6 +23,8 @@
 #define MANY		8
 /* Rounds of TCE_REMOVE against attaching. */
 #define ATTACH_ROUNDS	300
+/* How long KVM is delayed while it attaches a group. */
+#define ATTACH_MS	"/sys/module/tce_kvm_test/parameters/attach_ms"
 /* What a leaf of a table of three levels maps. */
 #define LEAF_BYTES	(512 * IOMMU_PAGE)
 
@@ -452,15 +455,17 @@ static void test_attached_removed(void)
 	register_regions(&vfio);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	before = state_now();
+	write_file(ATTACH_MS, "5");
 	if (pthread_create(&thread, NULL, attach_while, &attaching))
 		tap_bail("pthread_create");
 	for (i = 0; i < ATTACH_ROUNDS; i++) {
 		create_window(&vfio, 0);
-		usleep(i * 37 % 1000);
+		usleep(3000 + i * 37 % 3000);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	}
 	__atomic_store_n(&attaching, false, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
+	write_file(ATTACH_MS, "0");
 	CHECK_STATE(&before);
 	vfio_close(&vfio);
 }

@@ -85,12 +85,13 @@ static_assert(TCE_KVM_TOO_HARD == H_TOO_HARD);
 /* Longer than a test waits, and shorter than the limit of a watchdog. */
 #define TCE_PAUSE_MAX_MS	2000
 
-/* Microseconds between finding a table and getting a reference. */
-#define TCE_ATTACH_US		200
-
 static bool hold = IS_ENABLED(CONFIG_PREEMPTION);
 module_param(hold, bool, 0444);
 MODULE_PARM_DESC(hold, "hold a reference to a table during calls that use it");
+
+static unsigned int attach_ms;
+module_param(attach_ms, uint, 0644);
+MODULE_PARM_DESC(attach_ms, "delay before a table that was found is referenced");
 
 /**
  * struct tce_kvm_table - a LIOBN; KVM's struct kvmppc_spapr_tce_table
@@ -265,7 +266,7 @@ tce_kvm_find(struct iommu_table_group *table_group,
 		if (tbl && tbl->it_page_shift <= attach->page_shift &&
 		    tbl->it_offset << tbl->it_page_shift == attach->start &&
 		    tbl->it_size << tbl->it_page_shift >= attach->size) {
-			udelay(TCE_ATTACH_US);
+			mdelay(attach_ms);
 			return iommu_tce_table_get(tbl);
 		}
 	}
