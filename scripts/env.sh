@@ -14,6 +14,8 @@ JOBS=$(nproc)
 # The kernels' configurations
 CONFIG=$TOP/scripts/cache/config
 
+. "$TOP/tests/kernels"
+
 # key TEXT FILE...: a hash of TEXT and of files in scripts/cache, without
 # comments; "# CONFIG_X is not set" is not a comment
 key() (
@@ -64,7 +66,6 @@ SIGNED=$CACHE/signed-$(key "$sourcekey" mkkunit config/kunit.config \
 	config/signed.config)
 
 # Debug kernels of a series later than that of the stock kernels
-series=7.2
 serieskey=$(key "$rootkey $series" mkseries)
 SERIES=$CACHE/source-$series-$serieskey
 for flavour in preempt preempt4k; do
@@ -87,15 +88,11 @@ KUNIT_be=$CACHE/kunit-be-$(key "$sourcekey" mkkunit config/kunit.config \
 # A QEMU newer than the root's own
 QEMU=$CACHE/qemu-$(key "$stockkey" mkqemu)
 
-# Other suites of the mirror whose kernels are tested, some only by make
-# check-long; the mirror may lack some. scripts/test-vm uses the last one that
-# matches, so a suite comes after one that is a prefix of its name
-ci_releases="bookworm forky"
-long_releases="bookworm-backports trixie-backports sid experimental"
+# Suites of Debian whose kernels are tested
 releases="$ci_releases $long_releases"
 
 # The parts of make check-long
-long_parts="ci stock machines native graft releases clang big-endian"
+long_parts="ci stock machines native graft releases newest clang big-endian"
 long_parts="$long_parts kasan kcsan preempt preempt4k"
 
 # Kernels are named SUITE-FLAVOUR. The suite stock is the root's own suite of
