@@ -17,11 +17,10 @@
 #define WINDOW_SHIFT	46
 #define LEVELS		2
 /*
- * An address far above that of the machine's memory, as of a device with
- * memory.
+ * An address far above the machine's memory, where a device's memory could be.
  */
 #define FAR		0x244000000000ULL
-/* Bytes of each level, and of each part of the in-tree user-space view. */
+/* Bytes of each level, and of each part of the in-tree userspace view. */
 #define LEVEL_BYTES	((1ULL << (WINDOW_SHIFT - 16) / LEVELS) * 8)
 
 #define PIECE		(64ULL << 20)

@@ -27,7 +27,7 @@ static const struct work {
 	/* Replaces the same mappings. */
 	{ "remap", MAPPED, true },
 	{ "unmap-none", NOTHING, false },
-	/* Pages that are mapped read-only are not dirtied. */
+	/* Pages that are mapped read-only are not set dirty. */
 	{ "unmap-ro", READABLE, false },
 };
 

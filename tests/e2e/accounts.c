@@ -38,7 +38,7 @@ static const struct shape {
 	uint64_t guest_64k;
 	uint64_t guest_4k;
 } shapes[] = {
-	/* A part of a level is charged as a level. */
+	/* A part of a level is charged as a whole level. */
 	{ 12, 20, 1, false,      2,       2,   0,    0 },
 	{ 12, 28, 1, true,      16,     256,   8,  128 },
 	{ 12, 30, 1, true,      64,    1024,  32,  512 },

@@ -15,7 +15,7 @@
 
 /*
  * A window of 512 leaves with 512 entries each. In a guest user space asks for
- * one level; the userspace view has several all the same.
+ * one level, but the shadow has several.
  */
 #define PAGE_SHIFT	12
 #define IOMMU_PAGE	BIT_ULL(PAGE_SHIFT)

@@ -23,7 +23,7 @@
 #define HIGH_START	0x244000000000ULL
 /* Not mapped. */
 #define HOLE		0x100000000000ULL
-/* Above both ends of memory. */
+/* Above all memory. */
 #define STAGE		0x300000000000ULL
 /* The same memory is mapped again and again. */
 #define MEMORY_BYTES	(64ULL << 20)

@@ -14,7 +14,7 @@
 #include "tap.h"
 #include "vfio.h"
 
-/* The default window: 4K pages, at most 1,024 of them in a leaf. */
+/* The default window: 4K pages, at most 1,024 of them in a leaf of ours. */
 #define SIZE_4K		4096
 #define LEAF_BYTES	(1024 * SIZE_4K)
 

@@ -28,7 +28,10 @@
 /* More allocations than any chain has; more than that is a bug of the test. */
 #define MOST		2000
 
-/* Faults that a call may have beyond the most that it has had so far. */
+/*
+ * The state is checked around a call in which the fault is expected: up to this
+ * many faults more than the call was seen to have.
+ */
 #define SLACK		16
 
 /* Levels that a failed call has allocated are freed after a second. */
@@ -425,7 +428,8 @@ static void init_faults(void)
 
 	/*
 	 * The kernel never again creates a window for a device after this
-	 * function has failed for it (failed_ddw_pdn_list), so no faults in it.
+	 * function has failed for it (failed_ddw_pdn_list), so it gets no
+	 * faults.
 	 */
 	find_function("spapr_tce_create_table", &start, &end);
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
@@ -593,7 +597,7 @@ static void chain(struct link *links, unsigned long type)
 	release_group(0);
 	release_group(1);
 	CHECK_STATE(&before);
-	/* Without injected faults no call has failed. */
+	/* If no call has failed, no fault was injected. */
 	CHECK(failed > 0);
 	tap_diag("%u faults, %u of them failed a call", n - 1, failed);
 }
@@ -603,7 +607,7 @@ static void test_version2(void)
 	chain(version2, VFIO_SPAPR_TCE_v2_IOMMU);
 }
 
-/* Here a command of a window is the first that needs the address space. */
+/* Here a command of a window is the first that needs the process's mm. */
 static void test_windows(void)
 {
 	chain(windows, VFIO_SPAPR_TCE_v2_IOMMU);

@@ -38,8 +38,8 @@ static unsigned char *memory;
 static size_t page;
 
 /*
- * Some look like errnos, others like pointers in ERR_PTR(). Not those that
- * create_table, which is code of the platform, returns as errnos itself.
+ * Some look like errnos; of others ERR_PTR() would make a valid pointer. None
+ * is an errno that create_table, which is code of the platform, returns itself.
  */
 static const long answers[] = { 1, 9900, -6, -7, -26, -516, -4096, -9000 };
 

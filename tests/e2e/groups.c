@@ -174,7 +174,7 @@ static void test_late_group(void)
 	CHECK_EQ(map(IOVA1), 0);
 	before = state_now();
 	CHECK_EQ(attach_second(), 0);
-	/* It is not charged, pinned or mapped again. */
+	/* Nothing is charged, pinned or mapped again. */
 	CHECK_STATE(&before);
 	edu_stage(&second, STAGE2);
 	CHECK(works(&second, IOVA));
@@ -276,8 +276,8 @@ static void test_first_leaves(void)
 	CHECK(works(&second, IOVA1));
 	CHECK_EQ(vfio_info(container, &info), 0);
 	/*
-	 * A window that is removed and created is in the other group, and after
-	 * attach in both.
+	 * A window that is created now belongs to the other group, and to both
+	 * once the first one is attached again.
 	 */
 	CHECK_EQ(vfio_remove(container, WINDOW1_START), 0);
 	CHECK(is_blocked(&second, IOVA1));

@@ -3,7 +3,7 @@
  * A hypercall is stopped at each of its steps while something else happens:
  * each call of KVM against each way to remove or change what it uses.
  * ../kvm/tce_kvm_test.c stops there for some time, without sleeping, as if the
- * CPU was busy with an interrupt or another guest; without kernel preemption
+ * CPU were busy with an interrupt or another guest; without kernel preemption
  * this delays grace periods, as it would for KVM.
  *
  * In the end exactly the mapped pages must be counted, and nothing of removed
@@ -151,7 +151,8 @@ static void finish_call(void)
 /* What happens meanwhile */
 
 /*
- * Some of these remove the window at 0; the regions and their witnesses stay.
+ * Some of these remove the window at 0. The regions and their witnesses stay,
+ * unless the container goes.
  */
 static void remove_window(void)
 {
@@ -182,7 +183,7 @@ static void detach_guest(void)
 	finish_call();
 }
 
-/* KVM has the last reference of the table. */
+/* KVM has the last reference to the table. */
 static void remove_and_detach(void)
 {
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);

@@ -35,7 +35,7 @@
 
 #define IOVA		0x200000
 #define ENTRY		(IOVA >> PAGE_SHIFT)
-/* More entries than a batch has, in two leaves. */
+/* Many entries, in two leaves. */
 #define MANY		300
 #define MANY_IOVA	(4 * LEAF_BYTES - 100 * IOMMU_PAGE)
 #define MANY_ENTRY	(MANY_IOVA >> PAGE_SHIFT)
@@ -49,7 +49,7 @@ static unsigned char *memory;
 static size_t page;
 static struct vfio vfio;
 
-/* The record of the module, see tce_kill_test.c. */
+/* The record of tests/kill, see tce_kill_test.c. */
 struct seen {
 	unsigned long kills;
 	unsigned long first;

@@ -297,7 +297,7 @@ static void other_process(void *data)
 
 /*
  * KVM clears an entry that it cannot map, without a kill. UNREGISTER_MEMORY
- * must release the page of it.
+ * must uncount its page.
  */
 static void test_clear_unregister(void)
 {
@@ -514,7 +514,7 @@ static void count_once(const struct count_case *count,
 		count->second->map(&range, region[OTHER]);
 		CHECK_MAPPED(0, range_bytes(&range) / IOMMU_PAGE);
 		check_counted(&vfio, MEMORY);
-		/* Now it must not be counted. */
+		/* The pages that are mapped now must be counted. */
 		CHECK_EQ(vfio_unmap(vfio.container, WITNESS + IOMMU_PAGE,
 				    IOMMU_PAGE), 0);
 		CHECK_EQ(vfio_unregister(vfio.container, region[OTHER],
@@ -572,11 +572,11 @@ static const struct test tests[] = {
 	  false, test_dma },
 	{ "hypercalls are refused outside the window",
 	  false, test_parameters },
-	{ "memory that is not registered is passed up, not changed",
+	{ "hypercalls that map unregistered memory are passed up",
 	  true, test_not_registered },
 	{ "TCEs without permissions in a list are not counted",
 	  true, test_no_permission },
-	{ "version 1: mapping and unmapping is passed up, not changed",
+	{ "version 1: hypercalls are passed up, and change nothing",
 	  true, test_v1 },
 	{ "KVM of another process cannot map the same address",
 	  true, test_other_process },

@@ -512,7 +512,7 @@ static int new_window(void)
 
 /*
  * Checks that the state is that before the window was created: locked_vm, or in
- * some rounds all of it. A charge may be returned later, if a page fault held
+ * some rounds all of it. The credit may be settled later, if a page fault held
  * mmap_lock.
  */
 static int look(unsigned int round)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The life of a container: first call and default window, exit and kill of the
- * process, groups that are detached and attached again, and the references of
+ * process, groups that are detached and attached again, and the references to
  * the module.
  */
 

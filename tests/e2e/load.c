@@ -86,7 +86,7 @@ static void test_reload(void)
 	}
 }
 
-/* A container holds a reference of the module. */
+/* A container holds a reference to the module. */
 static void test_busy(void)
 {
 	struct vfio vfio;

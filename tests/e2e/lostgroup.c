@@ -17,7 +17,7 @@
 #define PARAMETERS	"/sys/module/tce_firmware_test/parameters/"
 #define IOVA		0x200000
 
-/* Unused levels are freed earlier than after this time. */
+/* Unused levels are freed in less than this time. */
 #define TRIMMED_SECONDS	4
 
 /* Removes a function of the first device. */

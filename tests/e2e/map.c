@@ -47,11 +47,11 @@ static const struct refusal {
 	const char *what;
 	int error;
 	__u64 iova;
-	/* The address: a page of the memory and an offset; or another one. */
+	/* The address: page @first of the memory and @offset; or @address. */
 	int first;
 	int offset;
 	__u64 address;
-	/* The size: kernel pages and bytes; or another one. */
+	/* The size: @pages kernel pages and @bytes; or @size. */
 	int pages;
 	int bytes;
 	__u64 size;

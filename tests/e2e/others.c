@@ -229,7 +229,7 @@ static bool begin_holding(const struct release_case *what, pid_t *pid)
 	fuse_start(FUSE_LOCKED);
 	*pid = tap_start(holder, (void *)what);
 	if (!wait_flag(&shared->releasing))
-		tap_bail("the process does not take its lock");
+		tap_bail("the process does not begin to release");
 	/* Its work items are due by now. */
 	sleep(2);
 

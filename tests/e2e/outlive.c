@@ -2,7 +2,7 @@
 /*
  * Windows that are removed while KVM has them: TCE_REMOVE, close of the
  * container, exit of the process. The memory of a window, its charge, its pages
- * and its debugfs directory are released at once. The reference of KVM keeps
+ * and its debugfs directory are released at once. KVM's reference keeps
  * the struct iommu_table and the module. Later hypercalls that map are passed
  * up, others do nothing.
  */

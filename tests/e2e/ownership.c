@@ -242,7 +242,7 @@ static void shrink_slabs(void)
 	globfree(&found);
 }
 
-/* Free pages in per-CPU lists count as used. */
+/* MemFree does not include the free pages in per-CPU lists. */
 static long free_kib(void)
 {
 	write_file("/proc/sys/vm/drop_caches", "3");
@@ -397,7 +397,7 @@ static void one_round(unsigned int round)
 		check_dma_trace();
 }
 
-/* Otherwise the rounds test nothing about windows. */
+/* If DMA of the driver bypassed the window, the rounds would not test it. */
 static void test_tables(void)
 {
 	if (!drivers_use_tables()) {

@@ -336,7 +336,7 @@ static void wait_for_middle(void)
 
 static void (*const waits[])(void) = { wait_for_begin, wait_for_middle };
 
-/* Exits after @data has returned, or is killed. */
+/* Maps until *@data has returned, or without @data until it is killed. */
 static void map_and_exit(void *data)
 {
 	void (*const *wait)(void) = data;

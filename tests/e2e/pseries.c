@@ -40,8 +40,8 @@ static struct vfio vfio;
 static struct vfio_iommu_spapr_tce_info info;
 static unsigned char *memory;
 /*
- * An IOMMU page size that any memory fits; preferably not that of the default
- * window.
+ * An IOMMU page size up to that of the kernel; if possible not that of the
+ * default window.
  */
 static unsigned int small;
 
@@ -504,7 +504,7 @@ static void test_without_default(void)
 
 /*
  * Opens both windows, with the stage in the second one. Returns the start of
- * that.
+ * the second one.
  */
 static uint64_t open_staged_in_second(void)
 {
@@ -518,7 +518,7 @@ static uint64_t open_staged_in_second(void)
 	return start;
 }
 
-/* The platform would lose the other window. */
+/* If one was created at 0, the platform would lose the other window. */
 static void test_none_at_0_beside_another(void)
 {
 	uint64_t start = open_staged_in_second();

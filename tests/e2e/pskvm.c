@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KVM in a guest (nested KVM): the hypervisor has the tables in which it maps.
+ * KVM in a guest (nested KVM): the hypervisor has the tables in which KVM maps.
  * kvm.c, hypercalls.c and outlive.c run on this machine too; these tests check
  * DMA.
  */
@@ -29,8 +29,8 @@ static int guest;
 static unsigned int rounds = ROUNDS;
 
 /*
- * Opens a window, the device, and a guest with the window. The first window is
- * the platform's.
+ * Opens a window, the device, and a guest with the window: a new window if
+ * @second, otherwise the default one. Returns its start.
  */
 static __u64 begin(bool second, unsigned int shift)
 {

@@ -82,7 +82,8 @@ static int unmap(__u64 iova)
 }
 
 /*
- * A different leaf in each round, so that it was freed before it is used again.
+ * Rounds that follow each other use different leaves, so that the leaf is often
+ * missing.
  */
 static __u64 leaf(unsigned int round)
 {
@@ -446,7 +447,7 @@ static int detach_only_over(unsigned int begun, unsigned int end)
 			 &vfio.container) ?:
 	      vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
 	      vfio_register(vfio.container, memory, page);
-	/* The next MAP creates the default window, or there is none. */
+	/* In half of the rounds MAP has to create the default window. */
 	if (end % 2)
 		return ret;
 

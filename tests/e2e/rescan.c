@@ -2,7 +2,7 @@
 /*
  * Another function of the group is removed and found again while the container
  * has windows. For each device that appears the platform takes ownership of the
- * group again: it unsets window 0 and drops a reference of its table, and
+ * group again: it unsets window 0 and drops a reference to its table, and
  * clears the place of the second window. Both windows are lost then: nothing
  * can be mapped in them, mapped pages can be unmapped, and new windows work.
  */

@@ -19,7 +19,7 @@
 
 #define DRIVER	"/sys/bus/pci/drivers/vfio-pci/"
 
-/* A minute; a process that takes longer is taken to hang. */
+/* A minute; a process that takes longer is assumed to hang. */
 #define POLLS	6000
 #define POLL_US	10000
 

@@ -67,7 +67,7 @@ static bool wait_device(unsigned int number, bool there)
 	return wait_until(path, there);
 }
 
-/* The driver unbinds a device before it waits for its users. */
+/* The driver core removes the link before vfio-pci waits for users. */
 static bool wait_driver(unsigned int number, bool there)
 {
 	char path[PATH_MAX];

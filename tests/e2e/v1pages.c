@@ -278,8 +278,8 @@ static void test_large_memory(void)
 }
 
 /*
- * Writes by a device do not set the dirty bit of a PTE. If the page was not
- * marked dirty, it could be dropped and read again from its file or swap.
+ * Writes by a device do not set the dirty bit of a PTE. If the page were not
+ * set dirty, it could be dropped and read again from its file or swap.
  */
 static void test_dirty(void)
 {

@@ -187,8 +187,8 @@ static void test_third(void)
 	CHECK_STATE(&before);
 
 	/*
-	 * The place of a removed window can be used again; in a guest that of
-	 * the default window only without another one.
+	 * The place of a removed window can be used again; in a guest the place
+	 * of the default window only if there is no other window.
 	 */
 	CHECK_EQ(vfio_remove(vfio.container,
 			     vfio_is_guest() ? WINDOW1_START : 0), 0);
@@ -449,7 +449,7 @@ static void check_shape(struct vfio *vfio, const struct shape *shape,
 		CHECK_EQ(figures.mapped_pages, 0);
 		CHECK_EQ(figures.user_bytes, 0);
 	}
-	/* In a guest only the userspace view has levels. */
+	/* In a guest these are the levels of the shadow. */
 	if (!tap_intree() && !vfio_is_guest()) {
 		CHECK_EQ(figures.levels,
 			 vfio_real_levels(shape->page_shift, entries_shift,
@@ -641,7 +641,7 @@ int main(void)
 			      "%s pages, %u level%s: created, charged, removed",
 			      shapes[i].page, shapes[i].levels,
 			      shapes[i].levels > 1 ? "s" : "");
-	tap_test("TCE_CREATE accepts one level for 2^28 to 2^34 bytes of 4K",
+	tap_test("one level is accepted for 2^28 to 2^34 bytes of 4K pages",
 		 test_one_level);
 	tap_test("a window of 2^46 bytes of 64K pages is charged exactly",
 		 test_large);

@@ -136,8 +136,8 @@ static int tce_replace_ops(const char *address)
 	if (group)
 		table_group = iommu_group_get_iommudata(group);
 	/*
-	 * The device is not removed while the module is loaded, nor is its
-	 * group.
+	 * Nothing removes the group meanwhile. Later calls only compare
+	 * tce_group.
 	 */
 	iommu_group_put(group);
 	if (!table_group || !table_group->ops)

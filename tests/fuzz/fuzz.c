@@ -47,7 +47,7 @@
 #define CHECK_STATE_EVERY	10
 
 #define THREADS		4
-/* Seconds without a call that returns, after which a call is taken to hang. */
+/* If no call returns for so many seconds, a call is assumed to hang. */
 #define HANG_SECONDS	120
 
 /*
@@ -191,8 +191,8 @@ static void new_windows(struct worker *worker, unsigned int number)
 }
 
 /*
- * A work item of the module takes off charges soon, where mmap_lock was held or
- * the container was released.
+ * If mmap_lock was held, or the container was released, a work item of the
+ * module lowers locked_vm, soon after the call.
  */
 #define LOCKED_POLLS	3000
 #define LOCKED_US	10000
@@ -896,7 +896,7 @@ static void release_everything(struct worker *worker)
 		vfio_remove(fd, 0);
 		vfio_remove(fd, WINDOW1_START);
 	}
-	/* Releasing the containers gives back their default windows. */
+	/* The default windows of version 1 are released with the containers. */
 	for (i = 0; i < groups; i++)
 		vfio_ioctl(group_fds[i], VFIO_GROUP_UNSET_CONTAINER, NULL);
 	for (i = 0; i < 2; i++)

@@ -18,7 +18,7 @@
 
 /*
  * Pages at the end of the arena. With huge pages most small regions, and all
- * changes of pages, are there, because a large region has all pages before.
+ * changes of pages, are there, because large regions may have the others.
  */
 #define SMALL_PAGES	(ORDINARY_PAGES / 3)
 
@@ -386,8 +386,8 @@ static void call_unmap(struct random *random, const struct container *container,
 }
 
 /*
- * Memory that large IOMMU pages can be mapped of. In half of the cases the last
- * of them is after the end of the huge page.
+ * Memory that large IOMMU pages can map. In half of the cases the last of them
+ * is after the end of the huge page.
  */
 static void large_region(struct random *random, unsigned int *first,
 			 unsigned int *pages)

@@ -208,7 +208,7 @@ static void region_remove(struct container *container, struct region *region)
 	region->pages = 0;
 }
 
-/* Frees orphans that nothing is mapped of. Returns whether there were any. */
+/* Frees orphans with no page mapped. Returns whether there were any. */
 static bool orphans_put(struct model *model)
 {
 	bool some = false;

@@ -105,7 +105,7 @@ struct window {
  * @mapped: number of entries of containers that have not registered it
  * @first: first page
  * @pages: number of pages
- * @page_shift: the largest IOMMU page that may be mapped of it, as a shift
+ * @page_shift: the largest IOMMU page that may map its pages, as a shift
  * @pfn: page frame numbers when the pages were pinned
  */
 struct kregion {

@@ -24,8 +24,9 @@ void observe_new_windows(struct container *container);
 void observe_pages(unsigned int first, unsigned int pages, __u64 *pfn);
 
 /*
- * Whether exactly the entries of the model are mapped in a window. @windows are
- * the window in the models of @n threads. If not, @why says what differs.
+ * Whether exactly the entries of the model are mapped in a window. @windows has
+ * the window of the model of each of @n threads. If the result is false, @why
+ * says what differs.
  */
 bool observe_window(const struct window *const *windows, unsigned int n,
 		    char *why, size_t size);

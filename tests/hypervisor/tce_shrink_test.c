@@ -3,7 +3,7 @@
  * Makes the hypervisor refuse entries of the second half of a window, for tests
  * in a guest. Asks the hypervisor to make the dynamic window of a device half
  * as large, without telling the kernel. The LIOBN and the bus address do not
- * change, so the kernel goes on to use the window, and H_PUT_TCE of the second
+ * change, so the kernel goes on using the window, and H_PUT_TCE of the second
  * half fails. PAPR: "ibm,ddw-applicable", ibm,create-pe-dma-window and
  * ibm,remove-pe-dma-window.
  *

@@ -165,8 +165,8 @@ static void tce_apply_lie(const struct iommu_table *tbl, unsigned long index,
 	unsigned long flags;
 
 	/*
-	 * No device translates through a table that is in no group, which may
-	 * go.
+	 * No device translates through a table that is in no group, and it may
+	 * be freed.
 	 */
 	if (!READ_ONCE(tce_lie) || list_empty(&tbl->it_group_list))
 		return;

@@ -69,8 +69,8 @@ struct found {
  * @until_failure: number of the allocation that fails, counted down by each; 0
  *                 or less for none
  * @bad_gfp: number of allocations that may sleep in atomic context, or that may
- *           sleep and are not charged to the caller or may invoke the OOM
- *           killer
+ *           sleep and are not charged to the caller's cgroup or may invoke the
+ *           OOM killer
  * @meet: number of threads that wait for each other in each allocation, or 0
  * @met: number of threads that have arrived so far
  * @alloc_hook: called once, by the next allocation

@@ -129,7 +129,7 @@ static void charge_uses_credit(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
-/* The work item takes pages that were returned off locked_vm. */
+/* The work item subtracts returned pages from locked_vm. */
 static void work_settles_credit(struct kunit *test)
 {
 	struct tce_charge *charge = charge_create(test);
@@ -195,7 +195,10 @@ static void held_credit_is_not_settled(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
-/* A caller that cannot wait sets @wanted, and the next one that can tops up. */
+/*
+ * A caller that cannot wait sets @wanted; the next caller that can wait then
+ * leaves some credit.
+ */
 static void top_up_leaves_credit(struct kunit *test)
 {
 	struct tce_charge *charge = charge_create(test);
@@ -241,7 +244,7 @@ static void refill_up_to_memlock_limit(struct kunit *test)
 	expect_charged(test, charge, 0, 0);
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
 	expect_charged(test, charge, 4, 4);
-	/* There is room without settling the credit. */
+	/* The limit allows one page more without settling the credit. */
 	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, 1));
 	expect_charged(test, charge, 4, 5);
 	/* Too many even without the credit, which the attempt has settled. */

@@ -222,7 +222,7 @@ static bool anything_in_leaf(struct oracle *oracle, unsigned long leaf)
 	return xa_find(&oracle->tces, &index, last, XA_PRESENT);
 }
 
-/* tce_table_store() releases a leaf with its last entry of the range. */
+/* tce_table_store() puts a leaf with its last entry of the range. */
 static bool leaf_is_held(struct oracle *oracle, unsigned long leaf)
 {
 	return oracle->holds && oracle->prepared.index < oracle->prepared.end &&

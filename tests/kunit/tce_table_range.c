@@ -372,7 +372,7 @@ static void expect_held(struct kunit *test, const struct shape *shape,
 				    shape->levels, "leaf %u of %u", i, from);
 }
 
-static void store_releases_each_leaf(struct kunit *test)
+static void store_puts_each_leaf(struct kunit *test)
 {
 	static const u8 leaves[] = {
 		1, TCE_RANGE_FEW, TCE_RANGE_FEW + 1, MANY,
@@ -473,7 +473,7 @@ static void prepare_fails_midway(struct kunit *test)
 	table_trim_all(test, table);
 
 	/*
-	 * One leaf more than fits without an array, which would have to sleep.
+	 * One leaf more needs an array, whose allocation would have to sleep.
 	 */
 	range.end++;
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
@@ -499,7 +499,7 @@ static void prepare_huge_range(struct kunit *test)
 	struct tce_table *table = table_of(test, shape);
 	struct tce_range range = { .end = shape->entries };
 
-	/* If the array of leaves can be allocated, the first level cannot. */
+	/* Fails at the array of leaves, or else at the first new level. */
 	fixture_fail_alloc(test, 1);
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
 			tce_table_prepare(table, &range, ua_of(1), GFP_KERNEL));
@@ -546,7 +546,7 @@ static struct kunit_case tce_table_range_cases[] = {
 	KUNIT_CASE_PARAM(clear_fills_batches, range_gen_params),
 	KUNIT_CASE_PARAM(store_stops_at_full_batch, range_gen_params),
 	KUNIT_CASE_PARAM(store_is_bounded, range_gen_params),
-	KUNIT_CASE_PARAM(store_releases_each_leaf, range_gen_params),
+	KUNIT_CASE_PARAM(store_puts_each_leaf, range_gen_params),
 	KUNIT_CASE_PARAM(prepare_fails_midway, range_gen_params),
 	KUNIT_CASE_PARAM(prepare_huge_range, huge_gen_params),
 	KUNIT_CASE_PARAM(prepare_without_allocation, range_gen_params),

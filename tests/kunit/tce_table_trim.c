@@ -144,7 +144,7 @@ static void model_clear(struct trim_model *model)
 	model->used -= cleared;
 }
 
-/* Expects that a level of this depth exists if an entry below it is set. */
+/* Expects a level of this depth exactly where an entry below it is set. */
 static void model_expect_depth(struct trim_model *model, unsigned int depth)
 {
 	unsigned int above = model->shape->levels - 1 - depth;

@@ -28,9 +28,9 @@
  *   call is still not in an RCU section, and everything else may be freed
  *   during it.
  *
- * - mm_iommu_lookup() returns a region without a reference. The same is true
- *   until mm_iommu_mapped_inc(); here this part is an RCU section, which no
- *   callback is in.
+ * - mm_iommu_lookup() returns a region without a reference, so with preemption
+ *   KVM could also use a freed region, until mm_iommu_mapped_inc(). Here this
+ *   part is an RCU section, in which no callback is called.
  *
  * - The LIOBN (struct kvmppc_spapr_tce_table) is freed by RCU in KVM, although
  *   reading the list of H_PUT_TCE_INDIRECT may sleep. Only KVM uses it, so here
@@ -91,7 +91,7 @@ MODULE_PARM_DESC(hold, "hold a reference to a table during calls that use it");
 
 static unsigned int attach_ms;
 module_param(attach_ms, uint, 0644);
-MODULE_PARM_DESC(attach_ms, "delay before a table that was found is referenced");
+MODULE_PARM_DESC(attach_ms, "ms from finding a table to getting a reference");
 
 /**
  * struct tce_kvm_table - a LIOBN; KVM's struct kvmppc_spapr_tce_table
@@ -643,7 +643,7 @@ static long tce_kvm_validate(const struct tce_kvm_table *table, u64 tce)
 	return ret;
 }
 
-/* IOMMU pages of the table in one of the guest. */
+/* Number of the table's IOMMU pages in one IOMMU page of the guest. */
 static unsigned long tce_kvm_subpages(const struct tce_kvm_table *table,
 				      const struct iommu_table *tbl)
 {

@@ -114,8 +114,8 @@ struct tce_kvm_hcall {
 #define TCE_KVM_RECALL		_IO('K', 8)
 
 /*
- * Whether a hypercall of the guest is paused now; it waits until this is
- * called.
+ * Whether a hypercall of the guest is paused now. Its @pause_ms begin with this
+ * call, or after two seconds without one.
  */
 #define TCE_KVM_PAUSED		_IO('K', 9)
 

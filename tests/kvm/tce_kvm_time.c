@@ -2,9 +2,9 @@
 /*
  * Measures KVM's calls into a TCE table, for the benchmark. As in KVM, there is
  * no lock, no reference, and no RCU section but that around the check of an
- * address. Nothing else is checked (tce_kvm_test.c does that). The calls and
- * their order are those of arch/powerpc/kvm/book3s_64_vio.c; comments name the
- * functions there.
+ * address. The callbacks are not checked; tce_kvm_test.c does that. The calls
+ * and their order are those of arch/powerpc/kvm/book3s_64_vio.c; comments name
+ * the functions there.
  *
  * The program must not remove the table during a call, and calls on one file
  * must not overlap.

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* Half a minute; what takes longer is taken to hang. */
+/* Half a minute; a process that takes longer is assumed to hang. */
 #define POLLS		3000
 #define POLL_US		10000
 

@@ -21,7 +21,7 @@
 /* The address of the buffer, as the DMA engine sees it. */
 #define EDU_BUFFER	0x40000
 
-/* A transfer takes 0.1 s; after 20 s the device is taken to hang. */
+/* A transfer takes 0.1 s; after 20 s the device is assumed to hang. */
 #define EDU_POLLS	10000
 #define EDU_POLL_US	2000
 

@@ -37,7 +37,7 @@ bool edu_is_blocked(struct vfio *vfio, __u64 iova, unsigned char *memory);
 bool edu_copies(struct vfio *vfio, __u64 from_iova, unsigned char *from,
 		__u64 to_iova, unsigned char *to);
 
-/* Fills EDU_BYTES with the data of @seed; checks that they have these data. */
+/* Fills EDU_BYTES with the data of @seed; whether @memory has these data. */
 void edu_fill(unsigned char *memory, unsigned int seed);
 bool edu_matches(const unsigned char *memory, unsigned int seed);
 

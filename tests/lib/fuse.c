@@ -248,10 +248,10 @@ void fuse_start(enum fuse_lock lock)
 	sigset_t children;
 
 	/*
-	 * A thread that waits for a page is interrupted by any signal that
-	 * wakes it, and its read fails. SIGCHLD is ignored, but the kernel does
-	 * not know that while the forking thread has it blocked, as fork() of
-	 * the C library does: it picks another thread then.
+	 * If a signal wakes a thread that waits for a page, its read fails. The
+	 * kernel drops an ignored signal such as SIGCHLD, unless the thread
+	 * that has forked blocks it, as it does in fork() of the C library:
+	 * then another thread is woken. So all threads block it.
 	 */
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);

@@ -32,7 +32,7 @@ bool fuse_available(void);
 void fuse_start(enum fuse_lock lock);
 
 /*
- * Maps a page of the file that was never read, privately: anywhere; at
+ * Maps a page of the file that was never read, MAP_PRIVATE: anywhere; at
  * @address; or at @address and with a content of its own, see below.
  */
 void *fuse_page(void);

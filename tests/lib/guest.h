@@ -39,7 +39,7 @@ long hcall(int guest, unsigned long request, __u64 ioba, __u64 value,
 /* The same with all arguments. */
 long hcall_args(int guest, unsigned long request, struct tce_kvm_hcall *args);
 
-/* The number of paused hypercalls of the guest, see TCE_KVM_PAUSED. */
+/* Whether a hypercall of the guest is paused, see TCE_KVM_PAUSED. */
 int guest_paused(int guest);
 
 /* H_PUT_TCE: maps one page; unmaps it. */
@@ -48,8 +48,8 @@ long h_unmap(int guest, __u64 ioba);
 
 /*
  * H_PUT_TCE as a client handles it: if it is @passed_up, user space maps the
- * page with MAP_DMA. Memory that a hypercall cannot charge is then available
- * for some time, so the call is repeated.
+ * page with MAP_DMA. That also leaves some credit for the next hypercall, which
+ * cannot charge memory, so the hypercall is repeated.
  */
 #define CLIENT_TRIES	50
 

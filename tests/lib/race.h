@@ -24,7 +24,7 @@
  *         addresses
  * @again: the first side's call takes so much longer that the second side
  *         repeats its call until the first one returns
- * @ready: prepares a round, on both sides; optional
+ * @ready: prepares a round, on either side; optional
  * @over: checks the rounds from @begun to @end (exclusive), on the first side,
  *         and restores the state before them
  *

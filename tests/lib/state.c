@@ -296,8 +296,8 @@ static bool ignored;
 static __u64 warnings;
 
 /*
- * Warnings since boot. An older kernel has no count; there, whether there was
- * one: TAINT_WARN is bit 9.
+ * Warnings since boot. An older kernel does not count them: there, 1 if it is
+ * tainted by a warning (TAINT_WARN, bit 9).
  */
 static __u64 kernel_warnings(void)
 {

@@ -68,7 +68,7 @@ void state_quiesce(void);
  */
 void state_watch(void);
 
-/* The current test does not restore the state, and checks what it can. */
+/* The current test cannot restore the state, and checks parts of it itself. */
 void state_ignore(void);
 
 /*
@@ -91,7 +91,8 @@ void state_check_mapped(__u64 start, __u64 count, const char *file,
 void state_charge_allocated(bool on);
 
 /*
- * The backend under test is built into the kernel: it has no module refcount.
+ * Whether the backend under test is built into the kernel; then it has no
+ * module refcount.
  */
 bool state_built_in(void);
 

@@ -121,8 +121,8 @@ int tap_main(void)
 	unsigned int i;
 
 	/*
-	 * Line by line: children write too, and where a machine hangs the
-	 * output must show it.
+	 * Write each line at once: children write too, and if a machine
+	 * hangs, the output must show where.
 	 */
 	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 
@@ -176,7 +176,7 @@ bool tap_check(bool good, const char *file, int line, const char *what)
 	return good;
 }
 
-/* Formats a number: negative ones may be errors, small ones sizes. */
+/* Formats an errno as its name, and a large number also in hexadecimal. */
 static const char *tap_number(char *text, size_t size, long long value)
 {
 	const char *error = NULL;

@@ -20,7 +20,7 @@
 #define STAGE		0xf0000
 #define IOVA		0x100000
 
-/* The memory of the tests: more IOMMU pages than a batch has. */
+/* The size of the memory, in IOMMU pages. */
 #define PAGES		256
 #define BYTES		(PAGES * IOMMU_PAGE)
 
