@@ -15,6 +15,13 @@
 #include "tce_table_private.h"
 
 /*
+ * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB
+ * of 64K pages. Higher orders are costly to allocate (PAGE_ALLOC_COSTLY_ORDER),
+ * and user space could consume huge pages by requesting few levels.
+ */
+#define TCE_LEVEL_MAX_ORDER	3
+
+/*
  * A window has fewer address bits than this, although the lowest address bit
  * that selects a window is higher. PowerNV has the same limit
  * (pnv_pci_ioda2_table_alloc_pages()).

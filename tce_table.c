@@ -119,8 +119,8 @@ static bool tce_leaf_claim(struct tce_level *leaf, u64 owner)
  * then.
  */
 static void tce_walk_link(struct tce_table *table, struct tce_level *parent,
-			   unsigned long index, unsigned int shift,
-			   __be64 **spare)
+			  unsigned long index, unsigned int shift,
+			  __be64 **spare)
 {
 	__be64 *slot = &parent->tces[(index >> shift) &
 				     (tce_level_entries(&table->geo) - 1)];

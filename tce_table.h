@@ -56,13 +56,6 @@
 #define TCE_TABLE_MAX_LEVELS	5
 
 /*
- * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB
- * of 64K pages. Higher orders are costly to allocate (PAGE_ALLOC_COSTLY_ORDER),
- * and user space could consume huge pages by requesting few levels.
- */
-#define TCE_LEVEL_MAX_ORDER	3
-
-/*
  * Maximum number of entries that are visited with a lock held or inside one RCU
  * read-side section.
  */
@@ -97,7 +90,7 @@ struct tce_geometry {
  * @page_shift: IOMMU page size, as a shift
  * @entries: number of entries that the window has, in IOMMU pages
  * @levels: number of levels; a hint: the table gets more of them if levels
- *          would be larger than TCE_LEVEL_MAX_ORDER otherwise
+ *          would need allocations of a high order otherwise
  *
  * Context: Any.
  * Return: 0, or -EINVAL for a page size that is not in TCE_TABLE_PAGE_SIZES, no

@@ -65,7 +65,7 @@ static struct tce_level *tce_trim_dequeue(struct tce_table *table)
  * unlinked, if it has not been in use for @age. Return whether it was unlinked.
  */
 static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
-			     unsigned long age, struct list_head *trimmed)
+			    unsigned long age, struct list_head *trimmed)
 {
 	struct tce_level *parent = tce_level_parent(table, level);
 	bool unlink;
@@ -105,7 +105,7 @@ static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
 }
 
 static int tce_trim_cmp(void *unused, const struct list_head *a,
-			 const struct list_head *b)
+			const struct list_head *b)
 {
 	unsigned long first = list_entry(a, struct tce_level, idle)->index;
 	unsigned long second = list_entry(b, struct tce_level, idle)->index;

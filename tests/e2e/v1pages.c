@@ -306,8 +306,8 @@ static bool kernel_pins_files(void)
 	unsigned int major = 0, minor = 0;
 	struct utsname name;
 
-	uname(&name);
-	sscanf(name.release, "%u.%u", &major, &minor);
+	if (uname(&name) || sscanf(name.release, "%u.%u", &major, &minor) != 2)
+		tap_bail("uname");
 
 	return major < 6 || (major == 6 && minor < 5);
 }
