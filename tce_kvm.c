@@ -493,8 +493,9 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	struct tce_window *window;
 
 	/*
-	 * KVM has called the platform's xchg_no_kill(), before
-	 * tce_platform_set_ops() replaced it.
+	 * KVM uncounts the page of an entry that the platform's xchg_no_kill()
+	 * has replaced, before tce_platform_set_ops() replaced the operations.
+	 * Ours tells KVM that the entry was empty.
 	 */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?
@@ -629,8 +630,8 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 
 /*
  * Callbacks for version 1, in which KVM can neither pin nor unpin pages.
- * useraddrptr() returns NULL to map, and an address that cannot be uncounted to
- * unmap, so KVM passes both up to user space.
+ * To map, useraddrptr() returns NULL; to unmap, it returns an address that KVM
+ * cannot uncount. So KVM passes both up to user space.
  */
 
 static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
