@@ -160,8 +160,8 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 /* Records */
 
 /*
- * A task_struct has at least 8 KiB, so tasks that were allocated next to each
- * other begin at different records.
+ * A task_struct is larger than 4 KiB, so at most two of the tasks that were
+ * allocated next to each other begin at the same record.
  */
 static __always_inline struct tce_kvm_call *
 tce_kvm_probe(const struct tce_kvm *kvm, const struct task_struct *task,
