@@ -19,13 +19,13 @@ On a POWER host (as root where it installs):
   make dkms-remove  undo make dkms
   make status     show which module is loaded, and which one will be
   make clean      remove all that was built
-  KVER=           for another kernel than the running one
+  KVER=           the kernel's release, if not that of the running kernel
   KDIR=           its build directory, if not /lib/modules/KVER/build
   INSTALL_MOD_PATH=  install below this directory
 
 On any Debian machine (x86-64 or ppc64le):
   make demo       boot an emulated POWER host and move data through a table
-  make test T=map    run one program, a KUnit suite, or a whole machine
+  make test T=map    run one program, a KUnit suite, or all of a machine
   make shell         a shell in a machine with module, programs and tools
     K=forky-64k      on that kernel (stock-64k, stock-4k, debug-kasan, ...)
     M=pseries        in that machine of tests/machines
@@ -51,8 +51,8 @@ help:
 	$(info $(HELP))
 	@:
 
-# The release of the kernel in KDIR; in Debian's headers only this file names it.
-# Without headers it is KVER, unless only KDIR was given.
+# The release of the kernel in KDIR, which Debian's headers have only in
+# utsrelease.h. Without headers it is KVER, unless only KDIR was given.
 utsrelease = $(KDIR)/include/generated/utsrelease.h
 headers = $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' \
 	'$(utsrelease)' 2>/dev/null)

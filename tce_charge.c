@@ -20,12 +20,12 @@
 #include "tce_work.h"
 
 /*
- * Delay before credit is settled, so that a level which is allocated soon after
- * another one was freed uses its credit, and no mmap_lock is taken.
+ * Delay before credit is settled. A level that is allocated soon after another
+ * one was freed uses the credit of that one, and no mmap_lock is taken.
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
-/* How long the release of a container waits for the work item that settles. */
+/* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
 
 static void tce_charge_settle_work(struct work_struct *work);
@@ -66,7 +66,8 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 	/*
 	 * Order the caller's change of the credit before the test: the work
 	 * item reads the credit when it is no longer pending. Otherwise the
-	 * change could be missed by both, and would never be settled.
+	 * test could find it pending, and the work item could read the old
+	 * credit: the change would never be settled.
 	 */
 	smp_mb();
 	if (delay && delayed_work_pending(&charge->settle))
@@ -122,8 +123,8 @@ static void tce_charge_settle_work(struct work_struct *work)
 						 struct tce_charge, settle);
 
 	/*
-	 * Retry later while the credit is held, and rather than block a worker
-	 * on the mmap_lock.
+	 * Retry later while the credit is held, or while the mmap_lock is held,
+	 * on which a worker would block.
 	 */
 	if (!tce_charge_settled(charge) &&
 	    (atomic_read(&charge->held) ||

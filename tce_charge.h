@@ -29,13 +29,13 @@
  *   (tce_charge_refill()) and starts over. KVM cannot wait: the hypercall is
  *   passed up to user space, whose next command leaves some credit for the next
  *   hypercall (tce_charge_top_up()).
- * - Pages that are no longer used become credit. Credit is settled (taken off
- *   locked_vm) later: at the end of a command, or by a work item.
+ * - Pages that are no longer used become credit. Credit is settled (subtracted
+ *   from locked_vm) later: at the end of a command, or by a work item.
  */
 
 struct mm_struct;
 
-/* Kernel pages of the first tce_charge_refill() of a command. */
+/* Kernel pages that the first tce_charge_refill() of a command asks for. */
 #define TCE_CHARGE_REFILL	64
 
 /**
@@ -64,7 +64,10 @@ struct tce_charge {
 };
 
 /**
- * tce_charge_create() - charge the current process's address space
+ * tce_charge_create() - create the object for the current process's address
+ * space
+ *
+ * Charges nothing yet.
  *
  * Context: Process with an address space, may sleep.
  * Return: an object with one reference, or ERR_PTR(-ENOMEM).
@@ -128,7 +131,7 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
  * tce_charge_hold() - keep the credit from being settled
  * @charge: the address space
  *
- * Holds nest. tce_charge_release() must follow.
+ * Calls can nest. tce_charge_release() must follow each of them.
  *
  * Context: Any.
  */
@@ -193,7 +196,7 @@ void tce_charge_top_up(struct tce_charge *charge);
 void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_sub() - take pages and all credit off locked_vm
+ * tce_charge_sub() - subtract pages and all credit from locked_vm
  * @charge: the current process's address space
  * @pages: kernel pages that were charged
  *
@@ -204,7 +207,7 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_settle() - take all credit off locked_vm, unless it is held
+ * tce_charge_settle() - subtract all credit from locked_vm, unless it is held
  * @charge: the current process's address space
  *
  * Context: As for tce_charge_add().

@@ -3,8 +3,8 @@
  * /sys/kernel/debug/vfio_iommu_spapr_tce: one directory per window, with two
  * files:
  *
- * - figures: lines of a name and decimal numbers; the first line is the version
- *   of the format.
+ * - figures: lines of a name and its value, mostly a decimal number; the first
+ *   line is the version of the format.
  * - mappings: a line for each physically contiguous range that is mapped: bus
  *   address, bytes, permissions of the device, physical address.
  *

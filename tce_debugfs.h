@@ -80,12 +80,12 @@ void tce_debugfs_detach(struct tce_window *window,
 void tce_debugfs_remove(struct tce_debugfs *debugfs);
 
 /**
- * tce_debugfs_trace_extents() - trace what is mapped in a range as iommu:map
+ * tce_debugfs_trace_extents() - trace the mappings of a range as iommu:map
  * @window: the window
  * @index: the first entry
  * @count: number of entries
  *
- * As in IOMMU drivers there is one event for each physically contiguous range.
+ * As with iommu_map() there is one event for each physically contiguous range.
  *
  * Context: Process, may sleep; reschedules.
  */

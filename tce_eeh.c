@@ -40,8 +40,8 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 		return tce_refuse(-EINVAL, "argsz is too small for INJECT_ERR");
 
 	/*
-	 * Do not read the members that were checked again: user space may have
-	 * changed them.
+	 * Copy only the other members: user space may have changed those that
+	 * were checked.
 	 */
 	argp += offsetof(struct vfio_eeh_pe_op, err);
 	if (copy_from_user(&op->err, argp, sizeof(op->err)))

@@ -22,9 +22,9 @@
 #define TCE_LEVEL_MAX_ORDER	3
 
 /*
- * A window has fewer address bits than this, although the lowest address bit
- * that selects a window is higher. PowerNV has the same limit
- * (pnv_pci_ioda2_table_alloc_pages()).
+ * A window must have fewer address bits than this. The hardware allows more, up
+ * to TCE_WINDOW_SELECT_BIT, but pnv_pci_ioda2_table_alloc_pages() has the same
+ * limit.
  */
 #define TCE_ADDRESS_BITS	55
 

@@ -83,7 +83,7 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 		     unsigned long count);
 
 /**
- * tce_gather_end() - kill the entries, release their pages and free the gather
+ * tce_gather_end() - flush, and free what tce_gather_init() has allocated
  * @gather: the object
  *
  * Context: Process, may sleep.

@@ -160,14 +160,14 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
 /* Records */
 
 /*
- * A task_struct has at least 8 KiB, so tasks that were allocated next to each
+ * A task_struct is larger than 4 KiB, so tasks that were allocated next to each
  * other begin at different records.
  */
 static __always_inline struct tce_kvm_call *
 tce_kvm_probe(const struct tce_kvm *kvm, const struct task_struct *task,
 	      unsigned int i)
 {
-	return &kvm->call[(((unsigned long)task >> 13) + i) & kvm->mask];
+	return &kvm->call[(((unsigned long)task >> 12) + i) & kvm->mask];
 }
 
 static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
@@ -493,8 +493,9 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	struct tce_window *window;
 
 	/*
-	 * KVM has called the platform's xchg_no_kill(), before
-	 * tce_platform_set_ops() replaced it.
+	 * KVM uncounts the page of an entry that the platform's xchg_no_kill()
+	 * has replaced, before tce_platform_set_ops() replaced the operations.
+	 * Ours tells KVM that the entry was empty.
 	 */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?
@@ -629,8 +630,8 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 
 /*
  * Callbacks for version 1, in which KVM can neither pin nor unpin pages.
- * useraddrptr() returns NULL to map, and an address that cannot be uncounted to
- * unmap, so KVM passes both up to user space.
+ * To map, useraddrptr() returns NULL; to unmap, it returns an address that KVM
+ * cannot uncount. So KVM passes both up to user space.
  */
 
 static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,

@@ -32,7 +32,7 @@
  *    was set before, KVM would uncount the old page before the kill, using an
  *    address that may have changed meanwhile. So KVM is told that the entry was
  *    empty, and the page is uncounted here, after the kill.
- * 3. KVM stores the user-space address to where step 1 has said.
+ * 3. KVM stores the user-space address to the pointer from step 1.
  * 4. tce_kill(), sometimes for several entries at once, and even if no entry
  *    was changed. After a failure KVM clears the entry once more, without a
  *    kill.
@@ -44,7 +44,7 @@
  * of these always follows before the hypercall returns. Step 1 holds the leaf
  * and its view, so this needs no allocation. If a hypervisor refuses the entry,
  * the entry is cleared, and the guest does not get an error. From then on all
- * entries are passed up to user space, which gets the error.
+ * hypercalls that set entries are passed up, so that user space gets the error.
  *
  * Entries that a task has cleared or replaced are in its record until its
  * tce_kill(), which kills if the task has changed an entry, and then uncounts
@@ -87,9 +87,9 @@ void tce_kvm_destroy(struct tce_kvm *kvm);
  * @pinned: the window's pages are pinned when they are mapped
  *
  * To be called as soon as the iommu_table exists: on pSeries KVM can find it
- * from the time on at which the platform has created it. Without a window
- * (tce_kvm_connect()) all hypercalls are passed up. The module stays loaded
- * until the iommu_table is freed.
+ * once the platform has created it. Without a window (tce_kvm_connect()) all
+ * hypercalls are passed up. The module stays loaded until the iommu_table is
+ * freed.
  *
  * Context: Process, may sleep.
  */
@@ -110,8 +110,8 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  * @kvm: state of KVM's callbacks, without a window. The
  *       iommu_table is in no group any more
  *
- * The iommu_table and @kvm are freed with the last reference, which KVM may
- * have.
+ * The iommu_table and @kvm are freed with the last reference, which may be
+ * KVM's.
  *
  * Context: Any but an interrupt handler.
  */

@@ -55,11 +55,11 @@
 #define TCE_MEMORY_TRANSLATE	4096UL
 
 /*
- * Delays before orphans are put. TCE_ORPHAN_RETRY is the one after pages were
- * uncounted. It is doubled each time that the work item finds the address
- * space's mmap_lock held. TCE_ORPHAN_POLL is the longest delay, and the one for
- * regions with pages that are counted elsewhere: this module is not always
- * notified when they are uncounted.
+ * Delays before orphans (&tce_memory.orphans) are put. TCE_ORPHAN_RETRY is the
+ * one after pages were uncounted. It is doubled each time that the work item
+ * finds the address space's mmap_lock held. TCE_ORPHAN_POLL is the longest
+ * delay, and the one for regions with pages that are counted elsewhere: this
+ * module is not always notified when they are uncounted.
  */
 #define TCE_ORPHAN_RETRY	(HZ / 100 + 1)
 #define TCE_ORPHAN_POLL		(10 * HZ)
@@ -123,9 +123,8 @@ struct tce_memory {
 };
 
 /*
- * By address space: one object for each address space that has orphans. The
- * lock also protects the members of struct tce_memory from @orphans to
- * @putting.
+ * Objects by address space, one for each that has orphans. The lock also
+ * protects the members of struct tce_memory from @orphans to @putting.
  */
 static DEFINE_HASHTABLE(tce_orphans, 6);
 static DEFINE_SPINLOCK(tce_orphans_lock);
@@ -176,7 +175,7 @@ static void tce_orphan_add(struct tce_region *region)
 		atomic_inc(&tce_orphans_count);
 	}
 	list_add_tail(&region->list, &memory->orphans);
-	/* Do not wait for a delay that has grown as the mmap_lock was held. */
+	/* Do not wait for a delay that grew while the mmap_lock was held. */
 	if (!memory->kicked || memory->delay != TCE_ORPHAN_RETRY)
 		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
 	memory->delay = TCE_ORPHAN_RETRY;
@@ -280,8 +279,8 @@ static void tce_orphan_work(struct work_struct *work)
 		cancel_delayed_work(&memory->orphan_work);
 		memory->kicked = false;
 	} else {
-		/* This has no effect if the work item was queued meanwhile. */
 		memory->delay = TCE_ORPHAN_RETRY;
+		/* Has no effect if the work item was queued meanwhile. */
 		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
 				   TCE_ORPHAN_POLL);
 	}
@@ -645,8 +644,8 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 	if (!region || ua < region->first || ua > region->last)
 		region = tce_region_find(memory, ua);
 	/*
-	 * A region that is being unregistered: count in the kernel's region,
-	 * which fails once that was put.
+	 * If the region is being unregistered, count in the kernel's region:
+	 * that fails once the kernel's region has been put.
 	 */
 	if (region && region->unregistering)
 		region = NULL;

@@ -24,7 +24,7 @@
  *
  * Pages of the container's own regions are counted here, a run at a time. Pages
  * of regions that only another container has registered, and pages that KVM
- * maps, are counted by the kernel, one by one. The owner of an entry is:
+ * maps, are counted by the kernel, one by one. The owner of an entry is one of:
  *
  * - the address of the container's region: bit 63 set, as in all kernel
  *   addresses, bit 0 not;
@@ -68,8 +68,8 @@ struct tce_memory *tce_memory_create(struct rw_semaphore *lock);
  * @memory: the object
  *
  * &tce_pages_ops.use succeeds for pages that are registered, by this or another
- * container of the same address space. It returns -EINVAL if a page is not
- * registered, or is smaller in memory than the IOMMU page.
+ * container of the same address space. It returns -EINVAL if an IOMMU page is
+ * not registered, or is larger than the page of memory behind it.
  *
  * Context: Any.
  * Return: the interface, whose reference count is that of the object.

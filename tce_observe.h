@@ -78,13 +78,12 @@ static inline void tce_count(const struct tce_window *window,
 }
 
 /**
- * tce_observe_map() - count a MAP_DMA that has succeeded, and trace it in any
- * case
+ * tce_observe_map() - trace a MAP_DMA, and count it if it has succeeded
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
  * @run: the pages
- * @ret: its result: 0 or an errno
+ * @ret: the result: 0 or an errno
  *
  * Context: Process, may sleep.
  */

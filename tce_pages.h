@@ -23,8 +23,8 @@
  * are released by a flush, after the TCE kill. From then on they may be
  * unpinned and reused.
  *
- * Only &tce_pages_ops.pin may fault in pages, for which user space can make it
- * wait without a limit. So it is called with no lock held.
+ * Only &tce_pages_ops.pin may fault in pages. It is called with no lock held,
+ * as user space can make a page fault wait without a limit.
  */
 
 struct mm_struct;
@@ -144,7 +144,7 @@ struct tce_pages_ops {
 /**
  * struct tce_pages - user memory of one address space
  * @ops: operations of one version of the interface
- * @ref: references of the container, of its windows and of work items
+ * @ref: references of the container, its windows, its regions and work items
  * @mm: the address space, with a reference from mmgrab(): its memory may have
  *      been freed
  * @charge: charges locked_vm of @mm

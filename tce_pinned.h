@@ -35,7 +35,7 @@ struct tce_pages *tce_pinned_create(void);
  * @pages: the object
  * @allowed: kernel pages that are charged; MAP charges only pages beyond these
  *
- * Context: Process, may sleep. The caller serialises it against all commands.
+ * Context: Process, may sleep. The container's lock is held for writing.
  */
 void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
 

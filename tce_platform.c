@@ -27,8 +27,8 @@
 #include "tce_work.h"
 
 /*
- * The hardware translates through all entries of a level, so a window has at
- * least as many as the smallest level.
+ * The smallest level has 512 entries, and the hardware translates through all
+ * of them, so a window cannot have fewer.
  */
 #define TCE_WINDOW_MIN_ENTRIES	512
 
@@ -436,9 +436,9 @@ static int tce_set_window(struct tce_platform *platform,
 	}
 
 	/*
-	 * When a device appears in the group PowerNV removes the window, and
-	 * puts a reference that it never took in addition to the group's
-	 * (pnv_ioda2_take_ownership()). Take that reference here.
+	 * When a device appears in the group PowerNV removes the window and
+	 * puts two references (pnv_ioda2_take_ownership()): the group's, and
+	 * one that it never took. Take that one here.
 	 */
 	if (!tce_platform_is_guest())
 		iommu_tce_table_get(tbl);

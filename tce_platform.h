@@ -141,8 +141,8 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @count: number of entries, at most 512
  *
  * Context: Any but an interrupt handler.
- * Return: 0; -EIO if it refuses: none of them is set then, unless it also
- * refuses to clear those that it has set, which is logged.
+ * Return: 0; -EIO if the hypervisor refuses: none of them is set then, unless
+ * it also refuses to clear those that it has set, which is logged.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
@@ -155,7 +155,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  * @count: number of entries, at most 512
  *
  * Context: Any but an interrupt handler.
- * Return: 0; -EIO if it refuses: some of them may still be set then.
+ * Return: 0; -EIO if the hypervisor refuses: some of them may still be set
+ * then.
  */
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);

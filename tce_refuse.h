@@ -18,9 +18,9 @@
  * @error: the errno that is returned to user space
  * @reason: the reason, a constant string of less than TCE_REASON_BYTES
  *
- * The reason is logged by dynamic debug, rate-limited per call site as user
- * space can repeat the call, and traced without a limit. Disabled, each costs
- * one branch that is not taken.
+ * The reason is logged by dynamic debug and traced. Logging is rate-limited per
+ * call site, as user space can repeat the call; tracing is not. While it is
+ * disabled, each of the two costs one branch that is not taken.
  *
  * Context: Any.
  * Return: @error.

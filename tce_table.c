@@ -25,8 +25,7 @@
 
 /*
  * Walk towards the leaf of @index and return the last level that exists. @shift
- * is 0 if that is the leaf; otherwise it is the number of index bits that one
- * entry of the level translates.
+ * is 0 if that is the leaf. Each entry of the level covers 2^@shift indices.
  */
 static __always_inline __be64 *tce_walk(const struct tce_table *table,
 					unsigned long index,
@@ -50,9 +49,9 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 }
 
 /*
- * The upper level has no lower level for @index: move @index to the next entry
- * that has one. Return false at the end of the level, or after TCE_TABLE_SCAN
- * entries.
+ * The upper level @tces has no lower level for @index: move @index to the next
+ * entry that has one. Return false at the end of the level, or after
+ * TCE_TABLE_SCAN entries.
  */
 static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
 			  unsigned int shift, unsigned long *index)

@@ -478,7 +478,8 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
  * Ends early if a fatal signal is pending.
  *
  * Context: Process, may sleep; reschedules.
- * Return: true if levels remain queued, for example as they are too young.
+ * Return: true if levels remain queued, for example because they were used less
+ * than @age ago.
  */
 bool tce_table_trim(struct tce_table *table, unsigned long age);
 

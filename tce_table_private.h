@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Internals of a table: the software state of each level, and the format of an
- * entry. For the files of the table: tce_table.c, tce_geometry.c, tce_level.c and
- * tce_trim.c.
+ * entry. For the files of the table: tce_table.c, tce_geometry.c, tce_level.c
+ * and tce_trim.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -28,7 +28,7 @@
  *
  * Each level has one struct tce_level, found from the level's own address
  * through its struct page, so the hardware's tree is the only tree. Levels that
- * are smaller than a kernel page share pages of their table.
+ * are smaller than a kernel page share kernel pages with others of their table.
  *
  * A level is in use while entries of it are set (&tce_level.set; in an upper
  * level this is the number of levels below it) or an operation holds it
@@ -117,7 +117,7 @@ struct tce_block {
  * @ops: callbacks of the user of the table
  * @data: for @ops
  * @root: the first level
- * @lock: protects the following members; innermost lock
+ * @lock: protects the members from @partial to @levels_removed; innermost lock
  * @partial: blocks with free places
  * @idle: levels that are no longer in use, oldest first
  * @idle_levels: number of levels in @idle

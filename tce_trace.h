@@ -179,8 +179,8 @@ TRACE_EVENT(tce_kvm,
 );
 
 /*
- * KVM was told to pass an entry up to user space, for example as there was no
- * memory for a level or a view.
+ * KVM was told to pass an entry up to user space, for example because there was
+ * no memory for a level or a view.
  */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),

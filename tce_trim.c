@@ -21,8 +21,9 @@
 #include "tce_trace.h"
 
 /*
- * Number of entries of the levels that share a kill and a grace period. On some
- * PHBs the kill takes a register write for each entry.
+ * Limit of the number of entries, in all levels together, that are killed
+ * before one grace period. On some PHBs a kill takes a register write for each
+ * entry.
  */
 #define TCE_TRIM_ENTRIES	BIT(19)
 
@@ -43,7 +44,8 @@ void tce_trim_queue(struct tce_table *table, struct tce_level *level)
 
 /*
  * Dequeue the level that was queued first; NULL if there is none.
- * tce_trim_unlink() either unlinks it or queues it again.
+ * tce_trim_unlink() then unlinks it, queues it again if it is too young, or
+ * clears &tce_level.queued if it is in use.
  */
 static struct tce_level *tce_trim_dequeue(struct tce_table *table)
 {

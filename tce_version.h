@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The version of the module. The Makefile, DKMS and the packages read it from
- * here.
+ * The version of the module. scripts/version reads it for DKMS, the packages
+ * and the source archive.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */

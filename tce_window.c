@@ -195,8 +195,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	}
 
 	/*
-	 * KVM may have the iommu_table of a guest already: it must not use the
-	 * platform's operations, which bypass our table.
+	 * On pSeries KVM may have found the iommu_table already: it must not
+	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
 	window->table = tce_table_create(geo, platform->tbl->it_nid,

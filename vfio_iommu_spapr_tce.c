@@ -242,8 +242,8 @@ struct tce_args {
 /**
  * struct tce_call - state of a command
  * @args: the argument
- * @error: errno for an invalid argument, or 0. The checks of the container that
- *         take precedence come before the command returns it
+ * @error: errno for an invalid argument, or 0. The command returns it after
+ *         those checks of the container that take precedence
  * @answer: number of bytes of @args to copy to user space
  * @write: take the lock for writing
  * @need: what the command needs before it is called again
@@ -386,8 +386,8 @@ static bool tce_groups_have(struct tce_container *container,
 /*
  * When a device appears in a group the platform removes window 0. It also
  * disables window 1 without removing it: pnv_ioda2_take_ownership() disables
- * bypass, which has the place of window 1. So if a group lacks one window, mark
- * all as lost.
+ * bypass, and the hardware has one translation validation entry (TVE) for both
+ * bypass and window 1. So if a group lacks one window, mark all as lost.
  */
 static void tce_check_windows(struct tce_container *container)
 {
@@ -498,8 +498,8 @@ static int tce_create_default_window(struct tce_container *container,
 
 /*
  * Copy an argument from user space. Inlined so that the size is a constant:
- * hardened usercopy checks other sizes, which costs as much as the rest of a
- * command.
+ * otherwise hardened usercopy checks the copy, which costs as much as the rest
+ * of a command.
  */
 static __always_inline int tce_get_args(struct tce_call *call,
 					void __user *argp, size_t size,
@@ -952,7 +952,7 @@ static long tce_ioctl_remove(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* The default window begins at 0: a pending one is not created. */
+	/* The default window begins at 0. While pending it does not exist. */
 	if (container->default_pending && !remove->start_addr) {
 		container->default_pending = false;
 		return 0;
@@ -1105,7 +1105,7 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 			call->charged += call->missing;
 		return ret;
 	case TCE_NEED_PIN:
-		/* An earlier attempt may have pinned it for another window. */
+		/* An earlier attempt may have pinned for another window. */
 		if (call->run.pinned)
 			call->run.pages->ops->unpin(&call->run);
 		return call->run.pages->ops->pin(&call->run);
@@ -1192,7 +1192,7 @@ static noinline long tce_call_end(struct tce_container *container,
 		tce_charge_release(call->charge);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
-	/* Settle pages that were charged and not used, and the credit. */
+	/* Uncharge what the command did not use, and settle the credit. */
 	if (call->charge)
 		tce_charge_sub(call->charge, call->charged);
 

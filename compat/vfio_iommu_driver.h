@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The interface between the VFIO core and an IOMMU backend in kernels in which
- * the backend has to take ownership of groups itself. For these kernels this
- * header comes first in the include path and replaces the driver's own
- * vfio_iommu_driver.h.
+ * the backend has to take ownership of groups itself. For these kernels Kbuild
+ * includes this header before the source of the container. It has the include
+ * guard of the driver's own vfio_iommu_driver.h, and so replaces it.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For kernels without include/kunit/visibility.h: the functions are always
- * static.
+ * For kernels without include/kunit/visibility.h: functions that are marked
+ * VISIBLE_IF_KUNIT are always static.
  */
 #ifndef COMPAT_KUNIT_VISIBILITY_H
 #define COMPAT_KUNIT_VISIBILITY_H
