@@ -104,7 +104,7 @@ struct tce_kvm_call {
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
  * @tbl: the iommu_table
- * @put: puts the window's reference to @tbl
+ * @put_work: puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
  * @mask: number of elements of @call, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
@@ -123,7 +123,7 @@ struct tce_kvm {
 	unsigned int page_shift;
 	unsigned int leaf_shift;
 	struct iommu_table *tbl;
-	struct rcu_head put;
+	struct work_struct put_work;
 	struct rcu_work free_work;
 	unsigned long mask;
 	atomic_t elsewhere;
@@ -705,6 +705,22 @@ static void tce_kvm_free(struct iommu_table *tbl)
 	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
+static void tce_kvm_put_work(struct work_struct *work)
+{
+	struct tce_kvm *kvm = container_of(work, struct tce_kvm, put_work);
+
+	/*
+	 * When KVM attaches a group, it reads the group's iommu_table and then
+	 * gets a reference, with no lock held and outside an RCU read-side
+	 * section. It does not sleep in between, but it may be preempted. The
+	 * group has lost the table: once all tasks have been scheduled or
+	 * have left the kernel, KVM either has its reference or does not find
+	 * the table.
+	 */
+	synchronize_rcu_tasks();
+	iommu_tce_table_put(kvm->tbl);
+}
+
 struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 {
 	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
@@ -726,6 +742,7 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 	kvm->mask = calls - 1;
 	kvm->page_shift = geo->page_shift;
 	kvm->leaf_shift = geo->level_shift;
+	INIT_WORK(&kvm->put_work, tce_kvm_put_work);
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
 
 	return kvm;
@@ -765,22 +782,9 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
 	rcu_assign_pointer(kvm->window, window);
 }
 
-static void tce_kvm_put_rcu(struct rcu_head *head)
-{
-	struct tce_kvm *kvm = container_of(head, struct tce_kvm, put);
-
-	iommu_tce_table_put(kvm->tbl);
-}
-
 void tce_kvm_put(struct tce_kvm *kvm)
 {
-	/*
-	 * When KVM attaches a group, it reads the group's iommu_table and then
-	 * gets a reference, with no lock held. Without preemption it does not
-	 * sleep in between, so a grace period after the group has lost the
-	 * table, KVM either has its reference or does not find the table.
-	 */
-	call_rcu(&kvm->put, tce_kvm_put_rcu);
+	queue_work(tce_wq, &kvm->put_work);
 }
 
 void tce_kvm_synchronize(struct tce_kvm *kvm)

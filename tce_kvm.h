@@ -74,7 +74,7 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo);
 
 /**
  * tce_kvm_destroy() - free the state of KVM's callbacks
- * @kvm: the state; tce_kvm_set_ops() has not been called
+ * @kvm: the state; no iommu_table has its operations
  *
  * Context: Process, may sleep.
  */
@@ -87,9 +87,9 @@ void tce_kvm_destroy(struct tce_kvm *kvm);
  * @pinned: the window's pages are pinned when they are mapped
  *
  * To be called as soon as the iommu_table exists: on pSeries KVM can find it
- * once the platform has created it. Without a window (tce_kvm_connect()) all
- * hypercalls are passed up. The module stays loaded until the iommu_table is
- * freed.
+ * once the platform has created it. Until tce_kvm_connect() hypercalls that map
+ * are passed up, and others change nothing. The module stays loaded until the
+ * iommu_table is freed.
  *
  * Context: Process, may sleep.
  */
@@ -106,14 +106,14 @@ void tce_kvm_set_ops(struct tce_kvm *kvm, const struct tce_platform *platform,
 void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
 
 /**
- * tce_kvm_put() - put the reference to the iommu_table, after a grace period
- * @kvm: state of KVM's callbacks, without a window. The
- *       iommu_table is in no group any more
+ * tce_kvm_put() - have a work item put the reference to the iommu_table
+ * @kvm: state of KVM's callbacks, without a window. No group has the
+ *       iommu_table any more
  *
  * The iommu_table and @kvm are freed with the last reference, which may be
  * KVM's.
  *
- * Context: Any but an interrupt handler.
+ * Context: Any.
  */
 void tce_kvm_put(struct tce_kvm *kvm);
 

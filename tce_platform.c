@@ -330,7 +330,8 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);
-		tce_platform_clear_entries(platform, index, count);
+		if (tce_platform_clear_entries(platform, index, count))
+			pr_warn_ratelimited("the hypervisor refuses to clear entries that KVM has set\n");
 		cond_resched();
 	}
 }
@@ -346,9 +347,11 @@ void tce_platform_set_ops(const struct tce_platform *platform,
 
 void tce_platform_abort(struct tce_platform *platform)
 {
-	if (tce_platform_is_guest())
-		platform->table_group->ops->unset_window(platform->table_group,
-							 platform->num);
+	struct iommu_table_group *table_group = platform->table_group;
+
+	if (tce_platform_is_guest() &&
+	    table_group->ops->unset_window(table_group, platform->num))
+		pr_warn("the hypervisor refused to remove a window that could not be created\n");
 }
 
 /*

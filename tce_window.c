@@ -290,18 +290,8 @@ void tce_window_detach(struct tce_window *window,
 
 	ret = tce_platform_unset_window(&window->platform, table_group);
 	tce_debugfs_detach(window, table_group, ret);
-	if (!ret) {
-		/*
-		 * A kill by the work item or by KVM, which do not hold the
-		 * container's lock, may still be using the group, which the
-		 * platform may free after this.
-		 */
-		if (!window->platform.backed) {
-			flush_work(&window->trim_work.work);
-			tce_kvm_synchronize(window->kvm);
-		}
+	if (!ret)
 		return;
-	}
 
 	/*
 	 * The group's devices may still translate through the window, so all
@@ -326,6 +316,16 @@ void tce_window_detach(struct tce_window *window,
 	tce_platform_unlink(&window->platform, table_group);
 	pr_warn("window at %#llx: the firmware refused to remove it from a group\n",
 		window->start);
+}
+
+void tce_window_wait_kills(struct tce_window *window)
+{
+	/* Kills of a hypervisor's table do not use the groups. */
+	if (window->platform.backed)
+		return;
+
+	flush_work(&window->trim_work.work);
+	tce_kvm_synchronize(window->kvm);
 }
 
 bool tce_window_attached(const struct tce_window *window,

@@ -135,10 +135,25 @@ void tce_window_mark_lost(struct tce_window *window);
  * group, they are removed. If the firmware refuses, all mappings are removed,
  * nothing can be mapped any more and, on PowerNV, the table is never freed.
  *
+ * Kills that have found the group may still use it, until
+ * tce_window_wait_kills() or tce_window_put() returns.
+ *
  * Context: Process, may sleep.
  */
 void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group);
+
+/**
+ * tce_window_wait_kills() - wait for kills that use groups of the window
+ * @window: the window
+ *
+ * The work item that trims, and KVM, kill without the locks of the caller. When
+ * this returns they do not use a group any more that was detached before, so
+ * the platform may free it.
+ *
+ * Context: Process, may sleep.
+ */
+void tce_window_wait_kills(struct tce_window *window);
 
 /**
  * tce_window_clear_all() - unmap everything, except what a hypervisor refuses

@@ -55,10 +55,12 @@
  * pages, charged memory), it returns with nothing changed. tce_call_end() then
  * gets what the command needs, with no lock held, and starts it over. So no
  * command holds the lock while it waits for something that user space can
- * prolong, such as a page fault or the mmap_lock. Arguments are copied from
- * user space before the lock is taken, and results to user space after it was
- * dropped. Therefore a process that is stuck in a command does not keep another
- * one from closing the container or its group.
+ * prolong, such as a page fault or the mmap_lock. (There is one exception: if
+ * KVM gets the iommu_table of a guest's window while TCE_CREATE creates it,
+ * TCE_CREATE waits for the calls of KVM that have begun.) Arguments are copied
+ * from user space before the lock is taken, and results to user space after it
+ * was dropped. Therefore a process that is stuck in a command does not keep
+ * another one from closing the container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is given a cookie, a
@@ -1289,6 +1291,16 @@ static void *tce_iommu_open(unsigned long arg)
 	return tce_container_publish(container);
 }
 
+/* The platform may free a group when it was detached. */
+static void tce_wait_kills(struct tce_container *container)
+{
+	unsigned int num;
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_window_wait_kills(container->windows[num]);
+}
+
 static void tce_iommu_release(void *iommu_data)
 {
 	struct tce_container *container = tce_container_get(iommu_data);
@@ -1403,6 +1415,7 @@ detach:
 		if (container->windows[num])
 			tce_window_detach(container->windows[num],
 					  group->table_group);
+	tce_wait_kills(container);
 unlock:
 	up_write(&container->lock);
 	tce_container_put(container);
@@ -1428,6 +1441,7 @@ static void tce_iommu_detach_group(void *iommu_data,
 			if (container->windows[num])
 				tce_window_detach(container->windows[num],
 						  group->table_group);
+		tce_wait_kills(container);
 		list_del(&group->node);
 		kfree(group);
 		break;

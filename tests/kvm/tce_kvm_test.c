@@ -37,9 +37,8 @@
  *   it has a refcount. The list of tables is walked for each entry, as in KVM,
  *   so that no table is used across a page fault.
  *
- * Like KVM, TCE_KVM_ATTACH reads the tables of the group without a lock and then
- * gets a reference. Without preemption this is an RCU reader, too; with it, KVM
- * itself may use a freed table, so with @hold this part is an RCU section.
+ * Like KVM, TCE_KVM_ATTACH reads the tables of the group and then gets a
+ * reference, with no lock held and outside an RCU section.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -302,13 +301,8 @@ struct iommu_table *tce_kvm_find_device(const struct tce_kvm_attach *attach)
 		return ERR_PTR(-ENODEV);
 
 	table_group = iommu_group_get_iommudata(group);
-	if (table_group && hold) {
-		rcu_read_lock();
+	if (table_group)
 		tbl = tce_kvm_find(table_group, attach);
-		rcu_read_unlock();
-	} else if (table_group) {
-		tbl = tce_kvm_find(table_group, attach);
-	}
 	iommu_group_put(group);
 
 	return tbl ?: ERR_PTR(-EINVAL);
