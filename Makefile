@@ -80,7 +80,8 @@ install:
 	@test -e $(MODULE).ko || \
 		{ echo 'install: nothing is built; make' >&2; exit 1; }
 	@! ls '$(modules)/updates/dkms/$(MODULE).ko'* >/dev/null 2>&1 || \
-		{ echo 'install: DKMS has one; make dkms-remove' >&2; exit 1; }
+		{ echo 'install: DKMS installed it; make dkms-remove' >&2; \
+			exit 1; }
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' INSTALL_MOD_DIR=updates \
 		cmd_depmod=: $(unsigned) modules_install
 	[ ! -d tools ] || install -D -t '$(prefix)/sbin' $(tools:%=tools/%)
@@ -91,7 +92,8 @@ install:
 
 uninstall:
 	@ls '$(modules)/updates/$(MODULE).ko'* >/dev/null 2>&1 || \
-		{ echo 'uninstall: none in $(modules)/updates' >&2; exit 1; }
+		{ echo 'uninstall: no module in $(modules)/updates' >&2; \
+			exit 1; }
 	rm -f '$(modules)/updates/$(MODULE).ko'* $(tools:%='$(prefix)/sbin/%') \
 		$(tools:%='$(prefix)/share/man/man8/%.8')
 	$(depmod)

@@ -23,12 +23,11 @@
  *
  * - Memory that a command needs in any case is charged with no lock held
  *   (tce_charge_add()), and belongs to the command from then on.
- * - Levels are allocated and freed under locks. They are taken from credit,
- *   which is pages that are charged and not in use. If there is not enough
- *   credit, the allocation fails with -ENOMEM. The command then gets credit
- *   (tce_charge_refill()) and starts over. KVM cannot wait: the hypercall is
- *   passed up to user space, whose next command leaves some credit for the next
- *   hypercall (tce_charge_top_up()).
+ * - Levels are allocated and freed under locks. They use credit: pages that are
+ *   charged and not in use. If there is not enough credit, the allocation fails
+ *   with -ENOMEM. The command then gets credit (tce_charge_refill()) and starts
+ *   over. KVM cannot wait: the hypercall is passed up to user space, whose next
+ *   command leaves some credit for the next hypercall (tce_charge_top_up()).
  * - Pages that are no longer used become credit. Credit is settled (subtracted
  *   from locked_vm) later: at the end of a command, or by a work item.
  */

@@ -30,7 +30,7 @@ void tce_debugfs_exit(void);
 /**
  * tce_debugfs_add() - create the directory of a window
  * @window: the window, which must not be freed before tce_debugfs_remove(). The
- *          current process is shown as its owner
+ *          current process is shown as the one that created it
  * @interface: version of the interface that it was created with, 1 or 2
  *
  * The caller may ignore a failure. The name of the directory is

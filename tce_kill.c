@@ -125,8 +125,8 @@ void tce_gather_end(struct tce_gather *gather)
 }
 
 /*
- * Largest hole that is killed together with the entries around it. PHB3 needs a
- * register write for each page, mapped or not, so no hole is killed there.
+ * Largest gap that is killed together with the entries around it. PHB3 needs a
+ * register write for each page, mapped or not, so no gap is killed there.
  */
 static unsigned long tce_kill_gap(const struct tce_window *window)
 {

@@ -95,7 +95,7 @@ void tce_gather_end(struct tce_gather *gather);
  * @gather: the object
  *
  * Context: Any.
- * Return: TCE_BATCH, or 1 if holes between extents must not be killed.
+ * Return: TCE_BATCH, or 1 if gaps between extents must not be killed.
  */
 unsigned int tce_gather_max_extents(const struct tce_gather *gather);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The callbacks that KVM uses of a window. Contract: tce_kvm.h.
+ * The callbacks by which KVM uses a window. Contract: tce_kvm.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -283,8 +283,8 @@ tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
  */
 
 /*
- * Kill the entries, but not those in the range, which the caller has killed,
- * and release their pages.
+ * Kill the entries, except those in the range, which the caller has killed, and
+ * release the pages of all of them.
  */
 static void tce_kvm_kill_displaced(struct tce_window *window,
 				   struct tce_kvm_call *call,
@@ -493,9 +493,9 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	struct tce_window *window;
 
 	/*
-	 * KVM uncounts the page of an entry that the platform's xchg_no_kill()
-	 * has replaced, before tce_platform_set_ops() replaced the operations.
-	 * Ours tells KVM that the entry was empty.
+	 * KVM uncounts a page that was mapped before. It does so only if it
+	 * called the platform's xchg_no_kill(), and tce_platform_set_ops() then
+	 * replaced the operations: ours tells KVM that the entry was empty.
 	 */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?
@@ -713,9 +713,8 @@ static void tce_kvm_put_work(struct work_struct *work)
 	 * When KVM attaches a group, it reads the group's iommu_table and then
 	 * gets a reference, with no lock held and outside an RCU read-side
 	 * section. It does not sleep in between, but it may be preempted. The
-	 * group has lost the table: once all tasks have been scheduled or
-	 * have left the kernel, KVM either has its reference or does not find
-	 * the table.
+	 * group has lost the table: once each task has slept or left the
+	 * kernel, KVM either has its reference or does not find the table.
 	 */
 	synchronize_rcu_tasks();
 	iommu_tce_table_put(kvm->tbl);

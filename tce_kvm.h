@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The callbacks that KVM uses of a window: the it_ops of its struct
+ * The callbacks by which KVM uses a window: the it_ops of its struct
  * iommu_table. For tce_window.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
@@ -52,10 +52,10 @@
  * and its leaf is no longer held.
  *
  * In version 1 pages are pinned when they are mapped, which KVM cannot do, so
- * mapping and unmapping are passed up to user space. The same holds for IOMMU
- * pages that are larger than a kernel page: KVM does not check that such a page
- * is backed by one page of memory (tce_memory.h), and an error would trigger a
- * WARN in KVM.
+ * mapping and unmapping are passed up to user space. Mapping is also passed up
+ * if the IOMMU page is larger than a kernel page: KVM does not check that such
+ * a page is backed by one page of memory (tce_memory.h), and an error would
+ * trigger a WARN in KVM.
  */
 
 struct tce_geometry;
@@ -87,9 +87,9 @@ void tce_kvm_destroy(struct tce_kvm *kvm);
  * @pinned: the window's pages are pinned when they are mapped
  *
  * To be called as soon as the iommu_table exists: on pSeries KVM can find it
- * once the platform has created it. Until tce_kvm_connect() hypercalls that map
- * are passed up, and others change nothing. The module stays loaded until the
- * iommu_table is freed.
+ * once the platform has created it. Before tce_kvm_connect(), hypercalls that
+ * map are passed up, and others change nothing. The module stays loaded until
+ * the iommu_table is freed.
  *
  * Context: Process, may sleep.
  */

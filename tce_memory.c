@@ -103,10 +103,11 @@ struct tce_region {
  *           container of the address space: the process holds its mmap_lock, or
  *           KVM or another container has mapped pages of them
  * @node: in tce_orphans while there are orphans, with a reference to @pages
- * @delay: last delay of an attempt that found the mmap_lock held, in jiffies
+ * @delay: how long the work item waited last because it found the mmap_lock
+ *         held, in jiffies
  * @kicked: a further attempt was scheduled since the last one began
- * @putting: number of commands that have taken @orphans off the list to put
- *           them
+ * @putting: number of commands that have emptied @orphans and are putting the
+ *           regions
  * @orphan_work: puts @orphans; pending or running while there are any
  */
 struct tce_memory {

@@ -146,8 +146,7 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
  * tce_memory_unregister_end() - finish unregistering a region
  * @memory: the object
  * @region: from tce_memory_unregister_begin()
- * @gone: tce_memory_put() has succeeded; if not the region is registered as
- *        before
+ * @gone: tce_memory_put() has succeeded; if not, the region stays registered
  *
  * Context: Process. The container's lock is held for writing.
  */

@@ -23,8 +23,8 @@
  * are released by a flush, after the TCE kill. From then on they may be
  * unpinned and reused.
  *
- * Only &tce_pages_ops.pin may fault in pages. It is called with no lock held,
- * as user space can make a page fault wait without a limit.
+ * Of these operations, only &tce_pages_ops.pin may fault in pages. It is called
+ * with no lock held, as user space can make a page fault wait without a limit.
  */
 
 struct mm_struct;
@@ -56,9 +56,9 @@ struct tce_pages;
  *           and not yet in use
  * @trim: an earlier attempt had no memory or no credit for levels: free unused
  *        levels first
- * @hint: the region of the container that was found last
- * @other: the region that was found last and that this container has not
- *         registered; valid while a page of it is counted
+ * @hint: the last region found that this container has registered
+ * @other: the last region found that only another container has registered;
+ *         valid while a page of it is counted
  */
 struct tce_run {
 	struct tce_pages *pages;

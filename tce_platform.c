@@ -351,12 +351,12 @@ void tce_platform_abort(struct tce_platform *platform)
 
 	if (tce_platform_is_guest() &&
 	    table_group->ops->unset_window(table_group, platform->num))
-		pr_warn("the hypervisor refused to remove a window that could not be created\n");
+		pr_warn("the hypervisor refused to remove a window whose creation has failed\n");
 }
 
 /*
- * On PowerNV a group with bypass has it in place of window 1, and its devices
- * can access all memory through it. pnv_ioda2_take_ownership() disables bypass
+ * On PowerNV bypass takes the place of a group's window 1, and lets the devices
+ * of the group access all memory. pnv_ioda2_take_ownership() disables bypass
  * only if the group has the platform's default window. The group lacks that
  * window if it could not be set up when VFIO released the group
  * (pnv_pci_ioda2_setup_default_config()).
@@ -395,7 +395,7 @@ static int tce_group_change(struct device *dev, void *data)
 
 /*
  * Call @change with the mutex of the IOMMU group held. When a device appears in
- * a group PowerNV changes the windows of the group with that mutex held. It is
+ * a group, PowerNV changes the windows of the group with that mutex held. It is
  * not exported, but iommu_group_for_each_dev() holds it during the callback.
  * pSeries must not hold it, as it walks the devices itself to create and to
  * remove a window.
@@ -439,7 +439,7 @@ static int tce_set_window(struct tce_platform *platform,
 	}
 
 	/*
-	 * When a device appears in the group PowerNV removes the window and
+	 * When a device appears in the group, PowerNV removes the window and
 	 * puts two references (pnv_ioda2_take_ownership()): the group's, and
 	 * one that it never took. Take that one here.
 	 */
@@ -506,7 +506,7 @@ static int tce_powernv_unset_window(struct tce_platform *platform,
 		return 0;
 
 	/*
-	 * If the platform has removed the window it has ignored errors of the
+	 * If the platform has removed the window, it has ignored errors of the
 	 * firmware, so call the firmware again. The platform has then also put
 	 * the reference of tce_set_window().
 	 */

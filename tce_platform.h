@@ -226,7 +226,7 @@ void tce_platform_unlink(struct tce_platform *platform,
  * @platform: the window
  * @table_group: a group into which it was programmed
  *
- * When a device appears in a group the platform removes window 0 from it
+ * When a device appears in a group, the platform removes window 0 from it
  * (iommu_table_group_ops::take_ownership) and does not notify the module.
  *
  * Context: Any.

@@ -19,8 +19,8 @@
  * @reason: the reason, a constant string of less than TCE_REASON_BYTES
  *
  * The reason is logged by dynamic debug and traced. Logging is rate-limited per
- * call site, as user space can repeat the call; tracing is not. While it is
- * disabled, each of the two costs one branch that is not taken.
+ * call site, as user space can repeat the call; tracing is not. Either costs
+ * one branch that is not taken while it is disabled.
  *
  * Context: Any.
  * Return: @error.

@@ -383,10 +383,10 @@ static void tce_batch_skip(const struct tce_table *table,
 }
 
 /*
- * Set the first of @count entries in the backing: as many as @list has room for
- * if they replace nothing, otherwise one. @old has the @olds extents that the
- * @count entries would replace, and afterwards those that were replaced. Return
- * the number of entries, or the errno of the backing.
+ * Set up to @count entries in the backing: as many as @list has room for if
+ * they replace nothing, otherwise one. On entry, @old has the @olds extents
+ * that all @count entries would replace, on return those that were replaced.
+ * Return the number of entries, or the errno of the backing.
  */
 static noinline long tce_leaf_set_backing(const struct tce_table *table,
 					  unsigned long index,
@@ -717,7 +717,7 @@ static unsigned long tce_leaf_part(const struct tce_geometry *geo,
 
 /*
  * Allocate an array for more than TCE_RANGE_FEW leaves, and a list for the
- * backing. Without a list entries are set one by one.
+ * backing. Without a list, entries are set one by one.
  */
 static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 {
@@ -944,7 +944,7 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 		cond_resched();
 		next = extent->tce + (extent->count << page_shift);
 		if (!tce_cursor_scan(&ahead, &more)) {
-			/* A hole ends the extent. */
+			/* Empty entries or a hole end the extent. */
 			if (extent->count)
 				break;
 		} else if (!extent->count) {

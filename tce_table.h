@@ -89,8 +89,8 @@ struct tce_geometry {
  * @geo: the result; unchanged on failure
  * @page_shift: IOMMU page size, as a shift
  * @entries: number of entries that the window has, in IOMMU pages
- * @levels: number of levels; a hint: the table gets more of them if levels
- *          would need allocations of a high order otherwise
+ * @levels: number of levels; a hint: the table gets more of them if so few
+ *          would need allocations of a high order
  *
  * Context: Any.
  * Return: 0, or -EINVAL for a page size that is not in TCE_TABLE_PAGE_SIZES, no
@@ -450,7 +450,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
  * @cursor: the position; moved past the extent
  * @extent: the result
  *
- * For debugfs, tracing and tests. A concurrent change may be seen or not.
+ * For debugfs, tracing and tests. A concurrent change may or may not be seen.
  *
  * Context: Process, may sleep; reschedules. Never allocates.
  * Return: false if there is no further extent.

@@ -81,7 +81,7 @@ DEFINE_EVENT(tce_group, tce_window_detach,
 	TP_ARGS(window, group, ret)
 );
 
-/* A MAP_DMA has ended, after its window was found and its pages were in use. */
+/* A MAP_DMA whose pages were registered, or pinned, has ended. */
 TRACE_EVENT(tce_map,
 	TP_PROTO(unsigned int window, u64 iova, u64 size, unsigned long ua,
 		 unsigned int perm, int ret),

@@ -130,7 +130,7 @@ static void tce_trim_kill(struct tce_table *table, struct list_head *trimmed)
 		bool leaf = level->depth == geo->levels - 1;
 		unsigned long count = leaf ? tce_level_entries(geo) : 1;
 
-		/* The last leaf may have more entries than the window. */
+		/* The last leaf may extend beyond the end of the window. */
 		count = min(count, geo->entries - level->index);
 		if (end && level->index > end) {
 			table->ops->kill(table->data, first, end - first);

@@ -306,7 +306,7 @@ void tce_window_detach(struct tce_window *window,
 	tce_window_clear_all(window);
 	/*
 	 * Wait for callbacks that have cleared an entry and not yet recorded
-	 * it: they could kill only after the group was unlinked.
+	 * it: otherwise they could kill it too late, with the group unlinked.
 	 */
 	tce_kvm_close(window->kvm);
 	tce_kvm_flush(window->kvm, window);

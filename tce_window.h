@@ -148,8 +148,8 @@ void tce_window_detach(struct tce_window *window,
  * @window: the window
  *
  * The work item that trims, and KVM, kill without the locks of the caller. When
- * this returns they do not use a group any more that was detached before, so
- * the platform may free it.
+ * this returns, they no longer use groups that were detached before the call,
+ * so the platform may free these groups.
  *
  * Context: Process, may sleep.
  */

@@ -386,7 +386,7 @@ static bool tce_groups_have(struct tce_container *container,
 }
 
 /*
- * When a device appears in a group the platform removes window 0. It also
+ * When a device appears in a group, the platform removes window 0. It also
  * disables window 1 without removing it: pnv_ioda2_take_ownership() disables
  * bypass, and the hardware has one translation validation entry (TVE) for both
  * bypass and window 1. So if a group lacks one window, mark all as lost.
@@ -807,8 +807,8 @@ static long tce_ioctl_disable(struct tce_container *container,
 
 /*
  * A reset takes the locks of the devices on the PE's bus. When a device is
- * unbound its lock is held while its group is detached, which takes the
- * container's lock. To avoid this deadlock EEH operations are performed without
+ * unbound, its lock is held while its group is detached, which takes the
+ * container's lock. To avoid a deadlock, EEH operations are performed without
  * the container's lock.
  */
 static long tce_ioctl_eeh(struct tce_container *container,
@@ -954,7 +954,7 @@ static long tce_ioctl_remove(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* The default window begins at 0. While pending it does not exist. */
+	/* The default window begins at 0. It does not exist while pending. */
 	if (container->default_pending && !remove->start_addr) {
 		container->default_pending = false;
 		return 0;
@@ -1135,7 +1135,7 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 }
 
 /*
- * After -ENOMEM get credit, or let the next attempt free unused levels. No lock
+ * After -ENOMEM, get credit or let the next attempt free unused levels. No lock
  * is held. Return 0 if the command must start over.
  */
 static long tce_call_no_memory(struct tce_call *call)
@@ -1291,7 +1291,7 @@ static void *tce_iommu_open(unsigned long arg)
 	return tce_container_publish(container);
 }
 
-/* The platform may free a group when it was detached. */
+/* The platform may free a group once it is detached. */
 static void tce_wait_kills(struct tce_container *container)
 {
 	unsigned int num;
