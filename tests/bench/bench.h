@@ -110,7 +110,7 @@ void bench_map(uint64_t offset, const void *memory, uint64_t size);
 void bench_unmap(uint64_t offset, uint64_t size);
 
 /*
- * Number of entries of a leaf: the larger number of both modules, or this
+ * Number of entries of a leaf: the larger of the two modules' numbers, or this
  * module's. Two entries at that distance are in different leaves.
  */
 uint64_t bench_leaf_both(const struct geometry *geometry);

@@ -221,7 +221,7 @@ void bench_figure(const char *work, uint64_t param, uint64_t figure)
 
 /* The window */
 
-/* Number of entries of a leaf, of levels of at least 1 << @least entries. */
+/* Number of entries of a leaf if a level has at least 1 << @least entries. */
 static uint64_t leaf(const struct geometry *geometry, unsigned int least)
 {
 	unsigned int entries = geometry->window_shift - geometry->page_shift;

@@ -444,7 +444,7 @@ static void add_operations(void)
 			      "VFIO_EEH_PE_OP refuses %s", refusals[i].what);
 	tap_test("operations on a device that works have no effect",
 		 test_harmless);
-	tap_test("operations but INJECT_ERR need only the head of the argument",
+	tap_test("all operations but INJECT_ERR need only the argument's head",
 		 test_head_is_enough);
 	tap_test("VFIO_EEH_PE_OP accepts a larger argsz", test_longer_argsz);
 	for (i = 0; i < ARRAY_SIZE(resets); i++)

@@ -29,8 +29,9 @@
 #define MOST		2000
 
 /*
- * The state is checked around a call in which the fault is expected: up to this
- * many faults more than the call was seen to have.
+ * The state is checked around a call only if the fault may happen in it: if no
+ * more faults are left than the call has had in an earlier run, plus this
+ * number.
  */
 #define SLACK		16
 

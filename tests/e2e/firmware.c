@@ -39,7 +39,7 @@ static size_t page;
 
 /*
  * Some look like errnos; of others ERR_PTR() would make a valid pointer. None
- * is an errno that create_table, which is code of the platform, returns itself.
+ * is an errno that the platform's own code returns from create_table.
  */
 static const long answers[] = { 1, 9900, -6, -7, -26, -516, -4096, -9000 };
 

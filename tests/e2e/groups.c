@@ -185,9 +185,9 @@ static void test_late_group(void)
 
 /*
  * Checks that the second device, alone in another container, cannot access
- * @iova. The platform sets up both windows of a group when it takes it back, so
- * this would pass even if the module did not unset them; that the windows are
- * freed shows that it did.
+ * @iova. This passes even if the module has not unset the windows, because the
+ * platform sets up both windows when it takes a group back. But then the
+ * windows would not be freed, and the state would show them.
  */
 static void check_blocked_alone(uint64_t iova)
 {

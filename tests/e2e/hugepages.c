@@ -25,8 +25,8 @@
 #define HUGE_PAGES	2
 
 /*
- * With the hash MMU all pages of a 256 MiB segment have one size: huge pages
- * end at this segment boundary, and small ones begin there.
+ * With the hash MMU all pages of a slice have one size; below 4 GiB a slice has
+ * 256 MiB. Huge pages end at this boundary, and small ones begin there.
  */
 #define BORDER		0x50000000UL
 

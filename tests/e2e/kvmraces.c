@@ -5,8 +5,8 @@
  * one way to remove something, against one kind of hypercall for as long as
  * that takes.
  *
- * ROUNDS=N in the environment: the number of hypercalls of the first ones, and
- * of rounds.
+ * ROUNDS=N in the environment: the least number of hypercalls in each of the
+ * first races, and the number of rounds of each of the others.
  */
 
 #define _GNU_SOURCE
@@ -620,8 +620,8 @@ static int put_over(unsigned int begun, unsigned int end)
 }
 
 /*
- * The memory: mapped pages are unmapped, and registered ones are registered
- * again
+ * The memory; after a round all pages are unmapped, and both regions are
+ * registered anew
  */
 
 static bool unregistered[REGIONS];

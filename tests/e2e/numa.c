@@ -88,7 +88,7 @@ static void run_elsewhere(int node)
 		CHECK_EQ(sched_setaffinity(0, sizeof(set), &set), 0);
 		return;
 	}
-	tap_bail("no CPU but on node %d", node);
+	tap_bail("all CPUs are on node %d", node);
 }
 
 static void test_node(const void *data)

@@ -29,7 +29,7 @@
 #define CONTROL		"/sys/kernel/debug/dynamic_debug/control"
 #define CGROUP		"/tmp/cgroup-observe"
 
-/* The size of the memory. The windows have IOMMU pages of kernel pages, too. */
+/* The size of the memory in kernel pages, which are the IOMMU pages as well. */
 #define PAGES		8
 #define WINDOW_BYTES	BIT_ULL(30)
 /* The offset in the window at which tests map. */
@@ -134,7 +134,7 @@ static int group_of(const char *variable)
 	return atoi(strrchr(target, '/') + 1);
 }
 
-/* On PowerNV the platform calls a group by its PCI domain and PE. */
+/* On PowerNV the platform names a group after its PCI domain and PE. */
 static void check_group_line(const char *figures)
 {
 	int group = group_of("VFIO_DEVICE"), found = -1, domain = -2, pe = -2;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * EEH resets, which take the locks of the devices below a bridge, while such a
- * device is unbound, which detaches its group with the device's lock held.
+ * EEH resets while a device is unbound. A reset takes the locks of the devices
+ * below a bridge; unbinding such a device detaches its group with the device's
+ * lock held.
  */
 
 #define _GNU_SOURCE

@@ -15,7 +15,7 @@
  * unset_window that does not reach the platform, so that the device can still
  * use the window, and the kernel knows of it; this is for the second window
  * only, because the platform itself removes the first. "answered" is the number
- * of calls that were answered since.
+ * of calls that were answered since "answer" was written.
  */
 
 #include <linux/iommu.h>

@@ -17,8 +17,8 @@
 
 /*
  * Before the border the arena has a huge page, if the machine has any; after it
- * ordinary pages. With the hash MMU, a segment of 1 TiB has pages of one size
- * only.
+ * ordinary pages. With the hash MMU all pages of a slice have one size; above
+ * 4 GiB a slice has 1 TiB.
  */
 #define BORDER		0x100000000000ULL
 #define ORDINARY_PAGES	48
@@ -82,7 +82,7 @@ struct spot {
  * @mapped: number of entries that are set
  * @chunks: the entries, in a hash table
  * @spots: the parts that calls are made for
- * @cleared: the entry that was cleared last, if @cleared.tce
+ * @cleared: the entry that was cleared last; none if @cleared.tce is 0
  * @cleared_index: its index
  */
 struct window {
@@ -122,7 +122,7 @@ struct kregion {
  * @pages: number of pages; 0 for none
  * @first: first page, and index in the container's array
  * @kregion: its number in the address space
- * @mapped: number of the container's entries of it
+ * @mapped: number of the container's entries that translate to its pages
  */
 struct region {
 	unsigned int pages;

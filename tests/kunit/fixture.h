@@ -68,8 +68,8 @@ struct found {
  * @failed: allocations that were made to fail
  * @until_failure: number of the allocation that fails, counted down by each; 0
  *                 or less for none
- * @bad_gfp: number of allocations that may sleep in atomic context, or that may
- *           sleep and are not charged to the caller's cgroup or may invoke the
+ * @bad_gfp: number of allocations that may sleep, and are made in atomic
+ *           context, not charged to the caller's cgroup, or able to invoke the
  *           OOM killer
  * @meet: number of threads that wait for each other in each allocation, or 0
  * @met: number of threads that have arrived so far

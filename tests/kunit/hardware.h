@@ -63,7 +63,10 @@ unsigned int hardware_depth(struct kunit *test,
 			    const struct hardware_window *window,
 			    unsigned long index);
 
-/* Walks the whole table; @visit, if not NULL, is called for each entry. */
+/*
+ * Walks the whole table. @visit, if not NULL, is called for each leaf entry
+ * with a permission.
+ */
 void hardware_census(struct kunit *test, struct tce_table *table,
 		     struct hardware_census *census, hardware_visit visit,
 		     void *data);

@@ -64,7 +64,7 @@ static void exchange_changes_owner(struct kunit *test)
 			ua_of(2));
 	expect_views(test, table, 1);
 	KUNIT_EXPECT_EQ(test, owner_at(test, table, index), ua_of(3));
-	/* The view has a place for each owner. */
+	/* With a view the leaf takes any owner. */
 	expect_exchange(test, table, index, tce, ua_of(4), false, other,
 			ua_of(3));
 	expect_exchange(test, table, index, 0, 0, false, tce, ua_of(4));

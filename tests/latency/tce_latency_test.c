@@ -4,9 +4,8 @@
  * The kernel's tracers (irqsoff, preemptoff) report only the longest section of
  * the whole kernel, which hides those of the module. This keeps the longest
  * section at whose end a function of the module is in the backtrace ("any"),
- * and the longest one that the module has ended itself ("own"), without the
- * time of interrupts during it and of kernel functions that turn interrupts
- * off.
+ * and the longest one that the module has ended itself ("own"). The latter does
+ * not include interrupts, nor kernel functions that turn interrupts off.
  *
  * For a kernel with both tracers, on a machine with one CPU whose clock
  * advances by a nanosecond per instruction. The result is in debugfs,

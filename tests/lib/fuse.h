@@ -32,8 +32,9 @@ bool fuse_available(void);
 void fuse_start(enum fuse_lock lock);
 
 /*
- * Maps a page of the file that was never read, MAP_PRIVATE: anywhere; at
- * @address; or at @address and with a content of its own, see below.
+ * Each maps a page of the file that was never read, with MAP_PRIVATE: the first
+ * anywhere; the others at @address; the last one with a content of its own, see
+ * below.
  */
 void *fuse_page(void);
 void fuse_page_at(void *address);

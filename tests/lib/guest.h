@@ -47,9 +47,10 @@ long h_put(int guest, __u64 ioba, const void *page, unsigned int flags);
 long h_unmap(int guest, __u64 ioba);
 
 /*
- * H_PUT_TCE as a client handles it: if it is @passed_up, user space maps the
- * page with MAP_DMA. That also leaves some credit for the next hypercall, which
- * cannot charge memory, so the hypercall is repeated.
+ * H_PUT_TCE as a client handles it: if it is passed up, which @passed_up
+ * allows, user space maps the page with MAP_DMA. That also leaves some credit
+ * for the next hypercall, which cannot charge memory, so the hypercall is
+ * repeated.
  */
 #define CLIENT_TRIES	50
 
