@@ -9,6 +9,7 @@
 #define TCE_TABLE_H
 
 #include <linux/gfp_types.h>
+#include <linux/jiffies.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -456,6 +457,12 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
  * Return: false if there is no further extent.
  */
 bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
+
+/*
+ * How long levels that are not in use stay, so that memory which is mapped and
+ * unmapped in turn does not cost an allocation each time.
+ */
+#define TCE_TRIM_AGE	HZ
 
 /**
  * tce_table_trim() - unlink unused levels and free them

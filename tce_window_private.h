@@ -8,11 +8,11 @@
 #ifndef TCE_WINDOW_PRIVATE_H
 #define TCE_WINDOW_PRIVATE_H
 
-#include <linux/jiffies.h>
 #include <linux/workqueue.h>
 
 #include "tce_pages.h"
 #include "tce_platform.h"
+#include "tce_table.h"
 #include "tce_window.h"
 #include "tce_work.h"
 
@@ -55,12 +55,6 @@ tce_window_page_shift(const struct tce_window *window)
 {
 	return window->platform.geo.page_shift;
 }
-
-/*
- * How long levels that are not in use stay, so that memory which is mapped and
- * unmapped in turn does not cost an allocation each time.
- */
-#define TCE_TRIM_AGE	HZ
 
 /**
  * tce_window_trim_soon() - schedule the work item that trims
