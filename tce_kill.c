@@ -108,8 +108,7 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 		unsigned int max = min(count, TCE_RETIRED_MAX);
 		struct tce_owned *list;
 
-		list = kvmalloc_array(max, sizeof(*list),
-				      TCE_GFP | __GFP_NOWARN);
+		list = kvmalloc_array(max, sizeof(*list), TCE_GFP);
 		if (list) {
 			retired->max = max;
 			retired->list = list;

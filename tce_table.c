@@ -723,7 +723,7 @@ static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 {
 	if (leaves > TCE_RANGE_FEW)
 		range->all = kvmalloc_array(leaves, sizeof(*range->all),
-					    TCE_GFP | __GFP_NOWARN);
+					    TCE_GFP);
 	/*
 	 * The list of H_PUT_TCE_INDIRECT must not cross a 4 KiB boundary
 	 * (PAPR).

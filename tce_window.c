@@ -175,8 +175,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	 * alloc_percpu() would invoke the OOM killer if the memory cgroup is
 	 * full.
 	 */
-	window->counts = alloc_percpu_gfp(struct tce_counts,
-					  TCE_GFP | __GFP_NOWARN);
+	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP);
 	if (!window->counts) {
 		ret = -ENOMEM;
 		goto free_window;

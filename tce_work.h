@@ -25,9 +25,11 @@
 /*
  * For allocations on behalf of user space that may sleep. They are charged to
  * the memory cgroup of the caller. If the cgroup is full they fail with -ENOMEM
- * and do not invoke the OOM killer.
+ * and do not invoke the OOM killer. Nor do they log a warning, which user space
+ * could repeat as often as it likes.
  */
-#define TCE_GFP		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL)
+#define TCE_GFP		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | \
+			 __GFP_NOWARN)
 
 struct workqueue_struct;
 
