@@ -161,8 +161,11 @@ static void measure_sparse(unsigned char *memory)
 	bench_close();
 }
 
-/* UNMAP of ranges that have never been mapped. */
-static void measure_nothing(void)
+/*
+ * UNMAP of ranges that have never been mapped. It is refused until memory has
+ * been registered.
+ */
+static void measure_nothing(unsigned char *memory)
 {
 	struct row row = { .work = "unmap-nothing", .run = unmap_whole };
 	static const struct geometry whole = { "64k2", 16, 46, 2 };
@@ -170,14 +173,14 @@ static void measure_nothing(void)
 	for (row.param = 12; row.param <= 40; row.param += 4) {
 		if (!bench_selected(row.work, row.param))
 			continue;
-		bench_open(&small, NULL, 0);
+		bench_open(&small, memory, 1 << 20);
 		set_places(&small, 1ULL << (row.param - 12), 1, NULL);
 		bench_row(&row);
 	}
 	bench_close();
 	row.param = 46;
 	if (bench_selected(row.work, row.param) && bench_supported(&whole)) {
-		bench_open(&whole, NULL, 0);
+		bench_open(&whole, memory, 1 << 20);
 		set_places(&whole, 1ULL << (46 - 16), 1, NULL);
 		bench_row(&row);
 		bench_close();
@@ -342,12 +345,14 @@ void bench_places(void)
 	/* A table of the hypervisor has one level. */
 	if (vfio_is_guest()) {
 		for (i = 0; i < ARRAY_SIZE(guests); i++)
-			measure_single(&guests[i], "near", 1, 64, memory);
+			if (guests[i].page_shift <= vfio_page_shift())
+				measure_single(&guests[i], "near", 1, 64,
+					       memory);
 	} else {
 		measure_singles(&small, memory);
 		measure_singles(&large, memory);
 		measure_sparse(memory);
-		measure_nothing();
+		measure_nothing(memory);
 		measure_new(memory, bytes);
 		measure_trim(memory);
 	}
