@@ -238,7 +238,7 @@ void tce_window_put(struct tce_window *window)
 	tce_debugfs_remove(window->debugfs);
 	/* From here on KVM sets and clears no entries. */
 	tce_kvm_disconnect(window->kvm);
-	tce_window_clear(window, 0, window->platform.geo.entries);
+	tce_window_clear_all(window);
 	tce_kvm_flush(window->kvm, window);
 	cancel_delayed_work_sync(&window->trim_work);
 	if (window->kept)
@@ -307,7 +307,7 @@ void tce_window_detach(struct tce_window *window,
 	 * Wait for callbacks that have cleared an entry and not yet recorded
 	 * it: otherwise they could kill it too late, with the group unlinked.
 	 */
-	tce_kvm_close(window->kvm);
+	tce_kvm_synchronize(window->kvm);
 	tce_kvm_flush(window->kvm, window);
 	/* Levels and records may wait for the work item that was cancelled. */
 	tce_window_trim_soon(window);
