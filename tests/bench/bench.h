@@ -96,8 +96,9 @@ bool bench_supported(const struct geometry *geometry);
 
 /*
  * Opens a container with that window, and registers @size bytes of @memory.
- * Does nothing if the last call had the same arguments. Called for selected
- * rows only, so that no time is spent on windows that are not measured.
+ * Does nothing if a container with this geometry and memory is open. Called for
+ * selected rows only, so that no time is spent on windows that are not
+ * measured.
  */
 void bench_open(const struct geometry *geometry, const void *memory,
 		uint64_t size);

@@ -120,8 +120,8 @@ static void set_by_vfio(void)
 static void set_by_kvm(void)
 {
 	/*
-	 * If a level is missing KVM passes the hypercall up to user space,
-	 * which maps.
+	 * If KVM cannot allocate a level, it passes the hypercall up to user
+	 * space, which maps.
 	 */
 	if (call(TCE_KVM_TIME_INDIRECT, ENTRIES) != BENCH_FAILED)
 		return;

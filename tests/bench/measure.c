@@ -245,8 +245,8 @@ uint64_t bench_leaf_both(const struct geometry *geometry)
 }
 
 /*
- * The limits of the in-tree module and the hypervisor are lower than this
- * one's.
+ * Rows are measured with both modules, so the lower limits apply: those of the
+ * in-tree module, and in a guest those of the hypervisor.
  */
 bool bench_supported(const struct geometry *geometry)
 {

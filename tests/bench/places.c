@@ -12,7 +12,7 @@
 
 #include "bench.h"
 
-/* The cost of single calls is the mean of at least this number. */
+/* Up to this number of calls are measured together; the cost is the mean. */
 #define CALLS		1000
 
 /* Longer than empty levels are kept. */

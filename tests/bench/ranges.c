@@ -187,8 +187,8 @@ static void measure_sizes(const struct geometry *geometry,
 }
 
 /*
- * Two pages across the end of a leaf of this module; then across an end that is
- * one in both modules.
+ * Two pages across the end of a leaf of this module, and two across the end of
+ * a leaf in both modules.
  */
 static void measure_borders(const struct geometry *geometry,
 			    const unsigned char *memory, uint64_t bytes)

@@ -110,7 +110,7 @@ static void unmap_one(void)
 	bench_unmap(0, regions.each);
 }
 
-/* Registers the regions in a new container only. */
+/* Opens a new container, and registers the regions in it. */
 static void open_and_register(void)
 {
 	bench_close();
