@@ -262,7 +262,7 @@ struct link {
 	const char *name;
 	int (*call)(void);
 	unsigned int faults;
-	/* A guest gets the window before the call, or returns it after it. */
+	/* Give the window to a guest before the call; take it back after it. */
 	bool enter, leave;
 };
 

@@ -2,8 +2,8 @@
 /*
  * Firmware errors are not errnos: a positive RTAS status and the codes of OPAL
  * become EIO, and the call is undone. Where the firmware does not unset a
- * window, its table is emptied and never freed. ../firmware/tce_firmware_test.c
- * returns the errors.
+ * window, its table is emptied, and on a host never freed.
+ * ../firmware/tce_firmware_test.c returns the errors.
  */
 
 #include <errno.h>

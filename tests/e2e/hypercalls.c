@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Unusual arguments of hypercalls, which KVM passes on unchecked: addresses
- * that are 0 or unaligned, ranges beyond the end of the window, lists that
- * change, calls that fail in the middle. The mapped counts must stay right, and
- * the kernel must not complain.
+ * Unusual arguments of hypercalls, which KVM (6.12) passes on unchecked:
+ * addresses that are 0 or unaligned, ranges beyond the end of the window, lists
+ * that change, calls that fail in the middle. The mapped counts must stay
+ * right, and the kernel must not complain.
  */
 
 #define _GNU_SOURCE
@@ -291,7 +291,7 @@ static void test_unaligned(void)
 	end();
 }
 
-/* Without permissions KVM does not check them. */
+/* KVM does not check the address of a TCE without permissions. */
 static void test_unaligned_nothing(void)
 {
 	begin();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCE kills: the TCE of each page that is mapped or unmapped is invalidated
- * after its entry was changed and before the page is unpinned.
+ * TCE kills: the entry of each page that is mapped or unmapped is invalidated
+ * after it was changed, and before the page is unpinned.
  * ../kill/tce_kill_test.c records the kills.
  */
 

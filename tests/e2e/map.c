@@ -27,7 +27,7 @@
 #define WINDOW1_SHIFT	34
 #define WINDOW1_END	(WINDOW1_START + BIT_ULL(WINDOW1_SHIFT))
 
-/* Addresses that are mapped: pages 0 and 1 of the memory, and page 2. */
+/* Where pages 0, 1 and 2 of the memory are mapped, and the stage. */
 #define LOW		0x100000
 #define HIGH		(WINDOW1_START + 0x100000)
 #define LAST		(WINDOW0_SIZE - 0x10000)

@@ -439,8 +439,8 @@ static bool locked_becomes(__u64 pages)
 }
 
 /*
- * A container maps memory that only another one has registered, which is then
- * closed.
+ * A container maps memory that only another container has registered; that one
+ * is then closed.
  */
 static void outlive(void *data)
 {
@@ -655,7 +655,7 @@ static void test_register_after_close(void)
 	__atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
 	for (i = 0; i < POPULATORS; i++)
 		pthread_join(threads[i], NULL);
-	/* Regions are put at once only if the mmap_lock is free. */
+	/* Regions are unpinned at once only if the mmap_lock is free. */
 	vfio_close(&vfio);
 }
 

@@ -64,8 +64,8 @@ static void test_permissions(void)
 	CHECK(edu_reads(&vfio, IOVA, memory));
 	CHECK(!edu_writes(&vfio, IOVA, memory));
 	/*
-	 * On these machines the platform adds read permission to write
-	 * permission.
+	 * Reading is not checked: on a host the platform adds read permission
+	 * to write permission.
 	 */
 	CHECK_EQ(map(IOVA, memory, page, MAP_WRITE), 0);
 	CHECK(edu_writes(&vfio, IOVA, memory));
@@ -454,7 +454,7 @@ static void test_threads(void)
 		pthread_join(threads[i], &bad);
 		CHECK_EQ((long)bad, 0);
 	}
-	/* In any order, each entry has one pin. */
+	/* In whatever order the calls were made, no pin is lost or left. */
 	CHECK_EQ(map(IOVA, memory, BYTES, MAP_BOTH), 0);
 	CHECK_EQ(pins(&before), expected_pins(PAGES, BYTES / page));
 	CHECK_EQ(unmap(IOVA, BYTES), 0);

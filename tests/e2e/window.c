@@ -487,8 +487,8 @@ static void test_shape(const void *data)
 
 /*
  * Older QEMU and DPDK ask for one level first. In-tree such a window may have
- * up to 2^33 bytes; ours may have any size, because the levels are not
- * contiguous.
+ * up to 2^33 bytes; ours may have any size, because it gets more levels if one
+ * would be too large.
  */
 #define ONE_LEVEL_LEAST	28
 #define ONE_LEVEL_MOST	(tap_intree() ? 33 : 34)
@@ -610,7 +610,7 @@ int main(void)
 
 	state_watch();
 
-	/* In-tree a window that a guest is refused stays charged. */
+	/* In a guest the in-tree module charges windows that it refuses. */
 	for (i = 0; i < ARRAY_SIZE(create_refusals); i++)
 		tap_test_case(create_refusals[i].ours || vfio_is_guest(),
 			      test_create_refusal, &create_refusals[i],
