@@ -386,8 +386,9 @@ static void call_unmap(struct random *random, const struct container *container,
 }
 
 /*
- * Memory that large IOMMU pages can map. In half of the cases the last of them
- * is after the end of the huge page.
+ * Chooses, in half of the cases, memory that large IOMMU pages can map; in half
+ * of these the last of them is after the end of the huge page. In the other
+ * cases only @first changes, mostly to one of the last SMALL_PAGES.
  */
 static void large_region(struct random *random, unsigned int *first,
 			 unsigned int *pages)
@@ -884,8 +885,8 @@ void grammar_describe(const struct call *call, char *text, size_t size)
 }
 
 /*
- * ENODEV and EINVAL are possible for all calls, while the container loses its
- * last group and afterwards. ENOMEM: a limit that a thread sets applies to all
+ * EINVAL and ENODEV, apart from wrong arguments: the container loses its last
+ * group, or has lost it. ENOMEM: a limit that a thread sets applies to all
  * threads.
  */
 bool grammar_documented(const struct call *call)

@@ -604,8 +604,9 @@ static int do_unregister(struct model *model, struct container *container,
 	if (region->mapped || !kregion_put(model, region->kregion))
 		return -EBUSY;
 	/*
-	 * A registration of a released container is dropped by a work item when
-	 * the last page is unmapped, which may be before or after this call.
+	 * A work item drops the registration of a released container even while
+	 * pages are mapped, once a container has registered the region again.
+	 * If it has done so before this call, this is the last registration.
 	 */
 	if (model->orphans[region->kregion] &&
 	    model->kregions[region->kregion].mapped)
@@ -615,7 +616,7 @@ static int do_unregister(struct model *model, struct container *container,
 	return 0;
 }
 
-/* The orphan was unregistered before the call. */
+/* The work item has dropped the orphan's registration before the call. */
 static void undo_unregister(struct model *model, struct container *container,
 			    const struct call *call)
 {
