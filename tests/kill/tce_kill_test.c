@@ -70,15 +70,15 @@ struct tce_seen {
 };
 
 /*
- * Protects tce_ops, tce_platform_kill and tce_probing, and serialises writers
- * of parameters.
+ * Protects tce_ops, tce_platform_kill and tce_probing, and serialises changes
+ * of tce_lie.
  */
 static DEFINE_MUTEX(tce_watch_lock);
 static struct iommu_table_ops *tce_ops;
 static void (*tce_platform_kill)(struct iommu_table *tbl, unsigned long index,
 				 unsigned long pages);
 
-/* Protects tce_seen and tce_page; taken in any context, as kills are. */
+/* Protects tce_seen and tce_page; taken by tce_kill(), in any context. */
 static DEFINE_SPINLOCK(tce_seen_lock);
 static struct tce_seen tce_seen;
 static struct page *tce_page;
@@ -177,7 +177,7 @@ static void tce_apply_lie(const struct iommu_table *tbl, unsigned long index,
 	spin_unlock_irqrestore(&tce_lie_lock, flags);
 }
 
-/* Probes the entry points of the driver, so it runs before the driver does. */
+/* Clears the entries that were set again, before the driver can find them. */
 static int tce_lie_undo(struct kprobe *probe, struct pt_regs *regs)
 {
 	unsigned long flags;

@@ -585,8 +585,9 @@ static __be64 *tce_kvm_address(struct iommu_table *tbl, unsigned long entry,
 /* Addresses */
 
 /*
- * kvmppc_ioba_validate(). Up to 7.2 the kernel checks only the first entry,
- * whatever the number of pages, so this does the same on all kernels.
+ * kvmppc_ioba_validate(). 6.12 checks only the first entry, whatever the number
+ * of pages; 7.2.11 checks all of them. This does what 6.12 does, on all
+ * kernels.
  */
 static long tce_kvm_check_ioba(const struct tce_kvm_table *table,
 			       unsigned long ioba)
@@ -922,7 +923,7 @@ static long tce_kvm_stuff(struct tce_kvm_call *call)
 	if (!stit)
 		return ret;
 
-	/* KVM does not check that the range ends within the table. */
+	/* 6.12 does not check that the range ends within the table. */
 	for (i = 0; i < args->npages; i++) {
 		ret = tce_kvm_unmap(call, stit->tbl, entry + i);
 		if (ret == H_SUCCESS)

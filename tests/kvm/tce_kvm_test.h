@@ -25,8 +25,9 @@
  * @start: bus address of the window, at which the table begins
  * @size: size of the guest's window in bytes; the table is at least as large
  *
- * Fails with -ENODEV if there is no such device, -EINVAL if its group has no
- * such table, -EBUSY if the guest has a table.
+ * Fails with -ENODEV if there is no such device or it has no group, -EINVAL if
+ * the window is invalid or the group has no such table, -EBUSY if the guest has
+ * a table, or -ENOMEM.
  */
 struct tce_kvm_attach {
 	__u32 domain;
@@ -90,6 +91,7 @@ struct tce_kvm_hcall {
 /*
  * Drops the reference after a grace period, possibly during hypercalls; closing
  * the file does the same. KVM does this when the file of the LIOBN is closed.
+ * Fails with -ENXIO if the guest has no table.
  */
 #define TCE_KVM_DETACH		_IO('K', 1)
 #define TCE_KVM_PUT		_IOWR('K', 2, struct tce_kvm_hcall)
@@ -100,7 +102,9 @@ struct tce_kvm_hcall {
  * release_ownership of the device's group until the file is closed. They would
  * create and free the table of the host's driver at each detach and attach,
  * which takes most of the time of a test and does not involve VFIO. VFIO must
- * own the group at both ends.
+ * own the group when this is called and when the file is closed. Only the PCI
+ * address of the argument is used. Fails with -ENODEV if there is no such
+ * device or it has no group, -EBUSY if a group is kept already.
  */
 #define TCE_KVM_KEEP		_IOW('K', 5, struct tce_kvm_attach)
 
@@ -109,6 +113,7 @@ struct tce_kvm_hcall {
 /*
  * Leaks a reference to the table, as KVM does when another group is attached to
  * a table that the guest has. RECALL drops all references that were leaked.
+ * FORGET fails with -ENXIO if the guest has no table, or -ENOMEM.
  */
 #define TCE_KVM_FORGET		_IO('K', 7)
 #define TCE_KVM_RECALL		_IO('K', 8)

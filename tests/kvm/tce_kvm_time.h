@@ -51,6 +51,7 @@ struct tce_kvm_time {
 
 /* As TCE_KVM_ATTACH; the table is used until the file is closed. */
 #define TCE_KVM_TIME_ATTACH	_IOW('K', 0, struct tce_kvm_attach)
+/* Fails with -ENXIO without a table, -EINVAL if a list is too long. */
 #define TCE_KVM_TIME_RUN	_IOWR('K', 1, struct tce_kvm_time)
 
 #endif /* TCE_KVM_TIME_H */
