@@ -31,7 +31,7 @@ static __u64 *edu_register(struct vfio *vfio, unsigned int offset)
 	return (__u64 *)((char *)vfio->bar + offset);
 }
 
-/* An atomic access orders it with accesses to memory. */
+/* An atomic access, so that it is ordered with accesses to memory. */
 static void edu_set(struct vfio *vfio, unsigned int offset, __u64 value)
 {
 	__atomic_store_n(edu_register(vfio, offset), htobe64(value),

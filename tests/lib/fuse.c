@@ -248,10 +248,11 @@ void fuse_start(enum fuse_lock lock)
 	sigset_t children;
 
 	/*
-	 * If a signal wakes a thread that waits for a page, its read fails. The
-	 * kernel drops an ignored signal such as SIGCHLD, unless the thread
-	 * that has forked blocks it, as it does in fork() of the C library:
-	 * then another thread is woken. So all threads block it.
+	 * If a signal wakes a thread that waits for a page, its read fails.
+	 * SIGCHLD is ignored, so the kernel drops it, but not if it is blocked
+	 * in the thread that created the child, as it is during fork() of the C
+	 * library: then the kernel wakes another thread that does not block it.
+	 * So all threads block it.
 	 */
 	sigemptyset(&children);
 	sigaddset(&children, SIGCHLD);

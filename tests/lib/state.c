@@ -187,7 +187,7 @@ __u64 state_locked(void)
 	       vfio_page_size();
 }
 
-/* The counters are per CPU; reading this file sums them up. */
+/* The counters are per CPU; a write to this file sums them up. */
 static __u64 pinned_pages(void)
 {
 	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY);
