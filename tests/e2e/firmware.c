@@ -27,6 +27,8 @@
 #define IOVA		0x200000
 #define STAGE		0x100000
 #define WINDOW_BYTES	BIT_ULL(30)
+/* Where a device reaches all memory if the platform lets it bypass its table */
+#define BYPASS		BIT_ULL(59)
 #define LEVELS		(vfio_is_guest() ? 1 : 2)
 
 /* Actions of klogctl(): read the whole buffer, and get its size. */
@@ -294,6 +296,30 @@ static void test_detach(void)
 	check_kept("unset_window", detach, false);
 }
 
+/*
+ * When VFIO gives a group back, the platform enables bypass even if it has no
+ * memory for the default window. Without that window it does not disable bypass
+ * when VFIO takes the group again.
+ */
+static void test_bypass(void)
+{
+	if (vfio_is_guest()) {
+		tap_skip("a guest has no bypass");
+		return;
+	}
+
+	vfio_open(&vfio);
+	answer(0, "init_table", 0);
+	vfio_close(&vfio);
+	CHECK(count_answered() > 0);
+	write_file(PARAMETERS "answer", "off");
+
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	CHECK(is_blocked(&vfio, BYPASS + page_frame(memory) * page));
+	vfio_close(&vfio);
+}
+
 int main(void)
 {
 	int ret;
@@ -313,6 +339,8 @@ int main(void)
 		      test_default_set_window);
 	tap_test_ours("a second group: the firmware refuses the table",
 		      test_join);
+	tap_test_ours("attach: the platform has left bypass enabled",
+		      test_bypass);
 	tap_test_ours("TCE_REMOVE: the firmware keeps the window", test_remove);
 	tap_test_ours("detach: the firmware keeps the window", test_detach);
 

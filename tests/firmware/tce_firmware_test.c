@@ -14,11 +14,15 @@
  * kernel forgets a window even if the firmware keeps it. keep_window is an
  * unset_window that does not reach the platform, so that the device can still
  * use the window, and the kernel knows of it; this is for the second window
- * only, because the platform itself removes the first. "answered" is the number
- * of calls that were answered since "answer" was written.
+ * only, because the platform itself removes the first. init_table is a lack of
+ * memory for the default window when a group is given back to the platform, for
+ * all groups and until "answer" is written again; its number is ignored.
+ * "answered" is the number of calls that were answered since "answer" was
+ * written.
  */
 
 #include <linux/iommu.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
@@ -32,6 +36,7 @@ enum tce_call {
 	TCE_SET_WINDOW,
 	TCE_UNSET_WINDOW,
 	TCE_KEEP_WINDOW,
+	TCE_INIT_TABLE,
 	TCE_CALLS,
 };
 
@@ -40,6 +45,7 @@ static const char * const tce_call_names[] = {
 	[TCE_SET_WINDOW] = "set_window",
 	[TCE_UNSET_WINDOW] = "unset_window",
 	[TCE_KEEP_WINDOW] = "keep_window",
+	[TCE_INIT_TABLE] = "init_table",
 };
 
 /* Protects what follows. A mutex: the operations may sleep. */
@@ -55,6 +61,29 @@ static unsigned int tce_call = TCE_CALLS;
 static long tce_answer;
 static unsigned long tce_answered;
 
+/*
+ * The platform calls iommu_init_table() directly, so its return value is
+ * replaced. The handler runs with preemption disabled and cannot take the
+ * mutex.
+ */
+static int tce_init_table(struct kretprobe_instance *instance,
+			  struct pt_regs *regs)
+{
+	if (READ_ONCE(tce_call) == TCE_INIT_TABLE) {
+		regs_set_return_value(regs, 0);
+		tce_answered++;
+	}
+
+	return 0;
+}
+
+/* Not registered if the kernel has no kretprobes. */
+static bool tce_init_probed;
+static struct kretprobe tce_init_probe = {
+	.handler = tce_init_table,
+	.kp.symbol_name = "iommu_init_table",
+};
+
 static bool tce_take_answer(const struct iommu_table_group *table_group,
 			    enum tce_call call, long *answer)
 {
@@ -64,7 +93,7 @@ static bool tce_take_answer(const struct iommu_table_group *table_group,
 	take = tce_group == table_group && tce_call == call;
 	if (take) {
 		*answer = tce_answer;
-		tce_call = TCE_CALLS;
+		WRITE_ONCE(tce_call, TCE_CALLS);
 		tce_answered++;
 	}
 	mutex_unlock(&tce_answer_lock);
@@ -175,7 +204,7 @@ static int tce_answer_set(const char *value, const struct kernel_param *param)
 
 	if (sysfs_streq(value, "off")) {
 		mutex_lock(&tce_answer_lock);
-		tce_call = TCE_CALLS;
+		WRITE_ONCE(tce_call, TCE_CALLS);
 		mutex_unlock(&tce_answer_lock);
 		return 0;
 	}
@@ -186,13 +215,15 @@ static int tce_answer_set(const char *value, const struct kernel_param *param)
 	call = match_string(tce_call_names, TCE_CALLS, name);
 	if (call < 0)
 		return call;
+	if (call == TCE_INIT_TABLE && !tce_init_probed)
+		return -EOPNOTSUPP;
 
 	mutex_lock(&tce_answer_lock);
 	ret = tce_replace_ops(address);
 	if (!ret) {
-		tce_call = call;
 		tce_answer = answer;
 		tce_answered = 0;
+		WRITE_ONCE(tce_call, call);
 	}
 	mutex_unlock(&tce_answer_lock);
 
@@ -210,11 +241,16 @@ MODULE_PARM_DESC(answered, "number of calls that were answered");
 
 static int __init tce_firmware_init(void)
 {
+	tce_init_probed = !register_kretprobe(&tce_init_probe);
+
 	return 0;
 }
 
 static void __exit tce_firmware_exit(void)
 {
+	if (tce_init_probed)
+		unregister_kretprobe(&tce_init_probe);
+
 	mutex_lock(&tce_answer_lock);
 	tce_restore_ops();
 	mutex_unlock(&tce_answer_lock);

@@ -417,19 +417,28 @@ unsigned char *vfio_memory(size_t size)
 }
 
 /* /proc/kpageflags has a 64-bit word for each page; PG_dirty is bit 4. */
-bool page_is_dirty(const unsigned char *address)
+__u64 page_frame(const unsigned char *address)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY);
-	int flags = open("/proc/kpageflags", O_RDONLY);
-	uint64_t entry = 0, bits = 0;
+	uint64_t entry;
 
 	if (pread(pagemap, &entry, sizeof(entry),
 		  (uintptr_t)address / vfio_page_size() * sizeof(entry)) !=
-	    sizeof(entry) ||
-	    pread(flags, &bits, sizeof(bits),
-		  (entry & ((1ULL << 55) - 1)) * sizeof(bits)) != sizeof(bits))
-		tap_bail("a page's flags cannot be read");
+	    sizeof(entry))
+		tap_bail("a page's frame number cannot be read");
 	close(pagemap);
+
+	return entry & ((1ULL << 55) - 1);
+}
+
+bool page_is_dirty(const unsigned char *address)
+{
+	int flags = open("/proc/kpageflags", O_RDONLY);
+	uint64_t bits;
+
+	if (pread(flags, &bits, sizeof(bits),
+		  page_frame(address) * sizeof(bits)) != sizeof(bits))
+		tap_bail("a page's flags cannot be read");
 	close(flags);
 
 	return bits >> 4 & 1;

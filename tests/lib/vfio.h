@@ -123,6 +123,8 @@ __u64 vfio_window_charge(unsigned int entries_shift, unsigned int levels);
 /* Populated anonymous memory, aligned to kernel pages. */
 unsigned char *vfio_memory(size_t size);
 
+/* The number of the page frame at @address, which must be populated. */
+__u64 page_frame(const unsigned char *address);
 /* Whether PG_dirty of the page at @address is set, whatever its PTE says. */
 bool page_is_dirty(const unsigned char *address);
 size_t vfio_page_size(void);
