@@ -46,18 +46,22 @@
  *
  * container->lock is held for writing to change the container: to attach and
  * detach groups, to create and remove windows, to register and unregister
- * memory, and to set the address space. MAP_DMA and UNMAP_DMA hold it for
- * reading, so they run in parallel with each other, and the container does not
- * change meanwhile. docs/DESIGN.md has the lock order.
+ * memory, to enable and disable version 1, and to set the address space.
+ * MAP_DMA and UNMAP_DMA hold it for reading (for writing only to create the
+ * default window), so they run in parallel with each other, and the container
+ * does not change meanwhile. docs/DESIGN.md has the lock order.
  *
  * A command makes all its decisions under container->lock. If it needs
  * something that it cannot get with the lock held (the lock for writing, pinned
- * pages, charged memory), it returns with nothing changed. tce_call_end() then
- * gets what the command needs, with no lock held, and starts it over. So no
- * command holds the lock while it waits for something that user space can
- * prolong, such as a page fault or the mmap_lock. (There is one exception: if
- * KVM gets the iommu_table of a guest's window while TCE_CREATE creates it,
- * TCE_CREATE waits for the calls of KVM that have begun.) Arguments are copied
+ * pages, charged memory), it returns -EAGAIN. tce_call_end() then gets what the
+ * command needs, without the lock, and starts it over. If the command has
+ * already set the address space or created the default window, that stays and
+ * is not repeated. UNREGISTER_MEMORY does not start over: it is completed by
+ * tce_call_end_unregister(). So no command holds the lock while it waits for
+ * something that user space can prolong, such as a page fault or the mmap_lock.
+ * (There is one exception: on pSeries KVM may get the iommu_table of a new
+ * window before its operations are replaced. The command that creates the
+ * window then waits for the calls of KVM that have begun.) Arguments are copied
  * from user space before the lock is taken, and results to user space after it
  * was dropped. Therefore a process that is stuck in a command does not keep
  * another one from closing the container or its group.
@@ -187,9 +191,9 @@ static void tce_container_free(struct kref *ref)
 		container_of(ref, struct tce_container, ref);
 
 	/*
-	 * A work item frees the container, as tce_container_get() may still
-	 * access it under RCU, and the module must not be unloaded while the
-	 * last command runs.
+	 * tce_container_get() may still access the container under RCU, so free
+	 * it after a grace period. A work item does this, as tce_pages_put()
+	 * may sleep.
 	 */
 	queue_rcu_work(tce_wq, &container->free_work);
 }
@@ -222,7 +226,7 @@ static void tce_container_unlock(struct tce_container *container, bool write)
  * @TCE_NEED_CHARGE: charge &tce_call.missing more kernel pages
  * @TCE_NEED_PIN: pin &tce_call.run
  * @TCE_NEED_REGION: allocate and pin &tce_call.region
- * @TCE_NEED_PUT: put &tce_call.region
+ * @TCE_NEED_PUT: put &tce_call.region; this completes the command
  * @TCE_NEED_EEH: perform the EEH operation on &tce_call.group
  */
 enum tce_need {
@@ -413,8 +417,8 @@ static void tce_check_windows(struct tce_container *container)
 static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
 	/*
-	 * Check before this window is removed: it may be the only one that a
-	 * group lacks.
+	 * If a group lacks only this window, the other one is lost, too. Once
+	 * this one is removed, the check would not notice.
 	 */
 	tce_check_windows(container);
 	tce_detach_window(container, container->windows[num],
@@ -763,7 +767,10 @@ static long tce_ioctl_enable(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* Charge the size of the window, so that MAP_DMA need not charge. */
+	/*
+	 * Charge the size of the window: MAP_DMA charges only pages beyond it
+	 * (tce_pinned.h).
+	 */
 	locked = table_group->tce32_size >> PAGE_SHIFT;
 	if (call->charged < locked)
 		return tce_call_charge(call, locked - call->charged);
@@ -982,9 +989,8 @@ static long tce_ioctl_remove(struct tce_container *container,
  * @versions: versions of the interface that have it
  * @write: it changes the container, so the lock is held for writing
  * @get: copies the argument from user space; NULL if there is none
- * @fn: performs the command with the lock held. Returns -EAGAIN, with nothing
- *      changed, if it needs something that it cannot get there
- *      (tce_call_needs())
+ * @fn: performs the command with the lock held. Returns -EAGAIN if it needs
+ *      something that it cannot get there (tce_call_needs(), DOC: Locking)
  */
 struct tce_ioctl {
 	unsigned int cmd;
@@ -1107,7 +1113,10 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 			call->charged += call->missing;
 		return ret;
 	case TCE_NEED_PIN:
-		/* An earlier attempt may have pinned for another window. */
+		/*
+		 * An earlier attempt may have pinned, and then lacked memory or
+		 * credit for levels.
+		 */
 		if (call->run.pinned)
 			call->run.pages->ops->unpin(&call->run);
 		return call->run.pages->ops->pin(&call->run);
@@ -1291,7 +1300,10 @@ static void *tce_iommu_open(unsigned long arg)
 	return tce_container_publish(container);
 }
 
-/* The platform may free a group once it is detached. */
+/*
+ * Wait for kills that still use a group that was detached: the platform may
+ * free the group.
+ */
 static void tce_wait_kills(struct tce_container *container)
 {
 	unsigned int num;
