@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Charge the memory of tables to an address space's locked_vm. Contract:
- * tce_charge.h.
+ * Charge memory to an address space's locked_vm. Contract: tce_charge.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */

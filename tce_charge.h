@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Charge the memory of tables to an address space's locked_vm.
+ * Charge memory to an address space's locked_vm.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -17,12 +17,12 @@
  *
  * locked_vm is changed with the address space's mmap_lock held for writing. A
  * process can hold its own mmap_lock for any length of time, for example in a
- * page fault that userfaultfd never resolves. So only a work item and commands
- * of the process itself may wait for it, and they hold no lock that another
- * process may need:
+ * page fault on a FUSE file whose server does not answer. So only a work item
+ * and commands of the process itself may wait for it, and they hold no lock
+ * that another process may need:
  *
- * - Memory that a command needs in any case is charged with no lock held
- *   (tce_charge_add()), and belongs to the command from then on.
+ * - Memory that a command needs in any case is charged without the container's
+ *   lock (tce_charge_add()), and belongs to the command from then on.
  * - Levels are allocated and freed under locks. They use credit: pages that are
  *   charged and not in use. If there is not enough credit, the allocation fails
  *   with -ENOMEM. The command then gets credit (tce_charge_refill()) and starts
@@ -38,7 +38,7 @@ struct mm_struct;
 #define TCE_CHARGE_REFILL	64
 
 /**
- * struct tce_charge - an address space that is charged for tables
+ * struct tce_charge - an address space that is charged
  * @ref: one for each user, and one for @settle while it is pending or running
  * @mm: the address space, with a reference from mmgrab()
  * @credit: kernel pages that are charged and not in use
@@ -109,7 +109,7 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages);
  * @wait: the caller can call tce_charge_refill() and start over
  *
  * Context: Any but an interrupt handler. Never sleeps.
- * Return: 0, or -ENOMEM if there is no credit.
+ * Return: 0, or -ENOMEM if there is not enough credit.
  */
 int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait);
 
@@ -196,7 +196,7 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
  * tce_charge_sub() - subtract pages and all credit from locked_vm
- * @charge: the current process's address space
+ * @charge: the current process's address space; in the work item, any
  * @pages: kernel pages that were charged
  *
  * The credit stays while it is held (tce_charge_hold()).
@@ -207,7 +207,7 @@ void tce_charge_sub(struct tce_charge *charge, unsigned long pages);
 
 /**
  * tce_charge_settle() - subtract all credit from locked_vm, unless it is held
- * @charge: the current process's address space
+ * @charge: the current process's address space; in the work item, any
  *
  * Context: As for tce_charge_add().
  */
