@@ -71,7 +71,8 @@
  * struct tce_region - a region that the container has registered
  * @memory: the container's memory, with a reference to its pages
  * @node: in &tce_memory.regions
- * @list: in &tce_memory.list or &tce_memory.orphans, or empty
+ * @list: in &tce_memory.list, &tce_memory.orphans, or a list of regions that
+ *        are about to be put; empty if it is in none
  * @first: first user-space address
  * @last: last user-space address
  * @mem: the kernel's region, with a reference from mm_iommu_new() or
@@ -307,9 +308,10 @@ static void tce_orphans_kick(const struct mm_struct *mm)
 	struct tce_memory *memory;
 
 	/*
-	 * Order the caller's uncount before the read of the count, which
-	 * tce_orphan_add() raises before the work item tries to put the region:
-	 * either the attempt sees the uncount, or the orphan is seen here.
+	 * Order the caller's uncount before the read of tce_orphans_count.
+	 * tce_orphan_add() increments that before the work item tries to put
+	 * the region: either the attempt sees the uncount, or the orphan is
+	 * seen here.
 	 */
 	smp_mb();
 	if (!atomic_read(&tce_orphans_count))
@@ -395,8 +397,9 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 					  "the memory is not of whole kernel pages"));
 
 	/*
-	 * Otherwise mm_iommu_new() tries to allocate a huge array of pages, and
-	 * the page allocator warns.
+	 * mm_iommu_new() allocates an array with an element for each page. If
+	 * it is too large for the machine, vmalloc() logs a warning, which user
+	 * space could repeat.
 	 */
 	if (size >> PAGE_SHIFT > totalram_pages())
 		return ERR_PTR(-ENOMEM);
@@ -434,8 +437,8 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 		if (region->mem)
 			ret = 0;
 		/*
-		 * mm_iommu_new() returns the number of pages if only some could
-		 * be pinned.
+		 * mm_iommu_new() returns a positive number if only some of the
+		 * pages could be pinned.
 		 */
 		if (ret > 0)
 			ret = -EFAULT;
@@ -522,8 +525,8 @@ void tce_memory_unregister_end(struct tce_memory *memory,
 		return;
 
 	/*
-	 * It is not in the tree if tce_memory_unregister_all() has run
-	 * meanwhile.
+	 * The region is neither in the tree nor in a list if
+	 * tce_memory_unregister_all() has run meanwhile.
 	 */
 	if (!list_empty(&region->list)) {
 		rb_erase(&region->node, &memory->regions);
@@ -646,7 +649,7 @@ static __always_inline bool tce_memory_segment(struct tce_run *run,
 		region = tce_region_find(memory, ua);
 	/*
 	 * If the region is being unregistered, count in the kernel's region:
-	 * that fails once the kernel's region has been put.
+	 * that fails once the last reference to the kernel's region was put.
 	 */
 	if (region && region->unregistering)
 		region = NULL;

@@ -146,7 +146,9 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
  * tce_memory_unregister_end() - finish unregistering a region
  * @memory: the object
  * @region: from tce_memory_unregister_begin()
- * @gone: tce_memory_put() has succeeded; if not, the region stays registered
+ * @gone: tce_memory_put() has succeeded; if not, the region stays registered,
+ *        unless tce_memory_unregister_all() was called meanwhile: then a work
+ *        item puts the region
  *
  * Context: Process. The container's lock is held for writing.
  */
@@ -157,6 +159,8 @@ void tce_memory_unregister_end(struct tce_memory *memory,
  * tce_memory_unregister_all() - unregister all regions
  * @memory: the object; the container has no mappings any more
  * @regions: list to which the regions are moved, for tce_memory_put_all()
+ *
+ * A region that is being unregistered is left to tce_memory_unregister_end().
  *
  * Context: Process. The container's lock is held for writing.
  */
