@@ -50,8 +50,8 @@ struct tce_pages;
  *        &tce_pages_ops.translate
  * @page: set by &tce_pages_ops.pin: the kernel pages; NULL if they are not
  *        pinned or are in a table
- * @pinned: &tce_pages_ops.pin was called, so &tce_pages_ops.unpin must be
- *          called, too
+ * @pinned: set by &tce_pages_ops.pin, even if it then fails:
+ *          &tce_pages_ops.unpin must be called
  * @charged: set by &tce_pages_ops.pin: number of kernel pages that are charged
  *           and not yet in use
  * @trim: an earlier attempt had no memory or no credit for levels: free unused
@@ -110,20 +110,24 @@ struct tce_retired {
  * @pin: charges and pins a run before @use; NULL if this is not needed. Process
  *       context, no lock held, may sleep without a limit. Returns 0, -EFAULT,
  *       -ENOMEM, or -EINTR if a fatal signal is pending
- * @unpin: follows each @pin, after @use or without it, and also after a
- *         failure: unpins what is not in a table. Context as for @pin
+ * @unpin: follows each @pin that has set &tce_run.pinned, after @use or without
+ *         it, and also if @pin has failed: unpins what is not in a table.
+ *         Context as for @pin
  * @use: makes sure that the pages of a run stay pinned, and sets
  *       &tce_run.owner, &tce_run.next and the first extent. If it fails no page
  *       is in use.
- *       Process context, may sleep, reschedules. Returns 0, -EINVAL, -EPERM,
- *       -ENOMEM, or -EINTR if a fatal signal is pending
+ *       Process context, the container's lock is held, may sleep, reschedules.
+ *       Returns 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is
+ *       pending
  * @translate: translates the next pages of a run that is in use to at most
- *             TCE_BATCH extents. Does not sleep, and cannot fail
+ *             TCE_BATCH extents. The container's lock is held. Does not sleep,
+ *             and cannot fail
  * @cancel: undoes @use for the pages of a run from page @first on, whose
- *          entries were never set
+ *          entries were never set. Context as for @use
  * @retire: adds pages whose entries were cleared. Returns false if there was
  *          not room for all: call @flush, then @retire again. Any context
- * @flush: releases all retired pages, after the kill. In version 1 it may sleep
+ * @flush: releases all retired pages, after the kill. In version 1 process
+ *         context, may sleep; in version 2 any context but an interrupt handler
  * @put: retires an extent and releases it at once. Context as for @flush
  * @free: frees the object when the last reference is put. Process context, may
  *        sleep

@@ -178,6 +178,7 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 
 /*
  * Uncount pages of a run from @first up to @end, whose entries were never set.
+ * Unpin those to which no other entries translate.
  */
 static void tce_pinned_cancel_range(const struct tce_run *run,
 				    unsigned long first, unsigned long end)
@@ -297,7 +298,10 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	int ret = 0;
 	bool had;
 
-	/* Only the kernel page is pinned, not the memory beyond it. */
+	/*
+	 * The kernel pages of such an IOMMU page may not be contiguous, and not
+	 * all of them are pinned.
+	 */
 	if (run->page_shift > PAGE_SHIFT)
 		return tce_refuse(-EPERM,
 				  "version 1 has no IOMMU pages larger than a kernel page");
