@@ -36,7 +36,8 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp);
  * @group: the group
  * @op: the operation
  *
- * Context: Process, may sleep.
+ * Context: Process, may sleep. The container's lock is not held: a reset takes
+ * the locks of devices, and these are taken before the container's.
  * Return: 0; for VFIO_EEH_PE_GET_STATE the PE's state (VFIO_EEH_PE_STATE_*);
  * -ENODEV if the group has no PE; -EINVAL for an unknown operation; an errno of
  * the platform.

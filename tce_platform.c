@@ -397,8 +397,8 @@ static int tce_group_change(struct device *dev, void *data)
  * Call @change with the mutex of the IOMMU group held. When a device appears in
  * a group, PowerNV changes the windows of the group with that mutex held. It is
  * not exported, but iommu_group_for_each_dev() holds it during the callback.
- * pSeries must not hold it, as it walks the devices itself to create and to
- * remove a window.
+ * On pSeries the mutex must not be held, as the platform itself calls
+ * iommu_group_for_each_dev() to create and to remove a window.
  */
 static int tce_group_change_locked(struct tce_platform *platform,
 				   struct iommu_table_group *table_group,

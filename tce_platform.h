@@ -119,6 +119,8 @@ int tce_platform_create(struct tce_platform *platform);
  * @platform: the window
  * @root: the first level
  *
+ * On pSeries this does nothing, as no hardware walks our levels.
+ *
  * Context: Any.
  */
 void tce_platform_set_root(struct tce_platform *platform, void *root);
@@ -127,6 +129,9 @@ void tce_platform_set_root(struct tce_platform *platform, void *root);
  * tce_platform_set_ops() - replace the operations that KVM and the core call
  * @platform: the window
  * @ops: the new operations
+ *
+ * On pSeries this also waits for calls of KVM that may still use the platform's
+ * operations, and clears the entries that they have set.
  *
  * Context: Process, may sleep.
  */
@@ -141,8 +146,9 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @count: number of entries, at most 512
  *
  * Context: Any but an interrupt handler.
- * Return: 0; -EIO if the hypervisor refuses: none of them is set then, unless
- * it also refuses to clear those that it has set, which is logged.
+ * Return: 0, also if the hypervisor has removed its window; -EIO if it refuses:
+ * none of them is set then, unless it also refuses to clear those that it has
+ * set, which is logged.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
@@ -155,8 +161,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  * @count: number of entries, at most 512
  *
  * Context: Any but an interrupt handler.
- * Return: 0; -EIO if the hypervisor refuses: some of them may still be set
- * then.
+ * Return: 0, also if the hypervisor has removed its window; -EIO if it refuses:
+ * some of them may still be set then.
  */
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);
@@ -215,6 +221,8 @@ int tce_platform_unset_window(struct tce_platform *platform,
  * @platform: the window, which the firmware refused to remove from the group
  * @table_group: the group; the platform may free it after it was detached, so
  *               the table must not have a link to it any more
+ *
+ * On pSeries this does nothing, as TCE kills do not use the groups there.
  *
  * Context: Process, may sleep.
  */
