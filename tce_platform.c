@@ -55,8 +55,9 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 					 levels);
 
 	/*
-	 * pSeries allocates a word for each entry. If the allocation fails it
-	 * warns, and cannot create a window for the group again.
+	 * pSeries allocates a word for each entry; if that is more than the
+	 * memory of the machine, it logs a warning. If the hypervisor fails to
+	 * create the window, pSeries never creates one for the group again.
 	 */
 	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
 		return -EINVAL;
