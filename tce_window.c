@@ -489,7 +489,8 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 				  "the memory is not of whole IOMMU pages");
 
 	/*
-	 * The run was pinned for another window, which had this address before.
+	 * An earlier attempt of the command pinned the run, and the container's
+	 * lock was dropped since.
 	 */
 	if (run->page && (run->count != count || run->page_shift != page_shift))
 		return tce_refuse(-EINVAL,
