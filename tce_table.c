@@ -455,7 +455,8 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
 /*
  * Clear the entries that are set from @slot up to @end, as far as @old has
  * @room for their extents. Move @slot past the entries that were visited.
- * Return 0, or the errno of the backing: nothing was changed in the leaf then.
+ * Return 0, or the errno of the backing: nothing was changed in the leaf then,
+ * and @slot is at the first entry that is set.
  */
 static int
 tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
@@ -854,7 +855,8 @@ static void tce_cursor_skip(struct tce_cursor *cursor, const __be64 *tces,
 
 /*
  * The backing refused to clear several entries at once and may have cleared
- * some. Clear them one by one, and skip those that it refuses.
+ * some. From here on each call of tce_table_clear() clears one entry, or skips
+ * it if the backing refuses.
  */
 static noinline void tce_leaf_clear_single(struct tce_cursor *cursor,
 					   struct tce_level *leaf,

@@ -37,11 +37,11 @@
  *
  * Locking contract:
  *
- * - Operations on different indices may run in parallel.
+ * - Operations may run in parallel, also on the same entries.
  * - An entry, its owner and its backing change together, under the lock of the
  *   leaf. A level is linked and unlinked under the lock of the level above it.
- *   These are spinlocks that are taken with interrupts enabled, so no operation
- *   may be called from an interrupt handler.
+ *   These are spinlocks that are taken without disabling interrupts, so no
+ *   operation that takes one may be called from an interrupt handler.
  * - Levels that are no longer in use stay until tce_table_trim() unlinks them
  *   and frees them after an RCU grace period. Every walk is inside an RCU
  *   read-side section; a leaf that is held needs none.
@@ -76,7 +76,7 @@
  * @page_shift: IOMMU page size, as a shift
  * @levels: number of levels, 1 to TCE_TABLE_MAX_LEVELS
  * @level_shift: entries of each level, as a shift; at least 9 (4 KiB)
- * @entries: number of entries that the window has, in IOMMU pages
+ * @entries: size of the window, in IOMMU pages
  */
 struct tce_geometry {
 	unsigned int page_shift;
@@ -89,7 +89,7 @@ struct tce_geometry {
  * tce_geometry_init() - compute the geometry of a table
  * @geo: the result; unchanged on failure
  * @page_shift: IOMMU page size, as a shift
- * @entries: number of entries that the window has, in IOMMU pages
+ * @entries: size of the window, in IOMMU pages
  * @levels: number of levels; a hint: the table gets more of them if so few
  *          would need allocations of a high order
  *
@@ -105,7 +105,7 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
  * tce_geometry_init_backed() - compute the geometry of a shadow table
  * @geo: the result; unchanged on failure
  * @page_shift: IOMMU page size, as a shift
- * @entries: number of entries that the window has, in IOMMU pages
+ * @entries: size of the window, in IOMMU pages
  *
  * No hardware walks it, so levels have the minimum size.
  *
@@ -396,10 +396,12 @@ u64 tce_table_get(struct tce_table *table, unsigned long index);
  * that were already allocated stay, empty.
  *
  * Context: Any but an interrupt handler. Sleeps and reschedules if @gfp allows
- * it; otherwise the range may have TCE_RANGE_FEW leaves at most.
+ * it.
  * Return: 0; -EINVAL if the range is empty or not inside the table; -ENOMEM,
- * also if a level or a view is missing and @gfp is 0; -EINTR if a fatal signal
- * is pending, @gfp may sleep, and the range has more than one leaf.
+ * also if a level or a view is missing and @gfp is 0, or if @gfp does not allow
+ * sleeping and the range has more than TCE_RANGE_FEW leaves; -EINTR if a fatal
+ * signal is pending, @gfp allows sleeping, and the range has more than one
+ * leaf.
  */
 int tce_table_prepare(struct tce_table *table, struct tce_range *range,
 		      u64 owner, gfp_t gfp);
@@ -412,10 +414,11 @@ int tce_table_prepare(struct tce_table *table, struct tce_range *range,
  *       used. &tce_batch.first is moved past the extents that were set
  * @old: result: the entries that were set there before
  *
- * Sets entries of one leaf, as far as @old has room for the entries that they
- * replace. Fails only if the entry at &tce_range.index cannot be set. Returns 0
- * with nothing set, at most once for a range, if the backing has refused a list
- * of entries.
+ * Sets entries of one leaf, TCE_TABLE_SCAN at most, as far as @old has room for
+ * the entries that they replace; with a backing perhaps fewer. The caller
+ * repeats the call for the rest of @new. Fails only if the entry at
+ * &tce_range.index cannot be set. Returns 0 with nothing set, at most once for
+ * a range, if the backing has refused a list of entries.
  *
  * Context: Any but an interrupt handler.
  * Return: 0, or the errno of the backing for the entry at &tce_range.index.
