@@ -92,12 +92,12 @@ struct tce_level {
 } ____cacheline_aligned_in_smp;
 
 /**
- * struct tce_block - memory of one level, or of the levels that share a kernel
- * page
+ * struct tce_block - memory of one level or view, or of those that share a
+ * kernel page
  * @node: in &tce_table.partial while there are free places
  * @page: the memory; its page_private points to this structure
  * @busy: bitmap of the places that are taken
- * @level: the levels by place
+ * @level: the levels by place; for a view only @tces is used
  *
  * The memory of free places is zero.
  */
@@ -237,7 +237,7 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 }
 
 /**
- * tce_level_alloc() - allocate an empty level
+ * tce_level_alloc() - allocate an empty level, or a view
  * @table: the table
  * @gfp: allocation flags
  *
@@ -245,14 +245,15 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
  * credit of &tce_table.charge.
  *
  * Context: Any but an interrupt handler; sleeps if @gfp allows it.
- * Return: the level's entries; NULL if there is no memory or no credit.
+ * Return: the level's entries, or the view; NULL if there is no memory or no
+ * credit.
  */
 __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
 
 /**
  * tce_level_free() - free a level or a view that nothing can reach
  * @table: the table
- * @tces: the level's entries
+ * @tces: the level's entries, or the view
  *
  * Context: Any but an interrupt handler.
  */
