@@ -99,7 +99,7 @@ struct tce_kvm_call {
  * @window: the window; NULL before tce_kvm_connect() and after
  *          tce_kvm_disconnect()
  * @closed: no entry may be set any more, see tce_kvm_close()
- * @used: a callback has looked up @window, or no later callback will find it
+ * @used: a callback has looked up @window; also set by tce_kvm_disconnect()
  * @refused: the hypervisor has refused an entry
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
@@ -493,9 +493,10 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	struct tce_window *window;
 
 	/*
-	 * KVM uncounts a page that was mapped before. It does so only if it
-	 * called the platform's xchg_no_kill(), and tce_platform_set_ops() then
-	 * replaced the operations: ours tells KVM that the entry was empty.
+	 * KVM asks for the address of the page that was mapped before, to
+	 * uncount it. Our xchg_no_kill() tells KVM that there was none, so this
+	 * happens only if KVM has called the platform's xchg_no_kill() before
+	 * tce_platform_set_ops() replaced the operations.
 	 */
 	if (!alloc)
 		return kvm->platform_useraddrptr ?

@@ -25,8 +25,8 @@
  * For each TCE, KVM calls in this order, from one task:
  *
  * 1. useraddrptr(), to map: returns where to store the page's user-space
- *    address. If it returns NULL the hypercall is passed up (H_TOO_HARD). KVM
- *    then counts the page (mm_iommu_mapped_inc()).
+ *    address. If it returns NULL the hypercall is passed up (H_TOO_HARD),
+ *    otherwise KVM counts the page (mm_iommu_mapped_inc()).
  * 2. xchg_no_kill(). An error triggers a WARN_ON_ONCE() in KVM; the only
  *    possible one is that a hypervisor refuses to clear an entry. If the entry
  *    was set before, KVM would uncount the old page before the kill, using an
@@ -48,14 +48,14 @@
  *
  * Entries that a task has cleared or replaced are in its record until its
  * tce_kill(), which kills if the task has changed an entry, and then uncounts
- * their pages. A record that its task has not used for TCE_TRIM_AGE is freed,
- * and its leaf is no longer held.
+ * their pages. A record that its task has not used for TCE_TRIM_AGE is freed:
+ * the entries in it are killed, and its leaf is no longer held.
  *
  * In version 1 pages are pinned when they are mapped, which KVM cannot do, so
  * mapping and unmapping are passed up to user space. Mapping is also passed up
  * if the IOMMU page is larger than a kernel page: KVM does not check that such
- * a page is backed by one page of memory (tce_memory.h), and an error would
- * trigger a WARN in KVM.
+ * a page is backed by one page of memory (tce_memory.h), and if xchg_no_kill()
+ * did, its error would trigger a WARN in KVM.
  */
 
 struct tce_geometry;
@@ -153,7 +153,8 @@ void tce_kvm_close(struct tce_kvm *kvm);
 void tce_kvm_disconnect(struct tce_kvm *kvm);
 
 /**
- * tce_kvm_flush() - kill entries that KVM has cleared, and release their pages
+ * tce_kvm_flush() - kill entries that KVM has cleared or replaced, and release
+ * their pages
  * @kvm: state of KVM's callbacks
  * @window: the window
  *
@@ -166,6 +167,8 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window);
  * @kvm: state of KVM's callbacks
  * @window: the window
  * @age: minimum time since the last use, in jiffies
+ *
+ * Kills the entries in these records, and releases their pages.
  *
  * Context: Process, may sleep.
  * Return: true if there are records that were not freed.
