@@ -30,7 +30,7 @@
 
 /* Clearing entries */
 
-/* Return the number of entries that were set. */
+/* Return the number of entries that were cleared. */
 static unsigned long tce_window_clear(struct tce_window *window,
 				      unsigned long index, unsigned long count)
 {
@@ -171,10 +171,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 	}
 
-	/*
-	 * alloc_percpu() would invoke the OOM killer if the memory cgroup is
-	 * full.
-	 */
+	/* alloc_percpu() would not charge the memory cgroup of the caller. */
 	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP);
 	if (!window->counts) {
 		ret = -ENOMEM;

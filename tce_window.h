@@ -164,8 +164,8 @@ void tce_window_wait_kills(struct tce_window *window);
 void tce_window_clear_all(struct tce_window *window);
 
 /**
- * tce_window_flush_kvm() - release pages of entries that KVM has cleared and
- * not yet killed
+ * tce_window_flush_kvm() - release pages of entries that KVM has cleared or
+ * replaced and not yet killed
  * @window: the window
  *
  * Context: Process, may sleep; reschedules.
@@ -206,10 +206,11 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside
- * the window or wraps; -EAGAIN if the caller must pin @run first
- * (&tce_pages_ops.pin), with no lock held; an errno of &tce_pages_ops.use;
- * -ENOMEM; -EIO if a hypervisor refuses a page; -EINTR if a fatal signal is
- * pending.
+ * the window or wraps, for memory that is misaligned or wraps, or if @run was
+ * pinned for another number or size of IOMMU pages; -EAGAIN if the caller must
+ * pin @run first (&tce_pages_ops.pin), with no lock held; an errno of
+ * &tce_pages_ops.use; -ENOMEM; -EIO if a hypervisor refuses a page; -EINTR if a
+ * fatal signal is pending.
  */
 int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 		   struct tce_run *run);
@@ -219,6 +220,8 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
  * @window: the window
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
+ *
+ * Pages that a hypervisor refuses to unmap stay mapped; this is not an error.
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside
