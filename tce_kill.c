@@ -182,9 +182,9 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	while (old->count && !ops->retire(&gather->retired, old)) {
 		tce_gather_flush(gather);
 		/*
-		 * The remaining pages are released by the next flush. Their
-		 * entries were already killed by this one, but each flush kills
-		 * the range of the pages that it releases.
+		 * The remaining pages are released by the next flush. This
+		 * flush has killed their entries, too, but each flush kills the
+		 * entries of all pages that it releases.
 		 */
 		gather->first = first;
 		gather->end = end;

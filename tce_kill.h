@@ -75,7 +75,7 @@ void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
  * @count: maximum number of entries that will be gathered
  *
  * For pages that are pinned when they are mapped, tries to allocate room for
- * all of them.
+ * @count entries, up to a limit. With less room there are more flushes.
  *
  * Context: Process, may sleep.
  */
