@@ -8,8 +8,8 @@
  * - mappings: a line for each physically contiguous range that is mapped: bus
  *   address, bytes, permissions of the device, physical address.
  *
- * Both are described in docs/OBSERVE.md. Raise TCE_DEBUGFS_FORMAT if the
- * meaning of an existing line changes, but not if a line is added.
+ * Both are described in docs/OBSERVE.md. Raise TCE_DEBUGFS_FORMAT if a line is
+ * removed or its meaning changes, but not if a line is added.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */

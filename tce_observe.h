@@ -27,7 +27,8 @@
  * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
  * @TCE_EVENT_KVM: entries that KVM has asked to set or to clear, without an
  *                 error
- * @TCE_EVENT_KVM_UP: entries that were passed up to user space
+ * @TCE_EVENT_KVM_UP: entries that KVM was told to pass up to user space; not
+ *                    counted in version 1, in which all are
  * @TCE_EVENTS: number of events
  */
 enum tce_event {

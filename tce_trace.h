@@ -180,7 +180,7 @@ TRACE_EVENT(tce_kvm,
 
 /*
  * KVM was told to pass an entry up to user space, for example because there was
- * no memory for a level or a view.
+ * no memory for a level or a view. Not traced in version 1, in which all are.
  */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),
