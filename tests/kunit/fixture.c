@@ -209,7 +209,7 @@ unsigned int shape_levels(const struct shape *shape)
 {
 	unsigned int levels;
 
-	/* PHBs do not translate addresses of more than 54 bits. */
+	/* Tables of the platform do not translate more than 54 address bits. */
 	if (shape->entries > BIT(54 - shape->page_shift))
 		return 0;
 
@@ -552,7 +552,7 @@ unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
 		cleared = batch_count(test, cursor->table, old);
 		/*
 		 * The call in which the backing refuses to clear several
-		 * entries at once makes no progress.
+		 * entries at once need not make progress.
 		 */
 		if (cursor->index > before.index ||
 		    (cursor->single && !before.single))

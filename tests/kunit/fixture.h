@@ -158,7 +158,10 @@ struct tce_table *table_create(struct kunit *test,
 /* Creates a table; the test is aborted on failure. */
 struct tce_table *table_of(struct kunit *test, const struct shape *shape);
 
-/* Creates a table with a backing; the only one of the test. Copies @backing. */
+/*
+ * Creates a table with a backing. A test has at most one such table at a time.
+ * Copies @backing.
+ */
 struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
 			       const struct backing *backing);
 
@@ -253,8 +256,8 @@ u64 owner_at(struct kunit *test, struct tce_table *table, unsigned long index);
 unsigned long table_trim_all(struct kunit *test, struct tce_table *table);
 
 /*
- * Expects that tce_table_stats() agrees with a walk over the hardware's levels.
- * Returns &tce_table_stats.page_bytes.
+ * Expects that @used entries are set, and that tce_table_stats() agrees with a
+ * walk over the hardware's levels. Returns &tce_table_stats.page_bytes.
  */
 unsigned long expect_levels(struct kunit *test, struct tce_table *table,
 			    unsigned long used);

@@ -233,7 +233,10 @@ static void charge_limit(struct kunit *test, unsigned long pages)
 		(current->mm->locked_vm + pages) << PAGE_SHIFT;
 }
 
-/* A refill charges what the limit allows; credit never makes a charge fail. */
+/*
+ * A refill halves its charge until the limit allows it. Credit never makes a
+ * charge fail.
+ */
 static void refill_up_to_memlock_limit(struct kunit *test)
 {
 	struct tce_charge *charge = charge_create(test);

@@ -206,8 +206,8 @@ static u64 contiguous_tce(const struct shape *shape, unsigned long i)
 
 /*
  * Stores the rest of a batch, up to the first error. Expects that it replaces
- * the entries whose index is a multiple of @every, which are those of fill(),
- * and no others. Returns the last result of tce_table_store().
+ * the entries of set_multiples(), whose index is a multiple of @every, and no
+ * others. Returns the last result of tce_table_store().
  */
 static int store_over(struct hypervisor *hv, const struct shape *shape,
 		      struct tce_range *range, struct tce_batch *new,

@@ -131,7 +131,7 @@ static void held_leaf_accepts_any_owner(struct kunit *test)
 			table_hold(table, &range, start + 5, GFP_NOWAIT));
 	KUNIT_EXPECT_PTR_EQ(test, range.all[0], leaf_at(test, table, start));
 
-	/* Neither the leaf before nor the next one is held. */
+	/* Neither the leaf before nor the next one was allocated. */
 	KUNIT_EXPECT_EQ(test, -ENOMEM, table_hold(table, &other, start - 1, 0));
 	KUNIT_EXPECT_EQ(test, -ENOMEM,
 			table_hold(table, &other, start + slots, 0));

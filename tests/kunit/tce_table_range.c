@@ -423,9 +423,7 @@ static void store_puts_each_leaf(struct kunit *test)
 	table_destroy(test, table);
 }
 
-/*
- * Whichever allocation fails, nothing stays held, and all levels can be freed.
- */
+/* After a failed allocation nothing stays held, and all levels can be freed. */
 static void prepare_fails_midway(struct kunit *test)
 {
 	const struct shape *shape = shape_of(test);

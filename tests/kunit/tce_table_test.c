@@ -139,9 +139,7 @@ static void invalid_shapes_are_rejected(struct kunit *test)
 	expect_shape_invalid(test, 30, BIT(55 - 30), 3);
 	expect_shape_invalid(test, 12, BIT(54 - 12) + 1, 5);
 	expect_shape_invalid(test, 30, BIT(54 - 30) + 1, 2);
-	/*
-	 * Five levels of 4 KiB translate 45 bits, so they would reach bit 59.
-	 */
+	/* Levels of 4 KiB translate 9 bits each: the first would use bit 59. */
 	expect_shape_invalid(test, 16, 1, 5);
 	expect_shape_invalid(test, 21, 1, 5);
 	expect_shape_invalid(test, 24, 1, 4);
@@ -1050,7 +1048,8 @@ static void stats_of_a_growing_table(struct kunit *test)
 }
 
 /*
- * A window of 38 TiB with 32 GiB mapped at two places, which must stay small.
+ * The table of a window of 38 TiB must stay small if 16 GiB are mapped at each
+ * of two places.
  */
 static void sparse_38t_window(struct kunit *test, u64 owner,
 			      unsigned long user_bytes)
@@ -1422,7 +1421,7 @@ static int fill_all_shapes(struct kunit_suite *suite)
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
 		for (levels = 1; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
 			unsigned int page_shift = page_shifts[i];
-			/* Limits of the PHBs, and of that number of levels. */
+			/* Limits of all tables, and of that number of levels. */
 			unsigned long largest = BIT(54 - page_shift);
 			unsigned long full = min(BIT(min(PAGE_SHIFT * levels,
 							 54U)), largest);

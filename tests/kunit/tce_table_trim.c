@@ -553,7 +553,7 @@ static void adjacent_leaves_are_killed_at_once(struct kunit *test)
 		table_set(test, table, order[i] * leaf + 9, 0);
 	trim_kills(test, table, leaf, 4 * leaf);
 
-	/* A single leaf, then one that extends past the end of the window. */
+	/* A single leaf, then the last one, which may exceed the window. */
 	table_set(test, table, 2 * leaf, hpa_of(shape, 1) | READ_ONLY);
 	table_set(test, table, 2 * leaf, 0);
 	trim_kills(test, table, 2 * leaf, leaf);
