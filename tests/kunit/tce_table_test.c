@@ -1320,7 +1320,7 @@ static void prepare_fails(struct kunit *test)
 static const struct shape failing_shapes[] = {
 	SHAPE(12, 5, BIT(42)),
 	SHAPE(16, 3, BIT(28)),
-	/* Levels of 64 KiB, larger ones, and a window with few entries. */
+	/* Levels of 64 KiB on a 64K kernel, larger ones, and few entries. */
 	SHAPE(12, 3, BIT(39)),
 	SHAPE(16, 2, BIT(28)),
 	SHAPE(30, 3, BIT(24)),
