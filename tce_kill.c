@@ -21,9 +21,9 @@
 #include "tce_work.h"
 
 /*
- * On PHB4 and later a kill drops all translations of the PE, so its cost does
- * not depend on its range. There, entries that are at most this far apart share
- * a kill.
+ * On PHB4 and later, with skiboot of 2021 or newer, a kill drops all
+ * translations of the PE, so its cost does not depend on its range. On these
+ * PHBs entries that are at most this far apart share a kill.
  */
 #define TCE_KILL_GAP		512
 
@@ -182,9 +182,9 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	while (old->count && !ops->retire(&gather->retired, old)) {
 		tce_gather_flush(gather);
 		/*
-		 * The remaining pages are released by the next flush. This
-		 * flush has killed their entries, too, but each flush kills the
-		 * entries of all pages that it releases.
+		 * The next flush releases the remaining pages. It kills their
+		 * entries once more, as each flush kills the entries of the
+		 * pages that it releases.
 		 */
 		gather->first = first;
 		gather->end = end;

@@ -24,9 +24,10 @@
  *
  * A level is freed only after a kill for its range (tce_table_trim()). This
  * relies on the kill of a page to make the PHB also drop the cached addresses
- * of the levels that translate the page. On POWER9 and later it does: skiboot
- * turns each kill into one of the whole PE (hw/phb4.c, HW560152). For PHB3 this
- * is not documented, so the whole range of a leaf is killed.
+ * of the levels that translate the page. On POWER9 and later it does with
+ * skiboot of 2021 or newer, which turns each kill into one of the whole PE
+ * (hw/phb4.c, HW560152). For older skiboot and for PHB3 this is not documented,
+ * so the whole range of a leaf is killed.
  */
 
 struct tce_batch;
