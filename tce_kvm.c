@@ -426,7 +426,7 @@ static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	return ret;
 }
 
-/* Begin to set an entry with the task's record, or a new one. */
+/* Begin to set an entry, with the task's record or with a new record. */
 static struct tce_kvm_call *tce_kvm_begin_call(struct tce_kvm *kvm,
 					       struct tce_window *window,
 					       unsigned long index)
@@ -569,9 +569,9 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 
 	/*
 	 * A guest can change a list of TCEs after KVM has checked it. So the
-	 * address may have low bits set: the IOMMU page around it is in the
-	 * same kernel page. Both permissions may be missing: the entry is set
-	 * in this case, too.
+	 * address may have low bits set: clear them. The IOMMU page that
+	 * contains the address is in the same kernel page. Both permissions may
+	 * be missing: the entry is set in this case, too.
 	 */
 	tce = (*hpa & ~(BIT_ULL(kvm->page_shift) - 1)) |
 	      tce_kvm_permissions(*direction);
@@ -790,8 +790,8 @@ void tce_kvm_put(struct tce_kvm *kvm)
 void tce_kvm_synchronize(struct tce_kvm *kvm)
 {
 	/*
-	 * KVM has never used most windows. @used must not be set here, as later
-	 * callbacks still find the window.
+	 * KVM has never used most windows. Do not set @used here: each later
+	 * call would wait, even for a window that KVM never uses.
 	 */
 	if (cmpxchg(&kvm->used, 0, 0))
 		synchronize_rcu();
