@@ -275,9 +275,10 @@ void tce_window_detach(struct tce_window *window,
 	int ret;
 
 	/*
-	 * The hypervisor's entries are removed with its window, or stay if it
-	 * refuses. An entry that KVM sets meanwhile would be refused, or keep
-	 * the hypervisor from removing the window: stop KVM first.
+	 * If the hypervisor removes its window, the entries are gone; if it
+	 * refuses to, they stay. An entry that KVM sets meanwhile would be
+	 * refused, or keep the hypervisor from removing the window: stop KVM
+	 * first.
 	 */
 	if (window->platform.backed) {
 		tce_kvm_close(window->kvm);
@@ -486,8 +487,8 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 				  "the memory is not of whole IOMMU pages");
 
 	/*
-	 * An earlier attempt of the command pinned the run, and the container's
-	 * lock was dropped since.
+	 * An earlier attempt of the command pinned the run. The container's
+	 * lock was dropped in between, so the window may be another one.
 	 */
 	if (run->page && (run->count != count || run->page_shift != page_shift))
 		return tce_refuse(-EINVAL,

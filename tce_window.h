@@ -120,7 +120,7 @@ bool tce_window_lost(const struct tce_window *window);
 
 /**
  * tce_window_mark_lost() - refuse all further mappings
- * @window: the window; a group does not have it any more
+ * @window: the window, which the platform has removed from a group or disabled
  *
  * Context: Any.
  */
