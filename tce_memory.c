@@ -77,8 +77,8 @@
  * @last: last user-space address
  * @mem: the kernel's region, with a reference from mm_iommu_new() or
  *       mm_iommu_get()
- * @mapped: number of its IOMMU pages that are mapped and counted here, plus one
- *          until it is unregistered
+ * @mapped: mapped count: number of entries that translate to its pages and were
+ *          counted here, plus one until it is unregistered
  * @unregistering: between tce_memory_unregister_begin() and
  *                 tce_memory_unregister_end()
  */

@@ -17,10 +17,10 @@
  * The kernel has one list of registered regions for each address space
  * (arch/powerpc/mm/book3s64/iommu_api.c). VFIO containers register regions; KVM
  * only looks them up. The kernel pins the pages when a region is registered,
- * stores their physical addresses, and has a count of the IOMMU pages of each
- * region that are mapped; a region is not freed while its count is not 0. This
- * file has the container's part: which regions the container has registered,
- * and how runs of pages are counted and translated.
+ * stores their physical addresses, and has a mapped count for each region; a
+ * region is not freed while its mapped count is not 0. This file has the
+ * container's part: which regions the container has registered, and how runs of
+ * pages are counted and translated.
  *
  * Pages of the container's own regions are counted here, a run at a time. Pages
  * of regions that only another container has registered, and pages that KVM
