@@ -23,8 +23,8 @@
 
 /*
  * A window must have fewer address bits than this. The hardware allows more, up
- * to TCE_WINDOW_SELECT_BIT, but pnv_pci_ioda2_table_alloc_pages() has the same
- * limit.
+ * to TCE_WINDOW_SELECT_BIT, but pnv_pci_ioda2_table_alloc_pages() refuses
+ * levels that translate as many.
  */
 #define TCE_ADDRESS_BITS	55
 

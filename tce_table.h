@@ -300,7 +300,7 @@ struct tce_table_ops {
  * @geo: its geometry, from tce_geometry_init() or tce_geometry_init_backed()
  * @nid: NUMA node for the levels, or NUMA_NO_NODE
  * @charge: the address space that levels are charged to as they are allocated;
- *          NULL if they are not charged. The caller settles the credit
+ *          NULL if they are not charged
  * @ops: its callbacks
  * @data: for @ops
  *
