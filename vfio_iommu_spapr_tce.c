@@ -2,7 +2,7 @@
 /*
  * VFIO backend for the sPAPR TCE IOMMU of POWER. This file has the container:
  * VFIO operations, arguments, policy. The interface is described in
- * include/uapi/linux/vfio.h and in "sPAPR TCE IOMMU" of
+ * include/uapi/linux/vfio.h and in "PPC64 sPAPR implementation note" of
  * Documentation/driver-api/vfio.rst.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
@@ -1152,8 +1152,8 @@ static long tce_call_no_memory(struct tce_call *call)
 	long ret = -ENOMEM;
 
 	/*
-	 * There was no credit for a level of this or another command: get more
-	 * each time.
+	 * There was no credit for a level of this or another command: get some,
+	 * and twice as much for each further attempt.
 	 */
 	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
 		if (!call->refill)
