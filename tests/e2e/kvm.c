@@ -22,7 +22,10 @@
 #include "vfio.h"
 #include "witness.h"
 
-/* DMA. The device is closed once, because that may take seconds. */
+/*
+ * DMA. All checks use one open device, because closing a device may take
+ * seconds.
+ */
 
 static void check_dma_pages(struct vfio *vfio, __u64 mapped)
 {

@@ -288,7 +288,7 @@ static void test_limit(void)
 	vfio_close(&vfio);
 }
 
-/* Reserves large pages of a size. */
+/* Reserves @count huge pages of 1 << @shift bytes. */
 static bool large_pages(unsigned int shift, unsigned int count)
 {
 	unsigned int got = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Races of each pair of calls that can use the same object, see race.h.
+ * Races of pairs of calls that use the same object, see race.h.
  *
  * ROUNDS=N in the environment: the number of rounds of each race; races that
  * detach a group have half as many each.
@@ -370,7 +370,7 @@ static void test_unregister_elsewhere(void)
 	end();
 }
 
-/* Detach against MAP: half of the rounds with one of two groups */
+/* Detach of one of two groups against MAP */
 
 static int detach_second(unsigned int round)
 {
@@ -414,10 +414,7 @@ static void test_detach_map(void)
 	end();
 }
 
-/*
- * The other half with the last group, with which windows and memory are
- * released.
- */
+/* Detach of the only group, which also releases windows and memory */
 
 static int detach_only(unsigned int round)
 {

@@ -250,7 +250,7 @@ static void test_same_page_often(void)
 	vfio_close(&vfio);
 }
 
-/* Large pages of memory, mapped by small IOMMU pages at the window's end. */
+/* Huge pages of memory, mapped by small IOMMU pages at the window's end. */
 static void test_large_memory(void)
 {
 	uint64_t size = 16 << 20;
@@ -485,7 +485,7 @@ int main(void)
 	tap_test("UNMAP_DMA of a part leaves the rest", test_partial_unmap);
 	tap_test("a page is pinned until its last entry is unmapped",
 		 test_same_page_often);
-	tap_test("16 MiB of large pages can be mapped at the end of the window",
+	tap_test("16 MiB of huge pages can be mapped at the end of the window",
 		 test_large_memory);
 	tap_test("a page that the device may have written is dirty",
 		 test_dirty);
