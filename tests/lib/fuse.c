@@ -248,10 +248,10 @@ void fuse_start(enum fuse_lock lock)
 	sigset_t children;
 
 	/*
-	 * If a signal wakes a thread that waits for a page, its read fails.
-	 * SIGCHLD is ignored, so the kernel drops it, but not if it is blocked
-	 * in the thread that created the child, as it is during fork() of the C
-	 * library: then the kernel wakes another thread that does not block it.
+	 * If a signal wakes a thread that waits for a page, its read fails. The
+	 * kernel drops SIGCHLD, which this process ignores, unless the thread
+	 * that created the child blocks it. The C library does so during
+	 * fork(); the signal would then wake a thread that does not block it.
 	 * So all threads block it.
 	 */
 	sigemptyset(&children);

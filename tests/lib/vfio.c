@@ -416,7 +416,7 @@ unsigned char *vfio_memory(size_t size)
 	return memory;
 }
 
-/* /proc/kpageflags has a 64-bit word for each page; PG_dirty is bit 4. */
+/* /proc/self/pagemap has a 64-bit word for each page; the PFN is bits 0-54. */
 __u64 page_frame(const unsigned char *address)
 {
 	int pagemap = open("/proc/self/pagemap", O_RDONLY);
@@ -431,6 +431,7 @@ __u64 page_frame(const unsigned char *address)
 	return entry & ((1ULL << 55) - 1);
 }
 
+/* /proc/kpageflags has a 64-bit word for each page frame; PG_dirty is bit 4. */
 bool page_is_dirty(const unsigned char *address)
 {
 	int flags = open("/proc/kpageflags", O_RDONLY);
