@@ -885,9 +885,8 @@ void grammar_describe(const struct call *call, char *text, size_t size)
 }
 
 /*
- * EINVAL and ENODEV, apart from wrong arguments: the container loses its last
- * group, or has lost it. ENOMEM: a limit that a thread sets applies to all
- * threads.
+ * EINVAL and ENODEV are possible even with valid arguments: the container loses
+ * its last group, or has lost it. ENOMEM is possible for all calls that charge.
  */
 bool grammar_documented(const struct call *call)
 {

@@ -653,7 +653,7 @@ static int dma_range(struct model *model, struct container *container,
 	return 0;
 }
 
-/* Whether MAP of version 1 can pin the pages. */
+/* 0 if MAP of version 1 can pin the pages, otherwise its error. */
 static int can_pin(__u64 address, __u64 size, bool write)
 {
 	unsigned int first, pages, i;
@@ -688,8 +688,8 @@ static bool contained(const struct model *model, unsigned int page,
 }
 
 /*
- * Whether all pages are registered, by any container, and no IOMMU page is
- * larger than the page of memory that it maps.
+ * 0 if all pages are registered, by any container, and no IOMMU page is larger
+ * than the page of memory that it maps; otherwise the error of MAP.
  */
 static int can_map(const struct model *model, __u64 address, __u64 size,
 		   unsigned int page_shift)
