@@ -29,8 +29,8 @@
  * @wait: seconds to wait in that round, until unused levels are freed
  * @before: preparation of a round, not measured
  * @run: the work, which is measured
- * @timed: used instead of @run where the kernel measures; returns the cost, or
- *	BENCH_FAILED
+ * @timed: used instead of @run: does the work, measures it, and returns the
+ *	cost or BENCH_FAILED
  * @after: cleanup of a round, not measured
  */
 struct row {
