@@ -22,7 +22,7 @@
 #define CREATE_WINDOW	1
 #define REMOVE_WINDOW	2
 
-/* Cells of "linux,dma64-ddr-window-info"; the kernel pads the bus address. */
+/* Cells of "linux,dma64-ddr-window-info"; one of padding follows the LIOBN. */
 #define LIOBN		0
 #define PAGE_SHIFT_CELL	4
 #define SIZE_SHIFT_CELL	5

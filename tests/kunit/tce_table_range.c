@@ -369,7 +369,8 @@ static void expect_held(struct kunit *test, const struct shape *shape,
 		KUNIT_EXPECT_EQ_MSG(test, i >= from,
 				    hardware_depth(test, &window, first +
 						   i * span_of(shape, 1)) ==
-				    shape->levels, "leaf %u of %u", i, from);
+				    shape->levels, "leaf %u, held from %u",
+				    i, from);
 }
 
 static void store_puts_each_leaf(struct kunit *test)
