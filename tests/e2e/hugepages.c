@@ -160,10 +160,7 @@ static void check_mixed(const struct size *size, int owner)
 	if (unit > vfio_page_size()) {
 		int error = tap_intree() ? -EPERM : -EINVAL;
 
-		/*
-		 * The first small page, the last one, and one where nothing is
-		 * mapped.
-		 */
+		/* The first and the last small page; they replace nothing. */
 		CHECK_EQ(map(bytes, small, unit), error);
 		CHECK_STATE(&before);
 		CHECK_EQ(map(2 * bytes - unit, memory + 2 * bytes - unit, unit),
@@ -310,15 +307,15 @@ int main(void)
 	} tests[] = {
 		{ test_whole, "IOMMU pages of %s map huge pages" },
 		{ test_mixed,
-		  "IOMMU pages of %s: small pages after huge ones fail" },
+		  "IOMMU pages of %s map no smaller pages after huge ones" },
 		{ test_mixed_of_others,
-		  "IOMMU pages of %s: small pages of another container fail" },
+		  "IOMMU pages of %s map no smaller pages, two containers" },
 		{ test_huge_last,
-		  "IOMMU pages of %s: small pages before huge ones fail" },
+		  "IOMMU pages of %s map no smaller pages before huge ones" },
 		{ test_misaligned,
 		  "IOMMU pages of %s: misaligned memory is refused" },
 		{ test_part_of_huge,
-		  "IOMMU pages of %s: a region with a part of a huge page" },
+		  "IOMMU pages of %s: a partly registered page is refused" },
 	};
 	size_t i, j;
 

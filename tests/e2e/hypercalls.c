@@ -359,8 +359,8 @@ static void test_list_changed(void)
 }
 
 /*
- * KVM checks the first IOMMU page of a guest page, and finds at another one
- * that it is not registered.
+ * KVM checks only the first IOMMU page of a guest page in advance. Here a later
+ * one is not registered.
  */
 static void test_half_registered(void)
 {
@@ -532,7 +532,7 @@ static __u64 use_levels(struct figures *before)
 			return iova;
 		CHECK_EQ(status, TCE_KVM_SUCCESS);
 	}
-	CHECK(!"KVM needs a level");
+	CHECK(!"KVM never lacks a level");
 
 	return SIZE / 2;
 }
@@ -651,7 +651,7 @@ static const struct test tests[] = {
 	  true, test_unaligned_nothing },
 	{ "a list that changes after the check is counted right", true,
 	  test_list_changed },
-	{ "a half registered guest page is passed up, and not counted", true,
+	{ "half registered pages are not counted, and calls are passed up", true,
 	  test_half_registered },
 	{ "levels that KVM empties are freed without another call", true,
 	  test_levels },
@@ -659,8 +659,8 @@ static const struct test tests[] = {
 	  test_levels_charged },
 	{ "with charge_allocated a call that needs a level is passed up",
 	  true, test_levels_missing },
-	{ "IOMMU pages larger than kernel pages are passed up", true,
-	  test_large },
+	{ "hypercalls that map pages larger than kernel pages are passed up",
+	  true, test_large },
 };
 
 int main(void)

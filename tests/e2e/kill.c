@@ -88,7 +88,8 @@ static struct seen read_seen(void)
 }
 
 /*
- * Checks that exactly these entries were killed, and how many of them were set.
+ * Checks the first and the last entry that were killed, and how many entries
+ * were set when they were killed.
  */
 #define CHECK_KILLED(first, count, set) \
 	check_killed(first, count, set, __FILE__, __LINE__)
@@ -97,7 +98,7 @@ static void check_killed(unsigned long first, unsigned long count,
 {
 	struct seen now = read_seen();
 
-	tap_check(now.kills > 0, file, line, "a kill");
+	tap_check(now.kills > 0, file, line, "there was a kill");
 	tap_check_equal(now.first, first, file, line, "first entry");
 	tap_check_equal(now.end, first + count, file, line, "end of entries");
 	tap_check_equal(now.set, set, file, line, "entries that were set");

@@ -185,7 +185,7 @@ static void test_owner(void)
 			return;
 		usleep(POLL_US);
 	}
-	CHECK(!"the directory has gone");
+	CHECK(!"the directory stays");
 }
 
 static void test_group_leaves(void)

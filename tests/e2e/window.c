@@ -48,7 +48,7 @@ static const struct create_refusal {
 	int argsz;
 	bool null;
 	bool ours;
-	/* Skipped in a guest, which has one table for any number of levels. */
+	/* Skipped in a guest, where the number of levels has no effect. */
 	bool host;
 } create_refusals[] = {
 	{ "a bad address of the argument", -EFAULT, .null = true },
@@ -106,7 +106,7 @@ static const struct create_refusal {
 	  .args = { .page_shift = 12, .window_size = SIZE, .levels = 6 } },
 	{ "2^32-1 levels", -EINVAL,
 	  .args = { .page_shift = 12, .window_size = SIZE, .levels = ~0U } },
-	{ "more levels than there are address bits", -EINVAL,
+	{ "levels that would translate address bit 59", -EINVAL,
 	  .args = { .page_shift = 16, .window_size = SIZE, .levels = 5 },
 	  .ours = true, .host = true },
 };
@@ -552,8 +552,8 @@ static void test_one_level(void)
 }
 
 /*
- * One page needs a level of each depth, of the smallest size that the hardware
- * supports.
+ * Expects that one page needs one level of each depth, and that the levels are
+ * no larger than necessary.
  */
 static void check_one_page(struct vfio *vfio, unsigned char *page,
 			   unsigned int entries_shift, unsigned int levels)
@@ -641,7 +641,7 @@ int main(void)
 			      "%s pages, %u level%s: created, charged, removed",
 			      shapes[i].page, shapes[i].levels,
 			      shapes[i].levels > 1 ? "s" : "");
-	tap_test("one level is accepted for 2^28 to 2^34 bytes of 4K pages",
+	tap_test("one level is accepted for 2^28 to 2^33 bytes of 4K pages",
 		 test_one_level);
 	tap_test("a window of 2^46 bytes of 64K pages is charged exactly",
 		 test_large);
