@@ -127,11 +127,6 @@ static int create_window(void)
 	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, levels(), NULL);
 }
 
-static int create_second(void)
-{
-	return vfio_create(vfio.container, PAGE_SHIFT, SIZE, levels(), NULL);
-}
-
 static int map_few(void)
 {
 	return vfio_map(vfio.container, FEW, memory, IOMMU_PAGE, MAP_READ);
@@ -280,7 +275,7 @@ static struct link version2[] = {
 	{ .name = "UNMAP_DMA", .call = unmap_default },
 	{ .name = "SPAPR_TCE_REMOVE", .call = remove_default },
 	{ .name = "SPAPR_TCE_CREATE", .call = create_window },
-	{ .name = "SPAPR_TCE_CREATE, the second", .call = create_second },
+	{ .name = "SPAPR_TCE_CREATE, the second", .call = create_window },
 	{ .name = "MAP_DMA of a page", .call = map_few },
 	{ .name = "MAP_DMA of another region", .call = map_next },
 	{ .name = "MAP_DMA of several leaves", .call = map_many },

@@ -654,7 +654,7 @@ static int dma_range(struct model *model, struct container *container,
 }
 
 /* 0 if MAP of version 1 can pin the pages, otherwise its error. */
-static int can_pin(__u64 address, __u64 size, bool write)
+static int pin_error(__u64 address, __u64 size, bool write)
 {
 	unsigned int first, pages, i;
 
@@ -691,8 +691,8 @@ static bool contained(const struct model *model, unsigned int page,
  * 0 if all pages are registered, by any container, and no IOMMU page is larger
  * than the page of memory that it maps; otherwise the error of MAP.
  */
-static int can_map(const struct model *model, __u64 address, __u64 size,
-		   unsigned int page_shift)
+static int map_error(const struct model *model, __u64 address, __u64 size,
+		     unsigned int page_shift)
 {
 	unsigned int first, pages, i, each = 1;
 
@@ -739,11 +739,11 @@ static int do_map(struct model *model, struct container *container,
 		return -EINVAL;
 
 	if (container->version == 1)
-		ret = can_pin(args->vaddr, args->size,
-			      args->flags & MAP_WRITE);
+		ret = pin_error(args->vaddr, args->size,
+				args->flags & MAP_WRITE);
 	else
-		ret = can_map(model, args->vaddr, args->size,
-			      window->page_shift);
+		ret = map_error(model, args->vaddr, args->size,
+				window->page_shift);
 	if (ret || model->dry)
 		return ret;
 
