@@ -103,8 +103,10 @@ struct tce_kvm_call {
  * @refused: the hypervisor has refused an entry
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
+ * @put: no task has a record any more; @call is freed after a grace period
  * @tbl: the iommu_table
- * @put_work: puts the window's reference to @tbl
+ * @put_rcu: waits for hypercalls that have begun with the window
+ * @put_work: frees @call, and puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
  * @mask: number of elements of @call, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
@@ -122,8 +124,10 @@ struct tce_kvm {
 	bool refused;
 	unsigned int page_shift;
 	unsigned int leaf_shift;
+	bool put;
 	struct iommu_table *tbl;
-	struct work_struct put_work;
+	struct rcu_head put_rcu;
+	struct rcu_work put_work;
 	struct rcu_work free_work;
 	unsigned long mask;
 	atomic_t elsewhere;
@@ -192,6 +196,10 @@ static __always_inline struct tce_kvm_call *
 tce_kvm_find_call(struct tce_kvm *kvm)
 {
 	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
+
+	/* The records may be freed when this RCU read-side section ends. */
+	if (READ_ONCE(kvm->put))
+		return NULL;
 
 	if (READ_ONCE(call->task) == current)
 		return call;
@@ -675,19 +683,7 @@ static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
 
 static void tce_kvm_free_work(struct work_struct *work)
 {
-	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
-					   free_work);
-	bool active = false;
-	unsigned int i;
-
-	for (i = 0; i <= kvm->mask; i++)
-		active |= kvm->call[i].active;
-	/*
-	 * A preempted hypercall may still store to its record after the grace
-	 * period: leak the records rather than let it write to freed memory.
-	 */
-	if (!active)
-		tce_kvm_destroy(kvm);
+	kfree(container_of(to_rcu_work(work), struct tce_kvm, free_work));
 	module_put(THIS_MODULE);
 }
 
@@ -708,17 +704,25 @@ static void tce_kvm_free(struct iommu_table *tbl)
 
 static void tce_kvm_put_work(struct work_struct *work)
 {
-	struct tce_kvm *kvm = container_of(work, struct tce_kvm, put_work);
+	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
+					   put_work);
 
-	/*
-	 * When KVM attaches a group, it reads the group's iommu_table and then
-	 * gets a reference, with no lock held and outside an RCU read-side
-	 * section. It does not sleep in between, but it may be preempted. The
-	 * group has lost the table: once each task has slept or left the
-	 * kernel, KVM either has its reference or does not find the table.
-	 */
-	synchronize_rcu_tasks();
+	kvfree(kvm->call);
 	iommu_tce_table_put(kvm->tbl);
+}
+
+/*
+ * Each task has slept or left the kernel since the groups lost the table and
+ * the window became empty for KVM. KVM does not sleep between useraddrptr() and
+ * tce_kill(), so it stores to no record any more. But callbacks may still look
+ * for the record of their task: free the records after those that have begun.
+ */
+static void tce_kvm_put_rcu(struct rcu_head *rcu)
+{
+	struct tce_kvm *kvm = container_of(rcu, struct tce_kvm, put_rcu);
+
+	WRITE_ONCE(kvm->put, true);
+	queue_rcu_work(tce_wq, &kvm->put_work);
 }
 
 struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
@@ -742,7 +746,7 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 	kvm->mask = calls - 1;
 	kvm->page_shift = geo->page_shift;
 	kvm->leaf_shift = geo->level_shift;
-	INIT_WORK(&kvm->put_work, tce_kvm_put_work);
+	INIT_RCU_WORK(&kvm->put_work, tce_kvm_put_work);
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
 
 	return kvm;
@@ -784,7 +788,17 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
 
 void tce_kvm_put(struct tce_kvm *kvm)
 {
-	queue_work(tce_wq, &kvm->put_work);
+	/*
+	 * When KVM attaches a group, it reads the group's iommu_table and then
+	 * gets a reference, with no lock held and outside an RCU read-side
+	 * section. It does not sleep in between, but it may be preempted. The
+	 * group has lost the table: once each task has slept or left the
+	 * kernel, KVM either has its reference or does not find the table.
+	 *
+	 * A work item must not wait for this: user space can prolong it, and
+	 * any number of windows may wait.
+	 */
+	call_rcu_tasks(&kvm->put_rcu, tce_kvm_put_rcu);
 }
 
 void tce_kvm_synchronize(struct tce_kvm *kvm)

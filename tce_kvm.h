@@ -106,12 +106,13 @@ void tce_kvm_set_ops(struct tce_kvm *kvm, const struct tce_platform *platform,
 void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
 
 /**
- * tce_kvm_put() - have a work item put the reference to the iommu_table
+ * tce_kvm_put() - put the window's reference to the iommu_table
  * @kvm: state of KVM's callbacks, without a window. No group has the
  *       iommu_table any more
  *
- * The iommu_table and @kvm are freed with the last reference, which may be
- * KVM's.
+ * The reference is put, and the records of tasks are freed, once each task has
+ * slept or left the kernel. The iommu_table and @kvm are freed with the last
+ * reference, which may be KVM's.
  *
  * Context: Any.
  */

@@ -329,6 +329,9 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 	else if (tce_pseries_unused(tbl))
 		return;
 
+	if (!tce_pseries_unused(tbl))
+		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
+
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);
 		if (tce_platform_clear_entries(platform, index, count))

@@ -321,8 +321,14 @@ void tce_window_wait_kills(struct tce_window *window)
 	if (window->platform.backed)
 		return;
 
-	flush_work(&window->trim_work.work);
+	/*
+	 * Do not wait for an item that has not begun: it finds no group that is
+	 * detached, and may be behind those of other windows.
+	 */
+	cancel_delayed_work_sync(&window->trim_work);
 	tce_kvm_synchronize(window->kvm);
+	/* Levels and records may wait for the work item that was cancelled. */
+	tce_window_trim_soon(window);
 }
 
 bool tce_window_attached(const struct tce_window *window,
