@@ -8,6 +8,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/atomic.h>
+#include <linux/build_bug.h>
 #include <linux/cache.h>
 #include <linux/cpumask.h>
 #include <linux/jiffies.h>
@@ -680,6 +681,9 @@ static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
 }
 
 /* Lifetime */
+
+/* Otherwise call_rcu_tasks() does not wait for preempted tasks. */
+static_assert(!IS_ENABLED(CONFIG_PREEMPTION) || IS_ENABLED(CONFIG_TASKS_RCU));
 
 static void tce_kvm_free_work(struct work_struct *work)
 {

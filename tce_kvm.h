@@ -108,7 +108,7 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
 /**
  * tce_kvm_put() - put the window's reference to the iommu_table
  * @kvm: state of KVM's callbacks, without a window. No group has the
- *       iommu_table any more
+ *       iommu_table any more, unless the hypervisor refused to remove it
  *
  * The reference is put, and the records of tasks are freed, once each task has
  * slept or left the kernel. The iommu_table and @kvm are freed with the last

@@ -315,6 +315,7 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 {
 	const struct iommu_table *tbl = platform->tbl;
 	unsigned long index, count;
+	bool shared;
 
 	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
@@ -324,13 +325,14 @@ static void tce_pseries_reclaim(const struct tce_platform *platform)
 	 * they do not sleep, but they may be preempted between the exchange of
 	 * an entry and the store of its address.
 	 */
-	if (kref_read(&tbl->it_kref) > 2)
+	shared = kref_read(&tbl->it_kref) > 2;
+	if (shared)
 		synchronize_rcu_tasks();
-	else if (tce_pseries_unused(tbl))
-		return;
 
 	if (!tce_pseries_unused(tbl))
 		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
+	else if (!shared)
+		return;
 
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);
