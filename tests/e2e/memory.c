@@ -24,7 +24,7 @@
 #define IOVA		0x200000
 
 /* Memory that threads allocate and free all the time, in bytes. */
-#define POPULATED	(256UL << 20)
+#define POPULATED_PAGES	4096
 #define POPULATORS	3
 
 #define REGISTER	VFIO_IOMMU_SPAPR_REGISTER_MEMORY
@@ -621,12 +621,13 @@ static int stop;
 /* Keeps the process's mmap_lock busy. */
 static void *populate(void *unused)
 {
+	size_t bytes = POPULATED_PAGES * page;
 	void *area;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-		area = mmap(NULL, POPULATED, PROT_READ | PROT_WRITE,
+		area = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-		munmap(area, POPULATED);
+		munmap(area, bytes);
 	}
 
 	return unused;
