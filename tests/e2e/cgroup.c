@@ -27,7 +27,10 @@
 #define GROUP		MOUNT_POINT "/test"
 
 #define PAGE_SHIFT	12
-/* Bytes that the largest leaf maps: each slot has a leaf of its own. */
+/*
+ * Bytes that the largest leaf maps. A slot is a part of the window of that
+ * size; what is mapped in a slot needs a leaf of its own.
+ */
 #define LEAF_BYTES	BIT_ULL(22)
 /* Memory that the cgroup may allocate: less than the leaves of all slots. */
 #define ROOM		(2 << 20)

@@ -373,7 +373,7 @@ static void test_other_process(void)
 	unsigned char *memory = vfio_memory(page);
 
 	vfio_open(&vfio);
-	/* This process becomes the owner of the container. */
+	/* This process becomes the first user of the container. */
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
 	tap_child(other_process, NULL);
 	CHECK(!is_blocked(0));

@@ -578,9 +578,9 @@ static void add_host_tests(void)
 
 static void add_guest_tests(void)
 {
-	tap_test_ours("a window that the second group refuses is undone",
+	tap_test_ours("a window that the second group cannot have is undone",
 		      test_hypervisor_half_way);
-	tap_test_ours("a default window that the other group refuses is undone",
+	tap_test_ours("a default window that one group cannot have is undone",
 		      test_hypervisor_default);
 	tap_test("a second group is refused while a window exists",
 		 test_hypervisor_late_group);

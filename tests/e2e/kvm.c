@@ -179,8 +179,8 @@ static void test_not_registered(void)
 }
 
 /*
- * A list may have TCEs without permissions. KVM counts their pages, and then
- * clears the entries.
+ * A list may have TCEs without permissions. KVM counts their pages and sets the
+ * entries, so the pages must be uncounted when the entries are cleared.
  */
 static void test_no_permission(void)
 {
@@ -577,7 +577,7 @@ static const struct test tests[] = {
 	  false, test_parameters },
 	{ "hypercalls that map unregistered memory are passed up",
 	  true, test_not_registered },
-	{ "TCEs without permissions in a list are not counted",
+	{ "pages of TCEs without permissions are uncounted when unmapped",
 	  true, test_no_permission },
 	{ "version 1: hypercalls are passed up, and change nothing",
 	  true, test_v1 },

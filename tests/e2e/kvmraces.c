@@ -430,8 +430,7 @@ static int status_error(long status)
 	       status == GUEST_NO_TABLE ? 0 : -EBADE;
 }
 
-/* Each call maps an empty entry, or unmaps a mapped one. */
-
+/* Maps one entry after the other, then unmaps one after the other. */
 static int put_round(unsigned int round)
 {
 	__u64 offset = made % RACE_PAGES * IOMMU_PAGE;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the module shows of its windows: their owners, counters, the memory of
- * their tables, and the reason of an error. docs/OBSERVE.md has the promises.
+ * What the module shows of its windows: their process and groups, counters, the
+ * memory of their tables, and the reason of an error. docs/OBSERVE.md has the
+ * promises.
  */
 
 #define _GNU_SOURCE
@@ -642,7 +643,7 @@ int main(void)
 	page = vfio_page_size();
 	memory = vfio_memory((PAGES + 1) * page);
 
-	tap_test_ours("a window's directory and figures name its owner",
+	tap_test_ours("a window's directory and figures name process and group",
 		      test_owner);
 	tap_test_ours("a detached group is not shown any more",
 		      test_group_leaves);

@@ -108,7 +108,7 @@ static void test_removed_window(void)
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 
-	/* KVM keeps only the module. */
+	/* What KVM keeps shows only in the module's refcount. */
 	gone = state_now();
 	CHECK_EQ(gone.windows, without.windows);
 	CHECK_EQ(gone.locked, without.locked);
@@ -365,7 +365,7 @@ static void forget_and_stay(void *data)
 	CHECK_EQ(state_locked(), locked);
 }
 
-/* Only the module is kept by the reference. */
+/* What the reference keeps shows only in the module's refcount. */
 static void check_forgotten(void (*forget)(void *data))
 {
 	struct state before = state_now(), after = before;
@@ -491,9 +491,9 @@ static const struct test tests[] = {
 	  true, test_removed_many_allocated },
 	{ "version 1: a window of a closed container is empty to KVM",
 	  true, test_v1 },
-	{ "a reference that KVM leaks keeps nothing after exit",
+	{ "a reference that KVM leaks keeps only the module after exit",
 	  true, test_forgotten_exit },
-	{ "a reference that KVM leaks keeps nothing after close",
+	{ "a reference that KVM leaks keeps only the module after close",
 	  true, test_forgotten_stay },
 	{ "another process with the guest's file cannot map",
 	  true, test_inherited },

@@ -71,7 +71,7 @@ static void test_fork(void)
 	vfio_close(&vfio);
 }
 
-/* The child is the first user and becomes the owner. */
+/* The child is the first user of the container. */
 static void use_first(void *data)
 {
 	struct vfio *vfio = data;
@@ -87,7 +87,7 @@ static void test_owner_gone(void)
 	vfio_open(&vfio);
 	tap_child(use_first, &vfio);
 
-	/* The owner has exited, and no other process may use the container. */
+	/* It has exited, and no other process may use the container. */
 	CHECK_EQ(vfio_register(vfio.container, memory, page), -EPERM);
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), -EPERM);
 	CHECK_EQ(state_locked(), 0);
@@ -403,9 +403,9 @@ int main(int argc, char **argv)
 	tap_test("a child cannot use its parent's container", test_fork);
 	tap_test("a container belongs to its first user, even after exit",
 		 test_owner_gone);
-	tap_test("a container passed to another process keeps its owner",
+	tap_test("a container passed to another process cannot be used there",
 		 test_passed);
-	tap_test("a container outlives the address space of its owner",
+	tap_test("a container outlives the address space of its first user",
 		 test_passed_and_exit);
 	tap_test("after exec the process cannot use the container",
 		 test_exec);

@@ -253,7 +253,7 @@ static void open_monitor(void)
 		tap_bail("the monitor does not answer");
 }
 
-/* Finds the device again after it was removed or pulled out. */
+/* Finds the device again; one that was only unbound is still there. */
 
 static void back_rescan(unsigned int number)
 {
