@@ -9,11 +9,11 @@
  * own copy of the entries, for emulated devices, is left out: it does not
  * affect the table.
  *
- * KVM holds no lock and no reference while it uses a table. A hypercall walks
- * the list of tables of the LIOBN with list_for_each_entry_lockless(), does not
- * take a reference to the struct iommu_table, and is not in an RCU read-side
- * critical section. Tables are removed from the list by list_del_rcu(), and an
- * RCU callback drops KVM's reference. Therefore:
+ * In KVM a hypercall holds no lock while it uses a table. It walks the list of
+ * tables of the LIOBN with list_for_each_entry_lockless(), does not take a
+ * reference to the struct iommu_table, and is not in an RCU read-side critical
+ * section. Tables are removed from the list by list_del_rcu(), and an RCU
+ * callback drops the reference that the list has. Therefore:
  *
  * - Without preemption, a hypercall is an RCU reader until it sleeps. In the
  *   walk only the callbacks in it_ops could sleep, and the table may be freed
@@ -21,7 +21,7 @@
  *   either, and warns about a callback that sleeps.
  *
  * - With preemption, a hypercall is not an RCU reader, so KVM itself may use a
- *   table after it was freed, whatever the owner of the table does. This is not
+ *   table after it was freed, and no other module can prevent that. This is not
  *   tested here: a table that was removed from the list keeps its reference
  *   until the calls that use it have returned, and for a grace period after
  *   that (@hold). This protects only the struct iommu_table and its it_ops: the
@@ -38,7 +38,7 @@
  *   so that no table is used across a page fault.
  *
  * Like KVM, TCE_KVM_ATTACH reads the tables of the group and then gets a
- * reference, with no lock held and outside an RCU section.
+ * reference, with no lock held that protects them, and outside an RCU section.
  */
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -81,7 +81,7 @@ static_assert(TCE_KVM_SUCCESS == H_SUCCESS);
 static_assert(TCE_KVM_PARAMETER == H_PARAMETER);
 static_assert(TCE_KVM_TOO_HARD == H_TOO_HARD);
 
-/* Longer than a test waits, and shorter than the limit of a watchdog. */
+/* Long enough for a test to notice a pause, too short for a watchdog. */
 #define TCE_PAUSE_MAX_MS	2000
 
 static bool hold = IS_ENABLED(CONFIG_PREEMPTION);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Measures KVM's calls into a TCE table, for the benchmark. As in KVM, there is
- * no lock, no reference, and no RCU section but that around the check of an
- * address. The callbacks are not checked; tce_kvm_test.c does that. The calls
- * and their order are those of arch/powerpc/kvm/book3s_64_vio.c; comments name
- * the functions there.
+ * Measures KVM's calls into a TCE table, for the benchmark. As in KVM, a call
+ * takes no lock and no reference, and is in an RCU section only while it checks
+ * an address. The callbacks are not checked; tce_kvm_test.c does that. The
+ * calls and their order are those of arch/powerpc/kvm/book3s_64_vio.c; comments
+ * name the functions there.
  *
  * The program must not remove the table during a call, and calls on one file
  * must not overlap.
