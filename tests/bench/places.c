@@ -12,7 +12,10 @@
 
 #include "bench.h"
 
-/* Up to this number of calls are measured together; the cost is the mean. */
+/*
+ * Up to this number of pages are mapped and unmapped in one measurement; the
+ * cost is the mean.
+ */
 #define CALLS		1000
 
 /* Longer than empty levels are kept. */
@@ -215,7 +218,7 @@ static void next_and_map_new(void)
 	map_new();
 }
 
-/* Memory that no device could write, so that it is not dirty yet. */
+/* New memory: no device has been able to write to it, so it is not dirty. */
 static unsigned char *clean_memory;
 
 static void map_clean(void)

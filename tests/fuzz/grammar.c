@@ -18,7 +18,7 @@
 
 /*
  * Pages at the end of the arena. With huge pages most small regions, and all
- * changes of pages, are there, because large regions may have the others.
+ * changes of pages, are there; the other pages are left to large regions.
  */
 #define SMALL_PAGES	(ORDINARY_PAGES / 3)
 

@@ -267,7 +267,7 @@ static int window_create(struct model *model, struct container *container,
 		return -EINVAL;
 	if (!(machine.page_sizes & BIT_ULL(page_shift)))
 		return -EINVAL;
-	/* The first level is charged as a whole. */
+	/* For @size; a part of a level is charged as a whole level. */
 	pages = vfio_window_charge(log2_of(size >> page_shift), levels);
 	if (!charge(model, pages))
 		return -ENOMEM;

@@ -104,7 +104,7 @@ static char *read_file(long directory, const char *name)
 	ssize_t got;
 	glob_t paths;
 
-	/* The name of the directory also has the owner of the window. */
+	/* The process and the group of the window are in the name, too. */
 	snprintf(pattern, sizeof(pattern), DEBUGFS "/%ld-*/%s", directory,
 		 name);
 	if (!glob(pattern, 0, NULL, &paths))

@@ -57,7 +57,7 @@ void scratch_init(struct scratch *scratch, unsigned int number)
 	close(fd);
 }
 
-/* An ioctl whose argument is faulted in from FUSE, by another process. */
+/* An ioctl that faults its argument in from FUSE; another process answers. */
 static int ioctl_late(struct scratch *scratch, int fd, struct call *call,
 		      union args *after)
 {

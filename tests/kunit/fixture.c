@@ -136,7 +136,7 @@ int fixture_init(struct kunit *test)
 	if (!test->priv)
 		return -ENOMEM;
 
-	/* Each test waits for thousands of grace periods. */
+	/* Some tests wait for thousands of grace periods. */
 	rcu_expedite_gp();
 	kunit_activate_static_stub(test, tce_level_alloc_pages, fixture_pages_alloc);
 	kunit_activate_static_stub(test, tce_level_free_pages, fixture_pages_free);

@@ -157,7 +157,7 @@ static void check_extensions(void *unused)
 	STEP(close(container));
 }
 
-/* Killed with a window, and memory mapped in another one. */
+/* Kills itself while it has two windows, with memory mapped in the first. */
 static void use_and_die(void *unused)
 {
 	unsigned char *memory = vfio_memory(page);

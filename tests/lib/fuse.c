@@ -58,7 +58,7 @@ static size_t page;
 static int device = -1;
 static int file = -1;
 static pid_t process;
-/* The next unused page of each content, in pages. */
+/* The number of pages of each content that were mapped so far. */
 static off_t next[FUSE_CONTENTS];
 
 static void reply(uint64_t unique, int error, const void *data, size_t size)

@@ -32,9 +32,9 @@ bool fuse_available(void);
 void fuse_start(enum fuse_lock lock);
 
 /*
- * Each maps a page of the file that was never read, with MAP_PRIVATE: the first
- * anywhere; the others at @address; the last one with a content of its own, see
- * below.
+ * Each maps a page of the file that was never read, with MAP_PRIVATE:
+ * fuse_page() anywhere, the others at @address. Reads of the page are answered
+ * with content 0, or with @content.
  */
 void *fuse_page(void);
 void fuse_page_at(void *address);
@@ -44,8 +44,8 @@ void fuse_page_of(unsigned int content, void *address);
 void fuse_forget(unsigned int content, void *address);
 
 /*
- * The contents that reads are answered with, a kernel page each. fuse_page()
- * has content 0; threads have one each.
+ * The contents that reads are answered with, a kernel page each. Content 0 is
+ * that of fuse_content(). Each thread can use a content of its own.
  */
 #define FUSE_CONTENTS	8
 void *fuse_content(void);

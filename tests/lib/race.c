@@ -59,6 +59,7 @@ static void meet(unsigned int me, bool patient)
 	}
 }
 
+/* Waits for a number of instructions that changes with each round. */
 static void part(unsigned int me, unsigned int round)
 {
 	unsigned int spins = (2 * round + me) * 0x9e3779b9U >> 16;

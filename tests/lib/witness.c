@@ -29,7 +29,7 @@ void new_regions(void)
 		region[i] = memory + i * REGION_BYTES;
 }
 
-/* All complaints of the kernel, not only WARN(). */
+/* The taint flags: a WARN(), an oops, a lockup or a bad page sets one. */
 static unsigned long complaints(void)
 {
 	unsigned long value;
