@@ -104,9 +104,10 @@ struct tce_kvm_call {
  * @refused: the hypervisor has refused an entry
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
- * @put: no task has a record any more; @call is freed after a grace period
+ * @put: tasks no longer find their records; @call is freed after a grace period
  * @tbl: the iommu_table
- * @put_rcu: waits for hypercalls that have begun with the window
+ * @put_rcu: waits until each task has slept or left the kernel, see
+ *           tce_kvm_put()
  * @put_work: frees @call, and puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
  * @mask: number of elements of @call, a power of two, minus 1
@@ -794,10 +795,11 @@ void tce_kvm_put(struct tce_kvm *kvm)
 {
 	/*
 	 * When KVM attaches a group, it reads the group's iommu_table and then
-	 * gets a reference, with no lock held and outside an RCU read-side
-	 * section. It does not sleep in between, but it may be preempted. The
-	 * group has lost the table: once each task has slept or left the
-	 * kernel, KVM either has its reference or does not find the table.
+	 * gets a reference, with no lock held but its own and outside an RCU
+	 * read-side section. It does not sleep in between, but it may be
+	 * preempted. The group has lost the table: once each task has slept or
+	 * left the kernel, KVM either has its reference or does not find the
+	 * table.
 	 *
 	 * A work item must not wait for this: user space can prolong it, and
 	 * any number of windows may wait.
