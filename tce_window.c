@@ -275,10 +275,9 @@ void tce_window_detach(struct tce_window *window,
 	int ret;
 
 	/*
-	 * If the hypervisor removes its window, the entries are gone; if it
-	 * refuses to, they stay. An entry that KVM sets meanwhile would be
-	 * refused, or keep the hypervisor from removing the window: stop KVM
-	 * first.
+	 * spapr_tce_unset_window() does not clear the entries: do so before it
+	 * is called. Stop KVM first: an entry that KVM sets meanwhile would be
+	 * refused, or keep the hypervisor from removing the window.
 	 */
 	if (window->platform.backed) {
 		tce_kvm_close(window->kvm);

@@ -164,8 +164,8 @@ void tce_window_wait_kills(struct tce_window *window);
 void tce_window_clear_all(struct tce_window *window);
 
 /**
- * tce_window_flush_kvm() - release pages of entries that KVM has cleared or
- * replaced and not yet killed
+ * tce_window_flush_kvm() - kill entries that KVM has cleared or replaced, and
+ * release their pages
  * @window: the window
  *
  * Context: Process, may sleep; reschedules.
