@@ -711,7 +711,10 @@ static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
 	return true;
 }
 
-/* Check that the pages of a segment, which are counted, are large enough. */
+/*
+ * Whether tce_page_contained() and tce_page_whole() are true for all IOMMU
+ * pages of a segment, which are counted.
+ */
 static noinline bool tce_segment_contained(const struct tce_run *run,
 					   unsigned long first,
 					   const struct tce_segment *segment)
@@ -929,8 +932,8 @@ static bool tce_owner_is_region(u64 owner)
 
 /*
  * The device may write to the page until the kill, which comes later. The page
- * stays dirty until then, as it stays pinned until it is uncounted, after the
- * kill.
+ * stays dirty until then: it is pinned until it is uncounted, after the kill,
+ * and reclaim does not write pinned pages to swap.
  */
 static void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 {
