@@ -17,14 +17,14 @@
 /*
  * The largest level, as an order of kernel pages: 32 KiB of 4K pages, 512 KiB
  * of 64K pages. Higher orders are costly to allocate (PAGE_ALLOC_COSTLY_ORDER),
- * and user space could consume huge pages by requesting few levels.
+ * and user space could use them up by requesting few levels.
  */
 #define TCE_LEVEL_MAX_ORDER	3
 
 /*
  * A window must have fewer address bits than this. The hardware allows more, up
- * to TCE_WINDOW_SELECT_BIT, but pnv_pci_ioda2_table_alloc_pages() refuses
- * levels that translate as many.
+ * to TCE_WINDOW_SELECT_BIT, but with the in-tree module
+ * pnv_pci_ioda2_table_alloc_pages() refuses levels that translate as many.
  */
 #define TCE_ADDRESS_BITS	55
 

@@ -93,7 +93,7 @@ int tce_platform_check(struct tce_platform *platform,
  * @platform: the window, checked
  * @levels: number of levels that user space requested
  *
- * As in the in-tree driver this is iommu_table_group_ops::get_table_size: on
+ * As in the in-tree module this is iommu_table_group_ops::get_table_size: on
  * PowerNV the size of a whole table and its userspace view, although only a
  * part will be allocated; on pSeries of the view alone.
  *

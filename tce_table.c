@@ -383,10 +383,11 @@ static void tce_batch_skip(const struct tce_table *table,
 }
 
 /*
- * Set up to @count entries in the backing: as many as @list has room for if
- * they replace nothing, otherwise one. On entry, @old has the @olds extents
- * that all @count entries would replace, on return those that were replaced.
- * Return the number of entries, or the errno of the backing.
+ * Set up to @count entries in the backing: if there is a @list and the entry at
+ * @index is empty, all up to the next entry that is set, as far as @list has
+ * room; otherwise one. On entry, @old has the @olds extents that all @count
+ * entries would replace, on return those that were replaced. Return the number
+ * of entries, or the errno of the backing.
  */
 static noinline long tce_leaf_set_backing(const struct tce_table *table,
 					  unsigned long index,

@@ -30,7 +30,7 @@
  * Each entry has an owner, a word that says how its page is released; the table
  * does not interpret it. As long as all entries of a leaf have the same owner
  * the leaf stores it once. Otherwise the leaf has a view, one owner per entry;
- * the in-tree driver calls this the userspace view of the table.
+ * the in-tree module calls this the userspace view of the table.
  *
  * Entries are stored and cleared by extent: consecutive entries of one owner
  * that translate to physically contiguous memory with the same permissions.
@@ -121,7 +121,7 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
  * @geo: the geometry
  *
  * Context: Any.
- * Return: bytes of all hardware levels. The in-tree driver's userspace view of
+ * Return: bytes of all hardware levels. The in-tree module's userspace view of
  * the table takes as many bytes again.
  */
 u64 tce_geometry_whole_bytes(const struct tce_geometry *geo);
