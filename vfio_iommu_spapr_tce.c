@@ -1363,7 +1363,6 @@ static int tce_check_group(struct tce_container *container,
 	    !table_group->max_dynamic_windows_supported)
 		return tce_refuse(-EINVAL, "the group has no dynamic windows");
 
-	/* Version 1 allows one group per container. */
 	if (container->version == 1 && !list_empty(&container->groups))
 		return tce_refuse(-EBUSY,
 				  "version 1 has one group in a container");
