@@ -311,7 +311,7 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
  * them. Their pages stay counted, as it is not known in which address space
  * they were counted.
  */
-static void tce_pseries_reclaim(const struct tce_platform *platform)
+static void tce_pseries_clear(const struct tce_platform *platform)
 {
 	const struct iommu_table *tbl = platform->tbl;
 	unsigned long index, count;
@@ -348,7 +348,7 @@ void tce_platform_set_ops(const struct tce_platform *platform,
 	/* The operations must be complete before KVM can find them. */
 	smp_store_release(&platform->tbl->it_ops, ops);
 	if (tce_platform_is_guest())
-		tce_pseries_reclaim(platform);
+		tce_pseries_clear(platform);
 }
 
 void tce_platform_abort(struct tce_platform *platform)
