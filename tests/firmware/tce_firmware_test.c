@@ -77,8 +77,11 @@ static int tce_init_table(struct kretprobe_instance *instance,
 	return 0;
 }
 
-/* Not registered if the kernel has no kretprobes. */
-static bool tce_init_probed;
+/* 0 if the kernel has no kretprobes. */
+static int tce_init_probed;
+module_param_named(has_init_table, tce_init_probed, int, 0400);
+MODULE_PARM_DESC(has_init_table, "1 if init_table can be answered, otherwise 0");
+
 static struct kretprobe tce_init_probe = {
 	.handler = tce_init_table,
 	.kp.symbol_name = "iommu_init_table",
