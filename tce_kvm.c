@@ -192,15 +192,16 @@ static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 
 /*
  * Find the task's record. It may be freed, by tce_kvm_trim() or by a task that
- * needs a record, unless it is active or locked.
+ * needs a record, unless it is active or locked. @window is what
+ * tce_kvm_window() has returned in this RCU read-side section.
  */
 static __always_inline struct tce_kvm_call *
-tce_kvm_find_call(struct tce_kvm *kvm)
+tce_kvm_find_call(struct tce_kvm *kvm, const struct tce_window *window)
 {
 	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
 
-	/* The records may be freed when this RCU read-side section ends. */
-	if (READ_ONCE(kvm->put))
+	/* Without a window the memory of all records may have been freed. */
+	if (!window && READ_ONCE(kvm->put))
 		return NULL;
 
 	if (READ_ONCE(call->task) == current)
@@ -284,7 +285,7 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 static struct tce_kvm_call *
 tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
 {
-	return tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
+	return tce_kvm_find_call(kvm, window) ?: tce_kvm_new_call(kvm, window);
 }
 
 /*
@@ -441,7 +442,7 @@ static struct tce_kvm_call *tce_kvm_begin_call(struct tce_kvm *kvm,
 					       struct tce_window *window,
 					       unsigned long index)
 {
-	struct tce_kvm_call *call = tce_kvm_find_call(kvm);
+	struct tce_kvm_call *call = tce_kvm_find_call(kvm, window);
 
 	if (call && tce_kvm_begin(kvm, window, call, index))
 		return call;
@@ -589,7 +590,7 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	rcu_read_lock();
 	window = tce_kvm_window(kvm);
 	if (tce) {
-		call = tce_kvm_find_call(kvm);
+		call = tce_kvm_find_call(kvm, window);
 		/*
 		 * Without an active record, KVM has called the platform's
 		 * useraddrptr(), before tce_platform_set_ops() replaced it.
@@ -633,7 +634,7 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 	 * has killed the entries that it could not record, and tce_kvm_trim()
 	 * those of a record that it has freed.
 	 */
-	call = tce_kvm_find_call(kvm);
+	call = tce_kvm_find_call(kvm, window);
 	if (call)
 		tce_kvm_end(kvm, window, call, index, pages);
 	rcu_read_unlock();
