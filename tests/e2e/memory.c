@@ -23,7 +23,7 @@
 #define STAGE		0x100000
 #define IOVA		0x200000
 
-/* Memory that threads allocate and free all the time, in bytes. */
+/* Memory that threads allocate and free all the time, in kernel pages. */
 #define POPULATED_PAGES	4096
 #define POPULATORS	3
 
