@@ -267,9 +267,9 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
 {
-	__be64 word = leaf->view ? leaf->view[slot] : 0;
+	u64 owner = leaf->view ? be64_to_cpu(leaf->view[slot]) : 0;
 
-	return word ? be64_to_cpu(word) : leaf->owner;
+	return owner ?: leaf->owner;
 }
 
 /*
@@ -575,17 +575,19 @@ void *tce_table_root(const struct tce_table *table)
 	return table->root;
 }
 
-/* Set or clear one entry of the backing. */
-static noinline int tce_entry_set_backing(const struct tce_table *table,
-					  unsigned long index, u64 tce,
-					  bool was_set)
+/* Set or clear one entry of the backing, before the entry of the leaf. */
+static noinline int tce_leaf_swap_backing(const struct tce_table *table,
+					  const struct tce_level *leaf,
+					  unsigned long index,
+					  const struct tce_entry *entry)
 {
-	__be64 word = cpu_to_be64(tce);
+	__be64 word = cpu_to_be64(entry->tce);
 
-	if (tce)
+	if (word)
 		return table->ops->set(table->data, index, &word, 1);
 
-	return was_set ? table->ops->clear(table->data, index, 1) : 0;
+	return leaf->tces[tce_slot(&table->geo, index, 0)] ?
+	       table->ops->clear(table->data, index, 1) : 0;
 }
 
 /* Exchange an entry of a leaf, whose lock the caller holds. */
@@ -594,27 +596,26 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 	      unsigned long index, struct tce_entry *entry)
 {
 	unsigned long slot = tce_slot(&table->geo, index, 0);
-	u64 new = entry->tce, owner = entry->owner;
-	u64 tce = be64_to_cpu(leaf->tces[slot]);
-	__be64 *view;
+	u64 tce, new, owner;
 	int ret;
 
-	if (new && !tce_leaf_claim(leaf, owner))
+	if (entry->tce && !tce_leaf_claim(leaf, entry->owner))
 		return H_TOO_HARD;
 
-	new = tce_with_read(table, new);
 	if (table->ops->set) {
-		ret = tce_entry_set_backing(table, index, new, tce);
+		ret = tce_leaf_swap_backing(table, leaf, index, entry);
 		if (ret)
 			return ret;
 	}
 
-	view = leaf->view;
+	new = tce_with_read(table, entry->tce);
+	owner = entry->owner;
+	tce = be64_to_cpu(leaf->tces[slot]);
 	entry->tce = tce;
 	entry->owner = tce ? tce_leaf_owner(leaf, slot) : 0;
 	leaf->tces[slot] = cpu_to_be64(new);
-	if (view)
-		view[slot] = cpu_to_be64(new ? owner : 0);
+	if (leaf->view)
+		leaf->view[slot] = cpu_to_be64(owner);
 	WRITE_ONCE(leaf->set, leaf->set + !!new - !!tce);
 	if (!new && tce)
 		tce_trim_check(table, leaf);
@@ -646,14 +647,16 @@ static noinline int tce_exchange_alloc(struct tce_table *table,
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc)
 {
-	unsigned long slot = tce_slot(&table->geo, index, 0);
-	u64 tce = entry->tce, hpa = tce & ~TCE_PERM;
 	struct tce_level *leaf;
 	int ret;
 
 	if (index >= table->geo.entries ||
-	    hpa & (BIT_ULL(table->geo.page_shift) - 1))
+	    entry->tce & (BIT_ULL(table->geo.page_shift) - 1) & ~TCE_PERM)
 		return -EINVAL;
+
+	/* An entry that is cleared has no owner in a view, either. */
+	if (!entry->tce)
+		entry->owner = 0;
 
 	rcu_read_lock();
 	do {
@@ -663,8 +666,8 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		 * The entry is empty. If it is being set concurrently, this
 		 * clear comes first.
 		 */
-		if (!tce && (!leaf || !leaf->tces[slot])) {
-			entry->owner = 0;
+		if (!entry->tce &&
+		    (!leaf || !leaf->tces[tce_slot(&table->geo, index, 0)])) {
 			ret = 0;
 			break;
 		}

@@ -354,8 +354,9 @@ void *tce_table_root(const struct tce_table *table);
  * tce_table_exchange() - exchange one entry
  * @table: the table
  * @index: the entry
- * @entry: in: the new entry and its owner; a @tce of 0 clears the entry. Out:
- *         the old entry and its owner; a @tce of 0 if it was empty
+ * @entry: in: the new entry and its owner; a @tce of 0 clears the entry, its
+ *         owner is ignored. Out: the old entry and its owner; both are 0 if it
+ *         was empty
  * @alloc: allocate a missing level or view, with GFP_NOWAIT
  *
  * Without a backing, write permission implies read permission. An address
@@ -366,8 +367,8 @@ void *tce_table_root(const struct tce_table *table);
  * Return: 0; -EINVAL for an index beyond the table or an address with low bits
  * set; H_TOO_HARD (positive, asm/hvcall.h) if @alloc is false and a level, or a
  * view for the owner, is missing; -ENOMEM if it cannot be allocated; the errno
- * of the backing. On failure neither the entry nor @entry is changed; levels
- * that were allocated stay, empty.
+ * of the backing. On failure neither the entry nor @entry's @tce is changed;
+ * levels that were allocated stay, empty.
  */
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc);
