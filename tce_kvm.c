@@ -192,16 +192,16 @@ static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 
 /*
  * Find the task's record. It may be freed, by tce_kvm_trim() or by a task that
- * needs a record, unless it is active or locked. @window is what
- * tce_kvm_window() has returned in this RCU read-side section.
+ * needs a record, unless it is active or locked. The caller is in an RCU
+ * read-side section.
  */
 static __always_inline struct tce_kvm_call *
-tce_kvm_find_call(struct tce_kvm *kvm, const struct tce_window *window)
+tce_kvm_find_call(struct tce_kvm *kvm)
 {
 	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
 
-	/* Without a window the memory of all records may have been freed. */
-	if (!window && READ_ONCE(kvm->put))
+	/* The memory of all records may have been freed. */
+	if (unlikely(READ_ONCE(kvm->put)))
 		return NULL;
 
 	if (READ_ONCE(call->task) == current)
@@ -282,12 +282,6 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
 	return NULL;
 }
 
-static struct tce_kvm_call *
-tce_kvm_get_call(struct tce_kvm *kvm, struct tce_window *window)
-{
-	return tce_kvm_find_call(kvm, window) ?: tce_kvm_new_call(kvm, window);
-}
-
 /*
  * Entries that the task has cleared or replaced. The caller holds the record's
  * lock.
@@ -358,14 +352,17 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 }
 
 /* Set the pending entry: KVM has stored the address. */
-static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
-			   struct tce_kvm_call *call)
+static __always_inline void
+tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
+	       struct tce_kvm_call *call)
 {
-	unsigned long ua = be64_to_cpu(READ_ONCE(call->ua));
+	/* The task itself has stored it, in KVM. */
+	unsigned long ua = be64_to_cpu(call->ua);
 	struct tce_entry entry = {
 		.tce = call->tce,
 		.owner = ua | TCE_OWNER_USER,
 	};
+	int ret;
 
 	lockdep_assert_held(&call->lock);
 
@@ -373,12 +370,16 @@ static void tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 	/* The window was closed meanwhile: the page was never mapped. */
 	if (!window || READ_ONCE(kvm->closed)) {
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
-	} else if (tce_table_exchange(window->table, call->index, &entry,
-				      false)) {
+		return;
+	}
+
+	ret = tce_table_exchange(window->table, call->index, &entry, false);
+	tce_observe_kvm(window, call->index, call->tce, ret);
+	if (likely(!ret)) {
+		tce_kvm_displace(window, call, call->index, &entry);
+	} else {
 		tce_kvm_clear_refused(kvm, window, call);
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
-	} else {
-		tce_kvm_displace(window, call, call->index, &entry);
 	}
 }
 
@@ -417,8 +418,9 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
  */
 
 /* Begin to set an entry. */
-static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
-			  struct tce_kvm_call *call, unsigned long index)
+static __always_inline bool
+tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
+	      struct tce_kvm_call *call, unsigned long index)
 {
 	bool ret;
 
@@ -437,27 +439,34 @@ static bool tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	return ret;
 }
 
-/* Begin to set an entry, with the task's record or with a new record. */
-static struct tce_kvm_call *tce_kvm_begin_call(struct tce_kvm *kvm,
-					       struct tce_window *window,
-					       unsigned long index)
+static noinline struct tce_kvm_call *
+tce_kvm_begin_new(struct tce_kvm *kvm, struct tce_window *window,
+		  unsigned long index)
 {
-	struct tce_kvm_call *call = tce_kvm_find_call(kvm, window);
-
-	if (call && tce_kvm_begin(kvm, window, call, index))
-		return call;
-	if (call && READ_ONCE(call->task) == current)
-		return NULL;
-
-	call = tce_kvm_new_call(kvm, window);
+	struct tce_kvm_call *call = tce_kvm_new_call(kvm, window);
 
 	return call && tce_kvm_begin(kvm, window, call, index) ? call : NULL;
 }
 
+/* Begin to set an entry, with the task's record or with a new record. */
+static __always_inline struct tce_kvm_call *
+tce_kvm_begin_call(struct tce_kvm *kvm, struct tce_window *window,
+		   unsigned long index)
+{
+	struct tce_kvm_call *call = tce_kvm_find_call(kvm);
+
+	if (call && likely(tce_kvm_begin(kvm, window, call, index)))
+		return call;
+	if (call && READ_ONCE(call->task) == current)
+		return NULL;
+
+	return tce_kvm_begin_new(kvm, window, index);
+}
+
 /* Record an entry that the task has cleared. */
-static bool tce_kvm_record_clear(struct tce_window *window,
-				 struct tce_kvm_call *call, unsigned long index,
-				 const struct tce_entry *entry)
+static __always_inline bool
+tce_kvm_record_clear(struct tce_window *window, struct tce_kvm_call *call,
+		     unsigned long index, const struct tce_entry *entry)
 {
 	bool ret;
 
@@ -472,25 +481,33 @@ static bool tce_kvm_record_clear(struct tce_window *window,
 	return ret;
 }
 
+/* Kill what the task has changed. KVM may name entries beyond the window. */
+static __always_inline void
+tce_kvm_kill_changed(struct tce_window *window, struct tce_kvm_call *call,
+		     unsigned long index, unsigned long pages)
+{
+	unsigned long entries = window->platform.geo.entries;
+
+	pages = index < entries ? min(pages, entries - index) : 0;
+	call->changed = false;
+	tce_kill(window, index, pages);
+	if (call->displaced_count)
+		tce_kvm_kill_displaced(window, call, index, pages);
+}
+
 /* Set the pending entry, and kill what the task has changed. */
-static void tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
-			struct tce_kvm_call *call, unsigned long index,
-			unsigned long pages)
+static __always_inline void
+tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
+	    struct tce_kvm_call *call, unsigned long index, unsigned long pages)
 {
 	spin_lock(&call->lock);
-	if (call->task != current)
-		goto unlock;
-
-	if (call->pending)
-		tce_kvm_commit(kvm, window, call);
-	call->active = false;
-	if (window && call->changed) {
-		call->changed = false;
-		tce_kill(window, index, pages);
-		if (call->displaced_count)
-			tce_kvm_kill_displaced(window, call, index, pages);
+	if (call->task == current) {
+		if (call->pending)
+			tce_kvm_commit(kvm, window, call);
+		call->active = false;
+		if (window && call->changed)
+			tce_kvm_kill_changed(window, call, index, pages);
 	}
-unlock:
 	spin_unlock(&call->lock);
 }
 
@@ -526,32 +543,62 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	return call ? &call->ua : NULL;
 }
 
-static noinline int tce_kvm_clear(struct tce_kvm *kvm,
-				  struct tce_window *window,
-				  unsigned long index)
+/*
+ * Clear an entry, and record it for tce_kill(). If that is not possible, kill
+ * it at once.
+ */
+static noinline int tce_kvm_clear(struct tce_kvm *kvm, unsigned long index)
 {
 	struct tce_kvm_call *call;
+	struct tce_window *window;
 	struct tce_entry entry = {};
-	int ret;
+	int ret = 0;
 
+	rcu_read_lock();
+	window = tce_kvm_window(kvm);
 	/*
 	 * Older kernels check only the first index of H_STUFF_TCE. Entries
 	 * beyond the window are empty.
 	 */
-	if (index >= window->platform.geo.entries)
-		return 0;
+	if (!window || index >= window->platform.geo.entries)
+		goto unlock;
 
 	ret = tce_table_exchange(window->table, index, &entry, false);
+	tce_observe_kvm(window, index, 0, ret);
 	if (ret || !entry.tce)
-		return ret;
+		goto unlock;
 
-	call = tce_kvm_get_call(kvm, window);
+	call = tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
 	if (!call || !tce_kvm_record_clear(window, call, index, &entry)) {
 		tce_kill(window, index, 1);
 		tce_kill_release(window, &entry);
 	}
+unlock:
+	rcu_read_unlock();
 
-	return 0;
+	return ret;
+}
+
+/*
+ * Record the new value of an entry. KVM has called useraddrptr() before, and
+ * stores the user-space address afterwards; only then can the entry be set.
+ */
+static __always_inline void tce_kvm_set(struct tce_kvm *kvm,
+					unsigned long index, u64 tce)
+{
+	struct tce_kvm_call *call;
+
+	rcu_read_lock();
+	call = tce_kvm_find_call(kvm);
+	/*
+	 * Without an active record, KVM has called the platform's
+	 * useraddrptr(), before tce_platform_set_ops() replaced it.
+	 */
+	if (call && call->active && call->index == index) {
+		call->tce = tce;
+		call->pending = true;
+	}
+	rcu_read_unlock();
 }
 
 static u64 tce_kvm_permissions(enum dma_data_direction direction)
@@ -573,10 +620,8 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 				enum dma_data_direction *direction)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
-	struct tce_kvm_call *call;
-	struct tce_window *window;
-	int ret = 0;
 	u64 tce;
+	int ret;
 
 	/*
 	 * A guest can change a list of TCEs after KVM has checked it. So the
@@ -587,56 +632,35 @@ static int tce_kvm_xchg_no_kill(struct iommu_table *tbl, long index,
 	tce = (*hpa & ~(BIT_ULL(kvm->page_shift) - 1)) |
 	      tce_kvm_permissions(*direction);
 	index -= tbl->it_offset;
-	rcu_read_lock();
-	window = tce_kvm_window(kvm);
 	if (tce) {
-		call = tce_kvm_find_call(kvm, window);
-		/*
-		 * Without an active record, KVM has called the platform's
-		 * useraddrptr(), before tce_platform_set_ops() replaced it.
-		 */
-		if (call && call->active && call->index == index) {
-			call->tce = tce;
-			call->pending = true;
-		}
-	} else if (window) {
-		ret = tce_kvm_clear(kvm, window, index);
+		tce_kvm_set(kvm, index, tce);
+	} else {
+		ret = tce_kvm_clear(kvm, index);
+		if (ret)
+			return ret;
 	}
-	if (window)
-		tce_observe_kvm(window, index, tce, ret);
-	rcu_read_unlock();
+	*hpa = 0;
+	*direction = DMA_NONE;
 
-	if (!ret) {
-		*hpa = 0;
-		*direction = DMA_NONE;
-	}
-
-	return ret;
+	return 0;
 }
 
 static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 			     unsigned long pages)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
-	unsigned long entries = 0;
 	struct tce_kvm_call *call;
-	struct tce_window *window;
 
-	index -= tbl->it_offset;
 	rcu_read_lock();
-	window = tce_kvm_window(kvm);
-	if (window)
-		entries = window->platform.geo.entries;
-	pages = index < entries ? min(pages, entries - index) : 0;
-
 	/*
 	 * For a task without a record there is nothing to kill: tce_kvm_clear()
 	 * has killed the entries that it could not record, and tce_kvm_trim()
 	 * those of a record that it has freed.
 	 */
-	call = tce_kvm_find_call(kvm, window);
+	call = tce_kvm_find_call(kvm);
 	if (call)
-		tce_kvm_end(kvm, window, call, index, pages);
+		tce_kvm_end(kvm, tce_kvm_window(kvm), call,
+			    index - tbl->it_offset, pages);
 	rcu_read_unlock();
 }
 

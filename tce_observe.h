@@ -25,8 +25,7 @@
  * @TCE_EVENT_UNMAP: successful calls of UNMAP_DMA, and the IOMMU pages that
  *                   were mapped before
  * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
- * @TCE_EVENT_KVM: entries that KVM has asked to set or to clear, without an
- *                 error
+ * @TCE_EVENT_KVM: entries that were set or cleared for KVM
  * @TCE_EVENT_KVM_UP: entries that KVM was told to pass up to user space; not
  *                    counted in version 1, in which all are
  * @TCE_EVENTS: number of events
@@ -133,8 +132,8 @@ static inline void tce_observe_kill(const struct tce_window *window,
 }
 
 /**
- * tce_observe_kvm() - count and trace that KVM has asked to set or to clear an
- * entry
+ * tce_observe_kvm() - trace that an entry is set or cleared for KVM, and count
+ * it if that has succeeded
  * @window: the window
  * @index: the entry
  * @tce: the TCE that KVM has asked to set, 0 to clear
