@@ -55,6 +55,7 @@ static void tce_kill_once(struct tce_window *window, unsigned long index,
 {
 	struct iommu_table *tbl = window->platform.tbl;
 
+	tce_observe_kill(window, count);
 	/*
 	 * The stores to the entries must be visible to the hardware before the
 	 * kill: the hardware may read the entries again right after the kill.
@@ -74,19 +75,28 @@ static unsigned long tce_kill_max_entries(void)
 	return cpu_has_feature(CPU_FTR_ARCH_300) ? ULONG_MAX : TCE_KILL_MAX;
 }
 
-void tce_kill(struct tce_window *window, unsigned long index,
-	      unsigned long count)
+static noinline void tce_kill_parts(struct tce_window *window,
+				    unsigned long index, unsigned long count)
 {
 	unsigned long n;
-
-	if (!window->platform.ops->tce_kill)
-		return;
 
 	for (; count; index += n, count -= n) {
 		n = min(count, tce_kill_max_entries());
 		tce_kill_once(window, index, n);
-		tce_observe_kill(window, n);
 	}
+}
+
+void tce_kill(struct tce_window *window, unsigned long index,
+	      unsigned long count)
+{
+	if (!window->platform.ops->tce_kill)
+		return;
+
+	/* Most kills are one call. */
+	if (count && count <= tce_kill_max_entries())
+		tce_kill_once(window, index, count);
+	else
+		tce_kill_parts(window, index, count);
 }
 
 /* Gather */
