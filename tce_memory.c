@@ -879,6 +879,9 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 	unsigned long ua = run->ua + (run->next << run->page_shift), pages, hpa;
 	u64 owner = tce_segment_owner(segment), next = 0;
 
+	if (n && extents[n - 1].owner == owner)
+		next = extents[n - 1].tce +
+		       (extents[n - 1].count << run->page_shift);
 	while (run->next < end) {
 		pages = min(tce_memory_part(run, ua), end - run->next);
 		mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa);
@@ -904,8 +907,8 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 {
 	unsigned long most = min(run->count, run->next + TCE_MEMORY_TRANSLATE);
 	unsigned long before = run->next;
+	unsigned int n = batch->count;
 	struct tce_segment segment;
-	unsigned int n = 0;
 
 	while (run->next < most && n < TCE_BATCH) {
 		if (WARN_ON_ONCE(!tce_memory_segment(run, run->next, &segment)))
@@ -914,9 +917,8 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 					  min(most, run->next + segment.count),
 					  batch->extent, n);
 	}
-	batch->first = 0;
 	batch->count = n;
-	batch->entries = run->next - before;
+	batch->entries += run->next - before;
 }
 
 /*

@@ -119,9 +119,9 @@ struct tce_retired {
  *       Process context, the container's lock is held, may sleep, reschedules.
  *       Returns 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is
  *       pending
- * @translate: translates the next pages of a run that is in use to at most
- *             TCE_BATCH extents. The container's lock is held. Does not sleep,
- *             and cannot fail
+ * @translate: translates the next pages of a run that is in use, and appends
+ *             them to a batch as far as it has room for their extents. The
+ *             container's lock is held. Does not sleep, and cannot fail
  * @cancel: undoes @use for the pages of a run from page @first on, whose
  *          entries were never set. Context as for @use
  * @retire: adds pages whose entries were cleared. Returns false if there was

@@ -338,10 +338,11 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 
 static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
 {
-	struct tce_extent *extent = NULL;
 	unsigned long before = run->next;
-	unsigned int n = 0;
+	unsigned int n = batch->count;
+	struct tce_extent *extent;
 
+	extent = n ? &batch->extent[n - 1] : NULL;
 	while (run->next < run->count) {
 		unsigned long ua = run->ua + (run->next << run->page_shift);
 		struct page *page = run->page[tce_run_page(run, run->next)];
@@ -361,9 +362,8 @@ static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
 		}
 		run->next += part;
 	}
-	batch->first = 0;
 	batch->count = n;
-	batch->entries = run->next - before;
+	batch->entries += run->next - before;
 }
 
 static bool tce_pinned_retire(struct tce_retired *retired,

@@ -336,11 +336,6 @@ bool tce_window_attached(const struct tce_window *window,
 	return tce_platform_has_window(&window->platform, table_group);
 }
 
-bool tce_window_lost(const struct tce_window *window)
-{
-	return READ_ONCE(window->lost);
-}
-
 u64 tce_window_start(const struct tce_window *window)
 {
 	return window->start;
@@ -354,8 +349,9 @@ bool tce_window_contains(const struct tce_window *window, u64 iova)
 }
 
 /* Convert a range of bus addresses to a range of indices, and check it. */
-static int tce_window_range(const struct tce_window *window, u64 iova, u64 size,
-			    unsigned long *index, unsigned long *count)
+static __always_inline int
+tce_window_range(const struct tce_window *window, u64 iova, u64 size,
+		 unsigned long *index, unsigned long *count)
 {
 	const struct tce_geometry *geo = &window->platform.geo;
 	u64 offset = iova - window->start;
@@ -403,8 +399,11 @@ static noinline int tce_window_store(struct tce_gather *gather,
 			return 0;
 
 		tce_gather_resched(gather);
-		if (new->first == new->count)
+		if (new->first == new->count) {
+			new->first = 0;
+			new->count = 0;
 			run->pages->ops->translate(run, new);
+		}
 	}
 }
 
@@ -425,6 +424,8 @@ static noinline int tce_window_map_run(struct tce_window *window,
 	new.count = 1;
 	new.entries = first->count;
 	new.extent[0] = *first;
+	if (run->next < run->count)
+		run->pages->ops->translate(run, &new);
 
 	range.index = index;
 	range.end = index + run->count;
@@ -481,6 +482,10 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	unsigned long index, count;
 	u64 last;
 	int ret;
+
+	if (READ_ONCE(window->lost))
+		return tce_refuse(-EIO,
+				  "the platform has taken the window out of a group");
 
 	ret = tce_window_range(window, iova, size, &index, &count);
 	if (ret)

@@ -109,16 +109,6 @@ bool tce_window_attached(const struct tce_window *window,
 			 const struct iommu_table_group *table_group);
 
 /**
- * tce_window_lost() - whether nothing can be mapped in a window any more
- * @window: the window
- *
- * Context: Any.
- * Return: true after tce_window_mark_lost(), or if the firmware refused to
- * remove it from a group.
- */
-bool tce_window_lost(const struct tce_window *window);
-
-/**
  * tce_window_mark_lost() - refuse all further mappings
  * @window: the window, which the platform has removed from a group or disabled
  *
@@ -209,8 +199,9 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * the window or wraps, for memory that is misaligned or wraps, or if @run was
  * pinned for another number or size of IOMMU pages; -EAGAIN if the caller must
  * pin @run first (&tce_pages_ops.pin), with no lock held; an errno of
- * &tce_pages_ops.use; -ENOMEM; -EIO if a hypervisor refuses a page; -EINTR if a
- * fatal signal is pending.
+ * &tce_pages_ops.use; -ENOMEM; -EIO after tce_window_mark_lost(), after the
+ * firmware has refused to remove the window from a group, or if a hypervisor
+ * refuses a page; -EINTR if a fatal signal is pending.
  */
 int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 		   struct tce_run *run);

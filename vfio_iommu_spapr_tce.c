@@ -205,8 +205,12 @@ static void tce_container_put(struct tce_container *container)
 
 static int tce_container_lock(struct tce_container *container, bool write)
 {
-	return write ? down_write_killable(&container->lock) :
-		       down_read_killable(&container->lock);
+	if (write)
+		return down_write_killable(&container->lock);
+
+	/* down_read_killable() first offers to reschedule, which costs more. */
+	return down_read_trylock(&container->lock) ? 0 :
+	       down_read_killable(&container->lock);
 }
 
 static void tce_container_unlock(struct tce_container *container, bool write)
@@ -398,15 +402,14 @@ static bool tce_groups_have(struct tce_container *container,
 static void tce_check_windows(struct tce_container *container)
 {
 	unsigned int num;
-	bool lost = false;
 
 	lockdep_assert_held(&container->lock);
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num] &&
 		    !tce_groups_have(container, container->windows[num]))
-			lost = true;
-	if (likely(!lost))
+			break;
+	if (likely(num == ARRAY_SIZE(container->windows)))
 		return;
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
@@ -659,17 +662,15 @@ static long tce_ioctl_get_info(struct tce_container *container,
 /*
  * Find the window of a bus address. Create the default window if it is pending.
  */
-static struct tce_window *tce_dma_window(struct tce_container *container,
-					 struct tce_call *call, u64 iova)
+static __always_inline struct tce_window *
+tce_dma_window(struct tce_container *container, struct tce_call *call, u64 iova)
 {
 	struct tce_window *window;
 	int ret;
 
-	if (container->default_pending && !call->write)
-		return ERR_PTR(tce_call_needs(call, TCE_NEED_WRITE));
-
 	if (container->default_pending) {
-		ret = tce_create_default_window(container, call);
+		ret = call->write ? tce_create_default_window(container, call) :
+				    tce_call_needs(call, TCE_NEED_WRITE);
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -707,10 +708,6 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 		return PTR_ERR(window);
 
 	tce_check_windows(container);
-	if (tce_window_lost(window))
-		return tce_refuse(-EIO,
-				  "the platform has taken the window out of a group");
-
 	call->run.pages = container->pages;
 	call->run.ua = map->vaddr;
 	call->run.perm = map->flags;
