@@ -343,7 +343,7 @@ static int mappings_show(struct seq_file *seq, void *v)
 		   (u64)extent->count << page_shift,
 		   extent->tce & TCE_PCI_READ ? 'r' : '-',
 		   extent->tce & TCE_PCI_WRITE ? 'w' : '-',
-		   extent->tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE));
+		   extent->tce & ~TCE_PERM);
 
 	return 0;
 }
@@ -561,6 +561,6 @@ void tce_debugfs_trace_extents(const struct tce_window *window,
 
 	while (tce_debugfs_extent(&cursor, &extent))
 		trace_map(window->start + ((u64)extent.index << page_shift),
-			  extent.tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE),
+			  extent.tce & ~TCE_PERM,
 			  (u64)extent.count << page_shift);
 }

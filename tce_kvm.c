@@ -605,7 +605,7 @@ static u64 tce_kvm_permissions(enum dma_data_direction direction)
 {
 	switch (direction) {
 	case DMA_BIDIRECTIONAL:
-		return TCE_PCI_READ | TCE_PCI_WRITE;
+		return TCE_PERM;
 	case DMA_TO_DEVICE:
 		return TCE_PCI_READ;
 	case DMA_FROM_DEVICE:
@@ -688,7 +688,7 @@ static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,
 	 * not set it dirty: the direction is never one in which a device
 	 * writes.
 	 */
-	*hpa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
+	*hpa = tce & ~TCE_PERM;
 	*direction = tce ? DMA_TO_DEVICE : DMA_NONE;
 
 	return 0;

@@ -954,7 +954,7 @@ static void tce_extent_dirty(const struct tce_extent *extent,
 			     unsigned int page_shift)
 {
 	u64 step = max(PAGE_SIZE, 1UL << page_shift), end;
-	u64 pa = extent->tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
+	u64 pa = extent->tce & ~TCE_PERM;
 
 	/*
 	 * An IOMMU page that is larger than a kernel page is inside one folio:

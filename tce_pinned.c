@@ -387,7 +387,7 @@ static bool tce_pinned_retire(struct tce_retired *retired,
 static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
 			       unsigned long count, unsigned int page_shift)
 {
-	u64 next, pa = tce & ~(u64)(TCE_PCI_READ | TCE_PCI_WRITE);
+	u64 next, pa = tce & ~TCE_PERM;
 	struct page *unpin[TCE_PINNED_FEW] __uninitialized;
 	u64 end = pa + (count << page_shift);
 	bool dirty = tce & TCE_PCI_WRITE;

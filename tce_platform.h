@@ -143,7 +143,7 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @platform: the window, which is backed
  * @index: the first entry
  * @tces: the entries; in an aligned buffer of 4 KiB if @count is not 1
- * @count: number of entries, at most 512
+ * @count: number of entries, at most TCE_SET_MAX
  *
  * Context: Any but an interrupt handler.
  * Return: 0, also if the hypervisor has removed its window; -EIO if it refuses:

@@ -405,7 +405,7 @@ static noinline long tce_leaf_set_backing(const struct tce_table *table,
 		list = &single;
 		old->count = 1;
 	} else {
-		count = min(count, SZ_4K / sizeof(*list));
+		count = min(count, TCE_SET_MAX);
 		if (*olds)
 			count = min(count, old->index - index);
 	}
@@ -729,12 +729,10 @@ static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 	if (leaves > TCE_RANGE_FEW)
 		range->all = kvmalloc_array(leaves, sizeof(*range->all),
 					    TCE_GFP);
-	/*
-	 * The list of H_PUT_TCE_INDIRECT must not cross a 4 KiB boundary
-	 * (PAPR).
-	 */
+	/* kmalloc() aligns a size that is a power of two. */
 	if (range->table->ops->set)
-		range->list = kmalloc(SZ_4K, TCE_GFP);
+		range->list = kmalloc_array(TCE_SET_MAX, sizeof(*range->list),
+					    TCE_GFP);
 
 	return range->all ? 0 : -ENOMEM;
 }

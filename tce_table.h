@@ -13,6 +13,8 @@
 #include <linux/sizes.h>
 #include <linux/types.h>
 
+#include <asm/tce.h>
+
 /**
  * DOC: TCE table
  *
@@ -61,6 +63,15 @@
  * read-side section.
  */
 #define TCE_TABLE_SCAN		1024UL
+
+/*
+ * Maximum number of entries that a backing is asked to set at once: the list of
+ * H_PUT_TCE_INDIRECT must not cross a 4 KiB boundary (PAPR).
+ */
+#define TCE_SET_MAX		(SZ_4K / sizeof(__be64))
+
+/* The bits of a TCE that are not part of the address. */
+#define TCE_PERM		((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
 
 /*
  * The IOMMU page sizes that a translation validation entry (TVE) of the
@@ -276,9 +287,9 @@ struct tce_range {
  * struct tce_table_ops - callbacks of a table
  * @set: sets @count entries of the backing, beginning with @index. @tces are
  *       the entries as in the leaf; if @count is not 1 they are in an aligned
- *       buffer of 4 KiB, and replace no entries that are set. Returns 0, or an
- *       errno: none of them is set then. Called with a spinlock held. @set and
- *       @clear are NULL if there is no backing
+ *       buffer for TCE_SET_MAX entries, and replace no entries that are set.
+ *       Returns 0, or an errno: none of them is set then. Called with a
+ *       spinlock held. @set and @clear are NULL if there is no backing
  * @clear: clears @count entries of the backing, beginning with @index. Returns
  *         0, or an errno: some may still be set then. Called with a spinlock
  *         held

@@ -19,8 +19,6 @@
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 
-#include <asm/tce.h>
-
 #include "tce_table.h"
 
 /**
@@ -42,8 +40,6 @@
  * Lock order: the lock of a level, the lock of the level below it,
  * &tce_table.lock.
  */
-
-#define TCE_PERM		((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
 
 /*
  * A level is at least 4 KiB (IODA2, "TCE table size" of a TVE; skiboot checks
