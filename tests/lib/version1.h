@@ -44,9 +44,9 @@ void map_stage(void);
 long long pins(const struct state *before);
 
 /*
- * The pins of @entries entries that map @pages kernel pages. A kernel page is
- * pinned once for all of its entries; in-tree, and where an IOMMU page is a
- * kernel page, each entry pins it.
+ * The pins of @entries entries that map @pages kernel pages. A kernel page that
+ * is larger than an IOMMU page is pinned once for all of its entries. If both
+ * have one size, and in-tree, each entry pins its page.
  */
 long long expected_pins(uint64_t entries, uint64_t pages);
 

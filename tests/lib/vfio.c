@@ -114,7 +114,7 @@ int vfio_set_iommu(int container, unsigned long type)
 	return vfio_ioctl(container, VFIO_SET_IOMMU, (void *)type);
 }
 
-/* Without bus mastering the root port drops DMA requests. */
+/* A device whose bus mastering is disabled does no DMA. */
 static void set_bus_master(int device)
 {
 	struct vfio_region_info region = {
