@@ -108,7 +108,7 @@ struct tce_kvm_hcall {
  */
 #define TCE_KVM_KEEP		_IOW('K', 5, struct tce_kvm_attach)
 
-/* Clears an entry without a kill, as KVM does when it cannot undo a change. */
+/* Clears an entry without a kill, as KVM does if it cannot map or unmap it. */
 #define TCE_KVM_CLEAR		_IOWR('K', 6, struct tce_kvm_hcall)
 /*
  * Leaks a reference to the table, as KVM does when another group is attached to
