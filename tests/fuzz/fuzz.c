@@ -3,9 +3,10 @@
  * A fuzzer for the ioctls of containers and groups. The calls of one thread are
  * compared with a model: the result of each call, and at random intervals the
  * charges, the tables (by debugfs) and the memory that the device reaches by
- * DMA. So are those of threads that each use their own ranges of a container.
- * Threads that make any calls to the same containers must get documented
- * results, and it must be possible to release everything afterwards.
+ * DMA. For threads that use ranges of their own in one container, the results
+ * are compared too, and in the end the charges and the tables. Threads that
+ * make any calls to the same containers must get documented results, and it
+ * must be possible to release everything afterwards.
  *
  * Environment: FUZZ_SECONDS, for all parts (60), or FUZZ_ROUNDS, for each part;
  * FUZZ_SEED, of the first round; FUZZ_PARTS, a list of "one", "own", "conflict"
