@@ -288,7 +288,7 @@ static void test_first_group_detached(void)
 	if (!open_two(&first, &second))
 		return;
 
-	/* The default window would have been that of the first group. */
+	/* The default window has not been created when the group leaves. */
 	vfio_detach(&first);
 	CHECK_EQ(vfio_register(second.container, memory, page), 0);
 	CHECK_EQ(vfio_map(second.container, IOVA, memory, page, MAP_BOTH), 0);
