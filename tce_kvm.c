@@ -728,7 +728,7 @@ static void tce_kvm_free(struct iommu_table *tbl)
 	if (kvm->platform_free)
 		kvm->platform_free(tbl);
 
-	/* Wait for callbacks that were preempted and have not returned yet. */
+	/* A callback may still use the state in its RCU read-side section. */
 	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
