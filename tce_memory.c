@@ -680,8 +680,9 @@ static void tce_segment_uncount(const struct tce_segment *segment,
 
 /*
  * Whether an IOMMU page that is larger than a kernel page is inside one folio.
- * mm_iommu_ua_to_hpa() cannot tell, as it uses one page size for the whole
- * region. The folio is pinned, so its size does not change.
+ * mm_iommu_ua_to_hpa() cannot tell: it knows one page size for the whole
+ * region, which may be that of huge pages even if smaller pages follow them.
+ * The folio is pinned, so its size does not change.
  */
 static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
 {
