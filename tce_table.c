@@ -260,9 +260,9 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
 
 /*
  * Entries of a leaf. They change only under the lock of the leaf, which the
- * caller holds. Plain accesses are used, for which the compiler can emit loads
- * and stores that swap bytes. Accesses to aligned words are not torn;
- * pnv_tce_build() relies on this, too.
+ * caller holds. Except in tce_fill(), plain accesses are used, for which the
+ * compiler can emit loads and stores that swap bytes. Accesses to aligned words
+ * are not torn; pnv_tce_build() relies on this, too.
  */
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
@@ -317,6 +317,10 @@ tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
 	return n;
 }
 
+/*
+ * The compiler may replace plain stores of 0 by a call of memset(), which need
+ * not store whole words.
+ */
 static void tce_fill(__be64 *words, unsigned long count, u64 word)
 {
 	__be64 be = cpu_to_be64(word);
