@@ -244,6 +244,15 @@ uint64_t bench_leaf_both(const struct geometry *geometry)
 	return leaf(geometry, vfio_page_shift() - 3);
 }
 
+/* Only PHB3 has IOMMU pages of 16M. */
+#define PHB3_PAGE	BIT_ULL(24)
+
+/*
+ * PHB3 invalidates page by page. In-tree, removing a window invalidates all of
+ * its pages: with more pages than this it takes many minutes.
+ */
+#define PHB3_SHIFT	28
+
 /*
  * Rows are measured with both modules, so the lower limits apply: those of the
  * in-tree module, and in a guest those of the hypervisor.
@@ -251,11 +260,15 @@ uint64_t bench_leaf_both(const struct geometry *geometry)
 bool bench_supported(const struct geometry *geometry)
 {
 	unsigned int shift = __builtin_ctzll(bench_leaf_both(geometry));
+	uint64_t sizes = vfio_limits()->ddw.pgsizes;
 
-	if (!(vfio_limits()->ddw.pgsizes & BIT_ULL(geometry->page_shift)))
+	if (!(sizes & BIT_ULL(geometry->page_shift)))
 		return false;
 	if (vfio_is_guest())
 		return geometry->levels == 1 && geometry->window_shift <= 36;
+	if (sizes & PHB3_PAGE &&
+	    geometry->window_shift - geometry->page_shift > PHB3_SHIFT)
+		return false;
 
 	return geometry->levels <= vfio_limits()->ddw.levels && shift <= 21 &&
 	       shift * geometry->levels + geometry->page_shift < 55;
