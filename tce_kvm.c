@@ -200,7 +200,10 @@ tce_kvm_find_call(struct tce_kvm *kvm)
 {
 	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
 
-	/* The memory of all records may have been freed. */
+	/*
+	 * The memory of all records may have been freed. The window was
+	 * disconnected before.
+	 */
 	if (unlikely(READ_ONCE(kvm->put)))
 		return NULL;
 
@@ -340,12 +343,15 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 					   struct tce_kvm_call *call)
 {
 	struct tce_entry entry = {};
+	int ret;
 
 	/*
 	 * The old page must not stay mapped: the guest assumes that it was
 	 * replaced.
 	 */
-	if (!tce_table_exchange(window->table, call->index, &entry, false))
+	ret = tce_table_exchange(window->table, call->index, &entry, false);
+	tce_observe_kvm(window, call->index, 0, ret);
+	if (!ret)
 		tce_kvm_displace(window, call, call->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
 	pr_warn_once("the hypervisor refused an entry that KVM set for a guest; user space sets all entries from now on\n");

@@ -25,7 +25,8 @@
  * @TCE_EVENT_UNMAP: successful calls of UNMAP_DMA, and the IOMMU pages that
  *                   were mapped before
  * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
- * @TCE_EVENT_KVM: entries that were set or cleared for KVM
+ * @TCE_EVENT_KVM: entries that were set for KVM, or cleared, even if they were
+ *                 empty
  * @TCE_EVENT_KVM_UP: entries that KVM was told to pass up to user space; not
  *                    counted in version 1, in which all are
  * @TCE_EVENTS: number of events

@@ -119,8 +119,8 @@ struct tce_retired {
  *       Process context, the container's lock is held, may sleep, reschedules.
  *       Returns 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is
  *       pending
- * @translate: translates the next pages of a run that is in use, and appends
- *             them to a batch as far as it has room for their extents. The
+ * @translate: translates the next pages of a run that is in use, at least one,
+ *             and appends them to a batch that has room for an extent. The
  *             container's lock is held. Does not sleep, and cannot fail
  * @cancel: undoes @use for the pages of a run from page @first on, whose
  *          entries were never set. Context as for @use

@@ -208,6 +208,7 @@ static int tce_container_lock(struct tce_container *container, bool write)
 	if (write)
 		return down_write_killable(&container->lock);
 
+	might_lock_read(&container->lock);
 	/* down_read_killable() first offers to reschedule, which costs more. */
 	return down_read_trylock(&container->lock) ? 0 :
 	       down_read_killable(&container->lock);
