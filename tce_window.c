@@ -371,9 +371,9 @@ tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 }
 
 /*
- * Store a run that is in use in the prepared range; @new has its first pages.
- * Return 0, or the errno of the backing: @range is then at the entry that the
- * backing refused.
+ * Store a run, which is in use, in the prepared range; @new has its first
+ * pages. Return 0, or the errno of the backing: @range is then at the entry
+ * that the backing refused.
  */
 static noinline int tce_window_store(struct tce_gather *gather,
 				     struct tce_run *run,

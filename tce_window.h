@@ -109,8 +109,10 @@ bool tce_window_attached(const struct tce_window *window,
 			 const struct iommu_table_group *table_group);
 
 /**
- * tce_window_mark_lost() - refuse all further mappings
+ * tce_window_mark_lost() - make tce_window_map() fail from now on
  * @window: the window, which the platform has removed from a group or disabled
+ *
+ * KVM can still set entries, unless tce_kvm_close() is called, too.
  *
  * Context: Any.
  */

@@ -30,8 +30,8 @@ struct tce_kvm;
  * @start: its first bus address
  * @counts: event counters
  * @debugfs: the debugfs directory, or NULL
- * @lost: nothing can be mapped any more: the firmware refused to remove the
- *        window from a group, or the platform has removed or disabled it
+ * @lost: tce_window_map() fails: the firmware refused to remove the window from
+ *        a group, or the platform has removed or disabled it
  * @kept: the hardware may still walk the table: it must not be freed
  * @trim_work: frees levels that are not in use, and records of tasks that make
  *             no hypercalls any more
