@@ -53,18 +53,19 @@
  *
  * A command makes all its decisions under container->lock. If it needs
  * something that it cannot get with the lock held (the lock for writing, pinned
- * pages, charged memory), it returns -EAGAIN. tce_call_end() then gets what the
- * command needs, without the lock, and starts it over. If the command has
- * already set the address space or created the default window, that stays and
- * is not repeated. UNREGISTER_MEMORY does not start over: it is completed by
- * tce_call_end_unregister(). So no command holds the lock while it waits for
- * something that user space can prolong, such as a page fault or the mmap_lock.
- * (There is one exception: on pSeries KVM may get the iommu_table of a new
- * window before its operations are replaced. The command that creates the
- * window then waits for the calls of KVM that have begun.) Arguments are copied
- * from user space before the lock is taken, and results to user space after it
- * was dropped. Therefore a process that is stuck in a command does not keep
- * another one from closing the container or its group.
+ * pages, charged memory), it returns -EAGAIN, or -ENOMEM if there is no credit
+ * for a level. tce_call_end() then gets what the command needs, without the
+ * lock, and starts it over. If the command has already set the address space or
+ * created the default window, that stays and is not repeated. UNREGISTER_MEMORY
+ * does not start over: it is completed by tce_call_end_unregister(). So no
+ * command holds the lock while it waits for something that user space can
+ * prolong, such as a page fault or the mmap_lock. (There is one exception: on
+ * pSeries KVM may get the iommu_table of a new window before its operations are
+ * replaced. The command that creates the window then waits for the calls of KVM
+ * that have begun.) Arguments are copied from user space before the lock is
+ * taken, and results to user space after it was dropped. Therefore a process
+ * that is stuck in a command does not keep another one from closing the
+ * container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is given a cookie, a
