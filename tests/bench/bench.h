@@ -91,6 +91,9 @@ struct geometry {
 extern struct vfio bench_vfio;
 extern __u64 bench_window;
 
+/* Whether the machine is a host with PHB3 (POWER8). */
+bool bench_phb3(void);
+
 /* Whether this platform and this module support such windows. */
 bool bench_supported(const struct geometry *geometry);
 

@@ -244,8 +244,11 @@ uint64_t bench_leaf_both(const struct geometry *geometry)
 	return leaf(geometry, vfio_page_shift() - 3);
 }
 
-/* Only PHB3 has IOMMU pages of 16M. */
-#define PHB3_PAGE	BIT_ULL(24)
+bool bench_phb3(void)
+{
+	/* Only PHB3 has IOMMU pages of 16M. */
+	return !vfio_is_guest() && vfio_limits()->ddw.pgsizes & BIT_ULL(24);
+}
 
 /*
  * PHB3 invalidates page by page. In-tree, removing a window invalidates all of
@@ -260,13 +263,12 @@ uint64_t bench_leaf_both(const struct geometry *geometry)
 bool bench_supported(const struct geometry *geometry)
 {
 	unsigned int shift = __builtin_ctzll(bench_leaf_both(geometry));
-	uint64_t sizes = vfio_limits()->ddw.pgsizes;
 
-	if (!(sizes & BIT_ULL(geometry->page_shift)))
+	if (!(vfio_limits()->ddw.pgsizes & BIT_ULL(geometry->page_shift)))
 		return false;
 	if (vfio_is_guest())
 		return geometry->levels == 1 && geometry->window_shift <= 36;
-	if (sizes & PHB3_PAGE &&
+	if (bench_phb3() &&
 	    geometry->window_shift - geometry->page_shift > PHB3_SHIFT)
 		return false;
 
