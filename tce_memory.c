@@ -696,19 +696,22 @@ static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
  * Whether the process has mapped all of an IOMMU page that is inside one folio.
  * It may have mapped only a part of a transparent huge page, the rest of which
  * belongs to other processes. So the kernel pages at consecutive user-space
- * addresses must be consecutive in physical memory. Pages of hugetlbfs can only
- * be mapped as a whole.
+ * addresses must be consecutive in physical memory.
+ *
+ * When a part of a hugetlbfs page was pinned, the process had mapped all of it
+ * for writing, and the pin keeps all of it allocated. So look only at its first
+ * and last kernel page.
  */
 static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
 			   unsigned long ua, unsigned long hpa,
 			   unsigned int page_shift)
 {
-	unsigned long offset, part;
+	unsigned long offset, part, step = PAGE_SIZE;
 
 	if (folio_test_hugetlb(page_folio(pfn_to_page(PHYS_PFN(hpa)))))
-		return true;
+		step = (1UL << page_shift) - PAGE_SIZE;
 
-	for (offset = 0; offset < 1UL << page_shift; offset += PAGE_SIZE)
+	for (offset = 0; offset < 1UL << page_shift; offset += step)
 		if (mm_iommu_ua_to_hpa(mem, ua + offset, PAGE_SHIFT, &part) ||
 		    part != hpa + offset)
 			return false;
