@@ -438,6 +438,9 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
 
 	lockdep_assert_held(&leaf->lock);
 
+	/* In a backing, entries are replaced one by one. */
+	if (table->ops->set && leaf->tces[slot])
+		count = 1;
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
 	n = end - slot;
 	if (table->ops->set) {
