@@ -407,7 +407,6 @@ static noinline long tce_leaf_set_backing(const struct tce_table *table,
 	if (!list || replaces) {
 		count = 1;
 		list = &single;
-		old->count = 1;
 	} else {
 		count = min(count, TCE_SET_MAX);
 		if (*olds)
