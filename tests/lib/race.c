@@ -33,6 +33,10 @@ static unsigned int calls;
 static unsigned int raced;
 static int error;
 static const char *where;
+/* No further round is begun. */
+static bool late;
+static struct timespec begun_at;
+static unsigned int seconds;
 
 /* Results of both sides of a batch. */
 static int result[2];
@@ -135,6 +139,15 @@ void run_on_cpu(unsigned int cpu)
 	sched_setaffinity(0, sizeof(cpus), &cpus);
 }
 
+static long elapsed_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - begun_at.tv_sec) * 1000 +
+	       (now.tv_nsec - begun_at.tv_nsec) / 1000000;
+}
+
 static void *run(void *data)
 {
 	unsigned int me = !!data, begun, end;
@@ -142,7 +155,7 @@ static void *run(void *data)
 	run_on_cpu(me);
 	for (begun = 0; begun < rounds; begun = end) {
 		meet(me, true);
-		if (error)
+		if (error || late)
 			break;
 
 		end = begun + race->batch;
@@ -163,6 +176,7 @@ static void *run(void *data)
 		if (!error)
 			fail(race->over(begun, end), "afterwards");
 		raced = end;
+		late = seconds && elapsed_ms() >= seconds * 1000L;
 	}
 
 	return NULL;
@@ -170,12 +184,14 @@ static void *run(void *data)
 
 void race_run(const struct race *this, unsigned int count)
 {
-	struct timespec begun, over;
+	const char *limit = getenv("RACE_SECONDS");
 	pthread_t thread;
 	long ms;
 
 	race = this;
 	rounds = count;
+	seconds = limit ? strtoul(limit, NULL, 0) : 0;
+	late = false;
 	memset(arrived, 0, sizeof(arrived));
 	memset(inside, 0, sizeof(inside));
 	overlapped = 0;
@@ -185,7 +201,7 @@ void race_run(const struct race *this, unsigned int count)
 	error = 0;
 	where = NULL;
 
-	clock_gettime(CLOCK_MONOTONIC, &begun);
+	clock_gettime(CLOCK_MONOTONIC, &begun_at);
 	if (pthread_create(&thread, NULL, run, &rounds))
 		tap_bail("no thread");
 	run(NULL);
@@ -194,9 +210,7 @@ void race_run(const struct race *this, unsigned int count)
 	CHECK_EQ(error, 0);
 	if (where)
 		tap_diag("%s", where);
-	clock_gettime(CLOCK_MONOTONIC, &over);
-	ms = (over.tv_sec - begun.tv_sec) * 1000 +
-	     (over.tv_nsec - begun.tv_nsec) / 1000000;
+	ms = elapsed_ms();
 	tap_diag("%u rounds, %u overlapped, %u calls of side 2, %ld.%03ld s",
 		 raced, overlapped, calls, ms / 1000, ms % 1000);
 	/*

@@ -39,8 +39,9 @@ struct race {
 };
 
 /*
- * Runs @count rounds, fewer after an error. The test fails after an error, and
- * if none of many rounds overlapped.
+ * Runs @count rounds, fewer after an error, or if RACE_SECONDS in the
+ * environment have passed. The test fails after an error, and if none of many
+ * rounds overlapped.
  */
 void race_run(const struct race *this, unsigned int count);
 
