@@ -158,7 +158,10 @@ DEFINE_EVENT(tce_level, tce_level_free,
 	TP_ARGS(window, depth, index)
 );
 
-/* An entry was set for a guest, or cleared if @tce is 0; if @ret is 0. */
+/*
+ * An entry was set for KVM, or cleared if @tce is 0. If @ret is not 0, a
+ * hypervisor has refused.
+ */
 TRACE_EVENT(tce_kvm,
 	TP_PROTO(unsigned int window, unsigned long index, u64 tce, int ret),
 	TP_ARGS(window, index, tce, ret),
