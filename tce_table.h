@@ -494,8 +494,8 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
  * cleared. For a leaf the kill is of its whole range, and neighbouring leaves
  * share one call. The range of an upper level may have millions of entries,
  * each of which takes a register write on some PHBs, so the kill is of its
- * first entry: a kill that drops the cached address of a leaf drops those of
- * the levels above it, too.
+ * first entry. This assumes that a kill which drops the cached address of a
+ * leaf also drops those of the levels above it (see tce_kill.h).
  *
  * Ends early if a fatal signal is pending.
  *
