@@ -699,8 +699,8 @@ static bool tce_page_contained(unsigned long hpa, unsigned int page_shift)
  * addresses must be consecutive in physical memory.
  *
  * When a part of a hugetlbfs page was pinned, the process had mapped all of it
- * for writing, and the pin keeps all of it allocated. So look only at its first
- * and last kernel page.
+ * for writing, and the pin keeps all of it allocated. So look only at the first
+ * and last kernel page of the IOMMU page.
  */
 static bool tce_page_whole(struct mm_iommu_table_group_mem_t *mem,
 			   unsigned long ua, unsigned long hpa,
