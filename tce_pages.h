@@ -48,8 +48,8 @@ struct tce_pages;
  * @owner: set by &tce_pages_ops.use: owner of all entries, or TCE_OWNER_EACH
  * @next: set by &tce_pages_ops.use: index in the run of the next page for
  *        &tce_pages_ops.translate
- * @page: set by &tce_pages_ops.pin: the kernel pages; NULL if they are not
- *        pinned or are in a table
+ * @page: set by &tce_pages_ops.pin: the kernel pages; NULL unless they are
+ *        pinned and not yet mapped
  * @pinned: set by &tce_pages_ops.pin, even if it then fails:
  *          &tce_pages_ops.unpin must be called
  * @charged: set by &tce_pages_ops.pin: number of kernel pages that are charged
@@ -111,7 +111,7 @@ struct tce_retired {
  *       context, no lock held, may sleep without a limit. Returns 0, -EFAULT,
  *       -ENOMEM, or -EINTR if a fatal signal is pending
  * @unpin: follows each @pin that has set &tce_run.pinned, after @use or without
- *         it, and also if @pin has failed: unpins what is not in a table.
+ *         it, and also if @pin has failed: unpins what was not mapped.
  *         Context as for @pin
  * @use: makes sure that the pages of a run stay pinned, and sets
  *       &tce_run.owner, &tce_run.next and the first extent. If it fails no page

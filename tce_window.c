@@ -517,7 +517,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	    tce_window_exchange(window, index, first.tce, first.owner) < 0)
 		ret = tce_window_map_run(window, run, index, &first);
 	tce_observe_map(window, iova, size, run, ret);
-	/* The pages are in the table or were unpinned. */
+	/* The pages are mapped or were unpinned. */
 	if (run->page) {
 		kvfree(run->page);
 		run->page = NULL;
