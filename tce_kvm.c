@@ -724,8 +724,8 @@ static void tce_kvm_free_work(struct work_struct *work)
 }
 
 /*
- * The last reference to the iommu_table was put; the core frees it when this
- * returns. Context: atomic, as KVM puts references in RCU callbacks.
+ * The last reference to the iommu_table was put; iommu_tce_table_put() frees it
+ * when this returns. Context: atomic, as KVM puts references in RCU callbacks.
  */
 static void tce_kvm_free(struct iommu_table *tbl)
 {

@@ -126,7 +126,7 @@ int tce_platform_create(struct tce_platform *platform);
 void tce_platform_set_root(struct tce_platform *platform, void *root);
 
 /**
- * tce_platform_set_ops() - replace the operations that KVM and the core call
+ * tce_platform_set_ops() - replace the operations of the struct iommu_table
  * @platform: the window
  * @ops: the new operations
  *
