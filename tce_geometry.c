@@ -23,8 +23,9 @@
 
 /*
  * A window must have fewer address bits than this. The hardware allows more, up
- * to TCE_WINDOW_SELECT_BIT, but with the in-tree module
- * pnv_pci_ioda2_table_alloc_pages() refuses levels that translate as many.
+ * to TCE_WINDOW_SELECT_BIT. The limit is that of the in-tree module:
+ * pnv_pci_ioda2_table_alloc_pages() refuses levels that translate 55 address
+ * bits or more.
  */
 #define TCE_ADDRESS_BITS	55
 
