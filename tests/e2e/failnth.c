@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A chain of calls that has every command, run again and again with the n-th
- * allocation failing, or the n-th copy from or to user space, until nothing
- * fails any more (Documentation/fault-injection/fault-injection.rst,
+ * A chain of calls that has every command, run again and again until nothing
+ * fails any more. In the n-th run the n-th allocation, or copy from or to user
+ * space, fails (Documentation/fault-injection/fault-injection.rst,
  * /proc/self/fail-nth). A call that fails must change nothing, must succeed
  * when it is repeated, and must not affect the rest of the chain.
+ *
+ * Below, each of these allocations and copies is a fault. Only the n-th one
+ * happens; the faults left are those up to it.
  */
 
 #define _GNU_SOURCE
@@ -546,7 +549,10 @@ static bool chain_run(struct link *link, unsigned int n, unsigned int *failed)
 	return !left;
 }
 
-/* Keeps the group attached: attaching and detaching takes most of the time. */
+/*
+ * Until release_group(), detaching the group does not give it back to the
+ * platform: that would take most of the time.
+ */
 static void keep_group(unsigned int device)
 {
 	struct vfio owner;
