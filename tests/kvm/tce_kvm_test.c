@@ -446,7 +446,7 @@ static long tce_kvm_put_forgotten(void)
 	return 0;
 }
 
-/* Groups whose owner does not change */
+/* Groups whose take_ownership and release_ownership are skipped */
 
 static long tce_kvm_do_nothing(void)
 {

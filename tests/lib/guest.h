@@ -25,7 +25,10 @@ int guest_attach(int guest, unsigned int device, __u64 start, __u64 size,
 		 unsigned int page_shift);
 int guest_detach(int guest);
 
-/* Keeps the owner of the group until close(), see TCE_KVM_KEEP. */
+/*
+ * Skips the platform's take_ownership and release_ownership of the group until
+ * close(), see TCE_KVM_KEEP.
+ */
 int guest_keep(int guest, unsigned int device);
 
 /* See TCE_KVM_FORGET and TCE_KVM_RECALL. */
