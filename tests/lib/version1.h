@@ -46,7 +46,7 @@ long long pins(const struct state *before);
 /*
  * The pins of @entries entries that map @pages kernel pages. A kernel page that
  * is larger than an IOMMU page is pinned once for all of its entries. If both
- * have one size, and in-tree, each entry pins its page.
+ * have the same size, or with the in-tree module, each entry pins its page.
  */
 long long expected_pins(uint64_t entries, uint64_t pages);
 

@@ -60,8 +60,8 @@ void map_witnesses(struct vfio *vfio);
 int open_guest(unsigned int page_shift);
 
 /*
- * Checks that only the witness of the region is counted. Unmaps and unregisters
- * it.
+ * Checks that only the witness of the region is counted. Unmaps the witness and
+ * unregisters the region.
  */
 #define check_counted(vfio, i)	check_counted_at(vfio, i, __FILE__, __LINE__)
 void check_counted_at(struct vfio *vfio, int i, const char *file, int line);
