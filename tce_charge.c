@@ -83,7 +83,7 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 	}
 }
 
-void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
+static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages)
 {
 	bool settle = atomic_long_read(&charge->credit) &&
 		      !atomic_read(&charge->held);
@@ -95,12 +95,22 @@ void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 	account_locked_vm(charge->mm, pages, false);
 	if (settle) {
 		/*
-		 * locked_vm must be correct before tce_charge_settled() can
-		 * return true.
+		 * atomic_dec_and_test() is a full barrier: locked_vm must be
+		 * correct before tce_charge_settled() can return true.
 		 */
-		smp_mb__before_atomic();
-		atomic_dec(&charge->settling);
+		if (atomic_dec_and_test(&charge->settling))
+			wake_up_var(&charge->settling);
 	}
+}
+
+void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
+{
+	tce_charge_subtract(charge, pages);
+	/*
+	 * The work item may have taken the credit, and not yet have changed
+	 * locked_vm: tce_charge_add() could exceed the limit because of it.
+	 */
+	wait_var_event(&charge->settling, !atomic_read(&charge->settling));
 }
 
 static bool tce_charge_settled(struct tce_charge *charge)
@@ -108,8 +118,8 @@ static bool tce_charge_settled(struct tce_charge *charge)
 	bool credit = atomic_long_read(&charge->credit);
 
 	/*
-	 * Pairs with the xchg() of the credit in tce_charge_sub(), which comes
-	 * after @settling was raised.
+	 * Pairs with the xchg() of the credit in tce_charge_subtract(), which
+	 * comes after @settling was raised.
 	 */
 	smp_rmb();
 
@@ -130,7 +140,7 @@ static void tce_charge_settle_work(struct work_struct *work)
 	     rwsem_is_locked(&charge->mm->mmap_lock)))
 		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 	else
-		tce_charge_settle(charge);
+		tce_charge_subtract(charge, 0);
 	/*
 	 * Pairs with the barrier in wait_var_event_timeout(): either the waiter
 	 * sees the new state, or it has queued itself and is woken here.

@@ -196,10 +196,11 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
  * tce_charge_sub() - subtract pages and all credit from locked_vm
- * @charge: the current process's address space; in the work item, any
+ * @charge: the current process's address space
  * @pages: kernel pages that were charged
  *
- * The credit stays while it is held (tce_charge_hold()).
+ * The credit stays while it is held (tce_charge_hold()). Credit that another
+ * thread or the work item is settling was subtracted when this returns.
  *
  * Context: As for tce_charge_add().
  */
@@ -207,7 +208,7 @@ void tce_charge_sub(struct tce_charge *charge, unsigned long pages);
 
 /**
  * tce_charge_settle() - subtract all credit from locked_vm, unless it is held
- * @charge: the current process's address space; in the work item, any
+ * @charge: the current process's address space
  *
  * Context: As for tce_charge_add().
  */

@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/completion.h>
 #include <linux/cred.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/kref.h>
 #include <linux/mm.h>
@@ -334,6 +335,48 @@ static void settle_does_not_wait_for_mmap_lock(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
+/*
+ * Thread 1 has taken the credit, and waits for the mmap_lock. Thread 2 settles
+ * meanwhile, and must not return before locked_vm is correct.
+ */
+static void settlers_body(void *data, unsigned int me)
+{
+	struct holder *holder = data;
+	struct tce_charge *charge = holder->charge;
+
+	if (me == 0) {
+		mmap_write_lock(charge->mm);
+		complete_all(&holder->held);
+		wait_for_completion(&holder->leave);
+		msleep(20);
+		mmap_write_unlock(charge->mm);
+		return;
+	}
+
+	wait_for_completion(&holder->held);
+	if (me == 2) {
+		while (!atomic_read(&charge->settling))
+			cond_resched();
+		complete(&holder->leave);
+	}
+	tce_charge_settle(charge);
+	expect_charged(holder->test, charge, 0, 0);
+}
+
+static void settle_waits_for_other_threads(struct kunit *test)
+{
+	struct holder holder = { .test = test, .charge = charge_create(test) };
+
+	init_completion(&holder.held);
+	init_completion(&holder.leave);
+	charge_delay_settle(test, holder.charge);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(holder.charge, REFILL));
+
+	threads_run(test, 3, settlers_body, &holder);
+
+	charge_destroy(test, holder.charge);
+}
+
 /* Expects that locked_vm is the pages of the only table and the credit. */
 static void expect_table_charged(struct kunit *test, struct tce_charge *charge)
 {
@@ -436,6 +479,7 @@ static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(top_up_leaves_credit),
 	KUNIT_CASE(refill_up_to_memlock_limit),
 	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
+	KUNIT_CASE(settle_waits_for_other_threads),
 	KUNIT_CASE_PARAM(levels_are_charged, charge_gen_params),
 	{}
 };
