@@ -50,10 +50,9 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 
 /*
  * The upper level @tces has no lower level for @index: move @index to the next
- * entry that has one. Return false at the end of the level, or after
- * TCE_TABLE_SCAN entries.
+ * entry that has one, to the end of the level, or by TCE_TABLE_SCAN entries.
  */
-static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
+static void tce_walk_next(const struct tce_table *table, const __be64 *tces,
 			  unsigned int shift, unsigned long *index)
 {
 	unsigned long mask = tce_level_entries(&table->geo) - 1;
@@ -63,11 +62,7 @@ static bool tce_walk_next(const struct tce_table *table, const __be64 *tces,
 	do {
 		*index = ((*index >> shift) + 1) << shift;
 		slot = (*index >> shift) & mask;
-		if (!slot)
-			return false;
-	} while (!tce_present(READ_ONCE(tces[slot])) && --scan);
-
-	return scan;
+	} while (slot && !tce_present(READ_ONCE(tces[slot])) && --scan);
 }
 
 /*
@@ -78,7 +73,11 @@ static __always_inline struct tce_level *
 tce_leaf_find(const struct tce_table *table, unsigned long index)
 {
 	unsigned int shift;
-	__be64 *tces = tce_walk(table, index, &shift);
+	__be64 *tces;
+
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(),
+			 "a level may be freed during the walk");
+	tces = tce_walk(table, index, &shift);
 
 	return shift ? NULL : tce_level_of(table, tces);
 }
@@ -653,6 +652,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table,
 int tce_table_exchange(struct tce_table *table, unsigned long index,
 		       struct tce_entry *entry, bool alloc)
 {
+	unsigned long slot = tce_slot(&table->geo, index, 0);
 	struct tce_level *leaf;
 	int ret;
 
@@ -673,7 +673,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 		 * clear comes first.
 		 */
 		if (!entry->tce &&
-		    (!leaf || !leaf->tces[tce_slot(&table->geo, index, 0)])) {
+		    (!leaf || !READ_ONCE(leaf->tces[slot]))) {
 			ret = 0;
 			break;
 		}
