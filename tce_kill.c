@@ -108,6 +108,7 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 
 	/* retired->few is left uninitialised. */
 	gather->window = window;
+	gather->unkilled = 0;
 	gather->end = 0;
 	retired->pages = window->pages;
 	retired->page_shift = tce_window_page_shift(window);
@@ -156,6 +157,9 @@ void tce_gather_flush(struct tce_gather *gather)
 		tce_kill(gather->window, gather->first,
 			 gather->end - gather->first);
 	gather->end = 0;
+	if (gather->unkilled)
+		tce_table_killed(gather->window->table, gather->unkilled);
+	gather->unkilled = 0;
 	if (gather->retired.count)
 		gather->window->pages->ops->flush(&gather->retired);
 }
@@ -189,6 +193,7 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	const struct tce_pages_ops *ops = gather->window->pages->ops;
 
 	tce_gather_range(gather, first, end);
+	gather->unkilled += !!old->count;
 	while (old->count && !ops->retire(&gather->retired, old)) {
 		tce_gather_flush(gather);
 		/*

@@ -22,6 +22,11 @@
  * KVM has cleared them, in the record of the task (tce_kvm.c). An ioctl kills
  * them before it sleeps.
  *
+ * An ioctl or a hypercall that unmaps an entry may find it empty because another
+ * one has just cleared it, and must not return before the TCE was killed. It
+ * then kills the entry itself; it does not wait for the other one, which may
+ * have been preempted.
+ *
  * A level is freed only after a kill for its range (tce_table_trim()). This
  * relies on the kill of a page to make the PHB also drop the cached addresses
  * of the levels that translate the page. On POWER9 and later it does with
@@ -37,12 +42,14 @@ struct tce_window;
 /**
  * struct tce_gather - entries that were cleared and not yet killed
  * @window: the window
+ * @unkilled: number of table operations that have cleared or replaced them
  * @first: first index to kill
  * @end: one past the last index to kill; 0 if there is none
  * @retired: the pages of the entries
  */
 struct tce_gather {
 	struct tce_window *window;
+	unsigned int unkilled;
 	unsigned long first;
 	unsigned long end;
 	struct tce_retired retired;

@@ -298,6 +298,7 @@ static void tce_kvm_kill_displaced(struct tce_window *window,
 				   struct tce_kvm_call *call,
 				   unsigned long index, unsigned long count)
 {
+	unsigned int unkilled = call->displaced_count;
 	struct tce_entry entry = {};
 
 	/* The page was set dirty when the entry was cleared or replaced. */
@@ -310,6 +311,8 @@ static void tce_kvm_kill_displaced(struct tce_window *window,
 		entry.owner = displaced->owner;
 		tce_kill_release(window, &entry);
 	}
+	if (unkilled)
+		tce_table_killed(window->table, unkilled);
 }
 
 static void tce_kvm_displace(struct tce_window *window,
@@ -487,34 +490,32 @@ tce_kvm_record_clear(struct tce_window *window, struct tce_kvm_call *call,
 	return ret;
 }
 
-/* Kill what the task has changed. KVM may name entries beyond the window. */
-static __always_inline void
-tce_kvm_kill_changed(struct tce_window *window, struct tce_kvm_call *call,
-		     unsigned long index, unsigned long pages)
-{
-	unsigned long entries = window->platform.geo.entries;
-
-	pages = index < entries ? min(pages, entries - index) : 0;
-	call->changed = false;
-	tce_kill(window, index, pages);
-	if (call->displaced_count)
-		tce_kvm_kill_displaced(window, call, index, pages);
-}
-
-/* Set the pending entry, and kill what the task has changed. */
-static __always_inline void
+/*
+ * Set the pending entry, and kill what the task has changed. Return whether the
+ * entries of the range were killed.
+ */
+static __always_inline bool
 tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
 	    struct tce_kvm_call *call, unsigned long index, unsigned long pages)
 {
+	bool kill = false;
+
 	spin_lock(&call->lock);
 	if (call->task == current) {
 		if (call->pending)
 			tce_kvm_commit(kvm, window, call);
 		call->active = false;
-		if (window && call->changed)
-			tce_kvm_kill_changed(window, call, index, pages);
+		kill = window && call->changed;
+	}
+	if (kill) {
+		call->changed = false;
+		tce_kill(window, index, pages);
+		if (call->displaced_count)
+			tce_kvm_kill_displaced(window, call, index, pages);
 	}
 	spin_unlock(&call->lock);
+
+	return kill;
 }
 
 /* Operations */
@@ -577,6 +578,7 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm, unsigned long index)
 	call = tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
 	if (!call || !tce_kvm_record_clear(window, call, index, &entry)) {
 		tce_kill(window, index, 1);
+		tce_table_killed(window->table, 1);
 		tce_kill_release(window, &entry);
 	}
 unlock:
@@ -655,18 +657,26 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 			     unsigned long pages)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
+	struct tce_window *window;
 	struct tce_kvm_call *call;
+	unsigned long entries;
 
+	index -= tbl->it_offset;
 	rcu_read_lock();
+	window = tce_kvm_window(kvm);
+	/* KVM may name entries beyond the window. */
+	entries = window ? window->platform.geo.entries : 0;
+	pages = index < entries ? min(pages, entries - index) : 0;
 	/*
-	 * For a task without a record there is nothing to kill: tce_kvm_clear()
-	 * has killed the entries that it could not record, and tce_kvm_trim()
-	 * those of a record that it has freed.
+	 * A task without a record has no entries to kill: tce_kvm_clear() has
+	 * killed the entries that it could not record, and tce_kvm_trim() those
+	 * of a record that it has freed. But another task may have cleared
+	 * entries that this one has found empty, and not yet killed them.
 	 */
 	call = tce_kvm_find_call(kvm);
-	if (call)
-		tce_kvm_end(kvm, tce_kvm_window(kvm), call,
-			    index - tbl->it_offset, pages);
+	if (!(call && tce_kvm_end(kvm, window, call, index, pages)) &&
+	    window && tce_table_unkilled(window->table))
+		tce_kill(window, index, pages);
 	rcu_read_unlock();
 }
 

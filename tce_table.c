@@ -425,7 +425,7 @@ static noinline long tce_leaf_set_backing(const struct tce_table *table,
  * number of entries, or the errno of the backing for the first one.
  */
 static long
-tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
+tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 	     unsigned long slot, unsigned long count,
 	     const struct tce_extent *new, struct tce_extent *old,
 	     unsigned int room, unsigned int *olds, __be64 *list)
@@ -448,6 +448,8 @@ tce_leaf_set(const struct tce_table *table, struct tce_level *leaf,
 			return n;
 	}
 
+	if (*olds)
+		tce_unkilled_add(table);
 	tce_extents_write(table, new, n, leaf->tces + slot,
 			  leaf->view ? leaf->view + slot : NULL);
 	set = leaf->set + n;
@@ -490,6 +492,7 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
 		}
 	}
 
+	tce_unkilled_add(table);
 	tce_fill(leaf->tces + first, count, 0);
 	if (leaf->view)
 		tce_fill(leaf->view + first, count, 0);
@@ -618,6 +621,8 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 	tce = be64_to_cpu(leaf->tces[slot]);
 	entry->tce = tce;
 	entry->owner = tce ? tce_leaf_owner(leaf, slot) : 0;
+	if (tce)
+		tce_unkilled_add(table);
 	leaf->tces[slot] = cpu_to_be64(new);
 	if (leaf->view)
 		leaf->view[slot] = cpu_to_be64(owner);
@@ -877,6 +882,24 @@ static noinline void tce_leaf_clear_single(struct tce_cursor *cursor,
 		++*slot;
 }
 
+void tce_table_killed(struct tce_table *table, unsigned int count)
+{
+	/* The kill comes first, as other CPUs see it. */
+	smp_mb__before_atomic();
+	atomic_sub(count, &table->unkilled);
+}
+
+unsigned int tce_table_unkilled(const struct tce_table *table)
+{
+	/*
+	 * Pairs with the barrier in tce_unkilled_add(): the caller has found an
+	 * entry empty that was cleared after @unkilled was raised.
+	 */
+	smp_rmb();
+
+	return atomic_read(&table->unkilled);
+}
+
 void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 {
 	struct tce_table *table = cursor->table;
@@ -890,6 +913,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 	rcu_read_lock();
 	tces = tce_walk(table, cursor->index, &shift);
 	leaf = tce_level_of(table, tces);
+	cursor->hole = shift;
 	if (shift || !READ_ONCE(leaf->set)) {
 		tce_cursor_skip(cursor, tces, shift);
 		goto unlock;

@@ -49,6 +49,9 @@
  *   read-side section; a leaf that is held needs none.
  * - No operation holds a lock, or stays in an RCU read-side section, for more
  *   than TCE_TABLE_SCAN entries of each level, whatever the geometry.
+ * - The caller kills the entries that an operation has cleared or replaced, and
+ *   then calls tce_table_killed(). Until then an entry that another operation
+ *   finds empty may still be cached by the hardware (tce_table_unkilled()).
  * - tce_table_destroy() is called when nothing can access the table any more.
  *
  * A table may have a backing: the table of a hypervisor, which the hardware
@@ -248,6 +251,7 @@ struct tce_table;
  *               TCE_BATCH
  * @single: entries are cleared one by one, as the backing has refused several
  *          at once
+ * @hole: the last call of tce_table_clear() has found no leaf
  *
  * The caller initialises all members, @single to false, and repeats the call
  * until @index reaches @end. No lock or reference is held between calls.
@@ -258,6 +262,7 @@ struct tce_cursor {
 	unsigned long end;
 	unsigned int max_extents;
 	bool single;
+	bool hole;
 };
 
 /**
@@ -462,6 +467,31 @@ void tce_table_finish(struct tce_range *range);
 void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
 
 /**
+ * tce_table_killed() - note that entries were killed
+ * @table: the table
+ * @count: number of operations that have returned them, as the old entry or in
+ *         the batch of old entries
+ *
+ * Context: Any. Called after the kill, once for each operation.
+ */
+void tce_table_killed(struct tce_table *table, unsigned int count);
+
+/**
+ * tce_table_unkilled() - number of operations whose entries were not killed yet
+ * @table: the table
+ *
+ * An operation that has found an entry empty, and does not kill it, calls this
+ * afterwards: only if the result is 0, or counts only the caller's own
+ * operations, the hardware does not use an older value of the entry.
+ *
+ * Levels that are being trimmed count, too, until they were killed.
+ *
+ * Context: Any.
+ * Return: the number.
+ */
+unsigned int tce_table_unkilled(const struct tce_table *table);
+
+/**
  * tce_table_extent() - find the next extent
  * @cursor: the position; moved past the extent
  * @extent: the result
@@ -504,6 +534,14 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
  * than @age ago.
  */
 bool tce_table_trim(struct tce_table *table, unsigned long age);
+
+/**
+ * tce_table_trim_wait() - wait until no trim is running
+ * @table: the table
+ *
+ * Context: Process, may sleep.
+ */
+void tce_table_trim_wait(struct tce_table *table);
 
 /**
  * tce_table_stats() - get the memory figures of a table

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Internals of a table: the software state of each level, and the format of an
- * entry. For the files of the table: tce_table.c, tce_geometry.c, tce_level.c
- * and tce_trim.c.
+ * Internals of a table: the software state of each level. For the files of the
+ * table: tce_table.c, tce_geometry.c, tce_level.c and tce_trim.c.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -113,6 +112,7 @@ struct tce_block {
  * @ops: callbacks of the user of the table
  * @data: for @ops
  * @root: the first level
+ * @unkilled: see tce_table_unkilled()
  * @lock: protects the members from @partial to @levels_removed; innermost lock
  * @partial: blocks with free places
  * @idle: levels that are no longer in use, oldest first
@@ -137,7 +137,8 @@ struct tce_table {
 	 * Written often; a cache line apart from the members that are only
 	 * read.
 	 */
-	spinlock_t lock ____cacheline_aligned_in_smp;
+	atomic_t unkilled ____cacheline_aligned_in_smp;
+	spinlock_t lock;
 	struct list_head partial;
 	struct list_head idle;
 	unsigned int idle_levels;
@@ -216,6 +217,17 @@ static inline __be64 tce_from_level(const __be64 *tces)
 static inline u64 tce_with_read(const struct tce_table *table, u64 tce)
 {
 	return table->ops->set ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1);
+}
+
+/*
+ * Entries of a leaf, or a level, are about to become empty. The caller holds
+ * the lock that protects them, and changes them after this.
+ */
+static inline void tce_unkilled_add(struct tce_table *table)
+{
+	atomic_inc(&table->unkilled);
+	/* Pairs with the barrier in tce_table_unkilled(). */
+	smp_wmb();
 }
 
 /* Levels */

@@ -79,6 +79,7 @@ static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
 		 time_after_eq(jiffies, level->since + age);
 	if (unlink) {
 		level->dead = true;
+		tce_unkilled_add(table);
 		WRITE_ONCE(*level->link, 0);
 		WRITE_ONCE(parent->set, parent->set - 1);
 	}
@@ -124,6 +125,7 @@ static void tce_trim_kill(struct tce_table *table, struct list_head *trimmed)
 	const struct tce_geometry *geo = &table->geo;
 	unsigned long first = 0, end = 0;
 	struct tce_level *level;
+	unsigned int levels = 0;
 
 	list_sort(NULL, trimmed, tce_trim_cmp);
 	list_for_each_entry(level, trimmed, idle) {
@@ -139,8 +141,10 @@ static void tce_trim_kill(struct tce_table *table, struct list_head *trimmed)
 		if (!end)
 			first = level->index;
 		end = max(end, level->index + count);
+		levels++;
 	}
 	table->ops->kill(table->data, first, end - first);
+	tce_table_killed(table, levels);
 }
 
 static void tce_trim_free(struct tce_table *table, struct list_head *trimmed)
@@ -194,4 +198,10 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 	mutex_unlock(&table->trim_lock);
 
 	return READ_ONCE(table->idle_levels);
+}
+
+void tce_table_trim_wait(struct tce_table *table)
+{
+	mutex_lock(&table->trim_lock);
+	mutex_unlock(&table->trim_lock);
 }

@@ -30,6 +30,23 @@
 
 /* Clearing entries */
 
+/*
+ * Some of the entries were found empty. If another task has cleared entries and
+ * not yet killed them, it may have been these.
+ */
+static noinline void tce_window_kill_empty(struct tce_gather *gather,
+					   unsigned long index,
+					   unsigned long end)
+{
+	struct tce_window *window = gather->window;
+
+	if (tce_table_unkilled(window->table) == gather->unkilled)
+		return;
+
+	tce_gather_flush(gather);
+	tce_kill_resched(window, index, end - index);
+}
+
 /* Return the number of entries that were cleared. */
 static unsigned long tce_window_clear(struct tce_window *window,
 				      unsigned long index, unsigned long count)
@@ -41,24 +58,35 @@ static unsigned long tce_window_clear(struct tce_window *window,
 		.index = index,
 		.end = index + count,
 	};
+	unsigned long cleared = 0, first, end, n;
 	const struct tce_extent *last;
-	unsigned long cleared = 0;
+	bool holes = false;
 	unsigned int i;
 
 	tce_gather_init(&gather, window, count);
 	cursor.max_extents = tce_gather_max_extents(&gather);
 	while (cursor.index < cursor.end) {
+		first = cursor.index;
 		tce_table_clear(&cursor, &old);
+		holes |= cursor.hole;
+		n = 0;
 		if (old.count) {
 			last = &old.extent[old.count - 1];
 			for (i = 0; i < old.count; i++)
-				cleared += old.extent[i].count;
+				n += old.extent[i].count;
+			cleared += n;
 			tce_gather_batch(&gather, old.extent[0].index,
 					 last->index + last->count, &old);
 		}
+		end = min(cursor.index, cursor.end);
+		if (!cursor.hole && n != end - first)
+			tce_window_kill_empty(&gather, first, end);
 		tce_gather_resched(&gather);
 	}
 	tce_gather_end(&gather);
+	/* A leaf may have been unlinked and not yet killed. */
+	if (holes && tce_table_unkilled(window->table))
+		tce_table_trim_wait(window->table);
 
 	return cleared;
 }
@@ -238,6 +266,7 @@ void tce_window_put(struct tce_window *window)
 	tce_window_clear_all(window);
 	tce_kvm_flush(window->kvm, window);
 	cancel_delayed_work_sync(&window->trim_work);
+	WARN_ON_ONCE(tce_table_unkilled(window->table));
 	if (window->kept)
 		pr_warn("window at %#llx: the table is not freed, as the hardware may still walk it\n",
 			window->start);
@@ -463,11 +492,13 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
 	if (tce_table_exchange(window->table, index, &entry, false))
 		return -EAGAIN;
 
-	if (tce || entry.tce)
+	/* See tce_window_kill_empty(). */
+	if (tce || entry.tce || tce_table_unkilled(window->table))
 		tce_kill(window, index, 1);
 	if (!entry.tce)
 		return 0;
 
+	tce_table_killed(window->table, 1);
 	tce_kill_release(window, &entry);
 
 	return 1;
