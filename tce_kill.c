@@ -28,11 +28,13 @@
 #define TCE_KILL_GAP		512
 
 /*
- * Maximum number of entries of one kill on PHB3, which needs a register write
- * for each page: the length of an RCU read-side section must not depend on the
- * size of a mapping.
+ * Maximum number of entries of one kill: the length of an RCU read-side section
+ * must not depend on the size of a mapping. PHB3 needs a register write for
+ * each page; so does skiboot before 2021 on later PHBs, and its argument has 32
+ * bits.
  */
-#define TCE_KILL_MAX		4096UL
+#define TCE_KILL_MAX_PHB3	4096UL
+#define TCE_KILL_MAX		65536UL
 
 /* Maximum number of extents of pinned pages that wait for a kill. */
 #define TCE_RETIRED_MAX		4096UL
@@ -72,7 +74,8 @@ static void tce_kill_once(struct tce_window *window, unsigned long index,
 
 static unsigned long tce_kill_max_entries(void)
 {
-	return cpu_has_feature(CPU_FTR_ARCH_300) ? ULONG_MAX : TCE_KILL_MAX;
+	return cpu_has_feature(CPU_FTR_ARCH_300) ? TCE_KILL_MAX :
+						   TCE_KILL_MAX_PHB3;
 }
 
 static noinline void tce_kill_parts(struct tce_window *window,

@@ -436,8 +436,8 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 
 	lockdep_assert_held(&leaf->lock);
 
-	/* In a backing, entries are replaced one by one. */
-	if (table->ops->set && leaf->tces[slot])
+	/* In a backing, entries are replaced, or set without @list, singly. */
+	if (table->ops->set && (!list || leaf->tces[slot]))
 		count = 1;
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
 	n = end - slot;

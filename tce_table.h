@@ -527,7 +527,7 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
  * first entry. This assumes that a kill which drops the cached address of a
  * leaf also drops those of the levels above it (see tce_kill.h).
  *
- * Ends early if a fatal signal is pending.
+ * Ends early if a fatal signal is pending, or after tce_table_stop_trim().
  *
  * Context: Process, may sleep; reschedules.
  * Return: true if levels remain queued, for example because they were used less
@@ -536,8 +536,20 @@ bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
 bool tce_table_trim(struct tce_table *table, unsigned long age);
 
 /**
+ * tce_table_stop_trim() - have tce_table_trim() end early
+ * @table: the table
+ * @stop: whether it is to end early from now on: it waits for one more grace
+ *        period at most, instead of one for each 4 MiB of levels
+ *
+ * Context: Any.
+ */
+void tce_table_stop_trim(struct tce_table *table, bool stop);
+
+/**
  * tce_table_trim_wait() - wait until no trim is running
  * @table: the table
+ *
+ * Does not wait if a fatal signal is pending.
  *
  * Context: Process, may sleep.
  */

@@ -124,6 +124,7 @@ struct tce_block {
  * @levels_added: number of hardware levels that were ever linked
  * @levels_removed: number of hardware levels that were ever unlinked
  * @trim_lock: held while levels are unlinked and freed; outermost
+ * @stop_trim: tce_table_trim() must end early
  */
 struct tce_table {
 	unsigned int id;
@@ -149,6 +150,7 @@ struct tce_table {
 	unsigned long levels_added;
 	unsigned long levels_removed;
 	struct mutex trim_lock; /* see above */
+	bool stop_trim;
 };
 
 /* Geometry */

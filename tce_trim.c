@@ -177,7 +177,8 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 	 * Serialise against other trims: an upper level must not be freed while
 	 * a level below it is being unlinked.
 	 */
-	mutex_lock(&table->trim_lock);
+	if (mutex_lock_killable(&table->trim_lock))
+		return true;
 	queued = READ_ONCE(table->idle_levels);
 	for (n = 0; n < queued && (level = tce_trim_dequeue(table)); n++) {
 		unsigned long left = age;
@@ -189,7 +190,8 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 		}
 		if (n % most == most - 1) {
 			tce_trim_free(table, &trimmed);
-			if (fatal_signal_pending(current))
+			if (fatal_signal_pending(current) ||
+			    READ_ONCE(table->stop_trim))
 				break;
 		}
 		cond_resched();
@@ -200,8 +202,13 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 	return READ_ONCE(table->idle_levels);
 }
 
+void tce_table_stop_trim(struct tce_table *table, bool stop)
+{
+	WRITE_ONCE(table->stop_trim, stop);
+}
+
 void tce_table_trim_wait(struct tce_table *table)
 {
-	mutex_lock(&table->trim_lock);
-	mutex_unlock(&table->trim_lock);
+	if (!mutex_lock_killable(&table->trim_lock))
+		mutex_unlock(&table->trim_lock);
 }

@@ -124,6 +124,14 @@ static void tce_window_trim_now(struct tce_window *window)
 		tce_table_trim(window->table, 0);
 }
 
+/* A trim that is running may have thousands of grace periods to wait for. */
+static void tce_window_cancel_trim(struct tce_window *window)
+{
+	tce_table_stop_trim(window->table, true);
+	cancel_delayed_work_sync(&window->trim_work);
+	tce_table_stop_trim(window->table, false);
+}
+
 /* Windows */
 
 static int tce_window_set_backing(void *data, unsigned long index,
@@ -265,7 +273,7 @@ void tce_window_put(struct tce_window *window)
 	tce_kvm_disconnect(window->kvm);
 	tce_window_clear_all(window);
 	tce_kvm_flush(window->kvm, window);
-	cancel_delayed_work_sync(&window->trim_work);
+	tce_window_cancel_trim(window);
 	WARN_ON_ONCE(tce_table_unkilled(window->table));
 	if (window->kept)
 		pr_warn("window at %#llx: the table is not freed, as the hardware may still walk it\n",
@@ -327,7 +335,7 @@ void tce_window_detach(struct tce_window *window,
 	WRITE_ONCE(window->kept, !window->platform.backed);
 	tce_kvm_close(window->kvm);
 	/* Wait for a work item that has not seen window->kept. */
-	cancel_delayed_work_sync(&window->trim_work);
+	tce_window_cancel_trim(window);
 	tce_window_clear_all(window);
 	/*
 	 * Wait for callbacks that have cleared an entry and not yet recorded
@@ -353,7 +361,7 @@ void tce_window_wait_kills(struct tce_window *window)
 	 * Do not wait for an item that has not begun: it finds no group that is
 	 * detached, and may be behind those of other windows.
 	 */
-	cancel_delayed_work_sync(&window->trim_work);
+	tce_window_cancel_trim(window);
 	tce_kvm_synchronize(window->kvm);
 	/* Levels and records may wait for the work item that was cancelled. */
 	tce_window_trim_soon(window);
