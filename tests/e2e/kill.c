@@ -337,6 +337,101 @@ static void test_slow_unregister(const void *data)
 	vfio_close(&vfio);
 }
 
+/*
+ * Checks that what has just unmapped IOVA has killed it, unless the slow kill
+ * is over.
+ */
+static void check_killed_again(long status)
+{
+	struct seen seen = read_seen();
+
+	CHECK_EQ(status, 0);
+	CHECK(!slow_kills() || seen.kills > 0);
+}
+
+/* Others find the entry empty, or the new page, and unmap it, too. */
+static void test_slow_unmap(const void *data)
+{
+	int guest;
+
+	slow_begin(data);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT), 0);
+	watch(memory);
+	check_killed_again(unmap(IOVA, 1));
+	watch(memory);
+	check_killed_again(unmap(IOVA, 2));
+	watch(memory);
+	check_killed_again(h_unmap(guest, IOVA));
+	watch(memory);
+	check_killed_again(h_stuff(guest, IOVA, 1));
+	tap_diag("the slow kill is %s", slow_kills() ? "not over" : "over");
+	close(guest);
+	slow_end();
+	vfio_close(&vfio);
+}
+
+static void *unmap_one(void *data)
+{
+	(void)data;
+	run_on_cpu(1);
+	CHECK_EQ(unmap(IOVA, 1), 0);
+
+	return NULL;
+}
+
+static void test_slow_ioctl(void)
+{
+	pthread_t thread;
+	char text[20];
+
+	run_on_cpu(0);
+	begin();
+	CHECK_EQ(map(IOVA, memory, 1), 0);
+	watch(memory);
+	snprintf(text, sizeof(text), "%d", SLOW_MS);
+	write_file(PARAMETERS "slow", text);
+	if (pthread_create(&thread, NULL, unmap_one, NULL))
+		tap_bail("no thread");
+	while (!slow_kills() && !read_seen().kills)
+		sched_yield();
+	watch(memory);
+	check_killed_again(unmap(IOVA, 1));
+	watch(memory);
+	check_killed_again(unmap(IOVA - IOMMU_PAGE, 3));
+	pthread_join(thread, NULL);
+	end();
+}
+
+/*
+ * H_PUT_TCE fails for the second half of a guest's page, which is not
+ * registered: KVM clears the entries and kills none of them. UNMAP_DMA, by
+ * which user space handles the hypercall, must.
+ */
+static void test_failed(void)
+{
+	unsigned char *half = (void *)(((uintptr_t)memory + 2 * page - 1) &
+				       ~(uintptr_t)(2 * page - 1));
+	unsigned int count = 2 * page / IOMMU_PAGE;
+	int guest;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, half, page), 0);
+	CHECK_EQ(vfio_register(vfio.container, half + 2 * page, 2 * page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS, NULL),
+		 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, __builtin_ctzl(2 * page)), 0);
+	CHECK_EQ(map(IOVA, half + 2 * page, count), 0);
+	CHECK_EQ(h_put(guest, IOVA, half, MAP_BOTH), TCE_KVM_TOO_HARD);
+	watch(memory);
+	CHECK_EQ(unmap(IOVA, count), 0);
+	CHECK_KILLED(ENTRY, count, 0);
+	close(guest);
+	end();
+}
+
 static void add_slow_tests(void)
 {
 	size_t i;
@@ -347,6 +442,9 @@ static void add_slow_tests(void)
 			      slow_cases[i].name);
 		tap_test_case(true, test_slow_unregister, &slow_cases[i],
 			      "%s: UNREGISTER_MEMORY is refused until the kill",
+			      slow_cases[i].name);
+		tap_test_case(true, test_slow_unmap, &slow_cases[i],
+			      "%s: what unmaps meanwhile kills, too",
 			      slow_cases[i].name);
 	}
 }
@@ -418,6 +516,10 @@ int main(void)
 		      test_remove);
 	tap_test_ours("hypercalls kill TCEs", test_guest);
 	add_slow_tests();
+	tap_test_ours("UNMAP_DMA: what unmaps meanwhile kills, too",
+		      test_slow_ioctl);
+	tap_test_ours("UNMAP_DMA kills what a failed H_PUT_TCE has cleared",
+		      test_failed);
 	tap_test_ours("version 1: UNMAP_DMA unpins a page after the kill",
 		      test_v1_unmap);
 	tap_test_ours("version 1: MAP_DMA unpins a page after the kill",

@@ -674,6 +674,91 @@ static void failed_hold_leaves_no_level(struct kunit *test)
 	failed_levels_are_trimmed(test, fail_to_hold);
 }
 
+/* Operations whose entries were not killed yet */
+
+static void expect_unkilled(void *data, unsigned long index,
+			    unsigned long count)
+{
+	KUNIT_EXPECT_GT(kunit_get_current_test(), tce_table_unkilled(data), 0);
+}
+
+static void unkilled_until_killed(struct kunit *test)
+{
+	const struct shape *shape = shape_of(test);
+	unsigned long index = 3 * span_of(shape, 1);
+	struct tce_table *table = table_of(test, shape);
+	struct fixture *fixture = test->priv;
+	u64 tce = hpa_of(shape, 1) | READ_ONLY;
+	struct tce_cursor cursor = {
+		.table = table,
+		.index = index,
+		.end = index + 1,
+	};
+	struct tce_batch old;
+
+	/* What replaces or clears nothing does not count. */
+	table_set(test, table, index, tce);
+	table_set(test, table, index + 1, 0);
+	table_store(test, shape, table, index + 2, 3, TCE_OWNER_NONE);
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 0);
+
+	/* An exchange, a store or a clear counts once, however many entries. */
+	table_set(test, table, index, tce);
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 1);
+	table_set(test, table, index, 0);
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 2);
+	table_store(test, shape, table, index + 2, 3, TCE_OWNER_NONE);
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 3);
+	KUNIT_EXPECT_EQ(test, 3, table_clear(test, table, index, index + 9));
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 4);
+	KUNIT_EXPECT_EQ(test, 0, table_clear(test, table, index, index + 9));
+	table_set(test, table, index, 0);
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 4);
+	tce_table_killed(table, 4);
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 0);
+
+	/* So do levels that are trimmed, until they were killed. */
+	tce_table_clear(&cursor, &old);
+	KUNIT_EXPECT_FALSE(test, cursor.hole);
+	fixture->kill_data = table;
+	fixture->kill = expect_unkilled;
+	table_trim_all(test, table);
+	fixture->kill = NULL;
+	KUNIT_EXPECT_EQ(test, tce_table_unkilled(table), 0);
+	cursor.index = index;
+	tce_table_clear(&cursor, &old);
+	KUNIT_EXPECT_TRUE(test, cursor.hole);
+
+	table_destroy(test, table);
+}
+
+/* More leaves than are killed and freed at once. */
+static void trim_ends_when_stopped(struct kunit *test)
+{
+	static const struct shape shape = {
+		.page_shift = 12, .levels = 4, .entries = BIT(24),
+	};
+	struct tce_table *table = table_of(test, &shape);
+	unsigned int leaves = BIT(19) / span_of(&shape, 1) + 9, i, left;
+
+	for (i = 0; i < leaves; i++) {
+		unsigned long index = i * span_of(&shape, 1);
+
+		table_set(test, table, index, hpa_of(&shape, 1) | READ_ONLY);
+		table_set(test, table, index, 0);
+	}
+	KUNIT_EXPECT_EQ(test, table_queued(table), leaves);
+
+	tce_table_stop_trim(table, true);
+	KUNIT_EXPECT_TRUE(test, tce_table_trim(table, 0));
+	left = table_queued(table);
+	KUNIT_EXPECT_EQ(test, left, 9);
+	tce_table_stop_trim(table, false);
+	table_trim_all(test, table);
+
+	table_destroy(test, table);
+}
+
 static struct kunit_case tce_table_trim_cases[] = {
 	KUNIT_CASE_PARAM(random_partial_unmap, trim_gen_params),
 	KUNIT_CASE_PARAM(oldest_levels_go_first, trim_gen_params),
@@ -685,6 +770,8 @@ static struct kunit_case tce_table_trim_cases[] = {
 	KUNIT_CASE_PARAM(failed_prepare_leaves_no_level, trim_gen_params),
 	KUNIT_CASE_PARAM(failed_exchange_leaves_no_level, trim_gen_params),
 	KUNIT_CASE_PARAM(failed_hold_leaves_no_level, trim_gen_params),
+	KUNIT_CASE_PARAM(unkilled_until_killed, trim_gen_params),
+	KUNIT_CASE(trim_ends_when_stopped),
 	{}
 };
 
