@@ -24,6 +24,9 @@
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
+/* How long tce_charge_add() waits for pages that are expected. */
+#define TCE_CHARGE_EXPECT	HZ
+
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
 
@@ -153,6 +156,9 @@ static void tce_charge_settle_work(struct work_struct *work)
 
 void tce_charge_settle_timeout(struct tce_charge *charge)
 {
+	wait_var_event_timeout(&charge->expected,
+			       !atomic_read(&charge->expected),
+			       TCE_CHARGE_WAIT);
 	if (tce_charge_settled(charge))
 		return;
 
@@ -185,10 +191,19 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	int ret;
 
 	ret = account_locked_vm(charge->mm, pages, true);
-	if (!ret || tce_charge_settled(charge))
-		return ret;
+	if (!ret)
+		return 0;
 
-	/* Credit that is not settled yet counts towards the limit. */
+	/*
+	 * What is about to be freed counts towards the limit, and so does
+	 * credit that is not settled yet.
+	 */
+	if (atomic_read(&charge->expected))
+		wait_var_event_timeout(&charge->expected,
+				       !atomic_read(&charge->expected),
+				       TCE_CHARGE_EXPECT);
+	else if (tce_charge_settled(charge))
+		return ret;
 	tce_charge_settle(charge);
 
 	return account_locked_vm(charge->mm, pages, true);
@@ -237,4 +252,20 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages)
 
 	atomic_long_add(pages, &charge->credit);
 	tce_charge_schedule(charge, TCE_CHARGE_DELAY);
+}
+
+struct tce_charge *tce_charge_expect(struct tce_charge *charge)
+{
+	atomic_inc(&charge->expected);
+
+	return tce_charge_get(charge);
+}
+
+void tce_charge_return_expected(struct tce_charge *charge, unsigned long pages)
+{
+	tce_charge_return(charge, pages);
+	/* A full barrier: tce_charge_add() must find the credit. */
+	if (atomic_dec_and_test(&charge->expected))
+		wake_up_var(&charge->expected);
+	tce_charge_put(charge);
 }

@@ -26,6 +26,7 @@
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
+#include "tce_charge.h"
 #include "tce_kill.h"
 #include "tce_kvm.h"
 #include "tce_memory.h"
@@ -110,6 +111,9 @@ struct tce_kvm_call {
  *           tce_kvm_put()
  * @put_work: frees @call, and puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
+ * @charge: what the platform's view of the window is charged to, until @tbl was
+ *          freed; NULL if the platform has none, or before tce_kvm_put()
+ * @charged: kernel pages charged there
  * @mask: number of elements of @call, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
@@ -131,6 +135,8 @@ struct tce_kvm {
 	struct rcu_head put_rcu;
 	struct rcu_work put_work;
 	struct rcu_work free_work;
+	struct tce_charge *charge;
+	unsigned long charged;
 	unsigned long mask;
 	atomic_t elsewhere;
 	struct tce_kvm_call *call;
@@ -729,7 +735,12 @@ static_assert(!IS_ENABLED(CONFIG_PREEMPTION) || IS_ENABLED(CONFIG_TASKS_RCU));
 
 static void tce_kvm_free_work(struct work_struct *work)
 {
-	kfree(container_of(to_rcu_work(work), struct tce_kvm, free_work));
+	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
+					   free_work);
+
+	if (kvm->charge)
+		tce_charge_return_expected(kvm->charge, kvm->charged);
+	kfree(kvm);
 	module_put(THIS_MODULE);
 }
 
@@ -832,8 +843,21 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
 	rcu_assign_pointer(kvm->window, window);
 }
 
-void tce_kvm_put(struct tce_kvm *kvm)
+void tce_kvm_put(struct tce_kvm *kvm, struct tce_charge *charge,
+		 unsigned long charged)
 {
+	/*
+	 * The platform frees its view with the table. User space can prolong
+	 * the time until then, and so use more memory than RLIMIT_MEMLOCK
+	 * allows if it were not charged.
+	 */
+	if (kvm->platform_free && charged) {
+		kvm->charge = tce_charge_expect(charge);
+		kvm->charged = charged;
+	} else {
+		tce_charge_return(charge, charged);
+	}
+
 	/*
 	 * When KVM attaches a group, it reads the group's iommu_table and then
 	 * gets a reference, with no lock held but its own and outside an RCU

@@ -109,6 +109,9 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  * tce_kvm_put() - put the window's reference to the iommu_table
  * @kvm: state of KVM's callbacks, without a window. No group has the
  *       iommu_table any more, unless the hypervisor refused to remove it
+ * @charge: the address space that the window is charged to
+ * @charged: kernel pages that are charged for the window; returned now, or, if
+ *           the platform has a view of the window, with the iommu_table
  *
  * The reference is put, and the records of tasks are freed, once each task has
  * slept or left the kernel. The iommu_table and @kvm are freed with the last
@@ -116,7 +119,8 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  *
  * Context: Any.
  */
-void tce_kvm_put(struct tce_kvm *kvm);
+void tce_kvm_put(struct tce_kvm *kvm, struct tce_charge *charge,
+		 unsigned long charged);
 
 /**
  * tce_kvm_synchronize() - wait for callbacks that have found the window

@@ -254,7 +254,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 abort:
 	tce_platform_abort(platform);
-	tce_kvm_put(kvm);
+	tce_kvm_put(kvm, charge, 0);
 free_counts:
 	free_percpu(window->counts);
 free_window:
@@ -284,8 +284,7 @@ void tce_window_put(struct tce_window *window)
 	 * KVM may keep its reference for longer, but finds no window through
 	 * the iommu_table any more.
 	 */
-	tce_kvm_put(window->kvm);
-	tce_charge_return(pages->charge, window->locked);
+	tce_kvm_put(window->kvm, pages->charge, window->locked);
 	tce_pages_put(pages);
 	free_percpu(window->counts);
 	kfree(window);

@@ -187,6 +187,20 @@ __u64 state_locked(void)
 	       vfio_page_size();
 }
 
+bool state_check_locked(__u64 pages, const char *file, int line)
+{
+	int polls;
+
+	for (polls = 0; vfio_is_guest() && polls < QUIESCE_POLLS; polls++) {
+		if (state_locked() == pages)
+			break;
+		usleep(QUIESCE_US);
+	}
+
+	return tap_check_equal(state_locked(), pages, file, line,
+			       "locked kernel pages");
+}
+
 /* The counters are per CPU; a write to this file sums them up. */
 static __u64 pinned_pages(void)
 {
@@ -301,6 +315,10 @@ static __u64 warnings;
  */
 static __u64 kernel_warnings(void)
 {
+	/* KCSAN's reports count as warnings; scripts/lib/splats finds ours. */
+	if (!access("/sys/kernel/debug/kcsan", F_OK))
+		return 0;
+
 	if (!access(WARN_COUNT, R_OK))
 		return single_number(WARN_COUNT);
 
