@@ -187,14 +187,18 @@ static void tce_orphan_add(struct tce_region *region)
 
 /*
  * Put the regions that can be put; the others stay in the list. Waits for the
- * mmap_lock.
+ * mmap_lock; without @wait, ends where it is held. (It may be taken right after
+ * the test, which is repeated for each region to make this unlikely.)
  */
-static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans)
+static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
+			    bool wait)
 {
 	struct tce_region *region, *next;
 	LIST_HEAD(gone);
 
 	list_for_each_entry_safe(region, next, orphans, list) {
+		if (!wait && rwsem_is_locked(&mm->mmap_lock))
+			break;
 		if (!mm_iommu_put(mm, region->mem))
 			list_move(&region->list, &gone);
 		cond_resched();
@@ -231,7 +235,7 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 	if (!memory)
 		return;
 
-	tce_orphans_put(mm, &orphans);
+	tce_orphans_put(mm, &orphans, true);
 
 	spin_lock(&tce_orphans_lock);
 	list_splice(&orphans, &memory->orphans);
@@ -269,7 +273,7 @@ static void tce_orphan_work(struct work_struct *work)
 	list_splice_init(&memory->orphans, &orphans);
 	spin_unlock(&tce_orphans_lock);
 
-	tce_orphans_put(mm, &orphans);
+	tce_orphans_put(mm, &orphans, false);
 
 	spin_lock(&tce_orphans_lock);
 	list_splice(&orphans, &memory->orphans);

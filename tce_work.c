@@ -19,7 +19,12 @@ int tce_work_init(void)
 	if (!tce_wq)
 		return -ENOMEM;
 
-	tce_mm_wq = alloc_workqueue(KBUILD_MODNAME "_mm", WQ_UNBOUND, 0);
+	/*
+	 * A worker may still block on an mmap_lock that is taken at the last
+	 * moment: many of them must not keep others from being served.
+	 */
+	tce_mm_wq = alloc_workqueue(KBUILD_MODNAME "_mm", WQ_UNBOUND,
+				    WQ_MAX_ACTIVE);
 	if (!tce_mm_wq) {
 		destroy_workqueue(tce_wq);
 		return -ENOMEM;
