@@ -8,6 +8,7 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/err.h>
 #include <linux/io.h>
 #include <linux/iommu.h>
 #include <linux/stddef.h>
@@ -50,14 +51,18 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp)
 	return 0;
 }
 
-long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op)
+struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group)
 {
 	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
 
 	if (!pe)
-		return tce_refuse(-ENODEV,
-				  "the group has no EEH PE");
+		return ERR_PTR(tce_refuse(-ENODEV, "the group has no EEH PE"));
 
+	return pe;
+}
+
+long tce_eeh_pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
+{
 	switch (op->op) {
 	case VFIO_EEH_PE_DISABLE:
 		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);

@@ -9,6 +9,7 @@
 
 #include <linux/vfio.h>
 
+struct eeh_pe;
 struct iommu_group;
 
 /**
@@ -31,17 +32,38 @@ bool tce_eeh_enabled(void);
 int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp);
 
 /**
- * tce_eeh_pe_op() - perform one operation on the partitionable endpoint (PE) of
- * a group
+ * tce_eeh_find_pe() - find the partitionable endpoint (PE) of a group
  * @group: the group
+ *
+ * Context: Process, may sleep: takes the group's mutex. The container's lock is
+ * held, so that the group is not detached, and its device not removed,
+ * meanwhile.
+ * Return: the PE, without a reference; -ENODEV if the group has none.
+ */
+struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group);
+
+/**
+ * tce_eeh_pe_op() - perform one operation on a PE
+ * @pe: the PE that tce_eeh_find_pe() has returned
  * @op: the operation
+ *
+ * An operation can take seconds. It holds no reference to the IOMMU group: when
+ * the last device of the group is removed, the platform releases its own PE and
+ * reuses it for the next device, so the group must be freed by then.
+ *
+ * The kernel does not count references to an EEH PE. It frees the PE when the
+ * last device of it is removed from the machine, not when a device is unbound
+ * from its driver, and removal waits until the device's files are closed. So a
+ * caller that keeps a device of the group open keeps the PE. Otherwise the PE
+ * can be freed while the operation uses it, as with the in-tree module: the
+ * removal cannot wait for the operation, which takes locks that the removal
+ * holds (of the device, and of all PCI hotplug).
  *
  * Context: Process, may sleep. The container's lock is not held: a reset takes
  * the locks of devices, and these are taken before the container's.
  * Return: 0; for VFIO_EEH_PE_GET_STATE the PE's state (VFIO_EEH_PE_STATE_*);
- * -ENODEV if the group has no PE; -EINVAL for an unknown operation; an errno of
- * the platform.
+ * -EINVAL for an unknown operation; an errno of the platform.
  */
-long tce_eeh_pe_op(struct iommu_group *group, const struct vfio_eeh_pe_op *op);
+long tce_eeh_pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op);
 
 #endif /* TCE_EEH_H */

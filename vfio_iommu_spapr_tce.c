@@ -233,7 +233,7 @@ static void tce_container_unlock(struct tce_container *container, bool write)
  * @TCE_NEED_PIN: pin &tce_call.run
  * @TCE_NEED_REGION: allocate and pin &tce_call.region
  * @TCE_NEED_PUT: put &tce_call.region; this completes the command
- * @TCE_NEED_EEH: perform the EEH operation on &tce_call.group
+ * @TCE_NEED_EEH: perform the EEH operation on &tce_call.pe
  */
 enum tce_need {
 	TCE_NEED_NOTHING,
@@ -270,7 +270,7 @@ struct tce_args {
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
  *          being unregistered
  * @created: TCE_CREATE: &tce_container.created of the new window
- * @group: VFIO_EEH_PE_OP: the next group, with a reference
+ * @pe: VFIO_EEH_PE_OP: the PE of the next group, without a reference
  * @groups: VFIO_EEH_PE_OP: number of groups that are done
  */
 struct tce_call {
@@ -297,7 +297,7 @@ struct tce_call {
 	struct tce_memory *memory;
 	struct tce_region *region;
 	u64 created;
-	struct iommu_group *group;
+	struct eeh_pe *pe;
 	unsigned int groups;
 };
 
@@ -815,7 +815,9 @@ static long tce_ioctl_disable(struct tce_container *container,
  * A reset takes the locks of the devices on the PE's bus. When a device is
  * unbound, its lock is held while its group is detached, which takes the
  * container's lock. To avoid a deadlock, EEH operations are performed without
- * the container's lock.
+ * the container's lock. They hold no reference to the group either, because the
+ * platform expects that no group outlives its devices. tce_eeh.h says how long
+ * the PE exists.
  */
 static long tce_ioctl_eeh(struct tce_container *container,
 			  struct tce_call *call)
@@ -829,7 +831,9 @@ static long tce_ioctl_eeh(struct tce_container *container,
 	list_for_each_entry(group, &container->groups, node) {
 		if (n++ < call->groups)
 			continue;
-		call->group = iommu_group_ref_get(group->iommu_group);
+		call->pe = tce_eeh_find_pe(group->iommu_group);
+		if (IS_ERR(call->pe))
+			return PTR_ERR(call->pe);
 		return tce_call_needs(call, TCE_NEED_EEH);
 	}
 
@@ -1133,8 +1137,7 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		 * A positive number is the PE's state: return the first one
 		 * that is not 0 (normal).
 		 */
-		ret = tce_eeh_pe_op(call->group, &call->args.eeh);
-		iommu_group_put(call->group);
+		ret = tce_eeh_pe_op(call->pe, &call->args.eeh);
 		call->groups++;
 		return ret;
 	default:
