@@ -18,6 +18,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/pci_regs.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,7 +282,7 @@ static const struct way {
 
 static bool possible(const struct way *way)
 {
-	if (way->go != remove_pull || monitor_fd >= 0)
+	if (way->come != back_plug || monitor_fd >= 0)
 		return true;
 	tap_skip("the machine has no monitor port");
 
@@ -404,6 +406,106 @@ static void test_other_group(const void *data)
 	use_again(way);
 }
 
+/* In the kernel's flags of an EEH PE: it is in reset. */
+#define PE_CFG_BLOCKED	4
+
+/* A removal that took longer than the reset is tried again. */
+#define ATTEMPTS	10
+
+static bool in_reset(unsigned int number)
+{
+	char path[PATH_MAX];
+	unsigned int flags;
+	FILE *file;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/eeh_pe_state",
+		 address(number));
+	file = fopen(path, "r");
+	if (!file || fscanf(file, "%*x %x", &flags) != 1)
+		tap_bail("%s cannot be read", path);
+	fclose(file);
+
+	return flags & PE_CFG_BLOCKED;
+}
+
+static struct reset {
+	int container;
+	int result;
+	atomic_bool done;
+} reset;
+
+static void *reset_once(void *unused)
+{
+	struct vfio_eeh_pe_op args = {
+		.argsz = sizeof(args),
+		.op = VFIO_EEH_PE_RESET_FUNDAMENTAL,
+	};
+
+	reset.result = vfio_ioctl(reset.container, VFIO_EEH_PE_OP, &args);
+	reset.done = true;
+
+	return unused;
+}
+
+/*
+ * A fundamental reset switches the slot off and on, so QEMU unplugs the device.
+ */
+static const struct way reset_way = {
+	"removed in sysfs", remove_sysfs, back_plug, false
+};
+
+/* Whether the reset lasted until the device was removed. */
+static bool remove_in_reset(void)
+{
+	char path[PATH_MAX], group[PATH_MAX];
+	unsigned int number = 0, i;
+	pthread_t thread;
+	struct vfio vfio;
+	bool during;
+
+	snprintf(path, sizeof(path), DEVICES "/%s/iommu_group",
+		 address(number));
+	if (!realpath(path, group))
+		tap_bail("%s: %s", path, strerror(errno));
+	/* A suspended device takes as long to wake up as a reset takes. */
+	snprintf(path, sizeof(path), DEVICES "/%s/power/control",
+		 address(number));
+	write_file(path, "on");
+	vfio_open(&vfio);
+	CHECK(!in_reset(number));
+	reset.container = vfio.container;
+	reset.done = false;
+	if (pthread_create(&thread, NULL, reset_once, NULL))
+		tap_bail("pthread_create() failed");
+	for (i = 0; i < POLLS && !in_reset(number) && !reset.done; i++)
+		usleep(1000);
+	reset_way.go(&number);
+	during = !reset.done;
+
+	/* The platform reuses what the group points to. */
+	if (during)
+		CHECK(access(group, F_OK));
+	pthread_join(thread, NULL);
+	/* After the reset the container is looked at again. */
+	CHECK(!reset.result || reset.result == -ENODEV);
+	vfio_close(&vfio);
+	use_again(&reset_way);
+
+	return during;
+}
+
+static void test_reset(void)
+{
+	unsigned int i;
+
+	if (!possible(&reset_way))
+		return;
+	for (i = 0; i < ATTEMPTS && !tap_failed(); i++)
+		if (remove_in_reset())
+			return;
+	CHECK(!"the device is removed during the reset");
+}
+
 int main(void)
 {
 	size_t i;
@@ -425,6 +527,8 @@ int main(void)
 		tap_test_case(true, test_other_group, &ways[i],
 			      "a device is %s: another group is not affected",
 			      ways[i].what);
+	tap_test_ours("a device is removed during a reset: its group is freed",
+		      test_reset);
 
 	return tap_main();
 }
