@@ -52,8 +52,8 @@ struct tce_pages;
  *        pinned and not yet mapped
  * @pinned: set by &tce_pages_ops.pin, even if it then fails:
  *          &tce_pages_ops.unpin must be called
- * @charged: set by &tce_pages_ops.pin: number of kernel pages that are charged
- *           and not yet in use
+ * @reserved: set by &tce_pages_ops.pin: number of kernel pages that are charged
+ *            and not yet in use
  * @trim: an earlier attempt had no memory or no credit for levels: free unused
  *        levels first
  * @hint: the last region found that this container has registered
@@ -70,7 +70,7 @@ struct tce_run {
 	unsigned long next;
 	struct page **page;
 	bool pinned;
-	unsigned long charged;
+	unsigned long reserved;
 	bool trim;
 	void *hint;
 	struct mm_iommu_table_group_mem_t *other;
@@ -111,8 +111,8 @@ struct tce_retired {
  *       context, no lock held, may sleep without a limit. Returns 0, -EFAULT,
  *       -ENOMEM, or -EINTR if a fatal signal is pending
  * @unpin: follows each @pin that has set &tce_run.pinned, after @use or without
- *         it, and also if @pin has failed: unpins what was not mapped.
- *         Context as for @pin
+ *         it, and also if @pin has failed: unpins and uncharges what was not
+ *         mapped. Context as for @pin
  * @use: makes sure that the pages of a run stay pinned, and sets
  *       &tce_run.owner, &tce_run.next and the first extent. If it fails no page
  *       is in use.

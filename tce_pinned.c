@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/align.h>
+#include <linux/atomic.h>
 #include <linux/err.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -35,8 +36,8 @@
 #define TCE_PINNED_FEW		16
 
 /*
- * If an IOMMU page is not smaller than a kernel page, a window cannot pin more
- * than its own size, and pages need not be counted.
+ * If an IOMMU page is not smaller than a kernel page, each entry pins its page,
+ * and the entries of a page need not be counted.
  */
 #define TCE_PINNED_COUNTED	(PAGE_SHIFT > IOMMU_PAGE_SHIFT_4K)
 
@@ -45,20 +46,24 @@
  * @pages: the interface to windows
  * @pin_lock: held by a MAP from pin to unpin, so that at most one run is pinned
  *            and not yet in @entries. Only commands of the process take it
- * @lock: protects the following members
+ * @lock: protects @entries
  * @entries: for each kernel page, by its PFN, the number of entries that
  *           translate to it; unused unless TCE_PINNED_COUNTED. These pages are
  *           pinned once each
- * @count: number of kernel pages in @entries
- * @allowed: kernel pages that ENABLE has charged
+ * @allowed: kernel pages that ENABLE has charged. Protected by the container's
+ *           lock
+ * @spare: @allowed minus the number of pins: those of entries, and those that a
+ *         run has reserved (&tce_run.reserved). If it is negative, -@spare pages
+ *         are charged in addition to @allowed. Pages are charged before, and
+ *         uncharged after @allowed and @spare change
  */
 struct tce_pinned {
 	struct tce_pages pages;
 	struct mutex pin_lock; /* see above */
-	struct mutex lock; /* @entries, @count, @allowed */
+	struct mutex lock; /* @entries */
 	struct xarray entries;
-	unsigned long count;
 	unsigned long allowed;
+	atomic_long_t spare;
 };
 
 static struct tce_pinned *tce_pinned_of(struct tce_pages *pages)
@@ -109,12 +114,62 @@ static void tce_run_forget(struct tce_run *run)
 	run->page = NULL;
 }
 
+/* Pins that are charged */
+
+/*
+ * Count the pins of a run before it pins, and charge those that exceed
+ * pinned->spare. All of them stay charged until they are uncounted, even if the
+ * container is disabled or released meanwhile.
+ */
+static int tce_pinned_reserve(struct tce_run *run, unsigned long pages)
+{
+	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_charge *charge = run->pages->charge;
+	long beyond, charged = 0, spare;
+	int ret;
+
+	spare = atomic_long_read(&pinned->spare);
+	do {
+		beyond = pages - clamp(spare, 0L, (long)pages);
+		if (beyond <= charged)
+			continue;
+
+		/*
+		 * This may wait for the mmap_lock. If DISABLE runs meanwhile,
+		 * the exchange fails, and the rest is charged, too.
+		 */
+		ret = tce_charge_add(charge, beyond - charged);
+		if (ret) {
+			tce_charge_return(charge, charged);
+			return ret;
+		}
+		charged = beyond;
+	} while (!atomic_long_try_cmpxchg(&pinned->spare, &spare,
+					  spare - pages));
+
+	run->reserved = pages;
+	tce_charge_return(charge, charged - beyond);
+
+	return 0;
+}
+
+/* Uncount pins, and uncharge those that were charged in addition. */
+static void tce_pinned_uncount(struct tce_pinned *pinned, unsigned long pages)
+{
+	long spare = atomic_long_fetch_add(pages, &pinned->spare);
+
+	if (spare < 0)
+		tce_charge_return(pinned->pages.charge,
+				  min_t(unsigned long, pages, -spare));
+}
+
 /* Entries and pins */
 
 /*
  * Count @entries new entries that translate to a page, which the caller has
- * pinned. Set @had if there were entries before: the caller must then unpin the
- * page, as one pin is enough for all entries.
+ * pinned; they take over the reserved pin. Set @had if there were entries
+ * before: the caller must then unpin the page, as one pin is enough for all
+ * entries, and the pin stays reserved.
  */
 static int tce_pinned_add(struct tce_run *run, struct page *page,
 			  unsigned long entries, bool *had)
@@ -127,28 +182,26 @@ static int tce_pinned_add(struct tce_run *run, struct page *page,
 	lockdep_assert_held(&pinned->lock);
 
 	*had = false;
-	if (!TCE_PINNED_COUNTED)
+	if (!TCE_PINNED_COUNTED) {
+		run->reserved--;
 		return 0;
+	}
 
 	before = xa_load(&pinned->entries, pfn);
-	/* ENABLE with a lower charge may have run since the page was pinned. */
-	if (!before && pinned->count >= pinned->allowed && !run->charged)
-		return -ENOMEM;
-
 	*had = before;
 	if (before)
 		entries += xa_to_value(before);
 	ret = xa_err(xa_store(&pinned->entries, pfn, xa_mk_value(entries),
 			      TCE_GFP));
-	if (!ret && !before && pinned->count++ >= pinned->allowed)
-		run->charged--;
+	if (!ret && !before)
+		run->reserved--;
 
 	return ret;
 }
 
 /*
  * Uncount @entries entries of a page. Return whether no entry translates to it
- * any more.
+ * any more: the caller must then unpin it and uncount the pin.
  */
 static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 			      unsigned long entries)
@@ -170,8 +223,6 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
 	}
 
 	xa_erase(&pinned->entries, pfn);
-	if (--pinned->count >= pinned->allowed)
-		tce_charge_return(pinned->pages.charge, 1);
 
 	return true;
 }
@@ -184,18 +235,21 @@ static void tce_pinned_cancel_range(const struct tce_run *run,
 				    unsigned long first, unsigned long end)
 {
 	struct tce_pinned *pinned = tce_pinned_of(run->pages);
-	unsigned long n;
+	unsigned long n, unpinned = 0;
 
 	mutex_lock(&pinned->lock);
 	for (; first < end; first += n) {
 		struct page *page = run->page[tce_run_page(run, first)];
 
 		n = tce_run_part(run, first, end);
-		if (tce_pinned_remove(pinned, page, n))
+		if (tce_pinned_remove(pinned, page, n)) {
 			unpin_user_page(page);
+			unpinned++;
+		}
 		cond_resched();
 	}
 	mutex_unlock(&pinned->lock);
+	tce_pinned_uncount(pinned, unpinned);
 }
 
 /* Operations */
@@ -208,35 +262,10 @@ static void tce_pinned_unpin(struct tce_run *run)
 		tce_run_unpin(run, 0, tce_run_pages(run));
 		tce_run_forget(run);
 	}
-	tce_charge_return(run->pages->charge, run->charged);
-	run->charged = 0;
+	if (run->reserved)
+		tce_pinned_uncount(pinned, run->reserved);
 	run->pinned = false;
 	mutex_unlock(&pinned->pin_lock);
-}
-
-/* Charge the kernel pages that a run may pin beyond pinned->allowed. */
-static int tce_pinned_charge(struct tce_run *run, unsigned long pages)
-{
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
-	unsigned long beyond = 0;
-	int ret;
-
-	if (!TCE_PINNED_COUNTED)
-		return 0;
-
-	/* pinned->count cannot grow meanwhile, as the caller holds pin_lock. */
-	mutex_lock(&pinned->lock);
-	if (pinned->count + pages > pinned->allowed)
-		beyond = min(pages, pinned->count + pages - pinned->allowed);
-	mutex_unlock(&pinned->lock);
-	if (!beyond)
-		return 0;
-
-	ret = tce_charge_add(run->pages->charge, beyond);
-	if (!ret)
-		run->charged = beyond;
-
-	return ret;
 }
 
 static int tce_pinned_pin(struct tce_run *run)
@@ -250,9 +279,9 @@ static int tce_pinned_pin(struct tce_run *run)
 	if (mutex_lock_killable(&pinned->pin_lock))
 		return -EINTR;
 	run->pinned = true;
-	run->charged = 0;
+	run->reserved = 0;
 
-	ret = tce_pinned_charge(run, pages);
+	ret = tce_pinned_reserve(run, pages);
 	if (ret)
 		return ret;
 
@@ -391,6 +420,7 @@ static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
 	struct page *unpin[TCE_PINNED_FEW] __uninitialized;
 	u64 end = pa + (count << page_shift);
 	bool dirty = tce & TCE_PCI_WRITE;
+	unsigned long unpinned = 0;
 	unsigned int n = 0;
 
 	lockdep_assert_held(&pinned->lock);
@@ -406,10 +436,12 @@ static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
 
 		if (n == ARRAY_SIZE(unpin)) {
 			unpin_user_pages_dirty_lock(unpin, n, dirty);
+			unpinned += n;
 			n = 0;
 		}
 	}
 	unpin_user_pages_dirty_lock(unpin, n, dirty);
+	tce_pinned_uncount(pinned, unpinned + n);
 }
 
 static void tce_pinned_flush(struct tce_retired *retired)
@@ -440,7 +472,8 @@ static void tce_pinned_free(struct tce_pages *pages)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
 
-	WARN_ON_ONCE(!xa_empty(&pinned->entries));
+	WARN_ON_ONCE(atomic_long_read(&pinned->spare) ||
+		     !xa_empty(&pinned->entries));
 	kfree(pinned);
 }
 
@@ -459,32 +492,30 @@ static const struct tce_pages_ops tce_pinned_ops = {
 void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
+	unsigned long pins;
 
-	mutex_lock(&pinned->lock);
 	pinned->allowed = allowed;
+	pins = -atomic_long_fetch_add(allowed, &pinned->spare);
 	/*
-	 * Pages of entries that the hypervisor refused to clear stayed charged:
-	 * they are now part of @allowed.
+	 * Pages that stayed pinned after DISABLE stayed charged: they are now
+	 * part of @allowed.
 	 */
-	tce_charge_return(pages->charge, min(pinned->count, allowed));
-	mutex_unlock(&pinned->lock);
+	tce_charge_return(pages->charge, min(pins, allowed));
 }
 
 unsigned long tce_pinned_disable(struct tce_pages *pages)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
-	unsigned long allowed;
+	unsigned long allowed = pinned->allowed, pins;
 
-	mutex_lock(&pinned->lock);
-	/*
-	 * Pages of entries that the hypervisor refused to clear stay charged
-	 * until they are cleared.
-	 */
-	allowed = pinned->allowed - min(pinned->allowed, pinned->count);
 	pinned->allowed = 0;
-	mutex_unlock(&pinned->lock);
+	pins = -atomic_long_sub_return(allowed, &pinned->spare);
 
-	return allowed;
+	/*
+	 * Pages of entries that the hypervisor refused to clear, and those that
+	 * a MAP has pinned or is pinning, stay charged until they are unpinned.
+	 */
+	return allowed - min(pins, allowed);
 }
 
 struct tce_pages *tce_pinned_create(void)

@@ -12,10 +12,14 @@
  *
  * A page is pinned while an entry translates to it. User space decides for how
  * long, so the pin is FOLL_LONGTERM. VFIO_IOMMU_ENABLE charges the size of the
- * window to locked_vm. If an IOMMU page is smaller than a kernel page, the
- * entries of the window can pin more memory than that. In this case the pinned
- * kernel pages are counted, and those beyond the charge of ENABLE are charged
- * before they are pinned.
+ * window to locked_vm. More than that can be pinned: if an IOMMU page is smaller
+ * than a kernel page, by the entries of the window; and always by a MAP, which
+ * pins its pages before it replaces entries. So pins are counted, and those
+ * beyond the charge of ENABLE are charged before the pages are pinned. All pins
+ * of a MAP are counted before it begins to pin, as user space can make it wait
+ * for a page without a limit. They stay charged until they are unpinned, even
+ * if VFIO_IOMMU_DISABLE or the release of the container ends the charge of
+ * ENABLE meanwhile.
  */
 
 struct tce_pages;
@@ -33,7 +37,8 @@ struct tce_pages *tce_pinned_create(void);
 /**
  * tce_pinned_enable() - set the number of pages that were charged by ENABLE
  * @pages: the object
- * @allowed: kernel pages that are charged; MAP charges only pages beyond these
+ * @allowed: kernel pages that the caller has charged; MAP charges only pages
+ *           beyond these
  *
  * Context: Process, may sleep. The container's lock is held for writing.
  */
@@ -42,6 +47,8 @@ void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
 /**
  * tce_pinned_disable() - undo tce_pinned_enable()
  * @pages: the object; nothing is mapped but what a hypervisor refused to unmap
+ *
+ * Pages that are still pinned, or that a MAP is pinning, stay charged.
  *
  * Context: As for tce_pinned_enable().
  * Return: number of kernel pages that the caller must uncharge.

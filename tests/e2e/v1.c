@@ -449,6 +449,38 @@ static void test_pins_charged(void)
 	munmap(pages, (most + 1) * page);
 }
 
+/*
+ * If both pages have the same size, the entries of a full window pin what
+ * ENABLE has charged. A MAP that replaces entries pins its pages in addition
+ * until it ends.
+ */
+static void test_replacement_charged(void)
+{
+	struct state before;
+	uint64_t iova;
+
+	if (page != IOMMU_PAGE) {
+		tap_skip("the entries of a full window pin fewer pages");
+		return;
+	}
+
+	open_enabled();
+	for (iova = 0; iova < window_bytes; iova += BYTES)
+		if (!CHECK_EQ(map(iova, memory, BYTES, MAP_BOTH), 0))
+			break;
+	before = state_now();
+	state_limit(PINS_MORE - 1);
+	CHECK_EQ(map(0, memory, PINS_MORE * page, MAP_BOTH), -ENOMEM);
+	CHECK_STATE(&before);
+	CHECK_EQ(map(0, memory, (PINS_MORE - 1) * page, MAP_BOTH), 0);
+	CHECK_STATE(&before);
+	CHECK_EQ(unmap(0, page), 0);
+	CHECK_EQ(map(0, memory, page, MAP_BOTH), 0);
+	CHECK_STATE(&before);
+	state_unlimit();
+	vfio_close(&vfio);
+}
+
 static void test_detach(void)
 {
 	int container;
@@ -533,6 +565,8 @@ int main(void)
 		      test_disable_race);
 	tap_test_ours("pins beyond the charge of ENABLE are charged",
 		      test_pins_charged);
+	tap_test_ours("pins of a MAP_DMA that replaces entries are charged",
+		      test_replacement_charged);
 	tap_test("a group is detached with pages mapped, and attached again",
 		 test_detach);
 	tap_test("exit releases pages that are mapped", test_exit);

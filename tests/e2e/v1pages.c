@@ -17,7 +17,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "bystanders.h"
 #include "edu.h"
+#include "fuse.h"
 #include "state.h"
 #include "tap.h"
 #include "version1.h"
@@ -463,8 +465,130 @@ static void test_threads(void)
 	vfio_close(&vfio);
 }
 
+/*
+ * MAP_DMA has pinned STUCK_PAGES and waits for one more, whose page fault is not
+ * answered. All of them stay charged until it ends.
+ */
+#define STUCK_PAGES	512
+#define STUCK_MAX	3
+
+static struct stuck {
+	int container;
+	unsigned char *from;
+	int result;
+	pthread_t thread;
+} stuck[STUCK_MAX];
+
+static void close_container(void)
+{
+	vfio_close(&vfio);
+}
+
+static void disable_container(void)
+{
+	CHECK_EQ(disable(), 0);
+}
+
+static void enable_again(void)
+{
+	CHECK_EQ(disable(), 0);
+	CHECK_EQ(enable(), 0);
+}
+
+/* What ends the charge of ENABLE meanwhile, and the result of MAP_DMA. */
+static const struct ends_charge {
+	const char *what;
+	void (*end)(void);
+	bool closes;
+	bool enables;
+	int result;
+} ends_charge[] = {
+	{ .what = "its container is closed", .end = close_container,
+	  .closes = true, .result = -ENODEV },
+	{ .what = "its container is disabled", .end = disable_container,
+	  .result = -EPERM },
+	{ .what = "its container is disabled and enabled again",
+	  .end = enable_again, .enables = true },
+};
+
+static void *map_stuck(void *data)
+{
+	struct stuck *map = data;
+
+	map->result = vfio_map(map->container, 0, map->from,
+			       (STUCK_PAGES + 1) * page, MAP_BOTH);
+
+	return NULL;
+}
+
+static void begin_stuck(struct stuck *map, unsigned int waiting)
+{
+	map->container = vfio.container;
+	map->from = vfio_memory((STUCK_PAGES + 1) * page);
+	fuse_page_at(map->from + STUCK_PAGES * page);
+	if (pthread_create(&map->thread, NULL, map_stuck, map))
+		tap_bail("pthread_create");
+	CHECK(fuse_wait(waiting));
+}
+
+/* A work item may have to uncharge what is not in use any more. */
+static void check_locked(uint64_t expected)
+{
+	unsigned int polls;
+
+	for (polls = 0; polls < 300 && state_locked() != expected; polls++)
+		usleep(10000);
+	CHECK_EQ(state_locked(), expected);
+}
+
+static void test_stuck(const void *data)
+{
+	const struct ends_charge *how = data;
+	unsigned int count = how->closes ? STUCK_MAX : 1, i;
+	struct state before;
+
+	if (!have_fuse())
+		return;
+
+	fuse_start(FUSE_UNLOCKED);
+	before = state_now();
+	for (i = 0; i < count; i++) {
+		uint64_t locked = before.locked + i * (STUCK_PAGES + 1);
+
+		open_enabled();
+		begin_stuck(&stuck[i], i + 1);
+		CHECK_EQ(pins(&before), (i + 1) * STUCK_PAGES);
+		/* The charge of ENABLE is enough. */
+		check_locked(locked + enabled_charge() + window_charge());
+
+		how->end();
+		CHECK_EQ(pins(&before), (i + 1) * STUCK_PAGES);
+		if (!how->closes)
+			locked += window_charge();
+		locked += how->enables ? enabled_charge() : STUCK_PAGES + 1;
+		check_locked(locked);
+	}
+
+	fuse_answer();
+	for (i = 0; i < count; i++) {
+		pthread_join(stuck[i].thread, NULL);
+		CHECK_EQ(stuck[i].result, how->result);
+	}
+	if (how->enables)
+		check_locked(before.locked + enabled_charge() +
+			     window_charge());
+	if (!how->closes)
+		vfio_close(&vfio);
+	CHECK_STATE(&before);
+	for (i = 0; i < count; i++)
+		munmap(stuck[i].from, (STUCK_PAGES + 1) * page);
+	fuse_stop();
+}
+
 int main(void)
 {
+	size_t i;
+
 	init_v1();
 	state_watch();
 
@@ -496,6 +620,10 @@ int main(void)
 	tap_test("a page stays pinned after the process has unmapped it",
 		 test_unmapped_by_process);
 	tap_test("threads map and unmap the same addresses", test_threads);
+	for (i = 0; i < ARRAY_SIZE(ends_charge); i++)
+		tap_test_case(true, test_stuck, &ends_charge[i],
+			      "pages of a MAP_DMA that waits stay charged when %s",
+			      ends_charge[i].what);
 
 	return tap_main();
 }
