@@ -71,6 +71,20 @@ unsigned int tce_platform_default_levels(void)
 	return 1;
 }
 
+/*
+ * pSeries leaks the struct iommu_table of a window 0 that it refuses because
+ * there is a window 1. So do not call it then.
+ */
+static int tce_pseries_check(const struct iommu_table_group *table_group,
+			     int num)
+{
+	if (num == 0 && READ_ONCE(table_group->tables[1]))
+		return tce_refuse(-EPERM,
+				  "the platform would lose the group's other window");
+
+	return 0;
+}
+
 int tce_platform_check(struct tce_platform *platform,
 		       struct iommu_table_group *table_group, int num,
 		       unsigned int page_shift, u64 size, unsigned int levels)
@@ -97,7 +111,8 @@ int tce_platform_check(struct tce_platform *platform,
 		return tce_refuse(-EPERM,
 				  "the platform cannot change the group's windows");
 
-	return 0;
+	return tce_platform_is_guest() ? tce_pseries_check(table_group, num) :
+					 0;
 }
 
 unsigned long tce_platform_locked_pages(const struct tce_platform *platform,

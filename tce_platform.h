@@ -82,7 +82,8 @@ const char *tce_platform_name(void);
  *
  * Context: Any.
  * Return: 0; -EINVAL if no such window is possible; -EPERM if the platform
- * cannot change the group's windows, as in a guest without dynamic windows.
+ * cannot change the group's windows, as in a guest without dynamic windows, or
+ * if there cannot be such a window beside the group's other one.
  */
 int tce_platform_check(struct tce_platform *platform,
 		       struct iommu_table_group *table_group, int num,

@@ -535,6 +535,45 @@ static void test_none_at_0_beside_another(void)
 	vfio_close(&vfio);
 }
 
+#define REFUSALS	2048
+
+/* Kernel memory that is not charged to the process. */
+static long slab_bytes(void)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	long kib = -1;
+	char line[100];
+
+	if (!file)
+		tap_bail("/proc/meminfo: %s", strerror(errno));
+	while (kib < 0 && fgets(line, sizeof(line), file))
+		if (sscanf(line, "SUnreclaim: %ld", &kib) != 1)
+			kib = -1;
+	fclose(file);
+
+	return kib << 10;
+}
+
+/* The platform allocates 1 KiB before it refuses, and does not free it. */
+static void test_refused_frees_all(void)
+{
+	long before, growth;
+	unsigned int i;
+	uint64_t start;
+
+	open_registered();
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	before = slab_bytes();
+	for (i = 0; i < REFUSALS; i++)
+		if (!CHECK_EQ(create(SHIFT_4K, SIZE_1G, &start), -EPERM))
+			break;
+	growth = slab_bytes() - before;
+	if (!CHECK(growth < REFUSALS * 512))
+		tap_diag("%ld bytes are left of %u windows", growth, i);
+	vfio_close(&vfio);
+}
+
 /* The default window is removed with pages mapped. */
 static void test_default_removed_mapped(void)
 {
@@ -763,6 +802,8 @@ int main(void)
 	/* In-tree a refused window stays charged. */
 	tap_test_ours("no window is created at 0 while there is another one",
 		      test_none_at_0_beside_another);
+	tap_test_ours("a window that is refused leaves no memory allocated",
+		      test_refused_frees_all);
 	tap_test("the default window is removed with pages mapped",
 		 test_default_removed_mapped);
 	tap_test_ours("MAP_DMA is undone if the hypervisor refuses a part",
