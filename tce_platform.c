@@ -72,15 +72,45 @@ unsigned int tce_platform_default_levels(void)
 }
 
 /*
- * pSeries leaks the struct iommu_table of a window 0 that it refuses because
- * there is a window 1. So do not call it then.
+ * Whether a window 0 of this shape is the hypervisor's default window. If not,
+ * it is a dynamic one, as window 1 always is.
+ */
+static bool tce_pseries_default(const struct iommu_table_group *table_group,
+				unsigned int page_shift, u64 size)
+{
+	return page_shift == IOMMU_PAGE_SHIFT_4K &&
+	       size <= table_group->tce32_size;
+}
+
+/*
+ * pSeries can have one dynamic window in a group, as it records the window in
+ * a property of the device tree. The caller holds a reference to the table of
+ * the group's other window.
  */
 static int tce_pseries_check(const struct iommu_table_group *table_group,
 			     int num)
 {
-	if (num == 0 && READ_ONCE(table_group->tables[1]))
+	const struct iommu_table *other = READ_ONCE(table_group->tables[!num]);
+
+	if (!other)
+		return 0;
+
+	/*
+	 * pSeries refuses this, too, but leaks the struct iommu_table that it
+	 * has allocated.
+	 */
+	if (num == 0)
 		return tce_refuse(-EPERM,
 				  "the platform would lose the group's other window");
+
+	/*
+	 * pSeries would ask the hypervisor, fail, and never create a window for
+	 * the group again, not even the default one of its next owner.
+	 */
+	if (!tce_pseries_default(table_group, other->it_page_shift,
+				 (u64)other->it_size << other->it_page_shift))
+		return tce_refuse(-EPERM,
+				  "the group has a dynamic window in place of the default one");
 
 	return 0;
 }

@@ -80,7 +80,7 @@ const char *tce_platform_name(void);
  * @size: bytes, a power of two
  * @levels: number of levels of the table, which is a hint
  *
- * Context: Any.
+ * Context: Process. The caller keeps the group's other window, if there is one.
  * Return: 0; -EINVAL if no such window is possible; -EPERM if the platform
  * cannot change the group's windows, as in a guest without dynamic windows, or
  * if there cannot be such a window beside the group's other one.

@@ -5,7 +5,8 @@
  *
  * After the hypervisor has failed once to create a window for a device, the
  * kernel never tries again for that device. So these tests do not ask for
- * windows that only the hypervisor would refuse.
+ * windows that only the hypervisor would refuse, except the last one, which
+ * checks that it is not asked.
  */
 
 #define _GNU_SOURCE
@@ -574,6 +575,83 @@ static void test_refused_frees_all(void)
 	vfio_close(&vfio);
 }
 
+/* A window of a new container works, beside the default one. */
+static void check_second_works(void)
+{
+	uint64_t start = open_staged_in_second();
+
+	CHECK_EQ(start, WINDOW1_START);
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+	CHECK(works(start + IOVA, memory));
+	vfio_close(&vfio);
+}
+
+/*
+ * Window 0 is any but the default window of the hypervisor: there cannot be a
+ * second one.
+ */
+static void check_alone(unsigned int page_shift, uint64_t size)
+{
+	bool usable = page_shift <= vfio_page_shift();
+	struct state before;
+	uint64_t start;
+
+	open_registered();
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(create(page_shift, size, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	if (usable) {
+		edu_stage(&vfio, start + STAGE);
+		CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+	}
+	state_quiesce();
+	before = state_now();
+	CHECK_EQ(create(small, SIZE_1G, &start), -EPERM);
+	CHECK_EQ(create(SHIFT_64K, SIZE_1G, &start), -EPERM);
+	CHECK_EQ(create(SHIFT_4K, info.dma32_window_size, &start), -EPERM);
+	CHECK_EQ(start, ~0ULL);
+	CHECK_STATE(&before);
+	if (usable)
+		CHECK(works(WINDOW1_START + IOVA, memory));
+
+	/* It can be replaced. */
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	CHECK_EQ(create(small, 2 * info.dma32_window_size, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_EQ(create(SHIFT_4K, info.dma32_window_size, &start), 0);
+	CHECK_EQ(start, 0);
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	vfio_close(&vfio);
+	check_second_works();
+}
+
+static void test_none_beside_dynamic(void)
+{
+	check_alone(SHIFT_64K, SIZE_1G);
+	check_alone(SHIFT_4K, 2 * info.dma32_window_size);
+}
+
+/* A part of the default window is a default window, too. */
+static void test_beside_small_default(void)
+{
+	uint64_t start;
+
+	open_registered();
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(create(SHIFT_4K, info.dma32_window_size / 2, &start), 0);
+	CHECK_EQ(start, 0);
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(create(SHIFT_64K, SIZE_1G, &start), 0);
+	CHECK_EQ(start, WINDOW1_START);
+	CHECK_EQ(map(IOVA, memory, BYTES), 0);
+	CHECK(works(IOVA, memory));
+	vfio_close(&vfio);
+	check_second_works();
+}
+
 /* The default window is removed with pages mapped. */
 static void test_default_removed_mapped(void)
 {
@@ -804,6 +882,8 @@ int main(void)
 		      test_none_at_0_beside_another);
 	tap_test_ours("a window that is refused leaves no memory allocated",
 		      test_refused_frees_all);
+	tap_test("a window is created beside half of the default window",
+		 test_beside_small_default);
 	tap_test("the default window is removed with pages mapped",
 		 test_default_removed_mapped);
 	tap_test_ours("MAP_DMA is undone if the hypervisor refuses a part",
@@ -814,6 +894,9 @@ int main(void)
 	tap_test("exit releases everything that is mapped", test_exit);
 	tap_test("detach releases everything that is mapped",
 		 test_group_detached);
+	/* In-tree no window can be created after this. */
+	tap_test_ours("no window is created beside a dynamic window at 0",
+		      test_none_beside_dynamic);
 
 	return tap_main();
 }
