@@ -245,6 +245,15 @@ static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
 }
 
+/*
+ * The result of a change of entries that are not to be changed any more. The
+ * entries of a dynamic window have gone with it.
+ */
+static int tce_pseries_removed(const struct tce_platform *platform)
+{
+	return platform->is_default ? -EIO : 0;
+}
+
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count)
 {
@@ -252,8 +261,11 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 	u64 ioba = tce_pseries_ioba(tbl, index);
 	int ret = 0;
 
-	if (READ_ONCE(platform->gone))
-		return 0;
+	if (READ_ONCE(platform->removed)) {
+		if (platform->is_default)
+			pr_warn_ratelimited("the hypervisor has refused to clear entries of the default window: their pages stay pinned\n");
+		return tce_pseries_removed(platform);
+	}
 
 	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE))
 		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ?
@@ -274,8 +286,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	u64 ioba = tce_pseries_ioba(tbl, index);
 	long ret = 0;
 
-	if (READ_ONCE(platform->gone))
-		return 0;
+	if (READ_ONCE(platform->removed))
+		return tce_pseries_removed(platform);
 
 	if (count == 1)
 		return plpar_tce_put(tbl->it_index, ioba, be64_to_cpu(*tces)) ?
@@ -315,6 +327,10 @@ static int tce_pseries_create(struct tce_platform *platform)
 	platform->tbl->it_nid = NUMA_NO_NODE;
 	platform->ops = platform->tbl->it_ops;
 	platform->backed = true;
+	platform->is_default =
+		platform->num == 0 &&
+		tce_pseries_default(table_group, platform->geo.page_shift,
+				    platform->size);
 
 	return 0;
 }
@@ -579,9 +595,9 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 	if (tce_platform_has_window(platform, table_group))
 		ret = table_group->ops->unset_window(table_group,
 						     platform->num);
-	/* If the hypervisor refuses, its window and entries stay. */
+	/* If the hypervisor refuses, entries can still be cleared. */
 	if (!ret)
-		WRITE_ONCE(platform->gone, true);
+		WRITE_ONCE(platform->removed, true);
 
 	return ret ? -EIO : 0;
 }

@@ -41,7 +41,10 @@
  * @geo: geometry of the table
  * @size: size of the window, in bytes
  * @backed: the table of a hypervisor is the backing
- * @gone: the hypervisor has removed its window, with all entries
+ * @is_default: the window is the hypervisor's default one, whose table and
+ *              entries stay when it is removed from the group
+ * @removed: the hypervisor's window was removed from the group: its entries
+ *           must not be changed any more, as the kernel may use it again
  */
 struct tce_platform {
 	struct iommu_table_group *table_group;
@@ -51,7 +54,8 @@ struct tce_platform {
 	struct tce_geometry geo;
 	u64 size;
 	bool backed;
-	bool gone;
+	bool is_default;
+	bool removed;
 };
 
 /**
@@ -147,9 +151,9 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @count: number of entries, at most TCE_SET_MAX
  *
  * Context: Any but an interrupt handler.
- * Return: 0, also if the hypervisor has removed its window; -EIO if it refuses:
- * none of them is set then, unless it also refuses to clear those that it has
- * set, which is logged.
+ * Return: 0, also if a dynamic window was removed from its group; -EIO if the
+ * default one was, or if the hypervisor refuses: none of them is set then,
+ * unless it also refuses to clear those that it has set, which is logged.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
@@ -161,9 +165,14 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  * @index: the first entry
  * @count: number of entries, at most 512
  *
+ * After the default window was removed from its group, the entries that are left
+ * are those that the hypervisor refused to clear. They stay set, so the caller
+ * must keep their pages.
+ *
  * Context: Any but an interrupt handler.
- * Return: 0, also if the hypervisor has removed its window; -EIO if it refuses:
- * some of them may still be set then.
+ * Return: 0, also if a dynamic window was removed from its group; -EIO if the
+ * default one was, or if the hypervisor refuses: some of them may still be set
+ * then.
  */
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes the hypervisor refuse entries of the second half of a window, for tests
- * in a guest. Asks the hypervisor to make the dynamic window of a device half
- * as large, without telling the kernel. The LIOBN and the bus address do not
- * change, so the kernel goes on using the window, and H_PUT_TCE of the second
- * half fails. PAPR: "ibm,ddw-applicable", ibm,create-pe-dma-window and
+ * Makes the hypervisor refuse entries, for tests in a guest, without telling the
+ * kernel. PAPR: "ibm,ddw-applicable", ibm,create-pe-dma-window and
  * ibm,remove-pe-dma-window.
  *
  *	echo 0000:00:00.0 >/sys/module/tce_shrink_test/parameters/shrink
+ *
+ * asks the hypervisor to make the dynamic window of a device half as large. The
+ * LIOBN and the bus address do not change, so the kernel goes on using the
+ * window, and H_PUT_TCE of the second half fails.
+ *
+ *	echo 0000:00:00.0 >/sys/module/tce_shrink_test/parameters/remove
+ *
+ * asks it to remove the default window, so that entries can be neither set nor
+ * cleared. It is back after the kernel has reset the windows, which it does when
+ * it creates the default window.
  */
 
 #include <linux/module.h>
@@ -27,23 +34,50 @@
 #define PAGE_SHIFT_CELL	4
 #define SIZE_SHIFT_CELL	5
 
+/*
+ * The property of a window, with @cells or more, and the calls that create and
+ * remove windows; NULL if there is no such window.
+ */
+static const __be32 *tce_find_window(struct pci_dev *pdev, const char *name,
+				     int cells, const __be32 **calls)
+{
+	struct device_node *node = pdev->dev.of_node;
+	const __be32 *window = NULL;
+	int length = 0;
+
+	for (; node; node = node->parent) {
+		window = of_get_property(node, name, &length);
+		if (window)
+			break;
+	}
+	*calls = node ? of_get_property(node, "ibm,ddw-applicable", NULL) :
+			NULL;
+
+	return *calls && length >= cells * (int)sizeof(*window) ? window : NULL;
+}
+
+static int tce_remove(struct pci_dev *pdev)
+{
+	const __be32 *calls, *window;
+
+	window = tce_find_window(pdev, "ibm,dma-window", LIOBN + 1, &calls);
+	if (!window)
+		return -ENXIO;
+
+	return rtas_call(be32_to_cpu(calls[REMOVE_WINDOW]), 1, 1, NULL,
+			 be32_to_cpu(window[LIOBN])) ? -EIO : 0;
+}
+
 static int tce_shrink(struct pci_dev *pdev)
 {
 	u64 buid = pci_bus_to_host(pdev->bus)->buid;
 	u32 config = pdev->bus->number << 16 | pdev->devfn << 8;
-	struct device_node *node = pdev->dev.of_node;
-	const __be32 *calls, *window = NULL;
+	const __be32 *calls, *window;
 	u32 made[3], liobn;
-	int length = 0;
 
-	for (; node; node = node->parent) {
-		window = of_get_property(node, "linux,dma64-ddr-window-info",
-					 &length);
-		if (window)
-			break;
-	}
-	calls = node ? of_get_property(node, "ibm,ddw-applicable", NULL) : NULL;
-	if (!calls || length < (SIZE_SHIFT_CELL + 1) * (int)sizeof(*window))
+	window = tce_find_window(pdev, "linux,dma64-ddr-window-info",
+				 SIZE_SHIFT_CELL + 1, &calls);
+	if (!window)
 		return -ENXIO;
 
 	liobn = be32_to_cpu(window[LIOBN]);
@@ -58,8 +92,10 @@ static int tce_shrink(struct pci_dev *pdev)
 	return made[0] == liobn ? 0 : -EIO;
 }
 
+/* Call the function of the parameter with the device that @value names. */
 static int tce_shrink_set(const char *value, const struct kernel_param *param)
 {
+	int (*change)(struct pci_dev *pdev) = param->arg;
 	unsigned int domain, bus, slot, function;
 	struct pci_dev *pdev;
 	int ret;
@@ -72,7 +108,7 @@ static int tce_shrink_set(const char *value, const struct kernel_param *param)
 	if (!pdev)
 		return -ENODEV;
 
-	ret = tce_shrink(pdev);
+	ret = change(pdev);
 	pci_dev_put(pdev);
 
 	return ret;
@@ -81,8 +117,12 @@ static int tce_shrink_set(const char *value, const struct kernel_param *param)
 static const struct kernel_param_ops tce_shrink_ops = {
 	.set = tce_shrink_set,
 };
-module_param_cb(shrink, &tce_shrink_ops, NULL, 0200);
-MODULE_PARM_DESC(shrink, "PCI address of the device whose window is halved");
+module_param_cb(shrink, &tce_shrink_ops, tce_shrink, 0200);
+MODULE_PARM_DESC(shrink,
+		 "PCI address of the device whose dynamic window is halved");
+module_param_cb(remove, &tce_shrink_ops, tce_remove, 0200);
+MODULE_PARM_DESC(remove,
+		 "PCI address of the device whose default window is removed");
 
 static int __init tce_shrink_init(void)
 {
