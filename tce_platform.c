@@ -126,6 +126,7 @@ int tce_platform_check(struct tce_platform *platform,
 	platform->table_group = table_group;
 	platform->num = num;
 	platform->size = size;
+	platform->backed = tce_platform_is_guest();
 	ret = tce_platform_geometry(&platform->geo, page_shift, size, levels);
 	if (ret)
 		return tce_refuse(ret, "there can be no window of this shape");
@@ -326,7 +327,6 @@ static int tce_pseries_create(struct tce_platform *platform)
 	 */
 	platform->tbl->it_nid = NUMA_NO_NODE;
 	platform->ops = platform->tbl->it_ops;
-	platform->backed = true;
 	platform->is_default =
 		platform->num == 0 &&
 		tce_pseries_default(table_group, platform->geo.page_shift,

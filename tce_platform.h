@@ -100,7 +100,8 @@ int tce_platform_check(struct tce_platform *platform,
  *
  * As in the in-tree module this is iommu_table_group_ops::get_table_size: on
  * PowerNV the size of a whole table and its userspace view, although only a
- * part will be allocated; on pSeries of the view alone.
+ * part will be allocated; on pSeries of the view alone, which the platform
+ * allocates as a whole.
  *
  * Context: Any.
  * Return: kernel pages.

@@ -198,7 +198,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (ret)
 		goto free_window;
 
-	if (!request->charge)
+	/* The platform allocates the view of a backed table as a whole. */
+	if (!request->charge || platform->backed)
 		window->locked = tce_platform_locked_pages(platform,
 							   request->levels);
 	if (window->locked > request->charged) {

@@ -39,7 +39,8 @@ struct tce_window;
  * @levels: number of levels of the table, which is a hint
  * @pages: the user memory that it will map
  * @charge: charge each level to locked_vm while it is allocated, instead of the
- *          whole table for the life of the window
+ *          whole table for the life of the window; on pSeries, in addition to
+ *          the platform's view
  * @pinned: pages are pinned when they are mapped, so KVM cannot map them
  * @charged: number of kernel pages that were charged for the window; those that
  *           it uses are subtracted

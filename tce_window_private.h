@@ -26,7 +26,8 @@ struct tce_kvm;
  * @platform: the struct iommu_table, to which the window has a reference
  * @table: the TCE table
  * @pages: the user memory that can be mapped
- * @locked: kernel pages that are charged for the whole table
+ * @locked: kernel pages that are charged for the whole table, or on pSeries for
+ *          the platform's view
  * @start: its first bus address
  * @counts: event counters
  * @debugfs: the debugfs directory, or NULL
