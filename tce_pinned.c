@@ -450,9 +450,11 @@ static void tce_pinned_flush(struct tce_retired *retired)
 	unsigned int i;
 
 	mutex_lock(&pinned->lock);
-	for (i = 0; i < retired->count; i++)
+	for (i = 0; i < retired->count; i++) {
 		tce_pinned_release(pinned, retired->list[i].word,
 				   retired->list[i].pages, retired->page_shift);
+		cond_resched();
+	}
 	retired->count = 0;
 	mutex_unlock(&pinned->lock);
 }

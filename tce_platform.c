@@ -268,10 +268,11 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 		return tce_pseries_removed(platform);
 	}
 
-	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE))
-		return plpar_tce_stuff(tbl->it_index, ioba, 0, count) ?
-		       -EIO : 0;
+	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE) &&
+	    !plpar_tce_stuff(tbl->it_index, ioba, 0, count))
+		return 0;
 
+	/* Of several entries perhaps only one cannot be cleared. */
 	for (; count; count--, ioba += 1ULL << tbl->it_page_shift)
 		if (plpar_tce_put(tbl->it_index, ioba, 0))
 			ret = -EIO;

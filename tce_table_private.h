@@ -139,7 +139,7 @@ struct tce_table {
 	 * read.
 	 */
 	atomic_t unkilled ____cacheline_aligned_in_smp;
-	spinlock_t lock;
+	spinlock_t lock; /* see above */
 	struct list_head partial;
 	struct list_head idle;
 	unsigned int idle_levels;
