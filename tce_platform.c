@@ -246,15 +246,6 @@ static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
 }
 
-/*
- * The result of a change of entries that are not to be changed any more. The
- * entries of a dynamic window have gone with it.
- */
-static int tce_pseries_removed(const struct tce_platform *platform)
-{
-	return platform->is_default ? -EIO : 0;
-}
-
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count)
 {
@@ -263,9 +254,11 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 	int ret = 0;
 
 	if (READ_ONCE(platform->removed)) {
-		if (platform->is_default)
-			pr_warn_ratelimited("the hypervisor has refused to clear entries of the default window: their pages stay pinned\n");
-		return tce_pseries_removed(platform);
+		/* The entries of a dynamic window have gone with it. */
+		if (!platform->is_default)
+			return 0;
+		pr_warn_ratelimited("the hypervisor has refused to clear entries of the default window: their pages stay pinned\n");
+		return -EIO;
 	}
 
 	if (count > 1 && firmware_has_feature(FW_FEATURE_STUFF_TCE) &&
@@ -288,8 +281,13 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	u64 ioba = tce_pseries_ioba(tbl, index);
 	long ret = 0;
 
+	/*
+	 * An entry that is set after the removal, by a MAP between the detach
+	 * of the last group and the release of the container, could not be
+	 * cleared in the default window.
+	 */
 	if (READ_ONCE(platform->removed))
-		return tce_pseries_removed(platform);
+		return platform->is_default ? -ENODEV : 0;
 
 	if (count == 1)
 		return plpar_tce_put(tbl->it_index, ioba, be64_to_cpu(*tces)) ?

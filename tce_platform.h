@@ -152,8 +152,8 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @count: number of entries, at most TCE_SET_MAX
  *
  * Context: Any but an interrupt handler.
- * Return: 0, also if a dynamic window was removed from its group; -EIO if the
- * default one was, or if the hypervisor refuses: none of them is set then,
+ * Return: 0, also if a dynamic window was removed from its group; -ENODEV if the
+ * default one was; -EIO if the hypervisor refuses: none of them is set then,
  * unless it also refuses to clear those that it has set, which is logged.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
