@@ -499,7 +499,11 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
 	set = leaf->set;
 	for (i = 0; i < *olds; i++)
 		set -= old[i].count;
-	WRITE_ONCE(leaf->set, set);
+	/*
+	 * A task that sees only that nothing is set in the leaf may kill its
+	 * entries: the hardware must see them cleared then.
+	 */
+	smp_store_release(&leaf->set, set);
 	tce_trim_check(table, leaf);
 
 	return 0;
@@ -626,7 +630,8 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 	leaf->tces[slot] = cpu_to_be64(new);
 	if (leaf->view)
 		leaf->view[slot] = cpu_to_be64(owner);
-	WRITE_ONCE(leaf->set, leaf->set + !!new - !!tce);
+	/* See tce_leaf_clear(). */
+	smp_store_release(&leaf->set, leaf->set + !!new - !!tce);
 	if (!new && tce)
 		tce_trim_check(table, leaf);
 

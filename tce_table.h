@@ -546,10 +546,11 @@ bool tce_table_trim(struct tce_table *table, unsigned long age);
 void tce_table_stop_trim(struct tce_table *table, bool stop);
 
 /**
- * tce_table_trim_wait() - wait until no trim is running
+ * tce_table_trim_wait() - wait until the levels that were unlinked are killed
  * @table: the table
  *
- * Does not wait if a fatal signal is pending.
+ * Does not wait until they are freed. tce_table_trim() unlinks and kills 4 MiB
+ * of levels at a time.
  *
  * Context: Process, may sleep.
  */

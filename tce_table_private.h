@@ -113,6 +113,8 @@ struct tce_block {
  * @data: for @ops
  * @root: the first level
  * @unkilled: see tce_table_unkilled()
+ * @unlinked: levels that were unlinked and not yet killed; they count in
+ *            @unkilled, too
  * @lock: protects the members from @partial to @levels_removed; innermost lock
  * @partial: blocks with free places
  * @idle: levels that are no longer in use, oldest first
@@ -139,6 +141,7 @@ struct tce_table {
 	 * read.
 	 */
 	atomic_t unkilled ____cacheline_aligned_in_smp;
+	atomic_t unlinked;
 	spinlock_t lock; /* see above */
 	struct list_head partial;
 	struct list_head idle;

@@ -15,6 +15,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
+#include <linux/wait_bit.h>
 
 #include "tce_table.h"
 #include "tce_table_private.h"
@@ -79,6 +80,7 @@ static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
 		 time_after_eq(jiffies, level->since + age);
 	if (unlink) {
 		level->dead = true;
+		atomic_inc(&table->unlinked);
 		tce_unkilled_add(table);
 		WRITE_ONCE(*level->link, 0);
 		WRITE_ONCE(parent->set, parent->set - 1);
@@ -145,6 +147,8 @@ static void tce_trim_kill(struct tce_table *table, struct list_head *trimmed)
 	}
 	table->ops->kill(table->data, first, end - first);
 	tce_table_killed(table, levels);
+	if (atomic_sub_and_test(levels, &table->unlinked))
+		wake_up_var(&table->unlinked);
 }
 
 static void tce_trim_free(struct tce_table *table, struct list_head *trimmed)
@@ -209,6 +213,5 @@ void tce_table_stop_trim(struct tce_table *table, bool stop)
 
 void tce_table_trim_wait(struct tce_table *table)
 {
-	if (!mutex_lock_killable(&table->trim_lock))
-		mutex_unlock(&table->trim_lock);
+	wait_var_event(&table->unlinked, !atomic_read(&table->unlinked));
 }
