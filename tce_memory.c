@@ -187,17 +187,20 @@ static void tce_orphan_add(struct tce_region *region)
 
 /*
  * Put the regions that can be put; the others stay in the list. Waits for the
- * mmap_lock; without @wait, ends where it is held. (It may be taken right after
- * the test, which is repeated for each region to make this unlikely.)
+ * mmap_lock; without @wait, ends where it is held, and returns false. (It may
+ * be taken right after the test, which is repeated for each region to make this
+ * unlikely.)
  */
-static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
+static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 			    bool wait)
 {
 	struct tce_region *region, *next;
+	bool done = true;
 	LIST_HEAD(gone);
 
 	list_for_each_entry_safe(region, next, orphans, list) {
-		if (!wait && rwsem_is_locked(&mm->mmap_lock))
+		done = wait || !rwsem_is_locked(&mm->mmap_lock);
+		if (!done)
 			break;
 		if (!mm_iommu_put(mm, region->mem))
 			list_move(&region->list, &gone);
@@ -209,6 +212,8 @@ static void tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 		tce_region_free(region);
 		cond_resched();
 	}
+
+	return done;
 }
 
 /*
@@ -252,8 +257,8 @@ static void tce_orphan_work(struct work_struct *work)
 						 struct tce_memory,
 						 orphan_work);
 	struct mm_struct *mm = memory->pages.mm;
+	bool last, done;
 	LIST_HEAD(orphans);
-	bool last;
 
 	/*
 	 * mm_iommu_put() waits for the mmap_lock: retry later instead of
@@ -273,7 +278,7 @@ static void tce_orphan_work(struct work_struct *work)
 	list_splice_init(&memory->orphans, &orphans);
 	spin_unlock(&tce_orphans_lock);
 
-	tce_orphans_put(mm, &orphans, false);
+	done = tce_orphans_put(mm, &orphans, false);
 
 	spin_lock(&tce_orphans_lock);
 	list_splice(&orphans, &memory->orphans);
@@ -288,7 +293,7 @@ static void tce_orphan_work(struct work_struct *work)
 		memory->delay = TCE_ORPHAN_RETRY;
 		/* Has no effect if the work item was queued meanwhile. */
 		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
-				   TCE_ORPHAN_POLL);
+				   done ? TCE_ORPHAN_POLL : TCE_ORPHAN_RETRY);
 	}
 	spin_unlock(&tce_orphans_lock);
 
