@@ -5,7 +5,9 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#include <linux/bits.h>
 #include <linux/err.h>
+#include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
@@ -24,8 +26,9 @@
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
-/* How long tce_charge_add() waits for pages that are expected. */
+/* How long tce_charge_wait_expected() waits. */
 #define TCE_CHARGE_EXPECT	HZ
+#define TCE_CHARGE_EXPECT_BITS	6
 
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
@@ -156,9 +159,6 @@ static void tce_charge_settle_work(struct work_struct *work)
 
 void tce_charge_settle_timeout(struct tce_charge *charge)
 {
-	wait_var_event_timeout(&charge->expected,
-			       !atomic_read(&charge->expected),
-			       TCE_CHARGE_WAIT);
 	if (tce_charge_settled(charge))
 		return;
 
@@ -194,16 +194,7 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	if (!ret)
 		return 0;
 
-	/*
-	 * What is about to be freed counts towards the limit, and so does
-	 * credit that is not settled yet.
-	 */
-	if (atomic_read(&charge->expected))
-		wait_var_event_timeout(&charge->expected,
-				       !atomic_read(&charge->expected),
-				       TCE_CHARGE_EXPECT);
-	else if (tce_charge_settled(charge))
-		return ret;
+	/* Credit that is not settled yet counts towards the limit. */
 	tce_charge_settle(charge);
 
 	return account_locked_vm(charge->mm, pages, true);
@@ -254,18 +245,51 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages)
 	tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 }
 
+/* Pages that are expected */
+
+/*
+ * Number of calls of tce_charge_expect() whose pages were not returned yet, by
+ * address space: a process may close a container and open another one.
+ */
+static atomic_t tce_charge_expected[BIT(TCE_CHARGE_EXPECT_BITS)];
+
+static atomic_t *tce_charge_expected_of(const struct tce_charge *charge)
+{
+	return &tce_charge_expected[hash_ptr(charge->mm,
+					     TCE_CHARGE_EXPECT_BITS)];
+}
+
 struct tce_charge *tce_charge_expect(struct tce_charge *charge)
 {
-	atomic_inc(&charge->expected);
+	atomic_inc(tce_charge_expected_of(charge));
 
 	return tce_charge_get(charge);
 }
 
 void tce_charge_return_expected(struct tce_charge *charge, unsigned long pages)
 {
-	tce_charge_return(charge, pages);
-	/* A full barrier: tce_charge_add() must find the credit. */
-	if (atomic_dec_and_test(&charge->expected))
-		wake_up_var(&charge->expected);
+	atomic_t *expected = tce_charge_expected_of(charge);
+
+	/* As in tce_charge_settle_work() */
+	if (rwsem_is_locked(&charge->mm->mmap_lock))
+		tce_charge_return(charge, pages);
+	else
+		tce_charge_subtract(charge, pages);
+	/* A full barrier: locked_vm changes before the number. */
+	if (atomic_dec_and_test(expected))
+		wake_up_var(expected);
 	tce_charge_put(charge);
+}
+
+bool tce_charge_wait_expected(struct tce_charge *charge)
+{
+	atomic_t *expected = tce_charge_expected_of(charge);
+
+	if (!atomic_read(expected))
+		return false;
+
+	wait_var_event_timeout(expected, !atomic_read(expected),
+			       TCE_CHARGE_EXPECT);
+
+	return true;
 }

@@ -49,8 +49,6 @@ struct mm_struct;
  *        not 0 the credit is not settled
  * @settling: number of calls that have taken the credit and not yet updated
  *            locked_vm
- * @expected: number of calls of tce_charge_expect() whose pages were not
- *            returned yet
  * @settle: work item that settles @credit
  */
 struct tce_charge {
@@ -61,7 +59,6 @@ struct tce_charge {
 	bool wanted;
 	atomic_t held;
 	atomic_t settling;
-	atomic_t expected;
 	struct delayed_work settle;
 };
 
@@ -98,9 +95,6 @@ void tce_charge_put(struct tce_charge *charge);
  * @charge: the current process's address space
  * @pages: kernel pages; they belong to the caller until tce_charge_return() or
  *         tce_charge_sub()
- *
- * Near the limit it waits for pages that are expected (tce_charge_expect()), but
- * not for more than a second.
  *
  * Context: Process, may sleep for as long as another task holds the mmap_lock.
  * The caller holds no lock that another process may need.
@@ -204,7 +198,8 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
  * tce_charge_expect() - announce that pages will be returned later
  * @charge: the address space
  *
- * Takes a reference. tce_charge_return_expected() must follow.
+ * Takes a reference. tce_charge_return_expected() must follow, also if the
+ * address space has no users any more.
  *
  * Context: Any.
  * Return: @charge.
@@ -216,9 +211,21 @@ struct tce_charge *tce_charge_expect(struct tce_charge *charge);
  * @charge: the address space; its reference is dropped
  * @pages: kernel pages
  *
- * Context: Any but an interrupt handler. Never sleeps.
+ * Context: A work item of tce_mm_wq.
  */
 void tce_charge_return_expected(struct tce_charge *charge, unsigned long pages);
+
+/**
+ * tce_charge_wait_expected() - wait for pages that were announced
+ * @charge: the current process's address space
+ *
+ * Waits for the pages of all containers of the address space, for a second at
+ * most.
+ *
+ * Context: Process, may sleep.
+ * Return: true if there were any.
+ */
+bool tce_charge_wait_expected(struct tce_charge *charge);
 
 /**
  * tce_charge_sub() - subtract pages and all credit from locked_vm
@@ -249,8 +256,7 @@ static inline void tce_charge_settle(struct tce_charge *charge)
  * @charge: the address space, which need not be the current process's
  *
  * Waits for a tenth of a second at most, as the mmap_lock may be held for
- * longer, and as long for pages that are expected. The work item settles the
- * credit in any case.
+ * longer. The work item settles the credit in any case.
  *
  * Context: Process, may sleep.
  */

@@ -756,7 +756,7 @@ static void tce_kvm_free(struct iommu_table *tbl)
 		kvm->platform_free(tbl);
 
 	/* A callback may still use the state in its RCU read-side section. */
-	queue_rcu_work(tce_wq, &kvm->free_work);
+	queue_rcu_work(tce_mm_wq, &kvm->free_work);
 }
 
 static void tce_kvm_put_work(struct work_struct *work)

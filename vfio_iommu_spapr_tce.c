@@ -1112,6 +1112,9 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		return 0;
 	case TCE_NEED_CHARGE:
 		ret = tce_charge_add(call->charge, call->missing);
+		/* A guest's window is charged until it was freed. */
+		if (ret && tce_charge_wait_expected(call->charge))
+			ret = tce_charge_add(call->charge, call->missing);
 		if (!ret)
 			call->charged += call->missing;
 		return ret;

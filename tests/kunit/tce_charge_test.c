@@ -377,6 +377,29 @@ static void settle_waits_for_other_threads(struct kunit *test)
 	charge_destroy(test, holder.charge);
 }
 
+/* Pages that are announced are waited for, also by another container. */
+static void expected_pages_are_waited_for(struct kunit *test)
+{
+	struct tce_charge *charge = charge_create(test);
+	struct tce_charge *other = tce_charge_create();
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	KUNIT_EXPECT_FALSE(test, tce_charge_wait_expected(other));
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, REFILL));
+	KUNIT_EXPECT_PTR_EQ(test, charge, tce_charge_expect(charge));
+	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 2);
+	/* In vain, for a second */
+	KUNIT_EXPECT_TRUE(test, tce_charge_wait_expected(other));
+	expect_charged(test, charge, 0, REFILL);
+
+	tce_charge_return_expected(charge, REFILL);
+	expect_charged(test, charge, 0, 0);
+	KUNIT_EXPECT_FALSE(test, tce_charge_wait_expected(other));
+	tce_charge_put(other);
+
+	charge_destroy(test, charge);
+}
+
 /* Expects that locked_vm is the pages of the only table and the credit. */
 static void expect_table_charged(struct kunit *test, struct tce_charge *charge)
 {
@@ -480,6 +503,7 @@ static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(refill_up_to_memlock_limit),
 	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
 	KUNIT_CASE(settle_waits_for_other_threads),
+	KUNIT_CASE(expected_pages_are_waited_for),
 	KUNIT_CASE_PARAM(levels_are_charged, charge_gen_params),
 	{}
 };

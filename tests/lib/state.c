@@ -361,14 +361,18 @@ void state_quiesce(void)
 {
 	int fd = open(MODULES "rcutree/parameters/do_rcu_barrier", O_WRONLY);
 	struct state now, before;
-	int polls = 0;
+	int polls = 0, i;
 
 	/* On an older kernel tests/iommu provides it. */
 	if (fd < 0)
 		fd = open(MODULES "tce_iommu_test/parameters/do_rcu_barrier",
 			  O_WRONLY);
-	if (fd < 0 || write(fd, "1", 1) != 1)
-		tap_bail("do_rcu_barrier: %s", strerror(errno));
+	/* A guest's window is freed after three grace periods and work items. */
+	for (i = 0; i < 3; i++) {
+		if (fd < 0 || write(fd, "1", 1) != 1)
+			tap_bail("do_rcu_barrier: %s", strerror(errno));
+		usleep(QUIESCE_US);
+	}
 	close(fd);
 
 	/* The work has finished when the state no longer changes. */
