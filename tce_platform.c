@@ -72,13 +72,17 @@ unsigned int tce_platform_default_levels(void)
 }
 
 /*
- * Whether a window 0 of this shape is the hypervisor's default window. If not,
- * it is a dynamic one, as window 1 always is.
+ * Whether the table of window 0 is the hypervisor's default window. If not, it
+ * is a dynamic one, as window 1 always is.
  */
 static bool tce_pseries_default(const struct iommu_table_group *table_group,
-				unsigned int page_shift, u64 size)
+				const struct iommu_table *tbl)
 {
-	return page_shift == IOMMU_PAGE_SHIFT_4K &&
+	u64 start = (u64)tbl->it_offset << tbl->it_page_shift;
+	u64 size = (u64)tbl->it_size << tbl->it_page_shift;
+
+	return tbl->it_page_shift == IOMMU_PAGE_SHIFT_4K &&
+	       start == table_group->tce32_start &&
 	       size <= table_group->tce32_size;
 }
 
@@ -107,8 +111,7 @@ static int tce_pseries_check(const struct iommu_table_group *table_group,
 	 * pSeries would ask the hypervisor, fail, and never create a window for
 	 * the group again, not even the default one of its next owner.
 	 */
-	if (!tce_pseries_default(table_group, other->it_page_shift,
-				 (u64)other->it_size << other->it_page_shift))
+	if (!tce_pseries_default(table_group, other))
 		return tce_refuse(-EPERM,
 				  "the group has a dynamic window in place of the default one");
 
@@ -320,16 +323,9 @@ static int tce_pseries_create(struct tce_platform *platform)
 		return tce_refuse(tce_platform_error(ret),
 				  "the hypervisor cannot create the window");
 
-	/*
-	 * pSeries leaves it_nid 0. Only software reads our levels, so allocate
-	 * them on the node of the CPU that maps.
-	 */
-	platform->tbl->it_nid = NUMA_NO_NODE;
 	platform->ops = platform->tbl->it_ops;
-	platform->is_default =
-		platform->num == 0 &&
-		tce_pseries_default(table_group, platform->geo.page_shift,
-				    platform->size);
+	platform->is_default = platform->num == 0 &&
+			       tce_pseries_default(table_group, platform->tbl);
 
 	return 0;
 }

@@ -174,11 +174,23 @@ tce_window_table_ops(const struct tce_window *window)
 					 &tce_window_unbacked_ops;
 }
 
+static int tce_window_create_table(struct tce_window *window,
+				   const struct tce_window_request *request,
+				   int nid)
+{
+	struct tce_charge *charge = request->charge ? request->pages->charge :
+						      NULL;
+
+	window->table = tce_table_create(&window->platform.geo, nid, charge,
+					 tce_window_table_ops(window), window);
+
+	return PTR_ERR_OR_ZERO(window->table);
+}
+
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,
 				     struct tce_window_request *request)
 {
-	struct tce_charge *charge = request->pages->charge;
 	const struct tce_geometry *geo;
 	struct tce_platform *platform;
 	struct tce_window *window;
@@ -221,23 +233,31 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_counts;
 	}
 
-	ret = tce_platform_create(platform);
-	if (ret) {
-		tce_kvm_destroy(kvm);
-		goto free_counts;
+	/*
+	 * In a guest nothing may fail once the platform has allocated its view,
+	 * which it frees a long time after an abort. Only software reads our
+	 * levels there: allocate them on the node of the CPU that maps.
+	 */
+	if (platform->backed) {
+		ret = tce_window_create_table(window, request, NUMA_NO_NODE);
+		if (ret)
+			goto destroy_kvm;
 	}
+
+	ret = tce_platform_create(platform);
+	if (ret)
+		goto destroy_table;
 
 	/*
 	 * On pSeries KVM may have found the iommu_table already: it must not
 	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
-	window->table = tce_table_create(geo, platform->tbl->it_nid,
-					 request->charge ? charge : NULL,
-					 tce_window_table_ops(window), window);
-	if (IS_ERR(window->table)) {
-		ret = PTR_ERR(window->table);
-		goto abort;
+	if (!platform->backed) {
+		ret = tce_window_create_table(window, request,
+					      platform->tbl->it_nid);
+		if (ret)
+			goto abort;
 	}
 
 	window->pages = tce_pages_get(request->pages);
@@ -255,7 +275,13 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 abort:
 	tce_platform_abort(platform);
-	tce_kvm_put(kvm, charge, 0);
+	tce_kvm_put(kvm, request->pages->charge, 0);
+	goto free_counts;
+destroy_table:
+	if (platform->backed)
+		tce_table_destroy(window->table);
+destroy_kvm:
+	tce_kvm_destroy(kvm);
 free_counts:
 	free_percpu(window->counts);
 free_window:
@@ -323,8 +349,16 @@ void tce_window_detach(struct tce_window *window,
 
 	ret = tce_platform_unset_window(&window->platform, table_group);
 	tce_debugfs_detach(window, table_group, ret);
-	if (!ret)
+	if (!ret) {
+		/*
+		 * Wait for hypercalls that clear an entry and have not seen
+		 * that the window was removed: the group's next owner may set
+		 * the entry in the default window.
+		 */
+		if (window->platform.backed)
+			tce_kvm_synchronize(window->kvm);
 		return;
+	}
 
 	/*
 	 * The group's devices may still translate through the window, so all
