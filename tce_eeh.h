@@ -55,7 +55,7 @@ struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group);
  * last device of it is removed from the machine, not when a device is unbound
  * from its driver, and removal waits until the device's files are closed. So a
  * caller that keeps a device of the group open keeps the PE. Otherwise the PE
- * can be freed while the operation uses it, as with the in-tree module: the
+ * can be freed after tce_eeh_find_pe(), as with the in-tree module: the
  * removal cannot wait for the operation, which takes locks that the removal
  * holds (of the device, and of all PCI hotplug).
  *

@@ -474,8 +474,10 @@ static void tce_pinned_free(struct tce_pages *pages)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
 
-	WARN_ON_ONCE(atomic_long_read(&pinned->spare) ||
-		     !xa_empty(&pinned->entries));
+	/* Their entries were dropped with the table, but not killed. */
+	if (atomic_long_read(&pinned->spare) || !xa_empty(&pinned->entries))
+		pr_warn("pages of a closed container stay pinned, as the hypervisor has refused to clear their entries\n");
+	xa_destroy(&pinned->entries);
 	kfree(pinned);
 }
 
