@@ -26,9 +26,13 @@
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
-/* How long tce_charge_wait_expected() waits. */
-#define TCE_CHARGE_EXPECT	HZ
-#define TCE_CHARGE_EXPECT_BITS	6
+/*
+ * Number of windows that may be removed and not yet freed before
+ * tce_charge_throttle() waits, and how long it waits.
+ */
+#define TCE_CHARGE_DEFER_MAX	4
+#define TCE_CHARGE_DEFER_WAIT	HZ
+#define TCE_CHARGE_DEFER_BITS	6
 
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
@@ -245,51 +249,39 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages)
 	tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 }
 
-/* Pages that are expected */
+/* Windows that are freed later */
 
 /*
- * Number of calls of tce_charge_expect() whose pages were not returned yet, by
- * address space: a process may close a container and open another one.
+ * Number of tce_charge_defer() without tce_charge_freed(), by address space: a
+ * process may close a container and open another one. Those of which the hash
+ * is the same share a number.
  */
-static atomic_t tce_charge_expected[BIT(TCE_CHARGE_EXPECT_BITS)];
+static atomic_t tce_charge_deferred[BIT(TCE_CHARGE_DEFER_BITS)];
 
-static atomic_t *tce_charge_expected_of(const struct tce_charge *charge)
+static atomic_t *tce_charge_deferred_of(const struct mm_struct *mm)
 {
-	return &tce_charge_expected[hash_ptr(charge->mm,
-					     TCE_CHARGE_EXPECT_BITS)];
+	return &tce_charge_deferred[hash_ptr(mm, TCE_CHARGE_DEFER_BITS)];
 }
 
-struct tce_charge *tce_charge_expect(struct tce_charge *charge)
+void tce_charge_defer(struct mm_struct *mm)
 {
-	atomic_inc(tce_charge_expected_of(charge));
-
-	return tce_charge_get(charge);
+	atomic_inc(tce_charge_deferred_of(mm));
 }
 
-void tce_charge_return_expected(struct tce_charge *charge, unsigned long pages)
+void tce_charge_freed(struct mm_struct *mm)
 {
-	atomic_t *expected = tce_charge_expected_of(charge);
+	atomic_t *deferred = tce_charge_deferred_of(mm);
 
-	/* As in tce_charge_settle_work() */
-	if (rwsem_is_locked(&charge->mm->mmap_lock))
-		tce_charge_return(charge, pages);
-	else
-		tce_charge_subtract(charge, pages);
-	/* A full barrier: locked_vm changes before the number. */
-	if (atomic_dec_and_test(expected))
-		wake_up_var(expected);
-	tce_charge_put(charge);
+	/* Pairs with the barrier in wait_var_event_timeout(). */
+	atomic_dec_return(deferred);
+	wake_up_var(deferred);
 }
 
-bool tce_charge_wait_expected(struct tce_charge *charge)
+void tce_charge_throttle(struct mm_struct *mm)
 {
-	atomic_t *expected = tce_charge_expected_of(charge);
+	atomic_t *deferred = tce_charge_deferred_of(mm);
 
-	if (!atomic_read(expected))
-		return false;
-
-	wait_var_event_timeout(expected, !atomic_read(expected),
-			       TCE_CHARGE_EXPECT);
-
-	return true;
+	wait_var_event_timeout(deferred,
+			       atomic_read(deferred) < TCE_CHARGE_DEFER_MAX,
+			       TCE_CHARGE_DEFER_WAIT);
 }

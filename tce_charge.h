@@ -195,37 +195,32 @@ void tce_charge_top_up(struct tce_charge *charge);
 void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_expect() - announce that pages will be returned later
- * @charge: the address space
+ * tce_charge_defer() - note memory that will be freed later than its charge is
+ *	returned
+ * @mm: the address space that was charged; not accessed
  *
- * Takes a reference. tce_charge_return_expected() must follow, also if the
- * address space has no users any more.
+ * Context: Any. tce_charge_freed() must follow.
+ */
+void tce_charge_defer(struct mm_struct *mm);
+
+/**
+ * tce_charge_freed() - note that such memory was freed
+ * @mm: the address space; not accessed, it may have been freed
  *
  * Context: Any.
- * Return: @charge.
  */
-struct tce_charge *tce_charge_expect(struct tce_charge *charge);
+void tce_charge_freed(struct mm_struct *mm);
 
 /**
- * tce_charge_return_expected() - return pages that were announced
- * @charge: the address space; its reference is dropped
- * @pages: kernel pages
+ * tce_charge_throttle() - wait while much memory is to be freed later
+ * @mm: the current process's address space
  *
- * Context: A work item of tce_mm_wq.
- */
-void tce_charge_return_expected(struct tce_charge *charge, unsigned long pages);
-
-/**
- * tce_charge_wait_expected() - wait for pages that were announced
- * @charge: the current process's address space
- *
- * Waits for the pages of all containers of the address space, for a second at
- * most.
+ * Waits for a second at most. What prolongs RCU grace periods gets no memory
+ * faster than that.
  *
  * Context: Process, may sleep.
- * Return: true if there were any.
  */
-bool tce_charge_wait_expected(struct tce_charge *charge);
+void tce_charge_throttle(struct mm_struct *mm);
 
 /**
  * tce_charge_sub() - subtract pages and all credit from locked_vm

@@ -111,9 +111,8 @@ struct tce_kvm_call {
  *           tce_kvm_put()
  * @put_work: frees @call, and puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
- * @charge: what the platform's view of the window is charged to, until @tbl was
- *          freed; NULL if the platform has none, or before tce_kvm_put()
- * @charged: kernel pages charged there
+ * @mm: if the platform has a view of the window, the address space that was
+ *      charged for it; set by tce_kvm_put(), not accessed
  * @mask: number of elements of @call, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
@@ -135,8 +134,7 @@ struct tce_kvm {
 	struct rcu_head put_rcu;
 	struct rcu_work put_work;
 	struct rcu_work free_work;
-	struct tce_charge *charge;
-	unsigned long charged;
+	struct mm_struct *mm;
 	unsigned long mask;
 	atomic_t elsewhere;
 	struct tce_kvm_call *call;
@@ -738,8 +736,8 @@ static void tce_kvm_free_work(struct work_struct *work)
 	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
 					   free_work);
 
-	if (kvm->charge)
-		tce_charge_return_expected(kvm->charge, kvm->charged);
+	if (kvm->mm)
+		tce_charge_freed(kvm->mm);
 	kfree(kvm);
 	module_put(THIS_MODULE);
 }
@@ -756,7 +754,7 @@ static void tce_kvm_free(struct iommu_table *tbl)
 		kvm->platform_free(tbl);
 
 	/* A callback may still use the state in its RCU read-side section. */
-	queue_rcu_work(tce_mm_wq, &kvm->free_work);
+	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
 static void tce_kvm_put_work(struct work_struct *work)
@@ -843,19 +841,12 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
 	rcu_assign_pointer(kvm->window, window);
 }
 
-void tce_kvm_put(struct tce_kvm *kvm, struct tce_charge *charge,
-		 unsigned long charged)
+void tce_kvm_put(struct tce_kvm *kvm, struct mm_struct *mm)
 {
-	/*
-	 * The platform frees its view with the table. User space can prolong
-	 * the time until then, and so use more memory than RLIMIT_MEMLOCK
-	 * allows if it were not charged.
-	 */
-	if (kvm->platform_free && charged) {
-		kvm->charge = tce_charge_expect(charge);
-		kvm->charged = charged;
-	} else {
-		tce_charge_return(charge, charged);
+	/* The platform frees its view with the table. */
+	if (kvm->platform_free) {
+		kvm->mm = mm;
+		tce_charge_defer(mm);
 	}
 
 	/*

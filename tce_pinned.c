@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
+#include <asm/firmware.h>
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
@@ -474,9 +475,11 @@ static void tce_pinned_free(struct tce_pages *pages)
 {
 	struct tce_pinned *pinned = tce_pinned_of(pages);
 
-	/* Their entries were dropped with the table, but not killed. */
-	if (atomic_long_read(&pinned->spare) || !xa_empty(&pinned->entries))
+	/* Their entries were dropped with the table. */
+	if (atomic_long_read(&pinned->spare) || !xa_empty(&pinned->entries)) {
+		WARN_ON_ONCE(!firmware_has_feature(FW_FEATURE_LPAR));
 		pr_warn("pages of a closed container stay pinned, as the hypervisor has refused to clear their entries\n");
+	}
 	xa_destroy(&pinned->entries);
 	kfree(pinned);
 }

@@ -275,7 +275,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 abort:
 	tce_platform_abort(platform);
-	tce_kvm_put(kvm, request->pages->charge, 0);
+	tce_kvm_put(kvm, request->pages->mm);
 	goto free_counts;
 destroy_table:
 	if (platform->backed)
@@ -311,7 +311,8 @@ void tce_window_put(struct tce_window *window)
 	 * KVM may keep its reference for longer, but finds no window through
 	 * the iommu_table any more.
 	 */
-	tce_kvm_put(window->kvm, pages->charge, window->locked);
+	tce_kvm_put(window->kvm, pages->mm);
+	tce_charge_return(pages->charge, window->locked);
 	tce_pages_put(pages);
 	free_percpu(window->counts);
 	kfree(window);

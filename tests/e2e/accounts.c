@@ -110,7 +110,7 @@ static void test_shape(const void *data)
 	CHECK_EQ(state_locked(), before + wanted(shape));
 	state_unlimit();
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
-	CHECK_LOCKED(before);
+	CHECK_EQ(state_locked(), before);
 	vfio_close(&vfio);
 }
 
@@ -163,7 +163,7 @@ static void test_default_v1(void)
 	CHECK_EQ(state_locked(), before + info.dma32_window_size / page);
 	check_default(&vfio, state_locked(), info.dma32_window_size);
 	vfio_close(&vfio);
-	CHECK_LOCKED(before);
+	CHECK_EQ(state_locked(), before);
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 #include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/err.h>
+#include <linux/jiffies.h>
 #include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
@@ -377,25 +378,24 @@ static void settle_waits_for_other_threads(struct kunit *test)
 	charge_destroy(test, holder.charge);
 }
 
-/* Pages that are announced are waited for, also by another container. */
-static void expected_pages_are_waited_for(struct kunit *test)
+/* Too many windows are to be freed later: wait, but not for ever. */
+static void deferred_windows_throttle(struct kunit *test)
 {
 	struct tce_charge *charge = charge_create(test);
-	struct tce_charge *other = tce_charge_create();
+	struct mm_struct *mm = charge->mm;
+	unsigned long before = jiffies;
+	unsigned int i;
 
-	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
-	KUNIT_EXPECT_FALSE(test, tce_charge_wait_expected(other));
-	KUNIT_EXPECT_EQ(test, 0, tce_charge_add(charge, REFILL));
-	KUNIT_EXPECT_PTR_EQ(test, charge, tce_charge_expect(charge));
-	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 2);
-	/* In vain, for a second */
-	KUNIT_EXPECT_TRUE(test, tce_charge_wait_expected(other));
-	expect_charged(test, charge, 0, REFILL);
-
-	tce_charge_return_expected(charge, REFILL);
-	expect_charged(test, charge, 0, 0);
-	KUNIT_EXPECT_FALSE(test, tce_charge_wait_expected(other));
-	tce_charge_put(other);
+	for (i = 0; i < 4; i++)
+		tce_charge_defer(mm);
+	tce_charge_throttle(mm);
+	KUNIT_EXPECT_GE(test, jiffies - before, HZ);
+	/* Does not wait: the test case would exceed its time. */
+	tce_charge_freed(mm);
+	for (i = 0; i < 1000; i++)
+		tce_charge_throttle(mm);
+	for (i = 0; i < 3; i++)
+		tce_charge_freed(mm);
 
 	charge_destroy(test, charge);
 }
@@ -503,7 +503,7 @@ static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(refill_up_to_memlock_limit),
 	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
 	KUNIT_CASE(settle_waits_for_other_threads),
-	KUNIT_CASE(expected_pages_are_waited_for),
+	KUNIT_CASE(deferred_windows_throttle),
 	KUNIT_CASE_PARAM(levels_are_charged, charge_gen_params),
 	{}
 };

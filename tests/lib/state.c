@@ -187,20 +187,6 @@ __u64 state_locked(void)
 	       vfio_page_size();
 }
 
-bool state_check_locked(__u64 pages, const char *file, int line)
-{
-	int polls;
-
-	for (polls = 0; vfio_is_guest() && polls < QUIESCE_POLLS; polls++) {
-		if (state_locked() == pages)
-			break;
-		usleep(QUIESCE_US);
-	}
-
-	return tap_check_equal(state_locked(), pages, file, line,
-			       "locked kernel pages");
-}
-
 /* The counters are per CPU; a write to this file sums them up. */
 static __u64 pinned_pages(void)
 {
@@ -361,18 +347,14 @@ void state_quiesce(void)
 {
 	int fd = open(MODULES "rcutree/parameters/do_rcu_barrier", O_WRONLY);
 	struct state now, before;
-	int polls = 0, i;
+	int polls = 0;
 
 	/* On an older kernel tests/iommu provides it. */
 	if (fd < 0)
 		fd = open(MODULES "tce_iommu_test/parameters/do_rcu_barrier",
 			  O_WRONLY);
-	/* A guest's window is freed after three grace periods and work items. */
-	for (i = 0; i < 3; i++) {
-		if (fd < 0 || write(fd, "1", 1) != 1)
-			tap_bail("do_rcu_barrier: %s", strerror(errno));
-		usleep(QUIESCE_US);
-	}
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		tap_bail("do_rcu_barrier: %s", strerror(errno));
 	close(fd);
 
 	/* The work has finished when the state no longer changes. */

@@ -100,13 +100,6 @@ bool state_built_in(void);
 __u64 state_locked(void);
 
 /*
- * Checks state_locked() after a window was removed. In a guest the window is
- * charged until the platform's table was freed: wait for it there.
- */
-#define CHECK_LOCKED(pages) state_check_locked(pages, __FILE__, __LINE__)
-bool state_check_locked(__u64 pages, const char *file, int line);
-
-/*
  * From here on this process may lock @pages more kernel pages than it has
  * locked now; state_unlimit() removes the limit.
  */
