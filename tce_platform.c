@@ -407,15 +407,6 @@ void tce_platform_set_ops(const struct tce_platform *platform,
 		tce_pseries_clear(platform);
 }
 
-void tce_platform_abort(struct tce_platform *platform)
-{
-	struct iommu_table_group *table_group = platform->table_group;
-
-	if (tce_platform_is_guest() &&
-	    table_group->ops->unset_window(table_group, platform->num))
-		pr_warn("the hypervisor refused to remove a window whose creation has failed\n");
-}
-
 /*
  * On PowerNV bypass takes the place of a group's window 1, and lets the devices
  * of the group access all memory. pnv_ioda2_take_ownership() disables bypass

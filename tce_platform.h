@@ -111,7 +111,7 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 
 /**
  * tce_platform_create() - create the struct iommu_table of a window
- * @platform: the window, checked
+ * @platform: the window, checked. The caller puts the iommu_table
  *
  * Context: Process, may sleep.
  * Return: 0; -EINVAL if the hypervisor has no space for it; -EPERM if it does
@@ -177,15 +177,6 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  */
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);
-
-/**
- * tce_platform_abort() - undo tce_platform_create()
- * @platform: the window, not programmed into a group. The caller puts the
- *            iommu_table
- *
- * Context: Process, may sleep.
- */
-void tce_platform_abort(struct tce_platform *platform);
 
 /**
  * tce_platform_disable_bypass() - make sure that a group accesses memory

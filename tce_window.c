@@ -256,8 +256,10 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (!platform->backed) {
 		ret = tce_window_create_table(window, request,
 					      platform->tbl->it_nid);
-		if (ret)
-			goto abort;
+		if (ret) {
+			tce_kvm_put(kvm, request->pages->mm);
+			goto free_counts;
+		}
 	}
 
 	window->pages = tce_pages_get(request->pages);
@@ -273,10 +275,6 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 
 	return window;
 
-abort:
-	tce_platform_abort(platform);
-	tce_kvm_put(kvm, request->pages->mm);
-	goto free_counts;
 destroy_table:
 	if (platform->backed)
 		tce_table_destroy(window->table);
