@@ -193,16 +193,20 @@ static int unmap_first(unsigned int round)
 
 static int hypercall(unsigned int round)
 {
-	long status = round % 3 ?
-			      h_unmap(guest, place(round, 1)) :
-			      h_put(guest, place(round, 1), memory, MAP_BOTH);
+	long status;
 
 	/*
-	 * It is passed up if the work item that trims takes the task's record
-	 * away, which takes a second in which the CPU does nothing.
+	 * A hypercall that maps is passed up if the work item that trims takes
+	 * the task's record away, which takes a second in which the CPU does
+	 * nothing.
 	 */
-	return status == TCE_KVM_SUCCESS || status == TCE_KVM_TOO_HARD ?
-	       0 : -EBADE;
+	if (round % 3)
+		status = h_unmap(guest, place(round, 1));
+	else
+		status = client_put(&vfio, guest, place(round, 1), memory,
+				    true);
+
+	return status == TCE_KVM_SUCCESS ? 0 : -EBADE;
 }
 
 /* The page was mapped by the guest, or by VFIO. */
