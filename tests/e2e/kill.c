@@ -246,10 +246,25 @@ static void *slow_call(void *data)
 	return NULL;
 }
 
-static void slow_begin(const struct slow_case *what)
+/* Delays the next kill, and lets a thread make it. */
+static pthread_t slow_start(void *(*call)(void *data))
 {
+	pthread_t thread;
 	char text[20];
 
+	watch(memory);
+	snprintf(text, sizeof(text), "%d", SLOW_MS);
+	write_file(PARAMETERS "slow", text);
+	if (pthread_create(&thread, NULL, call, NULL))
+		tap_bail("no thread");
+	while (!slow_kills() && !read_seen().kills)
+		sched_yield();
+
+	return thread;
+}
+
+static void slow_begin(const struct slow_case *what)
+{
 	run_on_cpu(0);
 	/* The unmapped page is a region of its own. */
 	vfio_open(&vfio);
@@ -264,14 +279,7 @@ static void slow_begin(const struct slow_case *what)
 	slow.guest = guest_open();
 	CHECK_EQ(guest_attach(slow.guest, 0, 0, SIZE, PAGE_SHIFT), 0);
 	slow.what = what;
-
-	watch(memory);
-	snprintf(text, sizeof(text), "%d", SLOW_MS);
-	write_file(PARAMETERS "slow", text);
-	if (pthread_create(&slow.thread, NULL, slow_call, NULL))
-		tap_bail("no thread");
-	while (!slow_kills() && !read_seen().kills)
-		sched_yield();
+	slow.thread = slow_start(slow_call);
 }
 
 static void slow_end(void)
@@ -383,18 +391,11 @@ static void *unmap_one(void *data)
 static void test_slow_ioctl(void)
 {
 	pthread_t thread;
-	char text[20];
 
 	run_on_cpu(0);
 	begin();
 	CHECK_EQ(map(IOVA, memory, 1), 0);
-	watch(memory);
-	snprintf(text, sizeof(text), "%d", SLOW_MS);
-	write_file(PARAMETERS "slow", text);
-	if (pthread_create(&thread, NULL, unmap_one, NULL))
-		tap_bail("no thread");
-	while (!slow_kills() && !read_seen().kills)
-		sched_yield();
+	thread = slow_start(unmap_one);
 	watch(memory);
 	check_killed_again(unmap(IOVA, 1));
 	watch(memory);

@@ -423,21 +423,6 @@ static void test_two_containers(void)
 	vfio_close(&first);
 }
 
-/* Half a minute, for a work item. */
-#define LOCKED_POLLS	3000
-#define LOCKED_POLL_US	10000
-
-static bool locked_becomes(__u64 pages)
-{
-	unsigned int polls;
-
-	for (polls = 0; polls < LOCKED_POLLS && state_locked() != pages;
-	     polls++)
-		usleep(LOCKED_POLL_US);
-
-	return CHECK_EQ(state_locked(), pages);
-}
-
 /*
  * A container maps memory that only another container has registered; that one
  * is then closed.
@@ -462,11 +447,11 @@ static void outlive(void *data)
 	vfio_close(&first);
 
 	/* The memory stays pinned until the other container unmaps it. */
-	locked_becomes(before.locked + PAGES - 1);
+	state_locked_becomes(before.locked + PAGES - 1);
 	CHECK(edu_reads(&second, IOVA, memory + page));
 	CHECK(edu_writes(&second, IOVA, memory + page));
 	vfio_close(&second);
-	locked_becomes(0);
+	state_locked_becomes(0);
 }
 
 static void test_outlive(void)
@@ -533,15 +518,15 @@ static void remove_last_mapping(void *data)
 	vfio_open(&third);
 	CHECK_EQ(vfio_register(third.container, memory + page, page), 0);
 	vfio_close(&third);
-	locked_becomes(before.locked + PAGES);
+	state_locked_becomes(before.locked + PAGES);
 
 	removal->remove_last_mapping(&second);
 	if (removal->remove_last_mapping == last_remove)
 		CHECK_EQ(vfio_unregister(second.container, memory, page), 0);
 	if (removal->remove_last_mapping == last_remove ||
 	    removal->remove_last_mapping == last_detach) {
-		locked_becomes(0);
-	} else if (locked_becomes(before.locked)) {
+		state_locked_becomes(0);
+	} else if (state_locked_becomes(before.locked)) {
 		/*
 		 * The memory is no longer registered, and can be registered
 		 * again.
@@ -553,7 +538,7 @@ static void remove_last_mapping(void *data)
 		CHECK_EQ(vfio_unregister(second.container, region, page), 0);
 	}
 	vfio_close(&second);
-	locked_becomes(0);
+	state_locked_becomes(0);
 }
 
 static void test_last_mapping(const void *data)

@@ -531,16 +531,6 @@ static void begin_stuck(struct stuck *map, unsigned int waiting)
 	CHECK(fuse_wait(waiting));
 }
 
-/* A work item may have to uncharge what is not in use any more. */
-static void check_locked(uint64_t expected)
-{
-	unsigned int polls;
-
-	for (polls = 0; polls < 300 && state_locked() != expected; polls++)
-		usleep(10000);
-	CHECK_EQ(state_locked(), expected);
-}
-
 static void test_stuck(const void *data)
 {
 	const struct ends_charge *how = data;
@@ -559,14 +549,15 @@ static void test_stuck(const void *data)
 		begin_stuck(&stuck[i], i + 1);
 		CHECK_EQ(pins(&before), (i + 1) * STUCK_PAGES);
 		/* The charge of ENABLE is enough. */
-		check_locked(locked + enabled_charge() + window_charge());
+		state_locked_becomes(locked + enabled_charge() +
+				     window_charge());
 
 		how->end();
 		CHECK_EQ(pins(&before), (i + 1) * STUCK_PAGES);
 		if (!how->closes)
 			locked += window_charge();
 		locked += how->enables ? enabled_charge() : STUCK_PAGES + 1;
-		check_locked(locked);
+		state_locked_becomes(locked);
 	}
 
 	fuse_answer();
@@ -575,8 +566,8 @@ static void test_stuck(const void *data)
 		CHECK_EQ(stuck[i].result, how->result);
 	}
 	if (how->enables)
-		check_locked(before.locked + enabled_charge() +
-			     window_charge());
+		state_locked_becomes(before.locked + enabled_charge() +
+				     window_charge());
 	if (!how->closes)
 		vfio_close(&vfio);
 	CHECK_STATE(&before);

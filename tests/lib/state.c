@@ -29,6 +29,8 @@
 /* Windows are numbered from 0. */
 #define NO_WINDOW	(-1L)
 
+#define LOCKED_POLLS	3000
+#define LOCKED_POLL_US	10000
 #define QUIESCE_POLLS	300
 #define QUIESCE_US	10000
 
@@ -185,6 +187,17 @@ __u64 state_locked(void)
 {
 	return file_number("/proc/self/status", "VmLck") * 1024 /
 	       vfio_page_size();
+}
+
+bool state_locked_becomes(__u64 pages)
+{
+	unsigned int polls;
+
+	for (polls = 0; polls < LOCKED_POLLS && state_locked() != pages;
+	     polls++)
+		usleep(LOCKED_POLL_US);
+
+	return CHECK_EQ(state_locked(), pages);
 }
 
 /* The counters are per CPU; a write to this file sums them up. */

@@ -100,6 +100,12 @@ bool state_built_in(void);
 __u64 state_locked(void);
 
 /*
+ * Checks that state_locked() becomes @pages within half a minute: a work item
+ * may have to uncharge what is not in use any more.
+ */
+bool state_locked_becomes(__u64 pages);
+
+/*
  * From here on this process may lock @pages more kernel pages than it has
  * locked now; state_unlimit() removes the limit.
  */
