@@ -27,7 +27,7 @@
  * then kills the entry itself; it does not wait for the other one, which may
  * have been preempted.
  *
- * A level is freed only after a kill for its range (tce_table_trim()). This
+ * A level is freed only after a kill for its range (tce_trim()). This
  * relies on the kill of a page to make the PHB also drop the cached addresses
  * of the levels that translate the page. On POWER9 and later it does with
  * skiboot of 2021 or newer, which turns each kill into one of the whole PE

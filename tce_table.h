@@ -9,7 +9,6 @@
 #define TCE_TABLE_H
 
 #include <linux/gfp_types.h>
-#include <linux/jiffies.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -44,7 +43,7 @@
  *   leaf. A level is linked and unlinked under the lock of the level above it.
  *   These are spinlocks that are taken without disabling interrupts, so no
  *   operation that takes one may be called from an interrupt handler.
- * - Levels that are no longer in use stay until tce_table_trim() unlinks them
+ * - Levels that are no longer in use stay until tce_trim() unlinks them
  *   and frees them after an RCU grace period. Every walk is inside an RCU
  *   read-side section; a leaf that is held needs none.
  * - No operation holds a lock, or stays in an RCU read-side section, for more
@@ -163,7 +162,7 @@ struct tce_depth_stats {
  * @whole_bytes: see tce_geometry_whole_bytes()
  * @set: number of leaf entries that are set; exact only if no operation runs
  *       meanwhile
- * @idle: number of levels that are queued for tce_table_trim(), including
+ * @idle: number of levels that are queued for tce_trim(), including
  *        levels that are in use again
  * @levels_added: number of hardware levels that were ever linked
  * @levels_removed: number of hardware levels that were ever unlinked
@@ -299,8 +298,8 @@ struct tce_range {
  *         0, or an errno: some may still be set then. Called with a spinlock
  *         held
  * @kill: invalidates @count entries, beginning with @index, for
- *        tce_table_trim(). May sleep
- * @idle: called when a level was queued for tce_table_trim() and the queue was
+ *        tce_trim(). May sleep
+ * @idle: called when a level was queued for tce_trim() and the queue was
  *        empty before, with a spinlock held
  */
 struct tce_table_ops {
@@ -502,59 +501,6 @@ unsigned int tce_table_unkilled(const struct tce_table *table);
  * Return: false if there is no further extent.
  */
 bool tce_table_extent(struct tce_cursor *cursor, struct tce_extent *extent);
-
-/*
- * How long levels that are not in use stay, so that memory which is mapped and
- * unmapped in turn does not cost an allocation each time.
- */
-#define TCE_TRIM_AGE	HZ
-
-/**
- * tce_table_trim() - unlink unused levels and free them
- * @table: the table
- * @age: minimum time for which a level has not been used, in jiffies
- *
- * In this order: levels are unlinked, &tce_table_ops.kill is called for the
- * ranges of entries that they translated, an RCU grace period passes, the
- * levels are freed. An upper level is unlinked together with its last lower
- * level.
- *
- * The kill makes the hardware drop the cached addresses of levels that are
- * about to be freed; the entries of a level were invalidated when they were
- * cleared. For a leaf the kill is of its whole range, and neighbouring leaves
- * share one call. The range of an upper level may have millions of entries,
- * each of which takes a register write on some PHBs, so the kill is of its
- * first entry. This assumes that a kill which drops the cached address of a
- * leaf also drops those of the levels above it (see tce_kill.h).
- *
- * Ends early if a fatal signal is pending, or after tce_table_stop_trim().
- *
- * Context: Process, may sleep; reschedules.
- * Return: true if levels remain queued, for example because they were used less
- * than @age ago.
- */
-bool tce_table_trim(struct tce_table *table, unsigned long age);
-
-/**
- * tce_table_stop_trim() - have tce_table_trim() end early
- * @table: the table
- * @stop: whether it is to end early from now on: it waits for one more grace
- *        period at most, instead of one for each 4 MiB of levels
- *
- * Context: Any.
- */
-void tce_table_stop_trim(struct tce_table *table, bool stop);
-
-/**
- * tce_table_trim_wait() - wait until the levels that were unlinked are killed
- * @table: the table
- *
- * Does not wait until they are freed. tce_table_trim() unlinks and kills 4 MiB
- * of levels at a time.
- *
- * Context: Process, may sleep.
- */
-void tce_table_trim_wait(struct tce_table *table);
 
 /**
  * tce_table_stats() - get the memory figures of a table

@@ -31,7 +31,7 @@
  * level this is the number of levels below it) or an operation holds it
  * (&tce_level.holds). A level that is no longer in use stays linked, because
  * memory that was just unmapped is often mapped again. It is queued for
- * tce_table_trim(), which skips levels that are in use again. A level is marked
+ * tce_trim(), which skips levels that are in use again. A level is marked
  * dead when it is unlinked, under its own lock and that of the level above it.
  * So an operation that has found a level by a walk, and finds it dead once it
  * has the lock, walks again and does not find that level any more.
@@ -55,7 +55,7 @@
  * @holds: number of operations for which the level must stay and, in a leaf,
  *         @owner must not change
  * @dead: the level was unlinked
- * @queued: the level is in &tce_table.idle, or tce_table_trim() has taken it
+ * @queued: the level is in &tce_table.idle, or tce_trim() has taken it
  *          from there
  * @depth: number of levels above this one
  * @since: if the level is not in use, when it was last used, in jiffies
@@ -66,7 +66,7 @@
  * @link: the entry of the upper level that has this level's address; NULL for
  *        the first level
  * @index: the first index that this level translates
- * @idle: in &tce_table.idle, or in a list of tce_table_trim()
+ * @idle: in &tce_table.idle, or in a list of tce_trim()
  *
  * Each has its own cache lines, as other CPUs use its neighbours.
  */
@@ -126,7 +126,7 @@ struct tce_block {
  * @levels_added: number of hardware levels that were ever linked
  * @levels_removed: number of hardware levels that were ever unlinked
  * @trim_lock: held while levels are unlinked and freed; outermost
- * @stop_trim: tce_table_trim() must end early
+ * @stop_trim: tce_trim() must end early
  */
 struct tce_table {
 	unsigned int id;
@@ -299,7 +299,7 @@ static inline bool tce_level_idle(const struct tce_level *level)
 /* Trimming */
 
 /**
- * tce_trim_queue() - queue a level for tce_table_trim()
+ * tce_trim_queue() - queue a level for tce_trim()
  * @table: the table
  * @level: the level; it is idle and not queued
  *

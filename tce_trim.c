@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Trimming: unlink and free levels that are no longer in use. Contract:
- * tce_table.h, tce_table_private.h.
+ * tce_trim.h, tce_table_private.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -20,6 +20,7 @@
 #include "tce_table.h"
 #include "tce_table_private.h"
 #include "tce_trace.h"
+#include "tce_trim.h"
 
 /*
  * Limit of the number of entries, in all levels together, that are killed
@@ -169,7 +170,7 @@ static void tce_trim_free(struct tce_table *table, struct list_head *trimmed)
 	}
 }
 
-bool tce_table_trim(struct tce_table *table, unsigned long age)
+bool tce_trim(struct tce_table *table, unsigned long age)
 {
 	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
 				1UL);
@@ -206,12 +207,12 @@ bool tce_table_trim(struct tce_table *table, unsigned long age)
 	return READ_ONCE(table->idle_levels);
 }
 
-void tce_table_stop_trim(struct tce_table *table, bool stop)
+void tce_trim_stop(struct tce_table *table, bool stop)
 {
 	WRITE_ONCE(table->stop_trim, stop);
 }
 
-void tce_table_trim_wait(struct tce_table *table)
+void tce_trim_wait(struct tce_table *table)
 {
 	wait_var_event(&table->unlinked, !atomic_read(&table->unlinked));
 }

@@ -86,7 +86,7 @@ static unsigned long tce_window_clear(struct tce_window *window,
 	tce_gather_end(&gather);
 	/* A leaf may have been unlinked and not yet killed. */
 	if (holes && tce_table_unkilled(window->table))
-		tce_table_trim_wait(window->table);
+		tce_trim_wait(window->table);
 
 	return cleared;
 }
@@ -111,7 +111,7 @@ static void tce_window_trim_work(struct work_struct *work)
 
 	/* The hardware may still walk a kept table, and no kill reaches it. */
 	if (!READ_ONCE(window->kept))
-		left |= tce_table_trim(window->table, TCE_TRIM_AGE);
+		left |= tce_trim(window->table, TCE_TRIM_AGE);
 	if (left)
 		tce_window_trim_soon(window);
 }
@@ -121,15 +121,15 @@ static void tce_window_trim_now(struct tce_window *window)
 {
 	tce_kvm_trim(window->kvm, window, 0);
 	if (!READ_ONCE(window->kept))
-		tce_table_trim(window->table, 0);
+		tce_trim(window->table, 0);
 }
 
 /* A trim that is running may have thousands of grace periods to wait for. */
 static void tce_window_cancel_trim(struct tce_window *window)
 {
-	tce_table_stop_trim(window->table, true);
+	tce_trim_stop(window->table, true);
 	cancel_delayed_work_sync(&window->trim_work);
-	tce_table_stop_trim(window->table, false);
+	tce_trim_stop(window->table, false);
 }
 
 /* Windows */

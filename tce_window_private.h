@@ -13,6 +13,7 @@
 #include "tce_pages.h"
 #include "tce_platform.h"
 #include "tce_table.h"
+#include "tce_trim.h"
 #include "tce_window.h"
 #include "tce_work.h"
 

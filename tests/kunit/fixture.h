@@ -233,7 +233,7 @@ unsigned long table_clear_next(struct kunit *test, struct tce_cursor *cursor,
 unsigned long table_clear(struct kunit *test, struct tce_table *table,
 			  unsigned long index, unsigned long end);
 
-/* Number of levels that are queued for tce_table_trim(). */
+/* Number of levels that are queued for tce_trim(). */
 unsigned int table_queued(struct tce_table *table);
 
 /* The leaf of an entry; the test is aborted if there is none. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Checks the ranges that tce_table_trim() kills.
+ * Checks the ranges that tce_trim() kills.
  */
 
 #include <kunit/test.h>
@@ -12,6 +12,7 @@
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table.h"
+#include "tce_trim.h"
 
 #define LEAF	1UL
 #define UPPER	2UL
@@ -112,7 +113,7 @@ unsigned long table_trim_older(struct kunit *test, struct tce_table *table,
 	kills_begin(&kills, test, table);
 	fixture->kill_data = &kills;
 	fixture->kill = kills_kill;
-	*more = tce_table_trim(table, age);
+	*more = tce_trim(table, age);
 	fixture->kill = NULL;
 
 	return kills_end(&kills);

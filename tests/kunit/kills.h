@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checks that the ranges which tce_table_trim() kills are those of the levels
+ * Checks that the ranges which tce_trim() kills are those of the levels
  * that it unlinks: levels that the hardware reaches before the trim and not
  * after it.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of tce_table_trim(), in one thread.
+ * Tests of tce_trim(), in one thread.
  */
 
 #include <kunit/test.h>
@@ -20,6 +20,7 @@
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table.h"
+#include "tce_trim.h"
 
 #define ROUNDS		40
 #define RANGES		12
@@ -336,7 +337,7 @@ static void levels_in_use_are_dequeued(struct kunit *test)
 	struct tce_range range;
 	bool more;
 
-	KUNIT_EXPECT_FALSE(test, tce_table_trim(table, 0));
+	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0));
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 0);
 
 	/* In use by an entry, then by a prepared range. */
@@ -419,7 +420,7 @@ static void age_counts_from_last_use(struct kunit *test)
 			tce_table_finish(&range);
 		}
 		/* Old enough by its first use, but not by the second. */
-		if (!tce_table_trim(table, again - first))
+		if (!tce_trim(table, again - first))
 			KUNIT_EXPECT_GE(test, jiffies - again, again - first);
 	}
 	table_trim_all(test, table);
@@ -497,7 +498,7 @@ static void unlink_kill_free_in_order(struct kunit *test)
 	kills_begin(&observer.kills, test, table);
 	fixture->kill_data = &observer;
 	fixture->kill = observer_kill;
-	KUNIT_EXPECT_FALSE(test, tce_table_trim(table, 0));
+	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0));
 	fixture->kill = NULL;
 
 	/* All levels but the first one. */
@@ -527,7 +528,7 @@ static void trim_kills(struct kunit *test, struct tce_table *table,
 
 	fixture->kill_data = &killed;
 	fixture->kill = kill_one;
-	KUNIT_EXPECT_FALSE(test, tce_table_trim(table, 0));
+	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0));
 	fixture->kill = NULL;
 	KUNIT_EXPECT_EQ(test, killed.index, index);
 	KUNIT_EXPECT_EQ(test, killed.count, count);
@@ -749,11 +750,11 @@ static void trim_ends_when_stopped(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, table_queued(table), leaves);
 
-	tce_table_stop_trim(table, true);
-	KUNIT_EXPECT_TRUE(test, tce_table_trim(table, 0));
+	tce_trim_stop(table, true);
+	KUNIT_EXPECT_TRUE(test, tce_trim(table, 0));
 	left = table_queued(table);
 	KUNIT_EXPECT_EQ(test, left, 9);
-	tce_table_stop_trim(table, false);
+	tce_trim_stop(table, false);
 	table_trim_all(test, table);
 
 	table_destroy(test, table);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of tce_table_trim() with other threads that use the table.
+ * Tests of tce_trim() with other threads that use the table.
  */
 
 #include <kunit/test.h>
@@ -22,6 +22,7 @@
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table.h"
+#include "tce_trim.h"
 #include "threads.h"
 
 #define LEAVES		12
@@ -90,7 +91,7 @@ static void wait_trim(struct wait *wait)
 	wait_for_completion(&wait->trim);
 	fixture->kill_data = wait;
 	fixture->kill = wait_kill;
-	tce_table_trim(wait->table, 0);
+	tce_trim(wait->table, 0);
 	fixture->kill = NULL;
 	KUNIT_EXPECT_TRUE(wait->test, READ_ONCE(wait->left));
 	WRITE_ONCE(wait->trimmed, true);
@@ -337,7 +338,7 @@ static void lock_race_body(void *data, unsigned int me)
 		cpu_relax();
 	if (me == 1) {
 		WRITE_ONCE(race->trimming, true);
-		tce_table_trim(race->table, 0);
+		tce_trim(race->table, 0);
 		return;
 	}
 	while (!READ_ONCE(race->trimming))
@@ -387,7 +388,7 @@ static void trim_while_others_wait_for_leaf(struct kunit *test)
 			       !!tce_table_get(race.table, race.index + 1));
 		table_clear(test, race.table, 0, shape->entries);
 		fixture->kill = NULL;
-		tce_table_trim(race.table, 0);
+		tce_trim(race.table, 0);
 		fixture->kill = lock_race_kill;
 		expect_figures(test, race.table, 0);
 		KUNIT_EXPECT_EQ(test, table_queued(race.table), 0);
@@ -412,7 +413,7 @@ static void trim_while_others_wait_for_leaf(struct kunit *test)
  * @base: an index at the start of a level
  * @rounds: number of rounds, at least
  * @working: number of threads that have not finished
- * @trims: number of calls to tce_table_trim()
+ * @trims: number of calls to tce_trim()
  * @kills: number of ranges that were killed
  * @views: largest number of views at the same time
  * @wrong: number of errors
@@ -477,8 +478,8 @@ static void crowd_trim(struct crowd *crowd)
 		}
 		working = true;
 		/* In every fourth call all levels are too young. */
-		more = tce_table_trim(crowd->table,
-				      crowd->trims % 4 ? 0 : 1000 * HZ);
+		more = tce_trim(crowd->table,
+				crowd->trims % 4 ? 0 : 1000 * HZ);
 		crowd->trims++;
 		for (i = 0; i < FIGURES; i++)
 			crowd_figures(crowd);
