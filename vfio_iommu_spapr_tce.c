@@ -33,9 +33,9 @@
 #include "tce_eeh.h"
 #include "tce_memory.h"
 #include "tce_pages.h"
-#include "tce_pinned.h"
 #include "tce_platform.h"
 #include "tce_refuse.h"
+#include "tce_v1.h"
 #include "tce_version.h"
 #include "tce_window.h"
 #include "tce_work.h"
@@ -599,7 +599,7 @@ static int tce_claim_mm(struct tce_container *container)
 		return tce_check_mm(container);
 
 	if (container->version == 1) {
-		pages = tce_pinned_create();
+		pages = tce_v1_create();
 		if (IS_ERR(pages))
 			return PTR_ERR(pages);
 	} else {
@@ -768,14 +768,14 @@ static long tce_ioctl_enable(struct tce_container *container,
 
 	/*
 	 * Charge the size of the window: MAP_DMA charges only pages beyond it
-	 * (tce_pinned.h).
+	 * (tce_v1.h).
 	 */
 	locked = table_group->tce32_size >> PAGE_SHIFT;
 	if (call->charged < locked)
 		return tce_call_charge(call, locked - call->charged);
 
 	call->charged -= locked;
-	tce_pinned_enable(container->pages, locked);
+	tce_v1_enable(container->pages, locked);
 	container->enabled = true;
 
 	return 0;
@@ -800,7 +800,7 @@ static unsigned long tce_disable(struct tce_container *container)
 
 	container->enabled = false;
 
-	return tce_pinned_disable(container->pages);
+	return tce_v1_disable(container->pages);
 }
 
 static long tce_ioctl_disable(struct tce_container *container,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pages that are pinned when they are mapped (version 1). Contract:
- * tce_pages.h, tce_pinned.h.
+ * tce_pages.h, tce_v1.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -25,31 +25,31 @@
 
 #include "tce_charge.h"
 #include "tce_pages.h"
-#include "tce_pinned.h"
 #include "tce_refuse.h"
 #include "tce_table.h"
+#include "tce_v1.h"
 #include "tce_work.h"
 
 /* Maximum number of kernel pages that one call pins or unpins. */
-#define TCE_PINNED_BATCH	512UL
+#define TCE_V1_BATCH	512UL
 
 /* The same where the array is on the stack. */
-#define TCE_PINNED_FEW		16
+#define TCE_V1_FEW		16
 
 /*
  * If an IOMMU page is not smaller than a kernel page, each entry pins its page,
  * and the entries of a page need not be counted.
  */
-#define TCE_PINNED_COUNTED	(PAGE_SHIFT > IOMMU_PAGE_SHIFT_4K)
+#define TCE_V1_COUNTED	(PAGE_SHIFT > IOMMU_PAGE_SHIFT_4K)
 
 /**
- * struct tce_pinned - pages of an address space, for version 1
+ * struct tce_v1 - pages of an address space, for version 1
  * @pages: the interface to windows
  * @pin_lock: held by a MAP from pin to unpin, so that at most one run is pinned
  *            and not yet in @entries. Only commands of the process take it
  * @lock: protects @entries
  * @entries: for each kernel page, by its PFN, the number of entries that
- *           translate to it; unused unless TCE_PINNED_COUNTED. These pages are
+ *           translate to it; unused unless TCE_V1_COUNTED. These pages are
  *           pinned once each
  * @allowed: kernel pages that ENABLE has charged. Protected by the container's
  *           lock
@@ -58,7 +58,7 @@
  *         are charged in addition to @allowed. Pages are charged before, and
  *         uncharged after @allowed and @spare change
  */
-struct tce_pinned {
+struct tce_v1 {
 	struct tce_pages pages;
 	struct mutex pin_lock; /* see above */
 	struct mutex lock; /* @entries */
@@ -67,9 +67,9 @@ struct tce_pinned {
 	atomic_long_t spare;
 };
 
-static struct tce_pinned *tce_pinned_of(struct tce_pages *pages)
+static struct tce_v1 *tce_v1_of(struct tce_pages *pages)
 {
-	return container_of(pages, struct tce_pinned, pages);
+	return container_of(pages, struct tce_v1, pages);
 }
 
 /* Pages of a run */
@@ -103,7 +103,7 @@ static void tce_run_unpin(const struct tce_run *run, unsigned long first,
 	unsigned long n;
 
 	for (; first < end; first += n) {
-		n = min(end - first, TCE_PINNED_BATCH);
+		n = min(end - first, TCE_V1_BATCH);
 		unpin_user_pages(run->page + first, n);
 		cond_resched();
 	}
@@ -119,17 +119,17 @@ static void tce_run_forget(struct tce_run *run)
 
 /*
  * Count the pins of a run before it pins, and charge those that exceed
- * pinned->spare. All of them stay charged until they are uncounted, even if the
+ * v1->spare. All of them stay charged until they are uncounted, even if the
  * container is disabled or released meanwhile.
  */
-static int tce_pinned_reserve(struct tce_run *run, unsigned long pages)
+static int tce_v1_reserve(struct tce_run *run, unsigned long pages)
 {
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_v1 *v1 = tce_v1_of(run->pages);
 	struct tce_charge *charge = run->pages->charge;
 	long beyond, charged = 0, spare;
 	int ret;
 
-	spare = atomic_long_read(&pinned->spare);
+	spare = atomic_long_read(&v1->spare);
 	do {
 		beyond = pages - clamp(spare, 0L, (long)pages);
 		if (beyond <= charged)
@@ -145,7 +145,7 @@ static int tce_pinned_reserve(struct tce_run *run, unsigned long pages)
 			return ret;
 		}
 		charged = beyond;
-	} while (!atomic_long_try_cmpxchg(&pinned->spare, &spare,
+	} while (!atomic_long_try_cmpxchg(&v1->spare, &spare,
 					  spare - pages));
 
 	run->reserved = pages;
@@ -155,12 +155,12 @@ static int tce_pinned_reserve(struct tce_run *run, unsigned long pages)
 }
 
 /* Uncount pins, and uncharge those that were charged in addition. */
-static void tce_pinned_uncount(struct tce_pinned *pinned, unsigned long pages)
+static void tce_v1_uncount(struct tce_v1 *v1, unsigned long pages)
 {
-	long spare = atomic_long_fetch_add(pages, &pinned->spare);
+	long spare = atomic_long_fetch_add(pages, &v1->spare);
 
 	if (spare < 0)
-		tce_charge_return(pinned->pages.charge,
+		tce_charge_return(v1->pages.charge,
 				  min_t(unsigned long, pages, -spare));
 }
 
@@ -172,27 +172,27 @@ static void tce_pinned_uncount(struct tce_pinned *pinned, unsigned long pages)
  * before: the caller must then unpin the page, as one pin is enough for all
  * entries, and the pin stays reserved.
  */
-static int tce_pinned_add(struct tce_run *run, struct page *page,
-			  unsigned long entries, bool *had)
+static int tce_v1_add(struct tce_run *run, struct page *page,
+		      unsigned long entries, bool *had)
 {
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_v1 *v1 = tce_v1_of(run->pages);
 	unsigned long pfn = page_to_pfn(page);
 	void *before;
 	int ret;
 
-	lockdep_assert_held(&pinned->lock);
+	lockdep_assert_held(&v1->lock);
 
 	*had = false;
-	if (!TCE_PINNED_COUNTED) {
+	if (!TCE_V1_COUNTED) {
 		run->reserved--;
 		return 0;
 	}
 
-	before = xa_load(&pinned->entries, pfn);
+	before = xa_load(&v1->entries, pfn);
 	*had = before;
 	if (before)
 		entries += xa_to_value(before);
-	ret = xa_err(xa_store(&pinned->entries, pfn, xa_mk_value(entries),
+	ret = xa_err(xa_store(&v1->entries, pfn, xa_mk_value(entries),
 			      TCE_GFP));
 	if (!ret && !before)
 		run->reserved--;
@@ -204,26 +204,26 @@ static int tce_pinned_add(struct tce_run *run, struct page *page,
  * Uncount @entries entries of a page. Return whether no entry translates to it
  * any more: the caller must then unpin it and uncount the pin.
  */
-static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
-			      unsigned long entries)
+static bool tce_v1_remove(struct tce_v1 *v1, struct page *page,
+			  unsigned long entries)
 {
 	unsigned long pfn = page_to_pfn(page), before;
 
-	lockdep_assert_held(&pinned->lock);
+	lockdep_assert_held(&v1->lock);
 
-	if (!TCE_PINNED_COUNTED)
+	if (!TCE_V1_COUNTED)
 		return true;
 
-	before = xa_to_value(xa_load(&pinned->entries,
+	before = xa_to_value(xa_load(&v1->entries,
 				     pfn) ?: xa_mk_value(entries));
 	if (before > entries) {
 		/* A value is replaced by a value, so nothing is allocated. */
-		xa_store(&pinned->entries, pfn, xa_mk_value(before - entries),
+		xa_store(&v1->entries, pfn, xa_mk_value(before - entries),
 			 0);
 		return false;
 	}
 
-	xa_erase(&pinned->entries, pfn);
+	xa_erase(&v1->entries, pfn);
 
 	return true;
 }
@@ -232,57 +232,57 @@ static bool tce_pinned_remove(struct tce_pinned *pinned, struct page *page,
  * Uncount pages of a run from @first up to @end, whose entries were never set.
  * Unpin those to which no other entries translate.
  */
-static void tce_pinned_cancel_range(const struct tce_run *run,
-				    unsigned long first, unsigned long end)
+static void tce_v1_cancel_range(const struct tce_run *run,
+				unsigned long first, unsigned long end)
 {
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_v1 *v1 = tce_v1_of(run->pages);
 	unsigned long n, unpinned = 0;
 
-	mutex_lock(&pinned->lock);
+	mutex_lock(&v1->lock);
 	for (; first < end; first += n) {
 		struct page *page = run->page[tce_run_page(run, first)];
 
 		n = tce_run_part(run, first, end);
-		if (tce_pinned_remove(pinned, page, n)) {
+		if (tce_v1_remove(v1, page, n)) {
 			unpin_user_page(page);
 			unpinned++;
 		}
 		cond_resched();
 	}
-	mutex_unlock(&pinned->lock);
-	tce_pinned_uncount(pinned, unpinned);
+	mutex_unlock(&v1->lock);
+	tce_v1_uncount(v1, unpinned);
 }
 
 /* Operations */
 
-static void tce_pinned_unpin(struct tce_run *run)
+static void tce_v1_unpin(struct tce_run *run)
 {
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_v1 *v1 = tce_v1_of(run->pages);
 
 	if (run->page) {
 		tce_run_unpin(run, 0, tce_run_pages(run));
 		tce_run_forget(run);
 	}
 	if (run->reserved)
-		tce_pinned_uncount(pinned, run->reserved);
+		tce_v1_uncount(v1, run->reserved);
 	run->pinned = false;
-	mutex_unlock(&pinned->pin_lock);
+	mutex_unlock(&v1->pin_lock);
 }
 
-static int tce_pinned_pin(struct tce_run *run)
+static int tce_v1_pin(struct tce_run *run)
 {
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_v1 *v1 = tce_v1_of(run->pages);
 	unsigned int gup = FOLL_LONGTERM |
 			   (run->perm & TCE_PCI_WRITE ? FOLL_WRITE : 0);
 	unsigned long done, pages = tce_run_pages(run);
 	int n, ret;
 
-	if (mutex_lock_killable(&pinned->pin_lock))
+	if (mutex_lock_killable(&v1->pin_lock))
 		return -EINTR;
 	run->pinned = true;
 	run->reserved = 0;
 
-	ret = tce_pinned_reserve(run, pages);
+	ret = tce_v1_reserve(run, pages);
 	if (ret)
 		return ret;
 
@@ -298,7 +298,7 @@ static int tce_pinned_pin(struct tce_run *run)
 
 		n = pin_user_pages_fast((run->ua & PAGE_MASK) +
 					(done << PAGE_SHIFT),
-					min(pages - done, TCE_PINNED_BATCH),
+					min(pages - done, TCE_V1_BATCH),
 					gup, run->page + done);
 		ret = -EFAULT;
 		if (n <= 0) {
@@ -316,14 +316,14 @@ undo:
 	return ret;
 }
 
-static void tce_pinned_cancel(struct tce_run *run, unsigned long first)
+static void tce_v1_cancel(struct tce_run *run, unsigned long first)
 {
-	tce_pinned_cancel_range(run, first, run->count);
+	tce_v1_cancel_range(run, first, run->count);
 }
 
-static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
+static int tce_v1_use(struct tce_run *run, struct tce_extent *first)
 {
-	struct tce_pinned *pinned = tce_pinned_of(run->pages);
+	struct tce_v1 *v1 = tce_v1_of(run->pages);
 	unsigned long i, n;
 	int ret = 0;
 	bool had;
@@ -336,22 +336,22 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 		return tce_refuse(-EPERM,
 				  "version 1 has no IOMMU pages larger than a kernel page");
 
-	mutex_lock(&pinned->lock);
+	mutex_lock(&v1->lock);
 	for (i = 0; i < run->count; i += n) {
 		struct page *page = run->page[tce_run_page(run, i)];
 
 		n = tce_run_part(run, i, run->count);
-		ret = tce_pinned_add(run, page, n, &had);
+		ret = tce_v1_add(run, page, n, &had);
 		if (ret)
 			break;
 		if (had)
 			unpin_user_page(page);
 		cond_resched();
 	}
-	mutex_unlock(&pinned->lock);
+	mutex_unlock(&v1->lock);
 	if (ret) {
 		tce_run_unpin(run, tce_run_page(run, i), tce_run_pages(run));
-		tce_pinned_cancel_range(run, 0, i);
+		tce_v1_cancel_range(run, 0, i);
 		tce_run_forget(run);
 		return ret;
 	}
@@ -366,7 +366,7 @@ static int tce_pinned_use(struct tce_run *run, struct tce_extent *first)
 	return 0;
 }
 
-static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
+static void tce_v1_translate(struct tce_run *run, struct tce_batch *batch)
 {
 	unsigned long before = run->next;
 	unsigned int n = batch->count;
@@ -396,8 +396,8 @@ static void tce_pinned_translate(struct tce_run *run, struct tce_batch *batch)
 	batch->entries += run->next - before;
 }
 
-static bool tce_pinned_retire(struct tce_retired *retired,
-			      struct tce_batch *batch)
+static bool tce_v1_retire(struct tce_retired *retired,
+			  struct tce_batch *batch)
 {
 	for (; batch->first < batch->count; batch->first++) {
 		if (retired->count == retired->max)
@@ -414,23 +414,23 @@ static bool tce_pinned_retire(struct tce_retired *retired,
 }
 
 /* Release the pages of an extent that begins with @tce, after the kill. */
-static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
-			       unsigned long count, unsigned int page_shift)
+static void tce_v1_release(struct tce_v1 *v1, u64 tce,
+			   unsigned long count, unsigned int page_shift)
 {
 	u64 next, pa = tce & ~TCE_PERM;
-	struct page *unpin[TCE_PINNED_FEW] __uninitialized;
+	struct page *unpin[TCE_V1_FEW] __uninitialized;
 	u64 end = pa + (count << page_shift);
 	bool dirty = tce & TCE_PCI_WRITE;
 	unsigned long unpinned = 0;
 	unsigned int n = 0;
 
-	lockdep_assert_held(&pinned->lock);
+	lockdep_assert_held(&v1->lock);
 
 	for (; pa < end; pa = next) {
 		struct page *page = pfn_to_page(PHYS_PFN(pa));
 
 		next = min(end, ALIGN_DOWN(pa, PAGE_SIZE) + PAGE_SIZE);
-		if (tce_pinned_remove(pinned, page, (next - pa) >> page_shift))
+		if (tce_v1_remove(v1, page, (next - pa) >> page_shift))
 			unpin[n++] = page;
 		else if (dirty)
 			set_page_dirty_lock(page);
@@ -442,67 +442,67 @@ static void tce_pinned_release(struct tce_pinned *pinned, u64 tce,
 		}
 	}
 	unpin_user_pages_dirty_lock(unpin, n, dirty);
-	tce_pinned_uncount(pinned, unpinned + n);
+	tce_v1_uncount(v1, unpinned + n);
 }
 
-static void tce_pinned_flush(struct tce_retired *retired)
+static void tce_v1_flush(struct tce_retired *retired)
 {
-	struct tce_pinned *pinned = tce_pinned_of(retired->pages);
+	struct tce_v1 *v1 = tce_v1_of(retired->pages);
 	unsigned int i;
 
-	mutex_lock(&pinned->lock);
+	mutex_lock(&v1->lock);
 	for (i = 0; i < retired->count; i++) {
-		tce_pinned_release(pinned, retired->list[i].word,
-				   retired->list[i].pages, retired->page_shift);
+		tce_v1_release(v1, retired->list[i].word,
+			       retired->list[i].pages, retired->page_shift);
 		cond_resched();
 	}
 	retired->count = 0;
-	mutex_unlock(&pinned->lock);
+	mutex_unlock(&v1->lock);
 }
 
-static void tce_pinned_put(struct tce_pages *pages,
-			   const struct tce_extent *extent,
-			   unsigned int page_shift)
+static void tce_v1_put(struct tce_pages *pages,
+		       const struct tce_extent *extent,
+		       unsigned int page_shift)
 {
-	struct tce_pinned *pinned = tce_pinned_of(pages);
+	struct tce_v1 *v1 = tce_v1_of(pages);
 
-	mutex_lock(&pinned->lock);
-	tce_pinned_release(pinned, extent->tce, extent->count, page_shift);
-	mutex_unlock(&pinned->lock);
+	mutex_lock(&v1->lock);
+	tce_v1_release(v1, extent->tce, extent->count, page_shift);
+	mutex_unlock(&v1->lock);
 }
 
-static void tce_pinned_free(struct tce_pages *pages)
+static void tce_v1_free(struct tce_pages *pages)
 {
-	struct tce_pinned *pinned = tce_pinned_of(pages);
+	struct tce_v1 *v1 = tce_v1_of(pages);
 
 	/* Their entries were dropped with the table. */
-	if (atomic_long_read(&pinned->spare) || !xa_empty(&pinned->entries)) {
+	if (atomic_long_read(&v1->spare) || !xa_empty(&v1->entries)) {
 		WARN_ON_ONCE(!firmware_has_feature(FW_FEATURE_LPAR));
 		pr_warn("pages of a closed container stay pinned, as the hypervisor has refused to clear their entries\n");
 	}
-	xa_destroy(&pinned->entries);
-	kfree(pinned);
+	xa_destroy(&v1->entries);
+	kfree(v1);
 }
 
-static const struct tce_pages_ops tce_pinned_ops = {
-	.pin = tce_pinned_pin,
-	.unpin = tce_pinned_unpin,
-	.use = tce_pinned_use,
-	.translate = tce_pinned_translate,
-	.cancel = tce_pinned_cancel,
-	.retire = tce_pinned_retire,
-	.flush = tce_pinned_flush,
-	.put = tce_pinned_put,
-	.free = tce_pinned_free,
+static const struct tce_pages_ops tce_v1_ops = {
+	.pin = tce_v1_pin,
+	.unpin = tce_v1_unpin,
+	.use = tce_v1_use,
+	.translate = tce_v1_translate,
+	.cancel = tce_v1_cancel,
+	.retire = tce_v1_retire,
+	.flush = tce_v1_flush,
+	.put = tce_v1_put,
+	.free = tce_v1_free,
 };
 
-void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed)
+void tce_v1_enable(struct tce_pages *pages, unsigned long allowed)
 {
-	struct tce_pinned *pinned = tce_pinned_of(pages);
+	struct tce_v1 *v1 = tce_v1_of(pages);
 	unsigned long pins;
 
-	pinned->allowed = allowed;
-	pins = -atomic_long_fetch_add(allowed, &pinned->spare);
+	v1->allowed = allowed;
+	pins = -atomic_long_fetch_add(allowed, &v1->spare);
 	/*
 	 * Pages that stayed pinned after DISABLE stayed charged: they are now
 	 * part of @allowed.
@@ -510,13 +510,13 @@ void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed)
 	tce_charge_return(pages->charge, min(pins, allowed));
 }
 
-unsigned long tce_pinned_disable(struct tce_pages *pages)
+unsigned long tce_v1_disable(struct tce_pages *pages)
 {
-	struct tce_pinned *pinned = tce_pinned_of(pages);
-	unsigned long allowed = pinned->allowed, pins;
+	struct tce_v1 *v1 = tce_v1_of(pages);
+	unsigned long allowed = v1->allowed, pins;
 
-	pinned->allowed = 0;
-	pins = -atomic_long_sub_return(allowed, &pinned->spare);
+	v1->allowed = 0;
+	pins = -atomic_long_sub_return(allowed, &v1->spare);
 
 	/*
 	 * Pages of entries that the hypervisor refused to clear, and those that
@@ -525,24 +525,24 @@ unsigned long tce_pinned_disable(struct tce_pages *pages)
 	return allowed - min(pins, allowed);
 }
 
-struct tce_pages *tce_pinned_create(void)
+struct tce_pages *tce_v1_create(void)
 {
-	struct tce_pinned *pinned;
+	struct tce_v1 *v1;
 	int ret;
 
-	pinned = kzalloc(sizeof(*pinned), TCE_GFP);
-	if (!pinned)
+	v1 = kzalloc(sizeof(*v1), TCE_GFP);
+	if (!v1)
 		return ERR_PTR(-ENOMEM);
 
-	ret = tce_pages_init(&pinned->pages, &tce_pinned_ops);
+	ret = tce_pages_init(&v1->pages, &tce_v1_ops);
 	if (ret) {
-		kfree(pinned);
+		kfree(v1);
 		return ERR_PTR(ret);
 	}
 
-	mutex_init(&pinned->pin_lock);
-	mutex_init(&pinned->lock);
-	xa_init_flags(&pinned->entries, XA_FLAGS_ACCOUNT);
+	mutex_init(&v1->pin_lock);
+	mutex_init(&v1->lock);
+	xa_init_flags(&v1->entries, XA_FLAGS_ACCOUNT);
 
-	return &pinned->pages;
+	return &v1->pages;
 }

@@ -4,8 +4,8 @@
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
-#ifndef TCE_PINNED_H
-#define TCE_PINNED_H
+#ifndef TCE_V1_H
+#define TCE_V1_H
 
 /**
  * DOC: Pinned pages
@@ -25,34 +25,34 @@
 struct tce_pages;
 
 /**
- * tce_pinned_create() - create the object for the current process's address
+ * tce_v1_create() - create the object for the current process's address
  * space
  *
  * Context: Process, may sleep.
  * Return: the object, with one reference; ERR_PTR(-ENOMEM), or ERR_PTR(-ESRCH)
  * in a thread without an address space.
  */
-struct tce_pages *tce_pinned_create(void);
+struct tce_pages *tce_v1_create(void);
 
 /**
- * tce_pinned_enable() - set the number of pages that were charged by ENABLE
+ * tce_v1_enable() - set the number of pages that were charged by ENABLE
  * @pages: the object
  * @allowed: kernel pages that the caller has charged; MAP charges only pages
  *           beyond these
  *
  * Context: Process, may sleep. The container's lock is held for writing.
  */
-void tce_pinned_enable(struct tce_pages *pages, unsigned long allowed);
+void tce_v1_enable(struct tce_pages *pages, unsigned long allowed);
 
 /**
- * tce_pinned_disable() - undo tce_pinned_enable()
+ * tce_v1_disable() - undo tce_v1_enable()
  * @pages: the object; nothing is mapped but what a hypervisor refused to unmap
  *
  * Pages that are still pinned, or that a MAP is pinning, stay charged.
  *
- * Context: As for tce_pinned_enable().
+ * Context: As for tce_v1_enable().
  * Return: number of kernel pages that the caller must uncharge.
  */
-unsigned long tce_pinned_disable(struct tce_pages *pages);
+unsigned long tce_v1_disable(struct tce_pages *pages);
 
-#endif /* TCE_PINNED_H */
+#endif /* TCE_V1_H */
