@@ -5,9 +5,7 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
-#include <linux/bits.h>
 #include <linux/err.h>
-#include <linux/hash.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
@@ -25,14 +23,6 @@
  * one was freed uses the credit of that one, and no mmap_lock is taken.
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
-
-/*
- * Number of windows that may be removed and not yet freed before
- * tce_charge_throttle() waits, and how long it waits.
- */
-#define TCE_CHARGE_DEFER_MAX	4
-#define TCE_CHARGE_DEFER_WAIT	HZ
-#define TCE_CHARGE_DEFER_BITS	6
 
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
@@ -247,41 +237,4 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages)
 
 	atomic_long_add(pages, &charge->credit);
 	tce_charge_schedule(charge, TCE_CHARGE_DELAY);
-}
-
-/* Windows that are freed later */
-
-/*
- * Number of tce_charge_defer() without tce_charge_freed(), by address space: a
- * process may close a container and open another one. Those of which the hash
- * is the same share a number.
- */
-static atomic_t tce_charge_deferred[BIT(TCE_CHARGE_DEFER_BITS)];
-
-static atomic_t *tce_charge_deferred_of(const struct mm_struct *mm)
-{
-	return &tce_charge_deferred[hash_ptr(mm, TCE_CHARGE_DEFER_BITS)];
-}
-
-void tce_charge_defer(struct mm_struct *mm)
-{
-	atomic_inc(tce_charge_deferred_of(mm));
-}
-
-void tce_charge_freed(struct mm_struct *mm)
-{
-	atomic_t *deferred = tce_charge_deferred_of(mm);
-
-	/* Pairs with the barrier in wait_var_event_timeout(). */
-	atomic_dec_return(deferred);
-	wake_up_var(deferred);
-}
-
-void tce_charge_throttle(struct mm_struct *mm)
-{
-	atomic_t *deferred = tce_charge_deferred_of(mm);
-
-	wait_var_event_timeout(deferred,
-			       atomic_read(deferred) < TCE_CHARGE_DEFER_MAX,
-			       TCE_CHARGE_DEFER_WAIT);
 }

@@ -195,34 +195,6 @@ void tce_charge_top_up(struct tce_charge *charge);
 void tce_charge_return(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_defer() - note memory that will be freed later than its charge is
- *	returned
- * @mm: the address space that was charged; not accessed
- *
- * Context: Any. tce_charge_freed() must follow.
- */
-void tce_charge_defer(struct mm_struct *mm);
-
-/**
- * tce_charge_freed() - note that such memory was freed
- * @mm: the address space; not accessed, it may have been freed
- *
- * Context: Any.
- */
-void tce_charge_freed(struct mm_struct *mm);
-
-/**
- * tce_charge_throttle() - wait while much memory is to be freed later
- * @mm: the current process's address space
- *
- * Waits for a second at most. What prolongs RCU grace periods gets no memory
- * faster than that.
- *
- * Context: Process, may sleep.
- */
-void tce_charge_throttle(struct mm_struct *mm);
-
-/**
  * tce_charge_sub() - subtract pages and all credit from locked_vm
  * @charge: the current process's address space
  * @pages: kernel pages that were charged

@@ -111,8 +111,6 @@ struct tce_kvm_call {
  *           tce_kvm_put()
  * @put_work: frees @call, and puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
- * @mm: if the platform has a view of the window, the address space that was
- *      charged for it; set by tce_kvm_put(), not accessed
  * @mask: number of elements of @call, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
@@ -134,7 +132,6 @@ struct tce_kvm {
 	struct rcu_head put_rcu;
 	struct rcu_work put_work;
 	struct rcu_work free_work;
-	struct mm_struct *mm;
 	unsigned long mask;
 	atomic_t elsewhere;
 	struct tce_kvm_call *call;
@@ -736,8 +733,6 @@ static void tce_kvm_free_work(struct work_struct *work)
 	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
 					   free_work);
 
-	if (kvm->mm)
-		tce_charge_freed(kvm->mm);
 	kfree(kvm);
 	module_put(THIS_MODULE);
 }
@@ -841,14 +836,8 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
 	rcu_assign_pointer(kvm->window, window);
 }
 
-void tce_kvm_put(struct tce_kvm *kvm, struct mm_struct *mm)
+void tce_kvm_put(struct tce_kvm *kvm)
 {
-	/* The platform frees its view with the table. */
-	if (kvm->platform_free) {
-		kvm->mm = mm;
-		tce_charge_defer(mm);
-	}
-
 	/*
 	 * When KVM attaches a group, it reads the group's iommu_table and then
 	 * gets a reference, with no lock held but its own and outside an RCU

@@ -109,9 +109,6 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  * tce_kvm_put() - put the window's reference to the iommu_table
  * @kvm: state of KVM's callbacks, without a window. No group has the
  *       iommu_table any more, unless the hypervisor refused to remove it
- * @mm: the address space that the window is charged to. If the platform has a
- *      view of the window, which it frees with the iommu_table, further windows
- *      are throttled (tce_charge_throttle())
  *
  * The reference is put, and the records of tasks are freed, once each task has
  * slept or left the kernel. The iommu_table and @kvm are freed with the last
@@ -119,7 +116,7 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  *
  * Context: Any.
  */
-void tce_kvm_put(struct tce_kvm *kvm, struct mm_struct *mm);
+void tce_kvm_put(struct tce_kvm *kvm);
 
 /**
  * tce_kvm_synchronize() - wait for callbacks that have found the window

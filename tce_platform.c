@@ -365,11 +365,11 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
  * create_table() has published the iommu_table with the platform's operations,
  * through which KVM may have set entries that are not in our levels: clear
  * them. Their pages stay counted, as it is not known in which address space
- * they were counted.
+ * they were counted. If there are none, free the platform's view.
  */
 static void tce_pseries_clear(const struct tce_platform *platform)
 {
-	const struct iommu_table *tbl = platform->tbl;
+	struct iommu_table *tbl = platform->tbl;
 	unsigned long index, count;
 	bool shared;
 
@@ -385,10 +385,19 @@ static void tce_pseries_clear(const struct tce_platform *platform)
 	if (shared)
 		synchronize_rcu_tasks();
 
-	if (!tce_pseries_unused(tbl))
+	if (!tce_pseries_unused(tbl)) {
 		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
-	else if (!shared)
-		return;
+	} else {
+		/*
+		 * Our operations do not use the view, and the platform's accept
+		 * that there is none. The iommu_table, which KVM may keep for
+		 * as long as it likes, would keep it without a charge.
+		 */
+		kvfree(tbl->it_userspace);
+		tbl->it_userspace = NULL;
+		if (!shared)
+			return;
+	}
 
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);

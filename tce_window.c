@@ -210,7 +210,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (ret)
 		goto free_window;
 
-	/* The platform allocates the view of a backed table as a whole. */
+	/* The platform allocates a view of a backed table, as a whole. */
 	if (!request->charge || platform->backed)
 		window->locked = tce_platform_locked_pages(platform,
 							   request->levels);
@@ -253,11 +253,13 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
+	if (request->charge && !platform->tbl->it_userspace)
+		window->locked = 0;
 	if (!platform->backed) {
 		ret = tce_window_create_table(window, request,
 					      platform->tbl->it_nid);
 		if (ret) {
-			tce_kvm_put(kvm, request->pages->mm);
+			tce_kvm_put(kvm);
 			goto free_counts;
 		}
 	}
@@ -309,7 +311,7 @@ void tce_window_put(struct tce_window *window)
 	 * KVM may keep its reference for longer, but finds no window through
 	 * the iommu_table any more.
 	 */
-	tce_kvm_put(window->kvm, pages->mm);
+	tce_kvm_put(window->kvm);
 	tce_charge_return(pages->charge, window->locked);
 	tce_pages_put(pages);
 	free_percpu(window->counts);

@@ -1111,8 +1111,6 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		call->write = true;
 		return 0;
 	case TCE_NEED_CHARGE:
-		/* A guest's windows are freed later than they are uncharged. */
-		tce_charge_throttle(current->mm);
 		ret = tce_charge_add(call->charge, call->missing);
 		if (!ret)
 			call->charged += call->missing;

@@ -473,6 +473,43 @@ static void test_remove_and_create(void)
 	vfio_close(&vfio);
 }
 
+/* Number of userspace views that the platform has allocated with windows. */
+static unsigned int views(void)
+{
+	FILE *areas = fopen("/proc/vmallocinfo", "r");
+	unsigned int found = 0;
+	char line[256];
+
+	if (!areas)
+		tap_bail("/proc/vmallocinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), areas))
+		if (strstr(line, "spapr_tce_create_table"))
+			found++;
+	fclose(areas);
+
+	return found;
+}
+
+/*
+ * The platform's view is not needed once the window has operations of ours, and
+ * KVM could keep it after the window was removed.
+ */
+static void test_view(void)
+{
+	unsigned int before;
+	uint64_t start;
+
+	open_registered();
+	before = views();
+	CHECK_EQ(create(small, SIZE_1G, &start), 0);
+	/* In-tree this is one more, with that of the default window. */
+	CHECK_EQ(views() - before, tap_intree() ? 2U : 0U);
+	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	CHECK_EQ(views() - before, tap_intree() ? 1U : 0U);
+	vfio_close(&vfio);
+}
+
 /* The default window can be removed; then a large one can be the only one. */
 static void test_without_default(void)
 {
@@ -876,6 +913,7 @@ int main(void)
 		 test_page_too_large_for_2m);
 	tap_test("windows are removed and created again",
 		 test_remove_and_create);
+	tap_test("a window keeps no view", test_view);
 	tap_test("the default window is removed and created again",
 		 test_without_default);
 	/* In-tree a refused window stays charged. */

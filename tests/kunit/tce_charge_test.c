@@ -378,28 +378,6 @@ static void settle_waits_for_other_threads(struct kunit *test)
 	charge_destroy(test, holder.charge);
 }
 
-/* Too many windows are to be freed later: wait, but not for ever. */
-static void deferred_windows_throttle(struct kunit *test)
-{
-	struct tce_charge *charge = charge_create(test);
-	struct mm_struct *mm = charge->mm;
-	unsigned long before = jiffies;
-	unsigned int i;
-
-	for (i = 0; i < 4; i++)
-		tce_charge_defer(mm);
-	tce_charge_throttle(mm);
-	KUNIT_EXPECT_GE(test, jiffies - before, HZ);
-	/* Does not wait: the test case would exceed its time. */
-	tce_charge_freed(mm);
-	for (i = 0; i < 1000; i++)
-		tce_charge_throttle(mm);
-	for (i = 0; i < 3; i++)
-		tce_charge_freed(mm);
-
-	charge_destroy(test, charge);
-}
-
 /* Expects that locked_vm is the pages of the only table and the credit. */
 static void expect_table_charged(struct kunit *test, struct tce_charge *charge)
 {
@@ -503,7 +481,6 @@ static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(refill_up_to_memlock_limit),
 	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
 	KUNIT_CASE(settle_waits_for_other_threads),
-	KUNIT_CASE(deferred_windows_throttle),
 	KUNIT_CASE_PARAM(levels_are_charged, charge_gen_params),
 	{}
 };
