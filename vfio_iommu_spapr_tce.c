@@ -87,11 +87,13 @@ MODULE_PARM_DESC(charge_allocated,
  * @node: in &tce_container.groups
  * @iommu_group: the group
  * @table_group: the platform's data of the group
+ * @number: number of groups that were attached to the container before
  */
 struct tce_group {
 	struct list_head node;
 	struct iommu_group *iommu_group;
 	struct iommu_table_group *table_group;
+	u64 number;
 };
 
 /**
@@ -115,6 +117,7 @@ struct tce_group {
  * @created: for each of @windows, the number of windows that were created
  *           before it
  * @next_created: number of windows that were created so far
+ * @next_group: number of groups that were attached so far
  */
 struct tce_container {
 	struct hlist_node node;
@@ -132,6 +135,7 @@ struct tce_container {
 	struct tce_window *windows[IOMMU_TABLE_GROUP_MAX_TABLES];
 	u64 created[IOMMU_TABLE_GROUP_MAX_TABLES];
 	u64 next_created;
+	u64 next_group;
 };
 
 /* Containers by cookie. Changed under the lock, looked up under RCU. */
@@ -157,7 +161,10 @@ static void tce_container_withdraw(struct tce_container *container)
 	spin_unlock(&tce_containers_lock);
 }
 
-/* Return NULL if the container is being released or was released. */
+/*
+ * Return NULL if no container has this number. It may be released at any time:
+ * its lock protects @released.
+ */
 static struct tce_container *tce_container_get(void *iommu_data)
 {
 	unsigned long number = (unsigned long)iommu_data;
@@ -271,7 +278,7 @@ struct tce_args {
  *          being unregistered
  * @created: TCE_CREATE: &tce_container.created of the new window
  * @pe: VFIO_EEH_PE_OP: the PE of the next group, without a reference
- * @groups: VFIO_EEH_PE_OP: number of groups that are done
+ * @group: VFIO_EEH_PE_OP: &tce_group.number of the first group that is not done
  */
 struct tce_call {
 	union {
@@ -298,7 +305,7 @@ struct tce_call {
 	struct tce_region *region;
 	u64 created;
 	struct eeh_pe *pe;
-	unsigned int groups;
+	u64 group;
 };
 
 /* Have the command start over once it has what it needs. */
@@ -319,8 +326,8 @@ static int tce_call_charge(struct tce_call *call, unsigned long missing)
 /* Groups and windows */
 
 /*
- * The first group represents all groups: tce_check_group() compares each new
- * group with it.
+ * The first group represents all groups: tce_check_group() accepts only groups
+ * of the same platform. What GET_INFO returns is of the first group.
  */
 static struct iommu_table_group *
 tce_first_table_group(struct tce_container *container)
@@ -680,7 +687,7 @@ tce_dma_window(struct tce_container *container, struct tce_call *call, u64 iova)
 	window = tce_find_window(container, iova);
 
 	return window ?: ERR_PTR(tce_refuse(-ENXIO,
-					    "no window has the address"));
+					    "no window contains the address"));
 }
 
 static long tce_ioctl_map_dma(struct tce_container *container,
@@ -823,14 +830,14 @@ static long tce_ioctl_eeh(struct tce_container *container,
 			  struct tce_call *call)
 {
 	struct tce_group *group;
-	unsigned int n = 0;
 
 	if (call->error)
 		return call->error;
 
 	list_for_each_entry(group, &container->groups, node) {
-		if (n++ < call->groups)
+		if (group->number < call->group)
 			continue;
+		call->group = group->number + 1;
 		call->pe = tce_eeh_find_pe(group->iommu_group);
 		if (IS_ERR(call->pe))
 			return PTR_ERR(call->pe);
@@ -1050,7 +1057,7 @@ static void tce_call_init(struct tce_call *call)
 	call->run.pinned = false;
 	call->run.trim = false;
 	call->region = NULL;
-	call->groups = 0;
+	call->group = 0;
 }
 
 /*
@@ -1134,12 +1141,10 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		return ret;
 	case TCE_NEED_EEH:
 		/*
-		 * A positive number is the PE's state: return the first one
-		 * that is not 0 (normal).
+		 * A positive number is the PE's state, or on pSeries an RTAS
+		 * status: return the first one that is not 0.
 		 */
-		ret = tce_eeh_pe_op(call->pe, &call->args.eeh);
-		call->groups++;
-		return ret;
+		return tce_eeh_pe_op(call->pe, &call->args.eeh);
 	default:
 		return -EAGAIN;
 	}
@@ -1220,8 +1225,9 @@ static long tce_call_run(struct tce_container *container,
 	call->write = ioctl->write;
 	ret = tce_call_try(container, ioctl, call);
 	/*
-	 * In version 2, MAP_DMA and UNMAP_DMA leave the credit for the next
-	 * command that needs levels; the work item settles it.
+	 * In version 2, a MAP_DMA or UNMAP_DMA that succeeds at the first
+	 * attempt leaves the credit for the next command that needs levels; the
+	 * work item settles it.
 	 */
 	if (ret || ioctl->write || container->version == 1)
 		ret = tce_call_end(container, ioctl, call, ret);
@@ -1367,7 +1373,7 @@ static int tce_check_group(struct tce_container *container,
 
 	if (container->version == 1 && !list_empty(&container->groups))
 		return tce_refuse(-EBUSY,
-				  "version 1 has one group in a container");
+				  "version 1 allows only one group per container");
 
 	list_for_each_entry(group, &container->groups, node)
 		if (group->iommu_group == new->iommu_group)
@@ -1420,6 +1426,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 
 	if (list_empty(&container->groups) && !container->windows[0])
 		container->default_pending = true;
+	group->number = container->next_group++;
 	list_add_tail(&group->node, &container->groups);
 	goto unlock;
 
