@@ -21,8 +21,8 @@ static const struct vfio_iommu_driver_ops *compat_driver;
 static struct vfio_iommu_driver_ops compat_ops;
 
 /*
- * Return NULL if ownership cannot be taken; the driver's attach_group then
- * reports the reason.
+ * Return NULL if the platform has nothing to take ownership of. The driver's
+ * attach_group checks the group, and reports why it cannot be attached.
  */
 static struct iommu_table_group *compat_table_group(struct iommu_group *group)
 {

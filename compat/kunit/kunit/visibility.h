@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For kernels without include/kunit/visibility.h: functions that are marked
- * VISIBLE_IF_KUNIT are always static.
+ * For kernels without include/kunit/visibility.h.
  */
 #ifndef COMPAT_KUNIT_VISIBILITY_H
 #define COMPAT_KUNIT_VISIBILITY_H
 
+#if IS_ENABLED(CONFIG_KUNIT)
+#define VISIBLE_IF_KUNIT
+#else
 #define VISIBLE_IF_KUNIT static
+#endif
 
 #endif /* COMPAT_KUNIT_VISIBILITY_H */
