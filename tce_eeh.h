@@ -62,7 +62,8 @@ struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group);
  * Context: Process, may sleep. The container's lock is not held: a reset takes
  * the locks of devices, and these are taken before the container's.
  * Return: 0; for VFIO_EEH_PE_GET_STATE the PE's state (VFIO_EEH_PE_STATE_*);
- * -EINVAL for an unknown operation; an errno of the platform.
+ * -EINVAL for an unknown operation; the result of the platform, which for a
+ * reset on pSeries may be an RTAS status, also a positive one.
  */
 long tce_eeh_pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op);
 

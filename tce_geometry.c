@@ -23,7 +23,7 @@
 
 /*
  * A window must have fewer address bits than this. The hardware allows more, up
- * to TCE_WINDOW_SELECT_BIT. The limit is that of the in-tree module:
+ * to TCE_WINDOW_SELECT_BIT. The limit is that of the platform:
  * pnv_pci_ioda2_table_alloc_pages() refuses levels that translate 55 address
  * bits or more.
  */

@@ -30,8 +30,8 @@
 /*
  * Maximum number of entries of one kill: the length of an RCU read-side section
  * must not depend on the size of a mapping. PHB3 needs a register write for
- * each page; so does skiboot before 2021 on later PHBs, and its argument has 32
- * bits.
+ * each page; so does skiboot before 2021 on later PHBs, and the number of
+ * pages that opal_pci_tce_kill() takes has 32 bits.
  */
 #define TCE_KILL_MAX_PHB3	4096UL
 #define TCE_KILL_MAX		65536UL

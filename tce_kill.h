@@ -22,10 +22,10 @@
  * KVM has cleared them, in the record of the task (tce_kvm.c). An ioctl kills
  * them before it sleeps.
  *
- * An ioctl or a hypercall that unmaps an entry may find it empty because another
- * one has just cleared it, and must not return before the TCE was killed. It
- * then kills the entry itself; it does not wait for the other one, which may
- * have been preempted.
+ * An ioctl or a hypercall that unmaps an entry may find it empty because
+ * another one has just cleared it, and must not return before the TCE was
+ * killed. It then kills the entry itself; it does not wait for the other one,
+ * which may have been preempted.
  *
  * A level is freed only after a kill for its range (tce_trim()). This
  * relies on the kill of a page to make the PHB also drop the cached addresses

@@ -358,7 +358,8 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 	if (!ret)
 		tce_kvm_displace(window, call, call->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
-	pr_warn_once("the hypervisor refused an entry that KVM set for a guest; user space sets all entries from now on\n");
+	pr_warn_ratelimited("window at %#llx: the hypervisor refused an entry that KVM set for a guest; user space sets its entries from now on\n",
+			    window->start);
 }
 
 /* Set the pending entry: KVM has stored the address. */

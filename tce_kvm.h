@@ -81,7 +81,7 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo);
 void tce_kvm_destroy(struct tce_kvm *kvm);
 
 /**
- * tce_kvm_set_ops() - replace the operations of an iommu_table
+ * tce_kvm_set_ops() - set the operations of an iommu_table
  * @kvm: state of KVM's callbacks, which the iommu_table owns from here on
  * @platform: the iommu_table
  * @pinned: the window's pages are pinned when they are mapped

@@ -187,9 +187,9 @@ static void tce_orphan_add(struct tce_region *region)
 
 /*
  * Put the regions that can be put; the others stay in the list. Waits for the
- * mmap_lock; without @wait, ends where it is held, and returns false. (It may
- * be taken right after the test, which is repeated for each region to make this
- * unlikely.)
+ * mmap_lock; if @wait is false, stops when it finds the lock held, and returns
+ * false. (It may be taken right after the test, which is repeated for each
+ * region to make this unlikely.)
  */
 static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 			    bool wait)
@@ -403,7 +403,7 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (!tce_memory_aligned(ua, size) || !size ||
 	    check_add_overflow(ua, size - 1, &last))
 		return ERR_PTR(tce_refuse(-EINVAL,
-					  "the memory is not of whole kernel pages"));
+					  "the memory is empty, wraps, or is not page aligned"));
 
 	/*
 	 * mm_iommu_new() allocates an array with an element for each page. If
@@ -453,8 +453,11 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 			ret = -EFAULT;
 		if (ret) {
 			kfree(region);
-			return ERR_PTR(tce_refuse(ret,
-						  "memory overlaps a region or cannot be pinned"));
+			/* The container reports the reason for -ENOMEM. */
+			if (ret != -ENOMEM)
+				tce_refuse(ret,
+					   "memory overlaps a region or cannot be pinned");
+			return ERR_PTR(ret);
 		}
 	}
 	tce_pages_get(&memory->pages);
@@ -497,7 +500,7 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
 
 	if (!tce_memory_aligned(ua, size))
 		return ERR_PTR(tce_refuse(-EINVAL,
-					  "the memory is not of whole kernel pages"));
+					  "the memory is not page aligned"));
 
 	region = tce_region_find(memory, ua);
 	if (!region || region->first != ua || region->last != ua + size - 1)
@@ -506,7 +509,7 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
 
 	if (region->unregistering || atomic_long_read(&region->mapped) > 1)
 		return ERR_PTR(tce_refuse(-EBUSY,
-					  "some of the memory is still mapped"));
+					  "memory is still mapped, or is being unregistered"));
 
 	region->unregistering = true;
 
@@ -519,7 +522,7 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 
 	/* Pages are counted by KVM, or by another container of the process. */
 	if (ret)
-		tce_refuse(ret, "some of the memory is still mapped by others");
+		tce_refuse(ret, "memory is still mapped, by KVM or another container");
 
 	return ret;
 }
@@ -785,7 +788,12 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 				  "the IOMMU page is larger than a page of memory");
 	}
 
-	return ret ? tce_refuse(ret, "not all of the memory is registered") : 0;
+	if (!ret)
+		return 0;
+
+	return tce_refuse(ret, run->page_shift <= PAGE_SHIFT ?
+			  "not all of the memory is registered" :
+			  "memory is not registered, or its pages are too small");
 }
 
 /* Uncount the pages of a run from @first up to @end. */

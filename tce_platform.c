@@ -56,8 +56,7 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 
 	/*
 	 * pSeries allocates a word for each entry; if that is more than the
-	 * memory of the machine, it logs a warning. If the hypervisor fails to
-	 * create the window, pSeries never creates one for the group again.
+	 * memory of the machine, it logs a warning.
 	 */
 	if (entries >= totalram_pages() * (PAGE_SIZE / sizeof(__be64)))
 		return -EINVAL;
@@ -132,11 +131,11 @@ int tce_platform_check(struct tce_platform *platform,
 	platform->backed = tce_platform_is_guest();
 	ret = tce_platform_geometry(&platform->geo, page_shift, size, levels);
 	if (ret)
-		return tce_refuse(ret, "there can be no window of this shape");
+		return tce_refuse(ret, "no table can have this geometry");
 
 	if (!(table_group->pgsizes & BIT_ULL(page_shift)))
 		return tce_refuse(-EINVAL,
-				  "the group does not have IOMMU pages of this size");
+				  "the group does not support IOMMU pages of this size");
 
 	/* On pSeries the value is -1 for a group without dynamic windows. */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
@@ -164,21 +163,23 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 }
 
 /*
- * The platform returns errnos and error codes of the firmware. Negative codes
- * of RTAS and OPAL look like errnos, so keep only those errnos that the
- * platform itself returns.
+ * Return the errno for an error that the platform has returned, and report the
+ * reason; the container reports that of -ENOMEM. The platform returns errnos
+ * and error codes of the firmware. Negative codes of RTAS and OPAL look like
+ * errnos, so keep only those errnos that the platform itself returns. RTAS's
+ * code for a hardware error, -1, cannot be told from -EPERM.
  */
-static int tce_platform_error(long ret)
+static int tce_platform_refuse(long error, const char *reason)
 {
-	switch (ret) {
-	case 0:
+	switch (error) {
+	case -ENOMEM:
+		return -ENOMEM;
 	case -EINVAL:
 	case -EPERM:
 	case -ENODEV:
-	case -ENOMEM:
-		return ret;
+		return tce_refuse(error, reason);
 	default:
-		return -EIO;
+		return tce_refuse(-EIO, reason);
 	}
 }
 
@@ -216,8 +217,8 @@ static int tce_powernv_create(struct tce_platform *platform)
 					     &probe);
 	if (ret) {
 		kfree(tbl);
-		return tce_refuse(tce_platform_error(ret),
-				  "the platform cannot create a table");
+		return tce_platform_refuse(ret,
+					   "the platform cannot create a table");
 	}
 
 	kref_init(&tbl->it_kref);
@@ -320,8 +321,8 @@ static int tce_pseries_create(struct tce_platform *platform)
 					     platform->geo.page_shift,
 					     platform->size, 1, &platform->tbl);
 	if (ret)
-		return tce_refuse(tce_platform_error(ret),
-				  "the hypervisor cannot create the window");
+		return tce_platform_refuse(ret,
+					   "the hypervisor cannot create the window");
 
 	platform->ops = platform->tbl->it_ops;
 	platform->is_default = platform->num == 0 &&
@@ -488,7 +489,10 @@ static int tce_set_window(struct tce_platform *platform,
 
 	/* PowerNV returns OPAL's error code, pSeries -EPERM. */
 	if (ops->set_window(table_group, platform->num, tbl))
-		return tce_refuse(tce_platform_is_guest() ? -EPERM : -EIO,
+		return tce_platform_is_guest() ?
+		       tce_refuse(-EPERM,
+				  "a hypervisor's window belongs to one group") :
+		       tce_refuse(-EIO,
 				  "the firmware refused to program the window");
 
 	/*
@@ -516,7 +520,7 @@ int tce_platform_set_window(struct tce_platform *platform,
 {
 	if (!(table_group->pgsizes & BIT_ULL(platform->tbl->it_page_shift)))
 		return tce_refuse(-EPERM,
-				  "the group does not have IOMMU pages of this size");
+				  "the group does not support IOMMU pages of this size");
 
 	return tce_group_change_locked(platform, table_group, tce_set_window);
 }

@@ -36,8 +36,8 @@
  * @table_group: the group that it was created for
  * @num: number of the window in its groups
  * @tbl: the table as the platform and KVM know it, with a reference
- * @ops: the platform's operations, which tce_platform_set_ops() replaces in
- *       @tbl
+ * @ops: on pSeries the platform's operations, which tce_platform_set_ops()
+ *       replaces in @tbl
  * @geo: geometry of the table
  * @size: size of the window, in bytes
  * @backed: the table of a hypervisor is the backing
@@ -132,12 +132,13 @@ int tce_platform_create(struct tce_platform *platform);
 void tce_platform_set_root(struct tce_platform *platform, void *root);
 
 /**
- * tce_platform_set_ops() - replace the operations of the struct iommu_table
+ * tce_platform_set_ops() - set the operations of the struct iommu_table
  * @platform: the window
  * @ops: the new operations
  *
- * On pSeries this also waits for calls of KVM that may still use the platform's
- * operations, and clears the entries that they have set.
+ * On pSeries they replace the platform's. This then waits for calls of KVM that
+ * may still use those, clears the entries that they have set, and frees the
+ * platform's view unless it was used.
  *
  * Context: Process, may sleep.
  */
@@ -152,9 +153,9 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * @count: number of entries, at most TCE_SET_MAX
  *
  * Context: Any but an interrupt handler.
- * Return: 0, also if a dynamic window was removed from its group; -ENODEV if the
- * default one was; -EIO if the hypervisor refuses: none of them is set then,
- * unless it also refuses to clear those that it has set, which is logged.
+ * Return: 0, also if a dynamic window was removed from its group; -ENODEV if
+ * the default one was; -EIO if the hypervisor refuses: none of them is set
+ * then, unless it also refuses to clear those that it has set, which is logged.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
@@ -166,9 +167,9 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  * @index: the first entry
  * @count: number of entries, at most 512
  *
- * After the default window was removed from its group, the entries that are left
- * are those that the hypervisor refused to clear. They stay set, so the caller
- * must keep their pages.
+ * After the default window was removed from its group, the entries that are
+ * left are those that the hypervisor refused to clear. They stay set, so the
+ * caller must keep their pages.
  *
  * Context: Any but an interrupt handler.
  * Return: 0, also if a dynamic window was removed from its group; -EIO if the
@@ -197,7 +198,8 @@ int tce_platform_disable_bypass(struct iommu_table_group *table_group);
  * Context: Process, may sleep.
  * Return: 0; -EPERM if the group does not support the size of the IOMMU pages,
  * or cannot share a hypervisor's window; -ENOMEM; -EIO if the firmware refuses.
- * The group is unchanged on failure.
+ * The group is unchanged on failure, unless the firmware then refuses to remove
+ * the window as well.
  */
 int tce_platform_set_window(struct tce_platform *platform,
 			    struct iommu_table_group *table_group);
@@ -207,8 +209,9 @@ int tce_platform_set_window(struct tce_platform *platform,
  * @platform: the window
  * @table_group: the group
  *
- * Serialised against the platform, which removes windows by itself when a
- * device appears in a group (iommu_table_group_ops::take_ownership).
+ * Serialised against the platform for this group: it removes windows by itself
+ * when a device appears in a group (iommu_table_group_ops::take_ownership). In
+ * the platform nothing serialises the links of several groups to one table.
  *
  * Context: Process, may sleep.
  * Return: 0, also if the platform has already removed it; -EIO if the firmware

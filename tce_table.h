@@ -30,8 +30,9 @@
  *
  * Each entry has an owner, a word that says how its page is released; the table
  * does not interpret it. As long as all entries of a leaf have the same owner
- * the leaf stores it once. Otherwise the leaf has a view, one owner per entry;
- * the in-tree module calls this the userspace view of the table.
+ * the leaf stores it once. Otherwise the leaf has a view, one owner per entry.
+ * What the platform allocates for the in-tree module, and the kernel calls the
+ * userspace view, has an owner for each entry of the table.
  *
  * Entries are stored and cleared by extent: consecutive entries of one owner
  * that translate to physically contiguous memory with the same permissions.
@@ -134,8 +135,8 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
  * @geo: the geometry
  *
  * Context: Any.
- * Return: bytes of all hardware levels. The in-tree module's userspace view of
- * the table takes as many bytes again.
+ * Return: bytes of all hardware levels. A userspace view of the whole table
+ * takes as many bytes again.
  */
 u64 tce_geometry_whole_bytes(const struct tce_geometry *geo);
 
@@ -471,7 +472,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old);
  * @count: number of operations that have returned them, as the old entry or in
  *         the batch of old entries
  *
- * Context: Any. Called after the kill, once for each operation.
+ * Context: Any. Called after the kill; each operation is counted once.
  */
 void tce_table_killed(struct tce_table *table, unsigned int count);
 

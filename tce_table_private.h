@@ -117,7 +117,7 @@ struct tce_block {
  *            @unkilled, too
  * @lock: protects the members from @partial to @levels_removed; innermost lock
  * @partial: blocks with free places
- * @idle: levels that are no longer in use, oldest first
+ * @idle: levels that are queued for tce_trim(); some may be in use again
  * @idle_levels: number of levels in @idle
  * @depth_levels: number of hardware levels by depth
  * @user_levels: number of leaves that have a view
@@ -225,8 +225,9 @@ static inline u64 tce_with_read(const struct tce_table *table, u64 tce)
 }
 
 /*
- * Entries of a leaf, or a level, are about to become empty. The caller holds
- * the lock that protects them, and changes them after this.
+ * Entries of a leaf are about to be cleared or replaced, or a level is about to
+ * be unlinked. The caller holds the lock that protects them, and changes them
+ * after this.
  */
 static inline void tce_unkilled_add(struct tce_table *table)
 {

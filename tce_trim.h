@@ -30,10 +30,10 @@ struct tce_table;
  *
  * The kill makes the hardware drop the cached addresses of levels that are
  * about to be freed; the entries of a level were invalidated when they were
- * cleared. For a leaf the kill is of its whole range, and neighbouring leaves
- * share one call. The range of an upper level may have millions of entries,
- * each of which takes a register write on some PHBs, so the kill is of its
- * first entry. This assumes that a kill which drops the cached address of a
+ * cleared. For a leaf its whole range is killed, and neighbouring leaves share
+ * one call. The range of an upper level may have millions of entries,
+ * each of which takes a register write on some PHBs, so only its first entry
+ * is killed. This assumes that a kill which drops the cached address of a
  * leaf also drops those of the levels above it (see tce_kill.h).
  *
  * Ends early if a fatal signal is pending, or after tce_trim_stop().

@@ -54,9 +54,9 @@
  * @allowed: kernel pages that ENABLE has charged. Protected by the container's
  *           lock
  * @spare: @allowed minus the number of pins: those of entries, and those that a
- *         run has reserved (&tce_run.reserved). If it is negative, -@spare pages
- *         are charged in addition to @allowed. Pages are charged before, and
- *         uncharged after @allowed and @spare change
+ *         run has reserved (&tce_run.reserved). If it is negative, -@spare
+ *         pages are charged in addition to @allowed. Pages are charged before,
+ *         and uncharged after @allowed and @spare change
  */
 struct tce_v1 {
 	struct tce_pages pages;
@@ -475,7 +475,7 @@ static void tce_v1_free(struct tce_pages *pages)
 {
 	struct tce_v1 *v1 = tce_v1_of(pages);
 
-	/* Their entries were dropped with the table. */
+	/* The entries of these pages were dropped with the table. */
 	if (atomic_long_read(&v1->spare) || !xa_empty(&v1->entries)) {
 		WARN_ON_ONCE(!firmware_has_feature(FW_FEATURE_LPAR));
 		pr_warn("pages of a closed container stay pinned, as the hypervisor has refused to clear their entries\n");

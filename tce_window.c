@@ -430,7 +430,7 @@ tce_window_range(const struct tce_window *window, u64 iova, u64 size,
 
 	if ((iova | size) & (BIT_ULL(geo->page_shift) - 1))
 		return tce_refuse(-EINVAL,
-				  "the range is not of whole IOMMU pages");
+				  "the range is not aligned to the IOMMU page size");
 
 	*index = offset >> geo->page_shift;
 	*count = size >> geo->page_shift;
@@ -559,7 +559,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 
 	if (READ_ONCE(window->lost))
 		return tce_refuse(-EIO,
-				  "the platform has taken the window out of a group");
+				  "a group lost the window, or its removal was refused");
 
 	ret = tce_window_range(window, iova, size, &index, &count);
 	if (ret)
@@ -568,7 +568,7 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	if ((run->ua & (BIT_ULL(page_shift) - 1)) ||
 	    check_add_overflow((u64)run->ua, size - 1, &last))
 		return tce_refuse(-EINVAL,
-				  "the memory is not of whole IOMMU pages");
+				  "the memory wraps, or is not aligned to IOMMU pages");
 
 	/*
 	 * An earlier attempt of the command pinned the run. The container's

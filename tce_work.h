@@ -17,13 +17,15 @@
  * for a work item of another process: each item belongs to one object, which
  * waits only for its own items (cancel_delayed_work_sync()) or is freed by
  * them. Items that take an mmap_lock have a workqueue of their own. They check
- * first whether the lock is held, but may still have to wait for it, so nothing
- * may wait for them without a limit. tce_work_exit() waits for items that have
- * dropped the last reference to the module and have not returned yet.
+ * first whether the lock is held, but may still have to wait for it. Only
+ * commands of the same process, which may have to wait for its mmap_lock
+ * themselves, wait for them without a limit (tce_charge_sub()). tce_work_exit()
+ * waits for items that have dropped the last reference to the module and have
+ * not returned yet.
  */
 
 /*
- * For allocations on behalf of user space that may sleep. They are charged to
+ * For allocations on behalf of user space that may sleep. They are accounted to
  * the memory cgroup of the caller. If the cgroup is full they fail with -ENOMEM
  * and do not invoke the OOM killer. Nor do they log a warning, which user space
  * could repeat as often as it likes.

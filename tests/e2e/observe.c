@@ -500,11 +500,11 @@ static const struct {
 	void (*call)(void);
 } refusals[] = {
 	{ "neither read nor write is asked for", refuse_flags },
-	{ "the range is not of whole IOMMU pages", refuse_unaligned },
-	{ "no window has the address", refuse_nowhere },
+	{ "the range is not aligned to the IOMMU page size", refuse_unaligned },
+	{ "no window contains the address", refuse_nowhere },
 	{ "not all of the memory is registered", refuse_unregistered },
-	{ "some of the memory is still mapped", refuse_mapped },
-	{ "there can be no window of this shape", refuse_shape },
+	{ "memory is still mapped, or is being unregistered", refuse_mapped },
+	{ "no table can have this geometry", refuse_shape },
 	{ "no window begins there", refuse_removal },
 };
 
