@@ -173,7 +173,7 @@ static void figures_show_counts(struct seq_file *seq,
 		{ TCE_EVENT_UNMAP, "unmap_calls", "unmap_pages" },
 		{ TCE_EVENT_KILL, "kills", "kill_pages" },
 		{ TCE_EVENT_KVM, "kvm_answered", NULL },
-		{ TCE_EVENT_KVM_UP, "kvm_handed_up", NULL },
+		{ TCE_EVENT_KVM_UP, "kvm_passed_up", NULL },
 	};
 	struct tce_counts counts = figures_counts(window);
 	unsigned int i;

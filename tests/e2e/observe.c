@@ -331,7 +331,7 @@ static void test_kvm(void)
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(h_unmap(guest, OFFSET), TCE_KVM_SUCCESS);
 	CHECK_EQ(figures_number(start, "kvm_answered"), 3);
-	CHECK_EQ(figures_number(start, "kvm_handed_up"), 0);
+	CHECK_EQ(figures_number(start, "kvm_passed_up"), 0);
 	close(guest);
 	vfio_close(&vfio);
 }
@@ -356,7 +356,7 @@ static void test_kvm_up(void)
 		answered++;
 	}
 	CHECK_EQ(status, TCE_KVM_TOO_HARD);
-	CHECK_EQ(figures_number(start, "kvm_handed_up"), 1);
+	CHECK_EQ(figures_number(start, "kvm_passed_up"), 1);
 	/* KVM clears an entry that it cannot set. */
 	CHECK_EQ(figures_number(start, "kvm_answered"), answered + 1);
 	close(guest);
