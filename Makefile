@@ -40,7 +40,7 @@ On any Debian machine (x86-64 or ppc64le):
   make guard G=NAME  remove a line of the driver, run the test that must fail
   make mutants    show whether the tests notice random changes of the driver
     N=100 SEED=1     how many, which; FILES="tce_charge.c ..." only in these
-  make deb        the Debian package, in build/deb
+  make deb        the Debian packages, in build/deb
   make dist       the source archive, in build/dist
   make style      only checkpatch, kernel-doc, sparse, W=1
   CACHE=          directory of the prepared environment
@@ -64,9 +64,13 @@ depmod = depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') $(release)
 # The tools do not depend on the kernel
 prefix = $(INSTALL_MOD_PATH)/usr/local
 tools = tcetab dmacheck
-# Without the signing key modules_install would fail
-signing_key = $(wildcard $(KDIR)/certs/signing_key.pem)
-unsigned = $(if $(signing_key),,CONFIG_MODULE_SIG_ALL=)
+# The kernel's key, if it is a file, is not with a distribution's headers: then
+# modules_install must not try to sign
+key = $(shell sed -n 's/^CONFIG_MODULE_SIG_KEY="\{0,1\}\([^"]*\).*/\1/p' \
+	'$(KDIR)/include/config/auto.conf' 2>/dev/null)
+key_found = $(filter pkcs11:%,$(key))$(wildcard $(filter /%,$(key)) \
+	$(key:%=$(KDIR)/%))
+unsigned = $(if $(key_found),,CONFIG_MODULE_SIG_ALL=)
 # Below INSTALL_MOD_PATH there is no initramfs to update
 initramfs = $(if $(INSTALL_MOD_PATH),,@scripts/initramfs refresh '$(release)')
 
@@ -78,7 +82,7 @@ module:
 
 install:
 	@test -e $(MODULE).ko || \
-		{ echo 'install: nothing is built; make' >&2; exit 1; }
+		{ echo 'install: not built: run make first' >&2; exit 1; }
 	@! ls '$(modules)/updates/dkms/$(MODULE).ko'* >/dev/null 2>&1 || \
 		{ echo 'install: DKMS installed it; make dkms-remove' >&2; \
 			exit 1; }
