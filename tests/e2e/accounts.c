@@ -14,7 +14,10 @@
 
 #define IOVA		0x200000
 
-/* In a guest a dynamic window exists in addition to the default one. */
+/*
+ * Size of the default window, as a shift. In a guest it exists in addition to a
+ * dynamic one.
+ */
 #define DEFAULT_SHIFT	30
 
 /**

@@ -186,8 +186,8 @@ static void test_late_group(void)
 /*
  * Checks that the second device, alone in another container, cannot access
  * @iova. This passes even if the module has not unset the windows, because the
- * platform sets up both windows when it takes a group back. But then the
- * windows would not be freed, and the state would show them.
+ * platform sets up its default window and bypass when it takes a group back.
+ * But then the windows would not be freed, and the state would show them.
  */
 static void check_blocked_alone(uint64_t iova)
 {

@@ -406,7 +406,10 @@ static void test_other_group(const void *data)
 	use_again(way);
 }
 
-/* In the kernel's flags of an EEH PE: it is in reset. */
+/*
+ * In the kernel's flags of a PE: its configuration space is blocked, as it is
+ * during a reset.
+ */
 #define PE_CFG_BLOCKED	4
 
 /* A removal that took longer than the reset is tried again. */

@@ -48,7 +48,11 @@ static const char * const tce_call_names[] = {
 	[TCE_INIT_TABLE] = "init_table",
 };
 
-/* Protects what follows. A mutex: the operations may sleep. */
+/*
+ * Protects what follows. A mutex: the operations may sleep. Only tce_answered is
+ * also read without it, and counted up by tce_init_table(), so it may be too
+ * small where that runs on several CPUs.
+ */
 static DEFINE_MUTEX(tce_answer_lock);
 /* The operations of all groups of the platform, which are not const. */
 static struct iommu_table_group_ops *tce_ops;
@@ -188,6 +192,10 @@ static int tce_replace_ops(const char *address)
 	return 0;
 }
 
+/*
+ * This does not wait for callers that sleep in an operation: unload the module
+ * only when no group is in use.
+ */
 static void tce_restore_ops(void)
 {
 	if (!tce_ops)

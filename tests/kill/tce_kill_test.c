@@ -78,7 +78,10 @@ static struct iommu_table_ops *tce_ops;
 static void (*tce_platform_kill)(struct iommu_table *tbl, unsigned long index,
 				 unsigned long pages);
 
-/* Protects tce_seen and tce_page; taken by tce_kill(), in any context. */
+/*
+ * Protects tce_seen and tce_page. Taken by tce_kill(), in atomic context, too,
+ * but never in an interrupt.
+ */
 static DEFINE_SPINLOCK(tce_seen_lock);
 static struct tce_seen tce_seen;
 static struct page *tce_page;
@@ -229,9 +232,8 @@ static void tce_record(const struct iommu_table *tbl, unsigned long index,
 		       unsigned long pages)
 {
 	unsigned long end = index + pages;
-	unsigned long flags;
 
-	spin_lock_irqsave(&tce_seen_lock, flags);
+	spin_lock(&tce_seen_lock);
 	if (!tce_seen.kills++)
 		tce_seen.first = index;
 	tce_seen.first = min(tce_seen.first, index);
@@ -242,7 +244,7 @@ static void tce_record(const struct iommu_table *tbl, unsigned long index,
 	rcu_read_unlock();
 	if (tce_page && folio_maybe_dma_pinned(page_folio(tce_page)))
 		tce_seen.pinned++;
-	spin_unlock_irqrestore(&tce_seen_lock, flags);
+	spin_unlock(&tce_seen_lock);
 }
 
 /* tce_kill is called in atomic context, too, so this must not sleep. */
@@ -328,14 +330,13 @@ static int tce_replace_ops(const char *address)
 
 static void tce_reset(struct page *page)
 {
-	unsigned long flags;
 	struct page *old;
 
-	spin_lock_irqsave(&tce_seen_lock, flags);
+	spin_lock(&tce_seen_lock);
 	memset(&tce_seen, 0, sizeof(tce_seen));
 	old = tce_page;
 	tce_page = page;
-	spin_unlock_irqrestore(&tce_seen_lock, flags);
+	spin_unlock(&tce_seen_lock);
 	if (old)
 		put_page(old);
 }
@@ -368,11 +369,10 @@ static int tce_watch_set(const char *value, const struct kernel_param *param)
 static int tce_seen_get(char *buffer, const struct kernel_param *param)
 {
 	struct tce_seen seen;
-	unsigned long flags;
 
-	spin_lock_irqsave(&tce_seen_lock, flags);
+	spin_lock(&tce_seen_lock);
 	seen = tce_seen;
-	spin_unlock_irqrestore(&tce_seen_lock, flags);
+	spin_unlock(&tce_seen_lock);
 
 	return sysfs_emit(buffer, "%lu %lu %lu %lu %lu\n", seen.kills,
 			  seen.first, seen.end, seen.set, seen.pinned);
@@ -467,12 +467,11 @@ MODULE_PARM_DESC(slow_now, "number of kills that are delayed now");
 
 static int tce_pinned_get(char *buffer, const struct kernel_param *param)
 {
-	unsigned long flags;
 	bool pinned;
 
-	spin_lock_irqsave(&tce_seen_lock, flags);
+	spin_lock(&tce_seen_lock);
 	pinned = tce_page && folio_maybe_dma_pinned(page_folio(tce_page));
-	spin_unlock_irqrestore(&tce_seen_lock, flags);
+	spin_unlock(&tce_seen_lock);
 
 	return sysfs_emit(buffer, "%d\n", pinned);
 }

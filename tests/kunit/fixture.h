@@ -68,9 +68,8 @@ struct found {
  * @failed: allocations that were made to fail
  * @until_failure: number of the allocation that fails, counted down by each; 0
  *                 or less for none
- * @bad_gfp: number of allocations that may sleep, and are made in atomic
- *           context, not charged to the caller's cgroup, or able to invoke the
- *           OOM killer
+ * @bad_gfp: number of allocations that may sleep and are wrong: made in atomic
+ *           context, or without __GFP_ACCOUNT, or without __GFP_RETRY_MAYFAIL
  * @meet: number of threads that wait for each other in each allocation, or 0
  * @met: number of threads that have arrived so far
  * @alloc_hook: called once, by the next allocation
