@@ -70,23 +70,6 @@ static struct vfio vfio;
 static __u64 window_bytes;
 static unsigned int levels;
 
-/* The number after @name in a file of names and numbers. */
-static unsigned long long read_named(const char *path, const char *name)
-{
-	unsigned long long value = 0, found = 0;
-	FILE *file = fopen(path, "r");
-	char word[100];
-
-	if (!file)
-		tap_bail("%s: %s", path, strerror(errno));
-	while (fscanf(file, "%99s %llu", word, &value) == 2)
-		if (!strcmp(word, name))
-			found = value;
-	fclose(file);
-
-	return found;
-}
-
 static bool wait_for(int *what, int value)
 {
 	unsigned int polls;
@@ -175,7 +158,7 @@ static bool make_group(void)
 
 static void test_full(void)
 {
-	unsigned long long killed;
+	unsigned long killed;
 	char text[32];
 	int status;
 	pid_t pid;

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "guest.h"
 #include "state.h"
 #include "tap.h"
@@ -50,13 +51,12 @@ static __u64 page;
 /* The start of the window that the test has created. */
 static __u64 start;
 
-static void write_file(const char *path, const char *text)
+static void clear_trace(void)
 {
-	/* Opening the trace with O_TRUNC clears it. */
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int fd = open(TRACING "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
 
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		tap_bail("writing %s to %s: %s", text, path, strerror(errno));
+	if (fd < 0)
+		tap_bail(TRACING "/trace: %s", strerror(errno));
 	close(fd);
 }
 
@@ -78,26 +78,6 @@ static bool file_has(const char *path, const char *first, const char *second,
 	fclose(file);
 
 	return found;
-}
-
-/* The number after @name in a file of names and numbers. */
-static __u64 file_value(const char *path, const char *name)
-{
-	size_t length = strlen(name);
-	char line[256];
-	__u64 value = 0;
-	FILE *file;
-
-	file = fopen(path, "r");
-	if (!file)
-		tap_bail("%s: %s", path, strerror(errno));
-	while (fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, length) &&
-		    strchr(": \t", line[length]))
-			value = strtoull(line + length + 1, NULL, 10);
-	fclose(file);
-
-	return value;
 }
 
 static void create_window(void)
@@ -380,7 +360,7 @@ static void tracing(const char *events, bool on)
 	char path[PATH_MAX];
 
 	if (on)
-		write_file(TRACING "/trace", "\n");
+		clear_trace();
 	snprintf(path, sizeof(path), TRACING "/events/%s/enable", events);
 	write_file(path, on ? "1" : "0");
 }
@@ -518,7 +498,7 @@ static void test_refused(void)
 	tracing("spapr_tce", true);
 	create_window();
 	for (i = 0; i < ARRAY_SIZE(refusals); i++) {
-		write_file(TRACING "/trace", "\n");
+		clear_trace();
 		refusals[i].call();
 		if (!CHECK(file_has(TRACING "/trace", " tce_refused: ",
 				    refusals[i].reason, NULL)))
@@ -580,7 +560,7 @@ static __u64 page_tables(void)
 {
 	write_file("/proc/sys/vm/stat_refresh", "1");
 
-	return file_value("/proc/meminfo", "SecPageTables") << 10;
+	return read_named("/proc/meminfo", "SecPageTables") << 10;
 }
 
 static void in_cgroup(void *unused)
@@ -604,7 +584,7 @@ static void in_cgroup(void *unused)
 	CHECK_EQ(now - before, figures.page_bytes);
 	/* The kernel updates the cgroup's figures every two seconds. */
 	for (bytes = 0; bytes < POLLS; bytes++) {
-		now = file_value(CGROUP "/test/memory.stat", "sec_pagetables");
+		now = read_named(CGROUP "/test/memory.stat", "sec_pagetables");
 		if (now == figures.page_bytes)
 			break;
 		usleep(POLL_US);
@@ -615,7 +595,7 @@ static void in_cgroup(void *unused)
 		usleep(POLL_US);
 	CHECK_EQ(page_tables(), before);
 	for (bytes = 0; bytes < POLLS; bytes++) {
-		now = file_value(CGROUP "/test/memory.stat", "sec_pagetables");
+		now = read_named(CGROUP "/test/memory.stat", "sec_pagetables");
 		if (!now)
 			break;
 		usleep(POLL_US);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,27 @@ long read_number(const char *path)
 
 	if (!file || fscanf(file, "%ld", &value) != 1)
 		tap_bail("%s cannot be read", path);
+	fclose(file);
+
+	return value;
+}
+
+unsigned long read_named(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "r");
+	size_t length = strlen(name);
+	unsigned long value = 0;
+	char line[256];
+
+	if (!file)
+		tap_bail("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		if (!strncmp(line, name, length) &&
+		    strchr(": \t", line[length])) {
+			value = strtoul(line + length + 1, NULL, 10);
+			break;
+		}
+	}
 	fclose(file);
 
 	return value;

@@ -11,4 +11,7 @@ void write_file(const char *path, const char *text);
 /* Reads the first number of a file. */
 long read_number(const char *path);
 
+/* The number after @name in a file of names and numbers, or 0. */
+unsigned long read_named(const char *path, const char *name);
+
 #endif /* E2E_FILE_H */

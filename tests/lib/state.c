@@ -46,7 +46,7 @@ static bool line_number(const char *line, const char *name, __u64 *value)
 	return true;
 }
 
-/* The number after @name in a file of names and numbers. */
+/* As read_named() of file.h, but 0 if the file has gone, as with its window. */
 static __u64 file_number(const char *path, const char *name)
 {
 	__u64 value = 0;
