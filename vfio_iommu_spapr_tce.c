@@ -60,12 +60,12 @@
  * does not start over: it is completed by tce_call_end_unregister(). So no
  * command holds the lock while it waits for something that user space can
  * prolong, such as a page fault or the mmap_lock. (There is one exception: on
- * pSeries KVM may get the iommu_table of a new window before its operations are
- * replaced. The command that creates the window then waits for the calls of KVM
- * that have begun.) Arguments are copied from user space before the lock is
- * taken, and results to user space after it was dropped. Therefore a process
- * that is stuck in a command does not keep another one from closing the
- * container or its group.
+ * pSeries KVM may find the iommu_table of a new window before its operations
+ * are replaced. If KVM has done so, or can be preempted, the command that
+ * creates the window waits for calls of KVM that have begun.) Arguments are
+ * copied from user space before the lock is taken, and results to user space
+ * after it was dropped. Therefore a process that is stuck in a command does not
+ * keep another one from closing the container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is given a cookie, a
@@ -279,6 +279,7 @@ struct tce_args {
  * @created: TCE_CREATE: &tce_container.created of the new window
  * @pe: VFIO_EEH_PE_OP: the PE of the next group, without a reference
  * @group: VFIO_EEH_PE_OP: &tce_group.number of the first group that is not done
+ * @group_end: VFIO_EEH_PE_OP: groups from this number on were attached later
  */
 struct tce_call {
 	union {
@@ -306,6 +307,7 @@ struct tce_call {
 	u64 created;
 	struct eeh_pe *pe;
 	u64 group;
+	u64 group_end;
 };
 
 /* Have the command start over once it has what it needs. */
@@ -834,9 +836,15 @@ static long tce_ioctl_eeh(struct tce_container *container,
 	if (call->error)
 		return call->error;
 
+	/* Groups that come and go meanwhile must not prolong the call. */
+	if (!call->group_end)
+		call->group_end = container->next_group;
+
 	list_for_each_entry(group, &container->groups, node) {
 		if (group->number < call->group)
 			continue;
+		if (group->number >= call->group_end)
+			break;
 		call->group = group->number + 1;
 		call->pe = tce_eeh_find_pe(group->iommu_group);
 		if (IS_ERR(call->pe))
@@ -1058,6 +1066,7 @@ static void tce_call_init(struct tce_call *call)
 	call->run.trim = false;
 	call->region = NULL;
 	call->group = 0;
+	call->group_end = 0;
 }
 
 /*
@@ -1157,6 +1166,12 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 static long tce_call_no_memory(struct tce_call *call)
 {
 	long ret = -ENOMEM;
+
+	/* What a new default window did not need. */
+	if (call->charged) {
+		tce_charge_sub(call->charge, call->charged);
+		call->charged = 0;
+	}
 
 	/*
 	 * There was no credit for a level of this or another command: get some,
