@@ -366,39 +366,44 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
  * create_table() has published the iommu_table with the platform's operations,
  * through which KVM may have set entries that are not in our levels: clear
  * them. Their pages stay counted, as it is not known in which address space
- * they were counted. If there are none, free the platform's view.
+ * they were counted. Free the platform's view, which nothing uses after this.
  */
 static void tce_pseries_clear(const struct tce_platform *platform)
 {
 	struct iommu_table *tbl = platform->tbl;
 	unsigned long index, count;
-	bool shared;
+	bool attached, unused;
+	__be64 *view;
 
 	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
+	/* Whether others than the platform and this window have a reference. */
+	attached = kref_read(&tbl->it_kref) >
+		   1 + tce_platform_has_window(platform, platform->table_group);
 	/*
-	 * If there are more references than the platform's and ours, KVM has
-	 * the table. Wait for its calls that use the platform's operations:
-	 * they do not sleep, but they may be preempted between the exchange of
-	 * an entry and the store of its address.
+	 * Wait for calls of KVM that use the platform's operations. Without
+	 * preemption there are none if KVM has no reference: they do not sleep,
+	 * so the grace period after which KVM puts it waits for them. With
+	 * preemption it does not, and they may stop between the exchange of an
+	 * entry and the store of its address.
 	 */
-	shared = kref_read(&tbl->it_kref) > 2;
-	if (shared)
+	if (attached || IS_ENABLED(CONFIG_PREEMPTION))
 		synchronize_rcu_tasks();
 
-	if (!tce_pseries_unused(tbl)) {
+	unused = tce_pseries_unused(tbl);
+	/*
+	 * KVM may keep the iommu_table for as long as it likes, and would keep
+	 * the view with it, without a charge. Our operations do not use it, and
+	 * the platform's accept that there is none.
+	 */
+	view = tbl->it_userspace;
+	tbl->it_userspace = NULL;
+	kvfree(view);
+
+	if (!unused)
 		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
-	} else {
-		/*
-		 * Our operations do not use the view, and the platform's accept
-		 * that there is none. The iommu_table, which KVM may keep for
-		 * as long as it likes, would keep it without a charge.
-		 */
-		kvfree(tbl->it_userspace);
-		tbl->it_userspace = NULL;
-		if (!shared)
-			return;
-	}
+	else if (!attached)
+		return;
 
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);

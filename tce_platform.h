@@ -138,7 +138,7 @@ void tce_platform_set_root(struct tce_platform *platform, void *root);
  *
  * On pSeries they replace the platform's. This then waits for calls of KVM that
  * may still use those, clears the entries that they have set, and frees the
- * platform's view unless it was used.
+ * platform's view.
  *
  * Context: Process, may sleep.
  */

