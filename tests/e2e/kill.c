@@ -42,6 +42,9 @@
 /* Beyond a hole that is too large to be part of one kill. */
 #define FAR		(64 * LEAF_BYTES)
 
+/* The entries of the longest kill on POWER9. */
+#define LONGEST		BIT_ULL(16)
+
 /* The time of a slow kill; correctness does not depend on it. */
 #define SLOW_MS		1000
 
@@ -56,6 +59,7 @@ struct seen {
 	unsigned long end;
 	unsigned long set;
 	unsigned long pinned;
+	unsigned long longest;
 };
 
 static void watch_write(const char *text)
@@ -79,8 +83,8 @@ static struct seen read_seen(void)
 	struct seen seen;
 
 	if (!file ||
-	    fscanf(file, "%lu %lu %lu %lu %lu", &seen.kills, &seen.first,
-		   &seen.end, &seen.set, &seen.pinned) != 5)
+	    fscanf(file, "%lu %lu %lu %lu %lu %lu", &seen.kills, &seen.first,
+		   &seen.end, &seen.set, &seen.pinned, &seen.longest) != 6)
 		tap_bail(PARAMETERS "seen cannot be read");
 	fclose(file);
 
@@ -182,6 +186,29 @@ static void test_remove(void)
 	watch(memory);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_KILLED(MANY_ENTRY, MANY, 0);
+	end();
+}
+
+/* The real-time task is not asked to reschedule, which would end a kill. */
+static void test_longest(void)
+{
+	const struct sched_param first = { .sched_priority = 1 }, normal = { 0 };
+	unsigned int done, count;
+
+	begin();
+	for (done = 0; done <= LONGEST; done += count) {
+		count = LONGEST + 1 - done;
+		if (count > MANY)
+			count = MANY;
+		CHECK_EQ(map(done * IOMMU_PAGE, memory, count), 0);
+	}
+	watch(memory);
+	CHECK_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(sched_setscheduler(0, SCHED_OTHER, &normal), 0);
+	CHECK_KILLED(0, LONGEST + 1, 0);
+	CHECK(read_seen().longest <= LONGEST);
+	tap_diag("the longest kill has %lu entries", read_seen().longest);
 	end();
 }
 
@@ -515,6 +542,7 @@ int main(void)
 	tap_test_ours("the TCEs of many pages are killed", test_many);
 	tap_test_ours("TCE_REMOVE kills all TCEs that were mapped",
 		      test_remove);
+	tap_test_ours("a kill is of 65,536 entries at most", test_longest);
 	tap_test_ours("hypercalls kill TCEs", test_guest);
 	add_slow_tests();
 	tap_test_ours("UNMAP_DMA: what unmaps meanwhile kills, too",

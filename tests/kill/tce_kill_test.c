@@ -16,8 +16,9 @@
  * the device belongs to, and selects the caller's page at that address. "seen"
  * is the record, in decimal: the number of kills; the first entry and one past
  * the last entry of them; the number of entries that were set when they were
- * killed; the number of kills at which the page was pinned. Entries are
- * numbered from the start of the window.
+ * killed; the number of kills at which the page was pinned; the number of
+ * entries of the longest kill. Entries are numbered from the start of the
+ * window.
  *
  * "slow" delays the next kill by so many milliseconds before it reaches the
  * hardware. "slow_now" is the number of kills that are delayed now, "pinned"
@@ -60,6 +61,7 @@
  * @end: one past the last entry
  * @set: entries that were set when they were killed
  * @pinned: kills at which the page was pinned
+ * @longest: the number of entries of the longest kill
  */
 struct tce_seen {
 	unsigned long kills;
@@ -67,6 +69,7 @@ struct tce_seen {
 	unsigned long end;
 	unsigned long set;
 	unsigned long pinned;
+	unsigned long longest;
 };
 
 /*
@@ -238,6 +241,7 @@ static void tce_record(const struct iommu_table *tbl, unsigned long index,
 		tce_seen.first = index;
 	tce_seen.first = min(tce_seen.first, index);
 	tce_seen.end = max(tce_seen.end, end);
+	tce_seen.longest = max(tce_seen.longest, pages);
 	rcu_read_lock();
 	for (; index < end; index++)
 		tce_seen.set += tce_is_set(tbl, index);
@@ -374,8 +378,9 @@ static int tce_seen_get(char *buffer, const struct kernel_param *param)
 	seen = tce_seen;
 	spin_unlock(&tce_seen_lock);
 
-	return sysfs_emit(buffer, "%lu %lu %lu %lu %lu\n", seen.kills,
-			  seen.first, seen.end, seen.set, seen.pinned);
+	return sysfs_emit(buffer, "%lu %lu %lu %lu %lu %lu\n", seen.kills,
+			  seen.first, seen.end, seen.set, seen.pinned,
+			  seen.longest);
 }
 
 static const struct kernel_param_ops tce_watch_ops = {
@@ -389,7 +394,7 @@ static const struct kernel_param_ops tce_seen_ops = {
 	.get = tce_seen_get,
 };
 module_param_cb(seen, &tce_seen_ops, NULL, 0400);
-MODULE_PARM_DESC(seen, "number of kills, first, end, set, pinned");
+MODULE_PARM_DESC(seen, "number of kills, first, end, set, pinned, longest");
 
 static int tce_probe(void)
 {
