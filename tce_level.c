@@ -170,12 +170,12 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 	bool empty;
 
 	/*
-	 * The memory of a free place is zero. If a block has only one place, it
-	 * is freed below.
+	 * The memory of a free place is zero, and so is the count of set
+	 * entries of a level that was trimmed. If a block has only one place,
+	 * it is freed below.
 	 */
 	if (places > 1) {
 		memset(tces, 0, tce_level_bytes(&table->geo));
-		level->set = 0;
 		level->dead = false;
 		level->owner = 0;
 		level->view = NULL;
