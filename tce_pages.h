@@ -16,7 +16,7 @@
  * Pages are pinned while a device may access them. A window does not depend on
  * how: in version 2 of the interface memory is registered first
  * (tce_memory.h), in version 1 each page is pinned when it is mapped
- * (tce_v1.h).
+ * (tce_v1_pages.h).
  *
  * A page is put to use (&tce_pages_ops.use) before its entry is set, and
  * retired (&tce_pages_ops.retire) after its entry was cleared. Retired pages

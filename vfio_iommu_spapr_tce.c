@@ -35,7 +35,7 @@
 #include "tce_pages.h"
 #include "tce_platform.h"
 #include "tce_refuse.h"
-#include "tce_v1.h"
+#include "tce_v1_pages.h"
 #include "tce_version.h"
 #include "tce_window.h"
 #include "tce_work.h"
@@ -777,7 +777,7 @@ static long tce_ioctl_enable(struct tce_container *container,
 
 	/*
 	 * Charge the size of the window: MAP_DMA charges only pages beyond it
-	 * (tce_v1.h).
+	 * (tce_v1_pages.h).
 	 */
 	locked = table_group->tce32_size >> PAGE_SHIFT;
 	if (call->charged < locked)

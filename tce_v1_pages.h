@@ -4,8 +4,8 @@
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
-#ifndef TCE_V1_H
-#define TCE_V1_H
+#ifndef TCE_V1_PAGES_H
+#define TCE_V1_PAGES_H
 
 /**
  * DOC: Pinned pages
@@ -55,4 +55,4 @@ void tce_v1_enable(struct tce_pages *pages, unsigned long allowed);
  */
 unsigned long tce_v1_disable(struct tce_pages *pages);
 
-#endif /* TCE_V1_H */
+#endif /* TCE_V1_PAGES_H */

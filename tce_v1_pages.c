@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Pages that are pinned when they are mapped (version 1). Contract:
- * tce_pages.h, tce_v1.h.
+ * tce_pages.h, tce_v1_pages.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -27,7 +27,7 @@
 #include "tce_pages.h"
 #include "tce_refuse.h"
 #include "tce_table.h"
-#include "tce_v1.h"
+#include "tce_v1_pages.h"
 #include "tce_work.h"
 
 /* Maximum number of kernel pages that one call pins or unpins. */
