@@ -372,26 +372,29 @@ static void check_traced(const char *first, const char *second,
 		tap_diag("no line with%s%s%s", first, second, third);
 }
 
-/* An event with a range of the window. */
-static void check_traced_range(const char *event, __u64 size, const char *rest)
+/* An event of the module, with the number of the window. */
+static void check_traced_window(const char *event, __u64 window,
+				const char *second, const char *third)
 {
-	char range[64];
+	char first[64];
 
-	snprintf(range, sizeof(range),
-		 " iova=0x%" PRIx64 " size=0x%" PRIx64 " ",
-		 (uint64_t)(start + OFFSET), (uint64_t)size);
-	check_traced(event, range, rest);
+	snprintf(first, sizeof(first), " tce_%s: window=%" PRIu64, event,
+		 (uint64_t)window);
+	check_traced(first, second, third);
 }
 
 static void test_traced(void)
 {
-	int polls;
+	char range[2][64];
+	__u64 window;
+	int i, polls;
 
 	if (!have_tracing("spapr_tce"))
 		return;
 
 	tracing("spapr_tce", true);
 	create_window();
+	window = figures_number(start, "window");
 	CHECK_EQ(map(OFFSET, 2 * page, MAP_READ), 0);
 	CHECK_EQ(unmap(OFFSET, 4 * page), 0);
 	for (polls = 0; polls < POLLS && count_levels() > 1; polls++)
@@ -399,16 +402,21 @@ static void test_traced(void)
 	vfio_close(&vfio);
 	tracing("spapr_tce", false);
 
-	check_traced(" tce_window_create: ", " size=0x40000000 ",
-		     vfio_page_shift() == 16 ? "page_shift=16" :
-					       "page_shift=12");
-	check_traced(" tce_window_attach: ", " group=", "ret=0");
-	check_traced_range(" tce_map: ", 2 * page, "perm=r- ret=0");
-	check_traced_range(" tce_unmap: ", 4 * page, "pages=2");
-	check_traced(" tce_window_detach: ", " group=", "ret=0");
-	check_traced(" tce_window_remove: ", " window=", "");
-	check_traced(" tce_level_alloc: ", " depth=1 ", "index=");
-	check_traced(" tce_level_free: ", " depth=1 ", "index=");
+	for (i = 0; i < 2; i++)
+		snprintf(range[i], sizeof(range[i]),
+			 " iova=0x%" PRIx64 " size=0x%" PRIx64 " ",
+			 (uint64_t)(start + OFFSET),
+			 (uint64_t)(i ? 4 : 2) * page);
+	check_traced_window("window_create", window, " size=0x40000000 ",
+			    vfio_page_shift() == 16 ? "page_shift=16" :
+						      "page_shift=12");
+	check_traced_window("window_attach", window, " group=", "ret=0");
+	check_traced_window("map", window, range[0], "perm=r- ret=0");
+	check_traced_window("unmap", window, range[1], "pages=2");
+	check_traced_window("window_detach", window, " group=", "ret=0");
+	check_traced_window("window_remove", window, "", "");
+	check_traced_window("level_alloc", window, " depth=1 ", "index=");
+	check_traced_window("level_free", window, " depth=1 ", "index=");
 }
 
 /* The tracepoints that all IOMMU drivers have. */
