@@ -317,6 +317,7 @@ static int tce_pseries_create(struct tce_platform *platform)
 	struct iommu_table_group *table_group = platform->table_group;
 	long ret;
 
+	platform->created = get_state_synchronize_rcu();
 	ret = table_group->ops->create_table(table_group, platform->num,
 					     platform->geo.page_shift,
 					     platform->size, 1, &platform->tbl);
@@ -362,43 +363,83 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
 	return true;
 }
 
+/**
+ * struct tce_attached - arguments of tce_pseries_attached_locked()
+ * @platform: the window
+ * @attached: whether others than the platform and this window have a reference
+ *            to the iommu_table
+ */
+struct tce_attached {
+	const struct tce_platform *platform;
+	bool attached;
+};
+
+/*
+ * Callback for the group's first device. When a device appears, the platform
+ * puts its reference and clears its pointer to the table, with the mutex of the
+ * group held.
+ */
+static int tce_pseries_attached_locked(struct device *dev, void *data)
+{
+	struct tce_attached *arg = data;
+	const struct tce_platform *platform = arg->platform;
+
+	arg->attached = kref_read(&platform->tbl->it_kref) >
+			1 + tce_platform_has_window(platform,
+						    platform->table_group);
+
+	return 1;
+}
+
+static bool tce_pseries_attached(const struct tce_platform *platform)
+{
+	struct tce_attached arg = { .platform = platform };
+
+	/* The new operations must be visible before the refcount is read. */
+	smp_mb();
+	if (!iommu_group_for_each_dev(platform->table_group->group, &arg,
+				      tce_pseries_attached_locked))
+		tce_pseries_attached_locked(NULL, &arg);
+
+	return arg.attached;
+}
+
 /*
  * create_table() has published the iommu_table with the platform's operations,
  * through which KVM may have set entries that are not in our levels: clear
  * them. Their pages stay counted, as it is not known in which address space
- * they were counted. Free the platform's view, which nothing uses after this.
+ * they were counted. Free the platform's view, which is not used after this.
  */
 static void tce_pseries_clear(const struct tce_platform *platform)
 {
+	bool attached = tce_pseries_attached(platform), unused;
 	struct iommu_table *tbl = platform->tbl;
 	unsigned long index, count;
-	bool attached, unused;
 	__be64 *view;
 
-	/* The new operations must be visible before the refcount is read. */
-	smp_mb();
-	/* Whether others than the platform and this window have a reference. */
-	attached = kref_read(&tbl->it_kref) >
-		   1 + tce_platform_has_window(platform, platform->table_group);
 	/*
-	 * Wait for calls of KVM that use the platform's operations. Without
-	 * preemption there are none if KVM has no reference: they do not sleep,
-	 * so the grace period after which KVM puts it waits for them. With
-	 * preemption it does not, and they may stop between the exchange of an
-	 * entry and the store of its address.
+	 * Wait for calls of KVM that use the platform's operations: they do not
+	 * sleep, but they may be preempted between the exchange of an entry and
+	 * the store of its address.
 	 */
-	if (attached || IS_ENABLED(CONFIG_PREEMPTION))
+	if (attached)
 		synchronize_rcu_tasks();
 
 	unused = tce_pseries_unused(tbl);
 	/*
 	 * KVM may keep the iommu_table for as long as it likes, and would keep
 	 * the view with it, without a charge. Our operations do not use it, and
-	 * the platform's accept that there is none.
+	 * the platform's accept that there is none. If KVM has no reference, it
+	 * may have put one, after an RCU grace period: without preemption no
+	 * call of KVM has lasted longer than that. With preemption it may have,
+	 * so free the view only if no grace period has passed.
 	 */
-	view = tbl->it_userspace;
-	tbl->it_userspace = NULL;
-	kvfree(view);
+	if (attached || !IS_ENABLED(CONFIG_PREEMPTION) ||
+	    !poll_state_synchronize_rcu(platform->created)) {
+		view = tbl->it_userspace;
+		tbl->it_userspace = NULL;
+		kvfree(view);
+	}
 
 	if (!unused)
 		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");

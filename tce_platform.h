@@ -40,6 +40,8 @@
  *       replaces in @tbl
  * @geo: geometry of the table
  * @size: size of the window, in bytes
+ * @created: state of RCU (get_state_synchronize_rcu()) before KVM could find a
+ *           hypervisor's table
  * @backed: the table of a hypervisor is the backing
  * @is_default: the window is the hypervisor's default one, whose table and
  *              entries stay when it is removed from the group
@@ -53,6 +55,7 @@ struct tce_platform {
 	const struct iommu_table_ops *ops;
 	struct tce_geometry geo;
 	u64 size;
+	unsigned long created;
 	bool backed;
 	bool is_default;
 	bool removed;
@@ -138,7 +141,8 @@ void tce_platform_set_root(struct tce_platform *platform, void *root);
  *
  * On pSeries they replace the platform's. This then waits for calls of KVM that
  * may still use those, clears the entries that they have set, and frees the
- * platform's view.
+ * platform's view (on a preemptible kernel unless the creation has taken longer
+ * than an RCU grace period).
  *
  * Context: Process, may sleep.
  */

@@ -253,8 +253,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
-	/* On pSeries this has freed the platform's view. */
-	if (request->charge)
+	/* On pSeries this has freed the platform's view, if possible. */
+	if (request->charge && !platform->tbl->it_userspace)
 		window->locked = 0;
 	if (!platform->backed) {
 		ret = tce_window_create_table(window, request,

@@ -60,12 +60,12 @@
  * does not start over: it is completed by tce_call_end_unregister(). So no
  * command holds the lock while it waits for something that user space can
  * prolong, such as a page fault or the mmap_lock. (There is one exception: on
- * pSeries KVM may find the iommu_table of a new window before its operations
- * are replaced. If KVM has done so, or can be preempted, the command that
- * creates the window waits for calls of KVM that have begun.) Arguments are
- * copied from user space before the lock is taken, and results to user space
- * after it was dropped. Therefore a process that is stuck in a command does not
- * keep another one from closing the container or its group.
+ * pSeries KVM may get the iommu_table of a new window before its operations are
+ * replaced. The command that creates the window then waits for the calls of KVM
+ * that have begun.) Arguments are copied from user space before the lock is
+ * taken, and results to user space after it was dropped. Therefore a process
+ * that is stuck in a command does not keep another one from closing the
+ * container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is given a cookie, a
@@ -1167,12 +1167,6 @@ static long tce_call_no_memory(struct tce_call *call)
 {
 	long ret = -ENOMEM;
 
-	/* What a new default window did not need. */
-	if (call->charged) {
-		tce_charge_sub(call->charge, call->charged);
-		call->charged = 0;
-	}
-
 	/*
 	 * There was no credit for a level of this or another command: get some,
 	 * and twice as much for each further attempt.
@@ -1183,6 +1177,12 @@ static long tce_call_no_memory(struct tce_call *call)
 		call->refill = max(2 * call->refill,
 				   (unsigned long)TCE_CHARGE_REFILL);
 		ret = tce_charge_refill(call->charge, call->refill);
+		/* Give back what a new default window did not need. */
+		if (ret == -ENOMEM && call->charged) {
+			tce_charge_sub(call->charge, call->charged);
+			call->charged = 0;
+			ret = tce_charge_refill(call->charge, call->refill);
+		}
 	}
 
 	/*
