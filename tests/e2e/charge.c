@@ -6,8 +6,8 @@
  */
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "guest.h"
