@@ -60,26 +60,6 @@ static void clear_trace(void)
 	close(fd);
 }
 
-/* Whether a line of a file has all three texts, except those that are NULL. */
-static bool file_has(const char *path, const char *first, const char *second,
-		     const char *third)
-{
-	char line[1024];
-	bool found = false;
-	FILE *file;
-
-	file = fopen(path, "r");
-	if (!file)
-		tap_bail("%s: %s", path, strerror(errno));
-	while (!found && fgets(line, sizeof(line), file))
-		found = strstr(line, first) &&
-			(!second || strstr(line, second)) &&
-			(!third || strstr(line, third));
-	fclose(file);
-
-	return found;
-}
-
 static void create_window(void)
 {
 	vfio_open(&vfio);

@@ -55,3 +55,22 @@ unsigned long read_named(const char *path, const char *name)
 
 	return value;
 }
+
+bool file_has(const char *path, const char *first, const char *second,
+	      const char *third)
+{
+	char line[1024];
+	bool found = false;
+	FILE *file;
+
+	file = fopen(path, "r");
+	if (!file)
+		tap_bail("%s: %s", path, strerror(errno));
+	while (!found && fgets(line, sizeof(line), file))
+		found = strstr(line, first) &&
+			(!second || strstr(line, second)) &&
+			(!third || strstr(line, third));
+	fclose(file);
+
+	return found;
+}

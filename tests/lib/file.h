@@ -5,6 +5,8 @@
 #ifndef E2E_FILE_H
 #define E2E_FILE_H
 
+#include <stdbool.h>
+
 /* Writes all of @text with one write(). */
 void write_file(const char *path, const char *text);
 
@@ -13,5 +15,9 @@ long read_number(const char *path);
 
 /* The number after @name in a file of names and numbers, or 0. */
 unsigned long read_named(const char *path, const char *name);
+
+/* Whether a line of a file has all three texts, except those that are NULL. */
+bool file_has(const char *path, const char *first, const char *second,
+	      const char *third);
 
 #endif /* E2E_FILE_H */
