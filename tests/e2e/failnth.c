@@ -12,8 +12,10 @@
 
 #define _GNU_SOURCE
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +29,7 @@
 
 #define FAIL_NTH	"/proc/self/fail-nth"
 #define FAULTS		"/sys/kernel/debug"
+#define WINDOWS		"/sys/kernel/debug/vfio_iommu_spapr_tce"
 
 /* More allocations than any chain has; more than that is a bug of the test. */
 #define MOST		2000
@@ -133,6 +136,52 @@ static int create_window(void)
 static int map_few(void)
 {
 	return vfio_map(vfio.container, FEW, memory, IOMMU_PAGE, MAP_READ);
+}
+
+/* Reads a file of the first window in debugfs. */
+static int read_debugfs(const char *file)
+{
+	struct dirent *entry;
+	char path[PATH_MAX];
+	ssize_t size;
+	DIR *dir;
+	int fd;
+
+	dir = opendir(WINDOWS);
+	if (!dir)
+		return -errno;
+	do {
+		errno = 0;
+		entry = readdir(dir);
+	} while (entry && entry->d_name[0] == '.');
+	/* There is none if debugfs had no memory for it. */
+	if (!entry) {
+		closedir(dir);
+		return -errno;
+	}
+	snprintf(path, sizeof(path), WINDOWS "/%s/%s", entry->d_name, file);
+	closedir(dir);
+
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return -errno;
+	do
+		size = read(fd, path, sizeof(path));
+	while (size > 0);
+	size = size < 0 ? -errno : 0;
+	close(fd);
+
+	return size;
+}
+
+static int read_figures(void)
+{
+	return read_debugfs("figures");
+}
+
+static int read_mappings(void)
+{
+	return read_debugfs("mappings");
 }
 
 /* A page of another region in the same leaf. */
@@ -283,6 +332,8 @@ static struct link version2[] = {
 	{ .name = "MAP_DMA of another region", .call = map_next },
 	{ .name = "MAP_DMA of several leaves", .call = map_many },
 	{ .name = "MAP_DMA of the same again", .call = map_many },
+	{ .name = "figures in debugfs", .call = read_figures },
+	{ .name = "mappings in debugfs", .call = read_mappings },
 	{ .name = "GROUP_SET_CONTAINER of a second group",
 	  .call = attach_second },
 	{ .name = "EEH_PE_OP", .call = eeh },
