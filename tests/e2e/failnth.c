@@ -154,7 +154,7 @@ static int read_debugfs(const char *file)
 		errno = 0;
 		entry = readdir(dir);
 	} while (entry && entry->d_name[0] == '.');
-	/* There is none if debugfs had no memory for it. */
+	/* Without memory for it, the window has no directory, or no file. */
 	if (!entry) {
 		closedir(dir);
 		return -errno;
@@ -164,7 +164,7 @@ static int read_debugfs(const char *file)
 
 	fd = open(path, O_RDONLY);
 	if (fd < 0)
-		return -errno;
+		return errno == ENOENT ? 0 : -errno;
 	do
 		size = read(fd, path, sizeof(path));
 	while (size > 0);
