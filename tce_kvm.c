@@ -809,7 +809,7 @@ void tce_kvm_destroy(struct tce_kvm *kvm)
 	kfree(kvm);
 }
 
-void tce_kvm_set_ops(struct tce_kvm *kvm, const struct tce_platform *platform,
+void tce_kvm_set_ops(struct tce_kvm *kvm, struct tce_platform *platform,
 		     bool pinned)
 {
 	struct iommu_table_ops *ops = &kvm->ops;

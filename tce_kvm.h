@@ -93,7 +93,7 @@ void tce_kvm_destroy(struct tce_kvm *kvm);
  *
  * Context: Process, may sleep.
  */
-void tce_kvm_set_ops(struct tce_kvm *kvm, const struct tce_platform *platform,
+void tce_kvm_set_ops(struct tce_kvm *kvm, struct tce_platform *platform,
 		     bool pinned);
 
 /**

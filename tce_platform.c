@@ -363,45 +363,83 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
 	return true;
 }
 
+typedef int (*tce_group_change_fn)(struct tce_platform *platform,
+				   struct iommu_table_group *table_group);
+
 /**
- * struct tce_attached - arguments of tce_pseries_attached_locked()
+ * struct tce_group_change - arguments of tce_group_change()
  * @platform: the window
- * @attached: whether others than the platform and this window have a reference
- *            to the iommu_table
+ * @table_group: the group
+ * @change: changes the window in the group, or looks at it
+ * @ret: its return value
  */
-struct tce_attached {
-	const struct tce_platform *platform;
-	bool attached;
+struct tce_group_change {
+	struct tce_platform *platform;
+	struct iommu_table_group *table_group;
+	tce_group_change_fn change;
+	int ret;
 };
 
 /*
- * Callback for the group's first device. When a device appears, the platform
- * puts its reference and clears its pointer to the table, with the mutex of the
- * group held.
+ * Callback for the group's first device; the non-zero return value ends the
+ * walk.
  */
-static int tce_pseries_attached_locked(struct device *dev, void *data)
+static int tce_group_change(struct device *dev, void *data)
 {
-	struct tce_attached *arg = data;
-	const struct tce_platform *platform = arg->platform;
+	struct tce_group_change *arg = data;
 
-	arg->attached = kref_read(&platform->tbl->it_kref) >
-			1 + tce_platform_has_window(platform,
-						    platform->table_group);
+	arg->ret = arg->change(arg->platform, arg->table_group);
 
 	return 1;
 }
 
-static bool tce_pseries_attached(const struct tce_platform *platform)
+/*
+ * Call @change with the mutex of the IOMMU group held. When a device appears in
+ * a group, the platform changes the windows of the group with that mutex held.
+ * It is not exported, but iommu_group_for_each_dev() holds it during the
+ * callback.
+ */
+static int tce_group_locked(struct tce_platform *platform,
+			    struct iommu_table_group *table_group,
+			    tce_group_change_fn change)
 {
-	struct tce_attached arg = { .platform = platform };
+	struct tce_group_change arg = { platform, table_group, change };
 
-	/* The new operations must be visible before the refcount is read. */
-	smp_mb();
-	if (!iommu_group_for_each_dev(platform->table_group->group, &arg,
-				      tce_pseries_attached_locked))
-		tce_pseries_attached_locked(NULL, &arg);
+	/*
+	 * Without a device there is no callback, and no window that the
+	 * platform could change at the same time.
+	 */
+	if (!iommu_group_for_each_dev(table_group->group, &arg,
+				      tce_group_change))
+		return change(platform, table_group);
 
-	return arg.attached;
+	return arg.ret;
+}
+
+/*
+ * The same for changes by which the platform creates or removes a window: on
+ * pSeries it calls iommu_group_for_each_dev() itself, so the mutex must not be
+ * held.
+ */
+static int tce_group_change_locked(struct tce_platform *platform,
+				   struct iommu_table_group *table_group,
+				   tce_group_change_fn change)
+{
+	return tce_platform_is_guest() ?
+	       change(platform, table_group) :
+	       tce_group_locked(platform, table_group, change);
+}
+
+/*
+ * Whether others than the platform and this window have a reference to the
+ * iommu_table. The platform puts its own, and clears its pointer to the table,
+ * with the group's mutex held.
+ */
+static int tce_pseries_attached(struct tce_platform *platform,
+				struct iommu_table_group *table_group)
+{
+	return kref_read(&platform->tbl->it_kref) >
+	       1 + tce_platform_has_window(platform, table_group);
 }
 
 /*
@@ -410,13 +448,17 @@ static bool tce_pseries_attached(const struct tce_platform *platform)
  * them. Their pages stay counted, as it is not known in which address space
  * they were counted. Free the platform's view, which is not used after this.
  */
-static void tce_pseries_clear(const struct tce_platform *platform)
+static void tce_pseries_clear(struct tce_platform *platform)
 {
-	bool attached = tce_pseries_attached(platform), unused;
 	struct iommu_table *tbl = platform->tbl;
 	unsigned long index, count;
+	bool attached, unused;
 	__be64 *view;
 
+	/* The new operations must be visible before the refcount is read. */
+	smp_mb();
+	attached = tce_group_locked(platform, platform->table_group,
+				    tce_pseries_attached);
 	/*
 	 * Wait for calls of KVM that use the platform's operations: they do not
 	 * sleep, but they may be preempted between the exchange of an entry and
@@ -454,7 +496,7 @@ static void tce_pseries_clear(const struct tce_platform *platform)
 	}
 }
 
-void tce_platform_set_ops(const struct tce_platform *platform,
+void tce_platform_set_ops(struct tce_platform *platform,
 			  struct iommu_table_ops *ops)
 {
 	/* The operations must be complete before KVM can find them. */
@@ -471,61 +513,6 @@ void tce_platform_set_ops(const struct tce_platform *platform,
  * (pnv_pci_ioda2_setup_default_config()).
  */
 #define TCE_BYPASS_NUM		1
-
-typedef int (*tce_group_change_fn)(struct tce_platform *platform,
-				   struct iommu_table_group *table_group);
-
-/**
- * struct tce_group_change - arguments of tce_group_change()
- * @platform: the window
- * @table_group: the group
- * @change: adds the window to the group, or removes it
- * @ret: its return value
- */
-struct tce_group_change {
-	struct tce_platform *platform;
-	struct iommu_table_group *table_group;
-	tce_group_change_fn change;
-	int ret;
-};
-
-/*
- * Callback for the group's first device; the non-zero return value ends the
- * walk.
- */
-static int tce_group_change(struct device *dev, void *data)
-{
-	struct tce_group_change *arg = data;
-
-	arg->ret = arg->change(arg->platform, arg->table_group);
-
-	return 1;
-}
-
-/*
- * Call @change with the mutex of the IOMMU group held. When a device appears in
- * a group, PowerNV changes the windows of the group with that mutex held. It is
- * not exported, but iommu_group_for_each_dev() holds it during the callback.
- * On pSeries the mutex must not be held, as the platform itself calls
- * iommu_group_for_each_dev() to create and to remove a window.
- */
-static int tce_group_change_locked(struct tce_platform *platform,
-				   struct iommu_table_group *table_group,
-				   tce_group_change_fn change)
-{
-	struct tce_group_change arg = { platform, table_group, change };
-
-	/*
-	 * Without a device there is no callback, and no window that the
-	 * platform could change at the same time.
-	 */
-	if (tce_platform_is_guest() ||
-	    !iommu_group_for_each_dev(table_group->group, &arg,
-				      tce_group_change))
-		return change(platform, table_group);
-
-	return arg.ret;
-}
 
 static int tce_set_window(struct tce_platform *platform,
 			  struct iommu_table_group *table_group)

@@ -146,7 +146,7 @@ void tce_platform_set_root(struct tce_platform *platform, void *root);
  *
  * Context: Process, may sleep.
  */
-void tce_platform_set_ops(const struct tce_platform *platform,
+void tce_platform_set_ops(struct tce_platform *platform,
 			  struct iommu_table_ops *ops);
 
 /**
