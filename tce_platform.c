@@ -451,14 +451,23 @@ static int tce_pseries_attached(struct tce_platform *platform,
 static void tce_pseries_clear(struct tce_platform *platform)
 {
 	struct iommu_table *tbl = platform->tbl;
+	bool attached, grace_period, unused;
 	unsigned long index, count;
-	bool attached, unused;
 	__be64 *view;
 
 	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
 	attached = tce_group_locked(platform, platform->table_group,
 				    tce_pseries_attached);
+	/*
+	 * KVM puts its reference after an RCU grace period
+	 * (kvm_spapr_tce_iommu_table_free()). So if it has none, and no grace
+	 * period has passed since before it could find the iommu_table, it has
+	 * not found it with the platform's operations. The refcount must be
+	 * read first.
+	 */
+	smp_rmb();
+	grace_period = poll_state_synchronize_rcu(platform->created);
 	/*
 	 * Wait for calls of KVM that use the platform's operations: they do not
 	 * sleep, but they may be preempted between the exchange of an entry and
@@ -467,17 +476,15 @@ static void tce_pseries_clear(struct tce_platform *platform)
 	if (attached)
 		synchronize_rcu_tasks();
 
-	unused = tce_pseries_unused(tbl);
+	unused = (!attached && !grace_period) || tce_pseries_unused(tbl);
 	/*
 	 * KVM may keep the iommu_table for as long as it likes, and would keep
 	 * the view with it, without a charge. Our operations do not use it, and
-	 * the platform's accept that there is none. If KVM has no reference, it
-	 * may have put one, after an RCU grace period: without preemption no
-	 * call of KVM has lasted longer than that. With preemption it may have,
-	 * so free the view only if no grace period has passed.
+	 * the platform's accept that there is none. If KVM has put its
+	 * reference, then without preemption no call of KVM still uses the
+	 * view; with preemption one may.
 	 */
-	if (attached || !IS_ENABLED(CONFIG_PREEMPTION) ||
-	    !poll_state_synchronize_rcu(platform->created)) {
+	if (attached || !IS_ENABLED(CONFIG_PREEMPTION) || !grace_period) {
 		view = tbl->it_userspace;
 		tbl->it_userspace = NULL;
 		kvfree(view);
