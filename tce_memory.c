@@ -156,11 +156,13 @@ static struct tce_memory *tce_orphans_find(const struct mm_struct *mm)
 }
 
 /*
- * Add a region that is no longer registered and of which no page is counted
- * here.
+ * Add regions of one address space that are no longer registered and of which
+ * no page is counted here.
  */
-static void tce_orphan_add(struct tce_region *region)
+static void tce_orphans_add(struct list_head *regions)
 {
+	struct tce_region *region = list_first_entry(regions, struct tce_region,
+						     list);
 	struct mm_struct *mm = region->memory->pages.mm;
 	struct tce_memory *memory;
 
@@ -176,7 +178,7 @@ static void tce_orphan_add(struct tce_region *region)
 		/* From here on tce_orphans_kick() finds the orphans. */
 		atomic_inc(&tce_orphans_count);
 	}
-	list_add_tail(&region->list, &memory->orphans);
+	list_splice_tail_init(regions, &memory->orphans);
 	/* Do not wait for a delay that grew while the mmap_lock was held. */
 	if (!memory->kicked || memory->delay != TCE_ORPHAN_RETRY)
 		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
@@ -318,7 +320,7 @@ static void tce_orphans_kick(const struct mm_struct *mm)
 
 	/*
 	 * Order the caller's uncount before the read of tce_orphans_count.
-	 * tce_orphan_add() increments that before the work item tries to put
+	 * tce_orphans_add() increments that before the work item tries to put
 	 * the region: either the attempt sees the uncount, or the orphan is
 	 * seen here.
 	 */
@@ -339,8 +341,13 @@ static void tce_orphans_kick(const struct mm_struct *mm)
 /* Uncount pages of a region; the registration counts as one page. */
 static void tce_region_uncount(struct tce_region *region, unsigned long count)
 {
-	if (!atomic_long_sub_return(count, &region->mapped))
-		tce_orphan_add(region);
+	LIST_HEAD(orphans);
+
+	if (atomic_long_sub_return(count, &region->mapped))
+		return;
+
+	list_add(&region->list, &orphans);
+	tce_orphans_add(&orphans);
 }
 
 static void tce_mem_uncount(struct mm_struct *mm,
@@ -582,12 +589,21 @@ void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions)
 {
 	const struct mm_struct *mm = memory->pages.mm;
 	struct tce_region *region, *next;
+	LIST_HEAD(orphans);
 
+	/*
+	 * Add all at once: a work item that is queued for the first one would
+	 * run for each of them.
+	 */
 	list_for_each_entry_safe(region, next, regions, list) {
+		/* The last uncount, which may be elsewhere, adds the region. */
 		list_del_init(&region->list);
-		tce_region_uncount(region, 1);
+		if (!atomic_long_dec_return(&region->mapped))
+			list_add_tail(&region->list, &orphans);
 		cond_resched();
 	}
+	if (!list_empty(&orphans))
+		tce_orphans_add(&orphans);
 
 	wait_var_event_timeout(&tce_orphans_count, !tce_memory_has_orphans(mm),
 			       TCE_ORPHAN_WAIT);
