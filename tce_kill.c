@@ -9,6 +9,8 @@
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 
 #include <asm/cputable.h>
 #include <asm/cpu_has_feature.h>
@@ -113,28 +115,47 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 	gather->window = window;
 	gather->unkilled = 0;
 	gather->end = 0;
+	gather->max_retired = TCE_RETIRED_FEW;
+	if (window->pages->ops->pin)
+		gather->max_retired = min(count, TCE_RETIRED_MAX);
 	retired->pages = window->pages;
 	retired->page_shift = tce_window_page_shift(window);
 	retired->count = 0;
 	retired->max = TCE_RETIRED_FEW;
 	retired->list = retired->few;
-	if (window->pages->ops->pin && count > TCE_RETIRED_FEW) {
-		unsigned int max = min(count, TCE_RETIRED_MAX);
-		struct tce_owned *list;
+}
 
-		list = kvmalloc_array(max, sizeof(*list), TCE_GFP);
-		if (list) {
-			retired->max = max;
-			retired->list = list;
-		}
+/*
+ * Make room for more retired extents than the array has, at most once. Must not
+ * sleep, as entries of these extents are not killed yet.
+ */
+static noinline bool tce_gather_grow(struct tce_gather *gather)
+{
+	struct tce_retired *retired = &gather->retired;
+	struct tce_owned *list;
+
+	if (gather->max_retired <= retired->max)
+		return false;
+
+	list = kmalloc_array(gather->max_retired, sizeof(*list),
+			     GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+	if (!list) {
+		gather->max_retired = retired->max;
+		return false;
 	}
+
+	memcpy(list, retired->few, sizeof(retired->few));
+	retired->list = list;
+	retired->max = gather->max_retired;
+
+	return true;
 }
 
 void tce_gather_end(struct tce_gather *gather)
 {
 	tce_gather_flush(gather);
 	if (gather->retired.list != gather->retired.few)
-		kvfree(gather->retired.list);
+		kfree(gather->retired.list);
 }
 
 /*
@@ -198,6 +219,9 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 	tce_gather_range(gather, first, end);
 	gather->unkilled += !!old->count;
 	while (old->count && !ops->retire(&gather->retired, old)) {
+		if (tce_gather_grow(gather))
+			continue;
+
 		tce_gather_flush(gather);
 		/*
 		 * The next flush releases the remaining pages. It kills their

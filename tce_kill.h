@@ -45,6 +45,7 @@ struct tce_window;
  * @unkilled: number of table operations that have cleared or replaced them
  * @first: first index to kill
  * @end: one past the last index to kill; 0 if there is none
+ * @max_retired: number of elements that @retired may be given room for
  * @retired: the pages of the entries
  */
 struct tce_gather {
@@ -52,6 +53,7 @@ struct tce_gather {
 	unsigned int unkilled;
 	unsigned long first;
 	unsigned long end;
+	unsigned int max_retired;
 	struct tce_retired retired;
 };
 
@@ -82,16 +84,13 @@ void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
  * @window: the window
  * @count: maximum number of entries that will be gathered
  *
- * For pages that are pinned when they are mapped, tries to allocate room for
- * @count entries, up to a limit. With less room there are more flushes.
- *
- * Context: Process, may sleep.
+ * Context: Process.
  */
 void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 		     unsigned long count);
 
 /**
- * tce_gather_end() - flush, and free what tce_gather_init() has allocated
+ * tce_gather_end() - flush, and free what tce_gather_batch() has allocated
  * @gather: the object
  *
  * Context: Process, may sleep.
@@ -113,6 +112,9 @@ unsigned int tce_gather_max_extents(const struct tce_gather *gather);
  * @first: the first entry
  * @end: one past the last entry
  * @old: the entries that were cleared or replaced there
+ *
+ * Flushes if there is no room for the pages. For pages that are pinned when
+ * they are mapped, tries to allocate more room first, once.
  *
  * Context: Process, may sleep.
  */
