@@ -60,7 +60,7 @@ struct tce_kvm_displaced {
 };
 
 /**
- * struct tce_kvm_call - the record of a task that makes hypercalls
+ * struct tce_kvm_record - the record of a task that makes hypercalls
  * @ua: KVM stores the user-space address here, big-endian, while @active
  * @task: the task, or NULL if the record is free. Set and cleared under @lock
  * @lock: protects the following members against tce_kvm_flush(), tce_kvm_trim()
@@ -77,7 +77,7 @@ struct tce_kvm_displaced {
  * @displaced: entries that the task has cleared or replaced
  * @displaced_count: number of elements of @displaced
  */
-struct tce_kvm_call {
+struct tce_kvm_record {
 	__be64 ua;
 	struct task_struct *task;
 	spinlock_t lock; /* see above */
@@ -105,16 +105,17 @@ struct tce_kvm_call {
  * @refused: the hypervisor has refused an entry
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
- * @put: tasks no longer find their records; @call is freed after a grace period
+ * @put: tasks no longer find their records; @record is freed after a grace
+ *       period
  * @tbl: the iommu_table
  * @put_rcu: waits until each task has slept or left the kernel, see
  *           tce_kvm_put()
- * @put_work: frees @call, and puts the window's reference to @tbl
+ * @put_work: frees @record, and puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
- * @mask: number of elements of @call, a power of two, minus 1
+ * @mask: number of elements of @record, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
- * @call: the records
+ * @record: the records
  */
 struct tce_kvm {
 	struct iommu_table_ops ops;
@@ -134,7 +135,7 @@ struct tce_kvm {
 	struct rcu_work free_work;
 	unsigned long mask;
 	atomic_t elsewhere;
-	struct tce_kvm_call *call;
+	struct tce_kvm_record *record;
 };
 
 static struct tce_kvm *tce_kvm_of(const struct iommu_table *tbl)
@@ -170,22 +171,23 @@ static struct tce_window *tce_kvm_window(struct tce_kvm *kvm)
  * A task_struct is larger than 4 KiB, so tasks that were allocated next to each
  * other begin at different records.
  */
-static __always_inline struct tce_kvm_call *
+static __always_inline struct tce_kvm_record *
 tce_kvm_probe(const struct tce_kvm *kvm, const struct task_struct *task,
 	      unsigned int i)
 {
-	return &kvm->call[(((unsigned long)task >> 12) + i) & kvm->mask];
+	return &kvm->record[(((unsigned long)task >> 12) + i) & kvm->mask];
 }
 
-static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
+static noinline struct tce_kvm_record *
+tce_kvm_find_elsewhere(struct tce_kvm *kvm)
 {
-	struct tce_kvm_call *call;
+	struct tce_kvm_record *record;
 	unsigned int i;
 
 	for (i = 1; i < TCE_KVM_PROBES; i++) {
-		call = tce_kvm_probe(kvm, current, i);
-		if (READ_ONCE(call->task) == current)
-			return call;
+		record = tce_kvm_probe(kvm, current, i);
+		if (READ_ONCE(record->task) == current)
+			return record;
 	}
 
 	return NULL;
@@ -196,10 +198,10 @@ static noinline struct tce_kvm_call *tce_kvm_find_elsewhere(struct tce_kvm *kvm)
  * needs a record, unless it is active or locked. The caller is in an RCU
  * read-side section.
  */
-static __always_inline struct tce_kvm_call *
-tce_kvm_find_call(struct tce_kvm *kvm)
+static __always_inline struct tce_kvm_record *
+tce_kvm_find_record(struct tce_kvm *kvm)
 {
-	struct tce_kvm_call *call = tce_kvm_probe(kvm, current, 0);
+	struct tce_kvm_record *record = tce_kvm_probe(kvm, current, 0);
 
 	/*
 	 * The memory of all records may have been freed. The window was
@@ -208,8 +210,8 @@ tce_kvm_find_call(struct tce_kvm *kvm)
 	if (unlikely(READ_ONCE(kvm->put)))
 		return NULL;
 
-	if (READ_ONCE(call->task) == current)
-		return call;
+	if (READ_ONCE(record->task) == current)
+		return record;
 
 	/*
 	 * No barrier is needed: the task itself has counted its record in
@@ -220,40 +222,42 @@ tce_kvm_find_call(struct tce_kvm *kvm)
 }
 
 /* Free a record that is not active. The caller holds its lock. */
-static void tce_kvm_drop_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
+static void tce_kvm_drop_record(struct tce_kvm *kvm,
+				struct tce_kvm_record *record)
 {
-	lockdep_assert_held(&call->lock);
+	lockdep_assert_held(&record->lock);
 
-	if (call->range.leaves)
-		tce_table_finish(&call->range);
-	call->range.leaves = 0;
-	if (call != tce_kvm_probe(kvm, call->task, 0))
+	if (record->range.leaves)
+		tce_table_finish(&record->range);
+	record->range.leaves = 0;
+	if (record != tce_kvm_probe(kvm, record->task, 0))
 		atomic_dec(&kvm->elsewhere);
 	/* The entries that the task had cleared have been killed. */
-	call->changed = false;
-	WRITE_ONCE(call->task, NULL);
+	record->changed = false;
+	WRITE_ONCE(record->task, NULL);
 }
 
-static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
+static bool tce_kvm_take_record(struct tce_kvm *kvm,
+				struct tce_kvm_record *record)
 {
 	bool taken;
 
-	spin_lock(&call->lock);
-	if (call->task && !call->active && !call->changed)
-		tce_kvm_drop_call(kvm, call);
-	taken = !call->task;
+	spin_lock(&record->lock);
+	if (record->task && !record->active && !record->changed)
+		tce_kvm_drop_record(kvm, record);
+	taken = !record->task;
 	if (taken) {
-		call->used = jiffies;
+		record->used = jiffies;
 		/*
 		 * Count the record before another task can free it, which
 		 * lowers @elsewhere: if @elsewhere were too low, other tasks
 		 * would not find their records.
 		 */
-		if (call != tce_kvm_probe(kvm, current, 0))
+		if (record != tce_kvm_probe(kvm, current, 0))
 			atomic_inc(&kvm->elsewhere);
-		WRITE_ONCE(call->task, current);
+		WRITE_ONCE(record->task, current);
 	}
-	spin_unlock(&call->lock);
+	spin_unlock(&record->lock);
 
 	return taken;
 }
@@ -262,25 +266,26 @@ static bool tce_kvm_take_call(struct tce_kvm *kvm, struct tce_kvm_call *call)
  * Take a record for the current task, which has none. Return NULL if all
  * records of its probe sequence are in use.
  */
-static noinline struct tce_kvm_call *
-tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
+static noinline struct tce_kvm_record *
+tce_kvm_new_record(struct tce_kvm *kvm, struct tce_window *window)
 {
 	unsigned int i;
 
 	/* Try free records first, then those that can be freed. */
 	for (i = 0; i < 2 * TCE_KVM_PROBES; i++) {
 		unsigned int probe = i % TCE_KVM_PROBES;
-		struct tce_kvm_call *call = tce_kvm_probe(kvm, current, probe);
+		struct tce_kvm_record *record = tce_kvm_probe(kvm, current,
+							      probe);
 
-		if ((i < TCE_KVM_PROBES && READ_ONCE(call->task)) ||
-		    !tce_kvm_take_call(kvm, call))
+		if ((i < TCE_KVM_PROBES && READ_ONCE(record->task)) ||
+		    !tce_kvm_take_record(kvm, record))
 			continue;
 		/*
 		 * The work item calls tce_kvm_trim(), which frees the record
 		 * when it is no longer used.
 		 */
 		tce_window_trim_soon(window);
-		return call;
+		return record;
 	}
 
 	return NULL;
@@ -296,16 +301,16 @@ tce_kvm_new_call(struct tce_kvm *kvm, struct tce_window *window)
  * release the pages of all of them.
  */
 static void tce_kvm_kill_displaced(struct tce_window *window,
-				   struct tce_kvm_call *call,
+				   struct tce_kvm_record *record,
 				   unsigned long index, unsigned long count)
 {
-	unsigned int unkilled = call->displaced_count;
+	unsigned int unkilled = record->displaced_count;
 	struct tce_entry entry = {};
 
 	/* The page was set dirty when the entry was cleared or replaced. */
-	while (call->displaced_count) {
+	while (record->displaced_count) {
 		const struct tce_kvm_displaced *displaced =
-			&call->displaced[--call->displaced_count];
+			&record->displaced[--record->displaced_count];
 
 		if (displaced->index - index >= count)
 			tce_kill(window, displaced->index, 1);
@@ -317,21 +322,21 @@ static void tce_kvm_kill_displaced(struct tce_window *window,
 }
 
 static void tce_kvm_displace(struct tce_window *window,
-			     struct tce_kvm_call *call, unsigned long index,
+			     struct tce_kvm_record *record, unsigned long index,
 			     const struct tce_entry *entry)
 {
 	struct tce_kvm_displaced *displaced;
 
-	lockdep_assert_held(&call->lock);
+	lockdep_assert_held(&record->lock);
 
-	call->changed = true;
+	record->changed = true;
 	if (!entry->tce)
 		return;
 
 	tce_memory_dirty(entry);
-	if (call->displaced_count == TCE_KVM_DISPLACED)
-		tce_kvm_kill_displaced(window, call, 0, 0);
-	displaced = &call->displaced[call->displaced_count++];
+	if (record->displaced_count == TCE_KVM_DISPLACED)
+		tce_kvm_kill_displaced(window, record, 0, 0);
+	displaced = &record->displaced[record->displaced_count++];
 	displaced->index = index;
 	displaced->owner = entry->owner;
 }
@@ -344,7 +349,7 @@ static void tce_kvm_displace(struct tce_window *window,
  */
 static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 					   struct tce_window *window,
-					   struct tce_kvm_call *call)
+					   struct tce_kvm_record *record)
 {
 	struct tce_entry entry = {};
 	int ret;
@@ -353,10 +358,10 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 	 * The old page must not stay mapped: the guest assumes that it was
 	 * replaced.
 	 */
-	ret = tce_table_exchange(window->table, call->index, &entry, false);
-	tce_observe_kvm(window, call->index, 0, ret);
+	ret = tce_table_exchange(window->table, record->index, &entry, false);
+	tce_observe_kvm(window, record->index, 0, ret);
 	if (!ret)
-		tce_kvm_displace(window, call, call->index, &entry);
+		tce_kvm_displace(window, record, record->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
 	pr_warn_ratelimited("window at %#llx: the hypervisor refused an entry that KVM set for a guest; user space sets its entries from now on\n",
 			    window->start);
@@ -365,31 +370,31 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 /* Set the pending entry: KVM has stored the address. */
 static __always_inline void
 tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
-	       struct tce_kvm_call *call)
+	       struct tce_kvm_record *record)
 {
 	/* The task itself has stored it, in KVM. */
-	unsigned long ua = be64_to_cpu(call->ua);
+	unsigned long ua = be64_to_cpu(record->ua);
 	struct tce_entry entry = {
-		.tce = call->tce,
+		.tce = record->tce,
 		.owner = ua | TCE_OWNER_USER,
 	};
 	int ret;
 
-	lockdep_assert_held(&call->lock);
+	lockdep_assert_held(&record->lock);
 
-	call->pending = false;
+	record->pending = false;
 	/* The window was closed meanwhile: the page was never mapped. */
 	if (!window || READ_ONCE(kvm->closed)) {
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 		return;
 	}
 
-	ret = tce_table_exchange(window->table, call->index, &entry, false);
-	tce_observe_kvm(window, call->index, call->tce, ret);
+	ret = tce_table_exchange(window->table, record->index, &entry, false);
+	tce_observe_kvm(window, record->index, record->tce, ret);
 	if (likely(!ret)) {
-		tce_kvm_displace(window, call, call->index, &entry);
+		tce_kvm_displace(window, record, record->index, &entry);
 	} else {
-		tce_kvm_clear_refused(kvm, window, call);
+		tce_kvm_clear_refused(kvm, window, record);
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 	}
 }
@@ -399,9 +404,9 @@ tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
  * an allocation.
  */
 static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
-			 struct tce_kvm_call *call, unsigned long index)
+			 struct tce_kvm_record *record, unsigned long index)
 {
-	struct tce_range *range = &call->range;
+	struct tce_range *range = &record->range;
 
 	/* Older kernels check only the first index of H_PUT_TCE_INDIRECT. */
 	if (index >= window->platform.geo.entries)
@@ -431,44 +436,45 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 /* Begin to set an entry. */
 static __always_inline bool
 tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
-	      struct tce_kvm_call *call, unsigned long index)
+	      struct tce_kvm_record *record, unsigned long index)
 {
 	bool ret;
 
-	spin_lock(&call->lock);
-	ret = call->task == current;
-	if (ret && call->pending)
-		tce_kvm_commit(kvm, window, call);
-	ret = ret && tce_kvm_hold(kvm, window, call, index);
+	spin_lock(&record->lock);
+	ret = record->task == current;
+	if (ret && record->pending)
+		tce_kvm_commit(kvm, window, record);
+	ret = ret && tce_kvm_hold(kvm, window, record, index);
 	if (ret) {
-		call->index = index;
-		call->active = true;
-		call->used = jiffies;
+		record->index = index;
+		record->active = true;
+		record->used = jiffies;
 	}
-	spin_unlock(&call->lock);
+	spin_unlock(&record->lock);
 
 	return ret;
 }
 
-static noinline struct tce_kvm_call *
+static noinline struct tce_kvm_record *
 tce_kvm_begin_new(struct tce_kvm *kvm, struct tce_window *window,
 		  unsigned long index)
 {
-	struct tce_kvm_call *call = tce_kvm_new_call(kvm, window);
+	struct tce_kvm_record *record = tce_kvm_new_record(kvm, window);
 
-	return call && tce_kvm_begin(kvm, window, call, index) ? call : NULL;
+	return record && tce_kvm_begin(kvm, window, record, index) ? record :
+							      NULL;
 }
 
 /* Begin to set an entry, with the task's record or with a new record. */
-static __always_inline struct tce_kvm_call *
-tce_kvm_begin_call(struct tce_kvm *kvm, struct tce_window *window,
+static __always_inline struct tce_kvm_record *
+tce_kvm_begin_record(struct tce_kvm *kvm, struct tce_window *window,
 		   unsigned long index)
 {
-	struct tce_kvm_call *call = tce_kvm_find_call(kvm);
+	struct tce_kvm_record *record = tce_kvm_find_record(kvm);
 
-	if (call && likely(tce_kvm_begin(kvm, window, call, index)))
-		return call;
-	if (call && READ_ONCE(call->task) == current)
+	if (record && likely(tce_kvm_begin(kvm, window, record, index)))
+		return record;
+	if (record && READ_ONCE(record->task) == current)
 		return NULL;
 
 	return tce_kvm_begin_new(kvm, window, index);
@@ -476,18 +482,18 @@ tce_kvm_begin_call(struct tce_kvm *kvm, struct tce_window *window,
 
 /* Record an entry that the task has cleared. */
 static __always_inline bool
-tce_kvm_record_clear(struct tce_window *window, struct tce_kvm_call *call,
+tce_kvm_record_clear(struct tce_window *window, struct tce_kvm_record *record,
 		     unsigned long index, const struct tce_entry *entry)
 {
 	bool ret;
 
-	spin_lock(&call->lock);
-	ret = call->task == current;
+	spin_lock(&record->lock);
+	ret = record->task == current;
 	if (ret) {
-		tce_kvm_displace(window, call, index, entry);
-		call->used = jiffies;
+		tce_kvm_displace(window, record, index, entry);
+		record->used = jiffies;
 	}
-	spin_unlock(&call->lock);
+	spin_unlock(&record->lock);
 
 	return ret;
 }
@@ -498,24 +504,25 @@ tce_kvm_record_clear(struct tce_window *window, struct tce_kvm_call *call,
  */
 static __always_inline bool
 tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
-	    struct tce_kvm_call *call, unsigned long index, unsigned long pages)
+	    struct tce_kvm_record *record, unsigned long index,
+	    unsigned long pages)
 {
 	bool kill = false;
 
-	spin_lock(&call->lock);
-	if (call->task == current) {
-		if (call->pending)
-			tce_kvm_commit(kvm, window, call);
-		call->active = false;
-		kill = window && call->changed;
+	spin_lock(&record->lock);
+	if (record->task == current) {
+		if (record->pending)
+			tce_kvm_commit(kvm, window, record);
+		record->active = false;
+		kill = window && record->changed;
 	}
 	if (kill) {
-		call->changed = false;
+		record->changed = false;
 		tce_kill(window, index, pages);
-		if (call->displaced_count)
-			tce_kvm_kill_displaced(window, call, index, pages);
+		if (record->displaced_count)
+			tce_kvm_kill_displaced(window, record, index, pages);
 	}
-	spin_unlock(&call->lock);
+	spin_unlock(&record->lock);
 
 	return kill;
 }
@@ -526,7 +533,7 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 				   bool alloc)
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
-	struct tce_kvm_call *call = NULL;
+	struct tce_kvm_record *record = NULL;
 	struct tce_window *window;
 
 	/*
@@ -544,12 +551,12 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
 	window = tce_kvm_window(kvm);
 	if (window && kvm->page_shift <= PAGE_SHIFT &&
 	    !READ_ONCE(kvm->closed) && !READ_ONCE(kvm->refused))
-		call = tce_kvm_begin_call(kvm, window, index);
-	if (window && !call)
+		record = tce_kvm_begin_record(kvm, window, index);
+	if (window && !record)
 		tce_observe_kvm_up(window, index);
 	rcu_read_unlock();
 
-	return call ? &call->ua : NULL;
+	return record ? &record->ua : NULL;
 }
 
 /*
@@ -558,7 +565,7 @@ static __be64 *tce_kvm_useraddrptr(struct iommu_table *tbl, long index,
  */
 static noinline int tce_kvm_clear(struct tce_kvm *kvm, unsigned long index)
 {
-	struct tce_kvm_call *call;
+	struct tce_kvm_record *record;
 	struct tce_window *window;
 	struct tce_entry entry = {};
 	int ret = 0;
@@ -577,8 +584,8 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm, unsigned long index)
 	if (ret || !entry.tce)
 		goto unlock;
 
-	call = tce_kvm_find_call(kvm) ?: tce_kvm_new_call(kvm, window);
-	if (!call || !tce_kvm_record_clear(window, call, index, &entry)) {
+	record = tce_kvm_find_record(kvm) ?: tce_kvm_new_record(kvm, window);
+	if (!record || !tce_kvm_record_clear(window, record, index, &entry)) {
 		tce_kill(window, index, 1);
 		tce_table_killed(window->table, 1);
 		tce_kill_release(window, &entry);
@@ -596,17 +603,17 @@ unlock:
 static __always_inline void tce_kvm_set(struct tce_kvm *kvm,
 					unsigned long index, u64 tce)
 {
-	struct tce_kvm_call *call;
+	struct tce_kvm_record *record;
 
 	rcu_read_lock();
-	call = tce_kvm_find_call(kvm);
+	record = tce_kvm_find_record(kvm);
 	/*
 	 * Without an active record, KVM has called the platform's
 	 * useraddrptr(), before tce_platform_set_ops() replaced it.
 	 */
-	if (call && call->active && call->index == index) {
-		call->tce = tce;
-		call->pending = true;
+	if (record && record->active && record->index == index) {
+		record->tce = tce;
+		record->pending = true;
 	}
 	rcu_read_unlock();
 }
@@ -660,7 +667,7 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 {
 	struct tce_kvm *kvm = tce_kvm_of(tbl);
 	struct tce_window *window;
-	struct tce_kvm_call *call;
+	struct tce_kvm_record *record;
 	unsigned long entries;
 
 	index -= tbl->it_offset;
@@ -675,8 +682,8 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 	 * of a record that it has freed. But another task may have cleared
 	 * entries that this one has found empty, and not yet killed them.
 	 */
-	call = tce_kvm_find_call(kvm);
-	if (!(call && tce_kvm_end(kvm, window, call, index, pages)) &&
+	record = tce_kvm_find_record(kvm);
+	if (!(record && tce_kvm_end(kvm, window, record, index, pages)) &&
 	    window && tce_table_unkilled(window->table))
 		tce_kill(window, index, pages);
 	rcu_read_unlock();
@@ -758,7 +765,7 @@ static void tce_kvm_put_work(struct work_struct *work)
 	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
 					   put_work);
 
-	kvfree(kvm->call);
+	kvfree(kvm->record);
 	iommu_tce_table_put(kvm->tbl);
 }
 
@@ -779,22 +786,22 @@ static void tce_kvm_put_rcu(struct rcu_head *rcu)
 struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 {
 	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
-	unsigned long i, calls = 4 * cpus;
+	unsigned long i, records = 4 * cpus;
 	struct tce_kvm *kvm;
 
 	kvm = kzalloc(sizeof(*kvm), TCE_GFP);
 	if (!kvm)
 		return NULL;
 
-	kvm->call = kvcalloc(calls, sizeof(*kvm->call), TCE_GFP);
-	if (!kvm->call) {
+	kvm->record = kvcalloc(records, sizeof(*kvm->record), TCE_GFP);
+	if (!kvm->record) {
 		kfree(kvm);
 		return NULL;
 	}
 
-	for (i = 0; i < calls; i++)
-		spin_lock_init(&kvm->call[i].lock);
-	kvm->mask = calls - 1;
+	for (i = 0; i < records; i++)
+		spin_lock_init(&kvm->record[i].lock);
+	kvm->mask = records - 1;
 	kvm->page_shift = geo->page_shift;
 	kvm->leaf_shift = geo->level_shift;
 	INIT_RCU_WORK(&kvm->put_work, tce_kvm_put_work);
@@ -805,7 +812,7 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 
 void tce_kvm_destroy(struct tce_kvm *kvm)
 {
-	kvfree(kvm->call);
+	kvfree(kvm->record);
 	kfree(kvm);
 }
 
@@ -886,14 +893,14 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 	unsigned int i;
 
 	for (i = 0; i <= kvm->mask; i++) {
-		struct tce_kvm_call *call = &kvm->call[i];
+		struct tce_kvm_record *record = &kvm->record[i];
 
-		if (!READ_ONCE(call->task))
+		if (!READ_ONCE(record->task))
 			continue;
 
-		spin_lock(&call->lock);
-		tce_kvm_kill_displaced(window, call, 0, 0);
-		spin_unlock(&call->lock);
+		spin_lock(&record->lock);
+		tce_kvm_kill_displaced(window, record, 0, 0);
+		spin_unlock(&record->lock);
 		cond_resched();
 	}
 }
@@ -905,19 +912,19 @@ bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
 	unsigned int i;
 
 	for (i = 0; i <= kvm->mask; i++) {
-		struct tce_kvm_call *call = &kvm->call[i];
+		struct tce_kvm_record *record = &kvm->record[i];
 
-		if (!READ_ONCE(call->task))
+		if (!READ_ONCE(record->task))
 			continue;
 
-		spin_lock(&call->lock);
-		if (call->task && !call->active &&
-		    time_after_eq(jiffies, call->used + age)) {
-			tce_kvm_kill_displaced(window, call, 0, 0);
-			tce_kvm_drop_call(kvm, call);
+		spin_lock(&record->lock);
+		if (record->task && !record->active &&
+		    time_after_eq(jiffies, record->used + age)) {
+			tce_kvm_kill_displaced(window, record, 0, 0);
+			tce_kvm_drop_record(kvm, record);
 		}
-		left |= !!call->task;
-		spin_unlock(&call->lock);
+		left |= !!record->task;
+		spin_unlock(&record->lock);
 		cond_resched();
 	}
 
