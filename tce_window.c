@@ -291,7 +291,7 @@ free_window:
 	return ERR_PTR(ret);
 }
 
-void tce_window_put(struct tce_window *window)
+void tce_window_destroy(struct tce_window *window)
 {
 	struct tce_pages *pages = window->pages;
 

@@ -19,12 +19,12 @@
  * iommu_table_group::tables[] and calls it_ops without any lock of this module.
  *
  * The caller serialises tce_window_attach(), tce_window_detach() and
- * tce_window_put() against each other and against tce_window_map() and
+ * tce_window_destroy() against each other and against tce_window_map() and
  * tce_window_unmap(). The latter two may run in parallel.
  *
- * The window lives until tce_window_put(). The iommu_table lives until its last
- * reference is put, which may be KVM's; after tce_window_put() KVM finds no
- * window through it (tce_kvm.h).
+ * The window lives until tce_window_destroy(). The iommu_table lives until its
+ * last reference is put, which may be KVM's; after tce_window_destroy() KVM
+ * finds no window through it (tce_kvm.h).
  */
 
 struct iommu_table_group;
@@ -77,7 +77,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     struct tce_window_request *request);
 
 /**
- * tce_window_put() - unmap everything and free a window
+ * tce_window_destroy() - unmap everything and free a window
  * @window: the window; detached from all groups, so that no device translates
  *          through it
  *
@@ -85,7 +85,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
  *
  * Context: Process, may sleep.
  */
-void tce_window_put(struct tce_window *window);
+void tce_window_destroy(struct tce_window *window);
 
 /**
  * tce_window_attach() - program a window into a group
@@ -129,7 +129,7 @@ void tce_window_mark_lost(struct tce_window *window);
  * nothing can be mapped any more and, on PowerNV, the table is never freed.
  *
  * Kills that have found the group may still use it, until
- * tce_window_wait_kills() or tce_window_put() returns.
+ * tce_window_wait_kills() or tce_window_destroy() returns.
  *
  * Context: Process, may sleep.
  */

@@ -62,9 +62,10 @@ tce_window_page_shift(const struct tce_window *window)
  * tce_window_trim_soon() - schedule the work item that trims
  * @window: the window
  *
- * Must not be called after tce_window_put() has cancelled the work item. KVM's
- * callbacks call this in the RCU read-side section in which they have found the
- * window. tce_window_put() waits for these sections before it cancels.
+ * Must not be called after tce_window_destroy() has cancelled the work item.
+ * KVM's callbacks call this in the RCU read-side section in which they have
+ * found the window. tce_window_destroy() waits for these sections before it
+ * cancels.
  *
  * Context: Any but an interrupt handler.
  */

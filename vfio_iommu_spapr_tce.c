@@ -437,7 +437,7 @@ static void tce_remove_window(struct tce_container *container, unsigned int num)
 	tce_check_windows(container);
 	tce_detach_window(container, container->windows[num],
 			  &container->groups);
-	tce_window_put(container->windows[num]);
+	tce_window_destroy(container->windows[num]);
 	container->windows[num] = NULL;
 }
 
@@ -478,7 +478,7 @@ static int tce_create_window(struct tce_container *container,
 
 	ret = tce_attach_window(container, window);
 	if (ret) {
-		tce_window_put(window);
+		tce_window_destroy(window);
 		return ret;
 	}
 
