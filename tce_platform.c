@@ -65,11 +65,6 @@ static int tce_platform_geometry(struct tce_geometry *geo,
 	return tce_geometry_init_backed(geo, page_shift, entries);
 }
 
-unsigned int tce_platform_default_levels(void)
-{
-	return 1;
-}
-
 /*
  * Whether the table of window 0 is the hypervisor's default window. If not, it
  * is a dynamic one, as window 1 always is.

@@ -62,15 +62,6 @@ struct tce_platform {
 };
 
 /**
- * tce_platform_default_levels() - levels that the default window is created
- * with
- *
- * Context: Any.
- * Return: number of levels.
- */
-unsigned int tce_platform_default_levels(void);
-
-/**
  * tce_platform_name() - name of the platform, for the log
  *
  * Context: Any.

@@ -77,6 +77,9 @@
 /* IOMMU page size of the default window. */
 #define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
 
+/* Number of levels that is requested for it, which is a hint. */
+#define TCE_DEFAULT_LEVELS	1
+
 static bool charge_allocated;
 module_param(charge_allocated, bool, 0644);
 MODULE_PARM_DESC(charge_allocated,
@@ -504,8 +507,7 @@ static int tce_create_default_window(struct tce_container *container,
 		return tce_refuse(-ENODEV, "the container has no group");
 
 	ret = tce_create_window(container, call, TCE_DEFAULT_PAGE_SHIFT,
-				table_group->tce32_size,
-				tce_platform_default_levels());
+				table_group->tce32_size, TCE_DEFAULT_LEVELS);
 	if (ret < 0)
 		return ret;
 
