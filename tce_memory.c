@@ -876,16 +876,6 @@ static noinline int tce_memory_use_each(struct tce_run *run,
 	return 0;
 }
 
-/*
- * Number of IOMMU pages from @ua on in the same kernel page; they are
- * contiguous.
- */
-static unsigned long tce_memory_part(const struct tce_run *run,
-				     unsigned long ua)
-{
-	return max(1UL, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
-}
-
 static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 {
 	struct tce_segment segment;
@@ -897,7 +887,7 @@ static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 		return ret;
 
 	run->owner = tce_segment_owner(&segment);
-	run->next = min(segment.count, tce_memory_part(run, run->ua));
+	run->next = min(segment.count, tce_run_part(run, run->ua));
 	first->tce = hpa | run->perm;
 	first->owner = run->owner;
 	first->count = run->next;
@@ -924,7 +914,7 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 		next = extents[n - 1].tce +
 		       (extents[n - 1].count << run->page_shift);
 	while (run->next < end) {
-		pages = min(tce_memory_part(run, ua), end - run->next);
+		pages = min(tce_run_part(run, ua), end - run->next);
 		mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa);
 		hpa |= run->perm;
 		if (hpa == next) {

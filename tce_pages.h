@@ -8,6 +8,8 @@
 #define TCE_PAGES_H
 
 #include <linux/kref.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 /**
@@ -159,6 +161,24 @@ struct tce_pages {
 	struct mm_struct *mm;
 	struct tce_charge *charge;
 };
+
+/**
+ * tce_run_part() - number of IOMMU pages of a run that are in one kernel page
+ * @run: the run
+ * @ua: user-space address of the first of them
+ *
+ * They are contiguous in physical memory. The run may end before the kernel
+ * page does.
+ *
+ * Context: Any.
+ * Return: number of IOMMU pages from @ua on, 1 if one is larger than a kernel
+ * page.
+ */
+static inline unsigned long tce_run_part(const struct tce_run *run,
+					 unsigned long ua)
+{
+	return max(1UL, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
+}
 
 /**
  * tce_pages_init() - initialise for the current process's address space
