@@ -38,7 +38,6 @@
 #include "tce_debugfs.h"
 #include "tce_observe.h"
 #include "tce_table.h"
-#include "tce_trace.h"
 #include "tce_window_private.h"
 #include "tce_work.h"
 
@@ -249,37 +248,6 @@ struct tce_mappings {
 };
 
 /*
- * Find the next physically contiguous range that is mapped. Unlike an extent of
- * the table, it may have several owners.
- */
-static bool tce_debugfs_extent(struct tce_cursor *cursor,
-			       struct tce_extent *extent)
-{
-	unsigned int page_shift = tce_table_geometry(cursor->table)->page_shift;
-	struct tce_extent more;
-
-	if (!tce_table_extent(cursor, extent))
-		return false;
-
-	while (extent->index + extent->count < cursor->end) {
-		unsigned long index = extent->index + extent->count;
-		u64 tce = extent->tce + ((u64)extent->count << page_shift);
-
-		if (tce_table_get(cursor->table, index) != tce)
-			break;
-
-		cursor->index = index;
-		if (!tce_table_extent(cursor, &more) || more.index != index ||
-		    more.tce != tce)
-			break;
-
-		extent->count += more.count;
-	}
-
-	return true;
-}
-
-/*
  * Find the next line, from the entry at @pos on. The caller holds
  * &tce_debugfs.lock.
  */
@@ -294,7 +262,7 @@ static void *mappings_find(struct seq_file *seq, loff_t *pos)
 
 	cursor.table = window->table;
 	cursor.end = tce_table_geometry(window->table)->entries;
-	if (!tce_debugfs_extent(&cursor, &mappings->extent))
+	if (!tce_observe_extent(&cursor, &mappings->extent))
 		return NULL;
 
 	*pos = mappings->extent.index;
@@ -490,22 +458,19 @@ static int tce_debugfs_device(struct device *dev, void *data)
 	return 1;
 }
 
-void tce_debugfs_attach(struct tce_window *window,
-			struct iommu_table_group *table_group, int ret)
+void tce_debugfs_add_group(struct tce_debugfs *debugfs,
+			   struct iommu_table_group *table_group)
 {
-	struct tce_debugfs *debugfs = window->debugfs;
 	struct tce_debugfs_group *group;
-	int id = iommu_group_id(table_group->group);
 
-	trace_tce_window_attach(tce_table_id(window->table), id, ret);
-	if (ret || !debugfs)
+	if (!debugfs)
 		return;
 
 	group = kmalloc(sizeof(*group), TCE_GFP);
 	if (!group)
 		return;
 
-	group->id = id;
+	group->id = iommu_group_id(table_group->group);
 	group->domain = -1;
 	group->pe = -1;
 	iommu_group_for_each_dev(table_group->group, group, tce_debugfs_device);
@@ -514,19 +479,16 @@ void tce_debugfs_attach(struct tce_window *window,
 	mutex_unlock(&debugfs->lock);
 }
 
-void tce_debugfs_detach(struct tce_window *window,
-			struct iommu_table_group *table_group, int ret)
+void tce_debugfs_remove_group(struct tce_debugfs *debugfs,
+			      struct iommu_table_group *table_group)
 {
-	struct tce_debugfs *debugfs = window->debugfs;
 	struct tce_debugfs_group *group;
-	int id = iommu_group_id(table_group->group);
 
-	trace_tce_window_detach(tce_table_id(window->table), id, ret);
 	if (!debugfs)
 		return;
 
 	mutex_lock(&debugfs->lock);
-	group = tce_debugfs_find(debugfs, id);
+	group = tce_debugfs_find(debugfs, iommu_group_id(table_group->group));
 	if (group)
 		tce_debugfs_forget(group);
 	mutex_unlock(&debugfs->lock);
@@ -546,21 +508,4 @@ void tce_debugfs_remove(struct tce_debugfs *debugfs)
 	mutex_unlock(&debugfs->lock);
 	debugfs_remove(debugfs->dir);
 	kref_put(&debugfs->ref, tce_debugfs_free);
-}
-
-void tce_debugfs_trace_extents(const struct tce_window *window,
-			       unsigned long index, unsigned long count)
-{
-	unsigned int page_shift = tce_window_page_shift(window);
-	struct tce_cursor cursor = {
-		.table = window->table,
-		.index = index,
-		.end = index + count,
-	};
-	struct tce_extent extent;
-
-	while (tce_debugfs_extent(&cursor, &extent))
-		trace_map(window->start + ((u64)extent.index << page_shift),
-			  extent.tce & ~TCE_PERM,
-			  (u64)extent.count << page_shift);
 }

@@ -45,28 +45,26 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 				    unsigned int interface);
 
 /**
- * tce_debugfs_attach() - trace the attachment of a window to a group, and list
- * the group
- * @window: the window
+ * tce_debugfs_add_group() - list a group that has the window
+ * @debugfs: the result of tce_debugfs_add(); may be NULL
  * @table_group: the group
- * @ret: result of the platform; after a failure the group is not listed
+ *
+ * If there is no memory, the group is not listed.
  *
  * Context: Process, may sleep.
  */
-void tce_debugfs_attach(struct tce_window *window,
-			struct iommu_table_group *table_group, int ret);
+void tce_debugfs_add_group(struct tce_debugfs *debugfs,
+			   struct iommu_table_group *table_group);
 
 /**
- * tce_debugfs_detach() - trace the detachment of a window from a group, and no
- * longer list the group
- * @window: the window
- * @table_group: the group
- * @ret: result of the platform
+ * tce_debugfs_remove_group() - no longer list a group
+ * @debugfs: the result of tce_debugfs_add(); may be NULL
+ * @table_group: the group, which may not be listed
  *
  * Context: Process, may sleep.
  */
-void tce_debugfs_detach(struct tce_window *window,
-			struct iommu_table_group *table_group, int ret);
+void tce_debugfs_remove_group(struct tce_debugfs *debugfs,
+			      struct iommu_table_group *table_group);
 
 /**
  * tce_debugfs_remove() - remove the directory of a window
@@ -78,18 +76,5 @@ void tce_debugfs_detach(struct tce_window *window,
  * Context: Process, may sleep.
  */
 void tce_debugfs_remove(struct tce_debugfs *debugfs);
-
-/**
- * tce_debugfs_trace_extents() - trace the mappings of a range as iommu:map
- * @window: the window
- * @index: the first entry
- * @count: number of entries
- *
- * As with iommu_map() there is one event for each physically contiguous range.
- *
- * Context: Process, may sleep; reschedules.
- */
-void tce_debugfs_trace_extents(const struct tce_window *window,
-			       unsigned long index, unsigned long count);
 
 #endif /* TCE_DEBUGFS_H */

@@ -13,7 +13,6 @@
 
 #include <trace/events/iommu.h>
 
-#include "tce_debugfs.h"
 #include "tce_pages.h"
 #include "tce_trace.h"
 #include "tce_window_private.h"
@@ -78,6 +77,34 @@ static inline void tce_count(const struct tce_window *window,
 	preempt_enable();
 }
 
+struct tce_cursor;
+struct tce_extent;
+
+/**
+ * tce_observe_extent() - find the next physically contiguous range
+ * @cursor: the range to search; is moved past the result
+ * @extent: the result
+ *
+ * Unlike an extent of the table, it may have several owners.
+ *
+ * Context: Process, may sleep; reschedules.
+ * Return: false if nothing else is mapped.
+ */
+bool tce_observe_extent(struct tce_cursor *cursor, struct tce_extent *extent);
+
+/**
+ * tce_observe_trace_extents() - trace the mappings of a range as iommu:map
+ * @window: the window
+ * @index: the first entry
+ * @count: number of entries
+ *
+ * As with iommu_map() there is one event for each physically contiguous range.
+ *
+ * Context: Process, may sleep; reschedules.
+ */
+void tce_observe_trace_extents(const struct tce_window *window,
+			       unsigned long index, unsigned long count);
+
 /**
  * tce_observe_map() - trace a MAP_DMA, and count it if it has succeeded
  * @window: the window
@@ -97,7 +124,7 @@ static inline void tce_observe_map(const struct tce_window *window, u64 iova,
 		trace_tce_map(tce_table_id(window->table), iova, size, run->ua,
 			      run->perm, ret);
 	if (trace_map_enabled() && !ret)
-		tce_debugfs_trace_extents(window, (iova - window->start) >>
+		tce_observe_trace_extents(window, (iova - window->start) >>
 				    tce_window_page_shift(window), run->count);
 }
 

@@ -8,6 +8,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/err.h>
+#include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/sched.h>
@@ -24,6 +25,7 @@
 #include "tce_platform.h"
 #include "tce_refuse.h"
 #include "tce_table.h"
+#include "tce_trace.h"
 #include "tce_window.h"
 #include "tce_window_private.h"
 #include "tce_work.h"
@@ -324,7 +326,10 @@ int tce_window_attach(struct tce_window *window,
 {
 	int ret = tce_platform_set_window(&window->platform, table_group);
 
-	tce_debugfs_attach(window, table_group, ret);
+	trace_tce_window_attach(tce_table_id(window->table),
+				iommu_group_id(table_group->group), ret);
+	if (!ret)
+		tce_debugfs_add_group(window->debugfs, table_group);
 
 	return ret;
 }
@@ -350,7 +355,9 @@ void tce_window_detach(struct tce_window *window,
 	}
 
 	ret = tce_platform_unset_window(&window->platform, table_group);
-	tce_debugfs_detach(window, table_group, ret);
+	trace_tce_window_detach(tce_table_id(window->table),
+				iommu_group_id(table_group->group), ret);
+	tce_debugfs_remove_group(window->debugfs, table_group);
 	if (!ret) {
 		/*
 		 * Wait for hypercalls that clear an entry and have not seen
