@@ -468,7 +468,7 @@ tce_kvm_begin_new(struct tce_kvm *kvm, struct tce_window *window,
 /* Begin to set an entry, with the task's record or with a new record. */
 static __always_inline struct tce_kvm_record *
 tce_kvm_begin_record(struct tce_kvm *kvm, struct tce_window *window,
-		   unsigned long index)
+		     unsigned long index)
 {
 	struct tce_kvm_record *record = tce_kvm_find_record(kvm);
 
