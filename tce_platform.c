@@ -99,11 +99,11 @@ static int tce_pseries_check(const struct iommu_table_group *table_group,
 	 */
 	if (num == 0)
 		return tce_refuse(-EPERM,
-				  "the platform would lose the group's other window");
+				  "window 0 cannot be created beside the group's other window");
 
 	/*
 	 * pSeries would ask the hypervisor, fail, and never create a window for
-	 * the group again, not even the default one of its next owner.
+	 * the group again, not even the default one of its next user.
 	 */
 	if (!tce_pseries_default(table_group, other))
 		return tce_refuse(-EPERM,
@@ -132,7 +132,10 @@ int tce_platform_check(struct tce_platform *platform,
 		return tce_refuse(-EINVAL,
 				  "the group does not support IOMMU pages of this size");
 
-	/* On pSeries the value is -1 for a group without dynamic windows. */
+	/*
+	 * On pSeries max_dynamic_windows_supported is -1 for a group without
+	 * dynamic windows.
+	 */
 	if (!ops->create_table || !ops->set_window || !ops->unset_window ||
 	    !ops->get_table_size ||
 	    (int)table_group->max_dynamic_windows_supported < 0)
@@ -312,7 +315,7 @@ static int tce_pseries_create(struct tce_platform *platform)
 	struct iommu_table_group *table_group = platform->table_group;
 	long ret;
 
-	platform->created = get_state_synchronize_rcu();
+	get_state_synchronize_rcu_full(&platform->created);
 	ret = table_group->ops->create_table(table_group, platform->num,
 					     platform->geo.page_shift,
 					     platform->size, 1, &platform->tbl);
@@ -339,10 +342,7 @@ void tce_platform_set_root(struct tce_platform *platform, void *root)
 		tce_powernv_set_root(platform, root);
 }
 
-/*
- * Whether KVM has stored no address with the platform's operations, and so has
- * set no entry.
- */
+/* Whether KVM has stored no address with the platform's operations. */
 static bool tce_pseries_unused(const struct iommu_table *tbl)
 {
 	const __be64 *at = tbl->it_userspace, *end = at + tbl->it_size;
@@ -394,9 +394,9 @@ static int tce_group_change(struct device *dev, void *data)
  * It is not exported, but iommu_group_for_each_dev() holds it during the
  * callback.
  */
-static int tce_group_locked(struct tce_platform *platform,
-			    struct iommu_table_group *table_group,
-			    tce_group_change_fn change)
+static int tce_group_call(struct tce_platform *platform,
+			  struct iommu_table_group *table_group,
+			  tce_group_change_fn change)
 {
 	struct tce_group_change arg = { platform, table_group, change };
 
@@ -416,13 +416,13 @@ static int tce_group_locked(struct tce_platform *platform,
  * pSeries it calls iommu_group_for_each_dev() itself, so the mutex must not be
  * held.
  */
-static int tce_group_change_locked(struct tce_platform *platform,
-				   struct iommu_table_group *table_group,
-				   tce_group_change_fn change)
+static int tce_group_change_call(struct tce_platform *platform,
+				 struct iommu_table_group *table_group,
+				 tce_group_change_fn change)
 {
 	return tce_platform_is_guest() ?
 	       change(platform, table_group) :
-	       tce_group_locked(platform, table_group, change);
+	       tce_group_call(platform, table_group, change);
 }
 
 /*
@@ -430,72 +430,78 @@ static int tce_group_change_locked(struct tce_platform *platform,
  * iommu_table. The platform puts its own, and clears its pointer to the table,
  * with the group's mutex held.
  */
-static int tce_pseries_attached(struct tce_platform *platform,
-				struct iommu_table_group *table_group)
+static int tce_pseries_referenced(struct tce_platform *platform,
+				  struct iommu_table_group *table_group)
 {
 	return kref_read(&platform->tbl->it_kref) >
 	       1 + tce_platform_has_window(platform, table_group);
 }
 
 /*
+ * Whether KVM may have used the iommu_table with the platform's operations. KVM
+ * puts its reference after an RCU grace period
+ * (kvm_spapr_tce_iommu_table_free()). So if it has none, and no grace period
+ * has passed since before it could find the iommu_table, it has found it only
+ * with our operations, if at all.
+ */
+static bool tce_pseries_used(struct tce_platform *platform)
+{
+	/* The new operations must be visible before the refcount is read. */
+	smp_mb();
+	if (tce_group_call(platform, platform->table_group,
+			   tce_pseries_referenced))
+		return true;
+
+	/* The refcount must be read before the state of RCU. */
+	smp_rmb();
+
+	return poll_state_synchronize_rcu_full(&platform->created);
+}
+
+/*
  * create_table() has published the iommu_table with the platform's operations,
  * through which KVM may have set entries that are not in our levels: clear
  * them. Their pages stay counted, as it is not known in which address space
- * they were counted. Free the platform's view, which is not used after this.
+ * they were counted.
  */
 static void tce_pseries_clear(struct tce_platform *platform)
 {
 	struct iommu_table *tbl = platform->tbl;
-	bool attached, grace_period, unused;
 	unsigned long index, count;
-	__be64 *view;
 
-	/* The new operations must be visible before the refcount is read. */
-	smp_mb();
-	attached = tce_group_locked(platform, platform->table_group,
-				    tce_pseries_attached);
-	/*
-	 * KVM puts its reference after an RCU grace period
-	 * (kvm_spapr_tce_iommu_table_free()). So if it has none, and no grace
-	 * period has passed since before it could find the iommu_table, it has
-	 * not found it with the platform's operations. The refcount must be
-	 * read first.
-	 */
-	smp_rmb();
-	grace_period = poll_state_synchronize_rcu(platform->created);
-	/*
-	 * Wait for calls of KVM that use the platform's operations: they do not
-	 * sleep, but they may be preempted between the exchange of an entry and
-	 * the store of its address.
-	 */
-	if (attached)
-		synchronize_rcu_tasks();
-
-	unused = (!attached && !grace_period) || tce_pseries_unused(tbl);
-	/*
-	 * KVM may keep the iommu_table for as long as it likes, and would keep
-	 * the view with it, without a charge. Our operations do not use it, and
-	 * the platform's accept that there is none. If KVM has put its
-	 * reference, then without preemption no call of KVM still uses the
-	 * view; with preemption one may.
-	 */
-	if (attached || !IS_ENABLED(CONFIG_PREEMPTION) || !grace_period) {
-		view = tbl->it_userspace;
-		tbl->it_userspace = NULL;
-		kvfree(view);
-	}
-
-	if (!unused)
-		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
-	else if (!attached)
+	if (!tce_pseries_used(platform))
 		return;
 
+	/*
+	 * Wait for calls of KVM that use the platform's operations: they do not
+	 * sleep, but they may be preempted before they exchange an entry, and
+	 * before they store its address.
+	 */
+	synchronize_rcu_tasks();
+
+	if (!tce_pseries_unused(tbl))
+		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
+
+	/* The view does not show an entry whose user-space address is 0. */
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);
 		if (tce_platform_clear_entries(platform, index, count))
-			pr_warn_ratelimited("the hypervisor refuses to clear entries that KVM has set\n");
+			pr_warn_ratelimited("the hypervisor refuses to clear entries that KVM may have set\n");
 		cond_resched();
 	}
+}
+
+/*
+ * KVM may keep the iommu_table for as long as it likes, and would keep the
+ * platform's view with it, without a charge. Our operations do not use it, and
+ * the platform's accept that there is none.
+ */
+static void tce_pseries_free_view(struct iommu_table *tbl)
+{
+	__be64 *view = tbl->it_userspace;
+
+	tbl->it_userspace = NULL;
+	kvfree(view);
 }
 
 void tce_platform_set_ops(struct tce_platform *platform,
@@ -503,18 +509,11 @@ void tce_platform_set_ops(struct tce_platform *platform,
 {
 	/* The operations must be complete before KVM can find them. */
 	smp_store_release(&platform->tbl->it_ops, ops);
-	if (tce_platform_is_guest())
+	if (tce_platform_is_guest()) {
 		tce_pseries_clear(platform);
+		tce_pseries_free_view(platform->tbl);
+	}
 }
-
-/*
- * On PowerNV bypass takes the place of a group's window 1, and lets the devices
- * of the group access all memory. pnv_ioda2_take_ownership() disables bypass
- * only if the group has the platform's default window. The group lacks that
- * window if it could not be set up when VFIO released the group
- * (pnv_pci_ioda2_setup_default_config()).
- */
-#define TCE_BYPASS_NUM		1
 
 static int tce_set_window(struct tce_platform *platform,
 			  struct iommu_table_group *table_group)
@@ -526,7 +525,7 @@ static int tce_set_window(struct tce_platform *platform,
 	if (ops->set_window(table_group, platform->num, tbl))
 		return tce_platform_is_guest() ?
 		       tce_refuse(-EPERM,
-				  "a hypervisor's window belongs to one group") :
+				  "a hypervisor's window can be in one group only") :
 		       tce_refuse(-EIO,
 				  "the firmware refused to program the window");
 
@@ -557,7 +556,7 @@ int tce_platform_set_window(struct tce_platform *platform,
 		return tce_refuse(-EPERM,
 				  "the group does not support IOMMU pages of this size");
 
-	return tce_group_change_locked(platform, table_group, tce_set_window);
+	return tce_group_change_call(platform, table_group, tce_set_window);
 }
 
 /*
@@ -639,19 +638,28 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
-	return tce_group_change_locked(platform, table_group,
-				       tce_platform_is_guest() ?
-				       tce_pseries_unset_window :
-				       tce_powernv_unset_window);
+	return tce_group_change_call(platform, table_group,
+				     tce_platform_is_guest() ?
+				     tce_pseries_unset_window :
+				     tce_powernv_unset_window);
 }
 
 void tce_platform_unlink(struct tce_platform *platform,
 			 struct iommu_table_group *table_group)
 {
 	if (!tce_platform_is_guest())
-		tce_group_change_locked(platform, table_group,
-					tce_powernv_unlink);
+		tce_group_change_call(platform, table_group,
+				      tce_powernv_unlink);
 }
+
+/*
+ * On PowerNV bypass takes the place of a group's window 1, and lets the devices
+ * of the group access all memory. pnv_ioda2_take_ownership() disables bypass
+ * only if the group has the platform's default window. The group lacks that
+ * window if it could not be set up when VFIO released the group
+ * (pnv_pci_ioda2_setup_default_config()).
+ */
+#define TCE_BYPASS_NUM		1
 
 static int tce_powernv_disable_bypass(struct tce_platform *unused,
 				      struct iommu_table_group *table_group)
@@ -668,6 +676,6 @@ int tce_platform_disable_bypass(struct iommu_table_group *table_group)
 	if (tce_platform_is_guest() || !table_group->ops->unset_window)
 		return 0;
 
-	return tce_group_change_locked(NULL, table_group,
-				       tce_powernv_disable_bypass);
+	return tce_group_change_call(NULL, table_group,
+				     tce_powernv_disable_bypass);
 }

@@ -9,6 +9,7 @@
 #define TCE_PLATFORM_H
 
 #include <linux/compiler.h>
+#include <linux/rcupdate.h>
 #include <linux/types.h>
 
 #include <asm/iommu.h>
@@ -36,12 +37,14 @@
  * @table_group: the group that it was created for
  * @num: number of the window in its groups
  * @tbl: the table as the platform and KVM know it, with a reference
- * @ops: on pSeries the platform's operations, which tce_platform_set_ops()
- *       replaces in @tbl
+ * @ops: the platform's operations, for its TCE kill: on PowerNV those of the
+ *       table from which they are copied, on pSeries those that
+ *       tce_platform_set_ops() replaces in @tbl
  * @geo: geometry of the table
- * @size: size of the window, in bytes
- * @created: state of RCU (get_state_synchronize_rcu()) before KVM could find a
- *           hypervisor's table
+ * @size: requested size of the window, in bytes; on PowerNV @geo may have more
+ *        entries
+ * @created: on pSeries, the state of RCU before KVM could find the table. (The
+ *           state in one word can miss a grace period.)
  * @backed: the table of a hypervisor is the backing
  * @is_default: the window is the hypervisor's default one, whose table and
  *              entries stay when it is removed from the group
@@ -55,7 +58,7 @@ struct tce_platform {
 	const struct iommu_table_ops *ops;
 	struct tce_geometry geo;
 	u64 size;
-	unsigned long created;
+	struct rcu_gp_oldstate created;
 	bool backed;
 	bool is_default;
 	bool removed;
@@ -130,10 +133,9 @@ void tce_platform_set_root(struct tce_platform *platform, void *root);
  * @platform: the window
  * @ops: the new operations
  *
- * On pSeries they replace the platform's. This then waits for calls of KVM that
- * may still use those, clears the entries that they have set, and frees the
- * platform's view (on a preemptible kernel unless the creation has taken longer
- * than an RCU grace period).
+ * On pSeries they replace the platform's. If KVM may have used those, this then
+ * waits for its calls, and clears the entries that they have set. The
+ * platform's view is freed.
  *
  * Context: Process, may sleep.
  */
@@ -149,8 +151,9 @@ void tce_platform_set_ops(struct tce_platform *platform,
  *
  * Context: Any but an interrupt handler.
  * Return: 0, also if a dynamic window was removed from its group; -ENODEV if
- * the default one was; -EIO if the hypervisor refuses: none of them is set
- * then, unless it also refuses to clear those that it has set, which is logged.
+ * the default one was; -EIO if the hypervisor refuses, or takes no lists. A
+ * single entry is then unchanged. Several are cleared, unless the hypervisor
+ * refuses that as well, which is logged; they can be set one by one.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
@@ -205,8 +208,10 @@ int tce_platform_set_window(struct tce_platform *platform,
  * @table_group: the group
  *
  * Serialised against the platform for this group: it removes windows by itself
- * when a device appears in a group (iommu_table_group_ops::take_ownership). In
- * the platform nothing serialises the links of several groups to one table.
+ * when a device appears in a group (iommu_table_group_ops::take_ownership). The
+ * caller serialises calls for the groups of one window. Removals by the
+ * platform from several groups of a window are serialised by nothing, with the
+ * in-tree module neither.
  *
  * Context: Process, may sleep.
  * Return: 0, also if the platform has already removed it; -EIO if the firmware

@@ -236,9 +236,10 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	}
 
 	/*
-	 * In a guest nothing may fail once the platform has allocated its view,
-	 * which it frees a long time after an abort. Only software reads our
-	 * levels there: allocate them on the node of the CPU that maps.
+	 * In a guest nothing may fail after tce_platform_create():
+	 * tce_kvm_put() would free the iommu_table, and a view that is left,
+	 * only once each task has slept or left the kernel. Only software reads
+	 * our levels there: allocate them on the node of the CPU that maps.
 	 */
 	if (platform->backed) {
 		ret = tce_window_create_table(window, request, NUMA_NO_NODE);
@@ -255,8 +256,8 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
-	/* On pSeries this has freed the platform's view, if possible. */
-	if (request->charge && !platform->tbl->it_userspace)
+	/* This has freed the platform's view. */
+	if (request->charge)
 		window->locked = 0;
 	if (!platform->backed) {
 		ret = tce_window_create_table(window, request,
@@ -342,7 +343,7 @@ void tce_window_mark_lost(struct tce_window *window)
 void tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group)
 {
-	int ret;
+	int ret, group = iommu_group_id(table_group->group);
 
 	/*
 	 * spapr_tce_unset_window() does not clear the entries: do so before it
@@ -355,13 +356,12 @@ void tce_window_detach(struct tce_window *window,
 	}
 
 	ret = tce_platform_unset_window(&window->platform, table_group);
-	trace_tce_window_detach(tce_table_id(window->table),
-				iommu_group_id(table_group->group), ret);
+	trace_tce_window_detach(tce_table_id(window->table), group, ret);
 	tce_debugfs_remove_group(window->debugfs, table_group);
 	if (!ret) {
 		/*
 		 * Wait for hypercalls that clear an entry and have not seen
-		 * that the window was removed: the group's next owner may set
+		 * that the window was removed: the group's next user may set
 		 * the entry in the default window.
 		 */
 		if (window->platform.backed)
@@ -390,8 +390,8 @@ void tce_window_detach(struct tce_window *window,
 	tce_window_trim_soon(window);
 	/* After this the platform may free the group. */
 	tce_platform_unlink(&window->platform, table_group);
-	pr_warn("window at %#llx: the firmware refused to remove it from a group\n",
-		window->start);
+	pr_warn("window at %#llx: the firmware refused to remove it from IOMMU group %d\n",
+		window->start, group);
 }
 
 void tce_window_wait_kills(struct tce_window *window)
@@ -522,6 +522,8 @@ static noinline int tce_window_map_run(struct tce_window *window,
 	tce_gather_end(&gather);
 	tce_table_finish(&range);
 	if (ret) {
+		tce_refuse(ret,
+			   "the hypervisor refused an entry, or the window was removed");
 		run->pages->ops->cancel(run, range.index - index);
 		tce_window_clear(window, index, range.index - index);
 	}

@@ -38,9 +38,10 @@ struct tce_window;
  * @size: bytes, a power of two
  * @levels: number of levels of the table, which is a hint
  * @pages: the user memory that it will map
- * @charge: charge each level to locked_vm while it is allocated, instead of the
- *          whole table for the life of the window; on pSeries, in addition to
- *          the platform's view
+ * @charge: charge each level to locked_vm while it is allocated; on pSeries the
+ *          platform's view is charged, too, until it is freed. If false, the
+ *          whole table is charged for the life of the window, or on pSeries the
+ *          platform's view, although it is freed
  * @pinned: pages are pinned when they are mapped, so KVM cannot map them
  * @charged: number of kernel pages that were charged for the window; those that
  *           it uses are subtracted
@@ -204,7 +205,8 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * pin @run first (&tce_pages_ops.pin), with no lock held; an errno of
  * &tce_pages_ops.use; -ENOMEM; -EIO after tce_window_mark_lost(), after the
  * firmware has refused to remove the window from a group, or if a hypervisor
- * refuses a page; -EINTR if a fatal signal is pending.
+ * refuses a page; -ENODEV if the hypervisor's default window was removed from
+ * its group; -EINTR if a fatal signal is pending.
  */
 int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 		   struct tce_run *run);

@@ -499,7 +499,7 @@ static void test_view(void)
 	if (tap_intree())
 		CHECK(have_view());
 	else
-		CHECK(!have_view() || vfio_is_preemptible());
+		CHECK(!have_view());
 	CHECK_EQ(map(start + IOVA, memory, BYTES), 0);
 	CHECK_EQ(vfio_remove(vfio.container, start), 0);
 	vfio_close(&vfio);

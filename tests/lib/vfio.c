@@ -16,7 +16,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "tap.h"
@@ -210,13 +209,6 @@ bool vfio_is_guest(void)
 	fclose(file);
 
 	return guest;
-}
-
-bool vfio_is_preemptible(void)
-{
-	struct utsname name;
-
-	return !uname(&name) && strstr(name.version, "PREEMPT");
 }
 
 unsigned int vfio_levels(unsigned int wanted)

@@ -90,12 +90,6 @@ int vfio_create_large(struct vfio *vfio, unsigned int levels);
  */
 bool vfio_is_guest(void);
 
-/*
- * Whether the kernel is preemptible, with any kind of preemption. In a guest
- * the platform's view may then stay as long as the window.
- */
-bool vfio_is_preemptible(void);
-
 /* What GET_INFO returned to the first vfio_open(). */
 const struct vfio_iommu_spapr_tce_info *vfio_limits(void);
 /* @wanted levels, or the most that the platform supports. */
