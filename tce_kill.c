@@ -132,23 +132,22 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 static noinline bool tce_gather_grow(struct tce_gather *gather)
 {
 	struct tce_retired *retired = &gather->retired;
-	struct tce_owned *list;
+	unsigned int max = gather->max_retired;
+	struct tce_owned *list = NULL;
 
-	if (gather->max_retired <= retired->max)
-		return false;
+	gather->max_retired = 0;
+	for (; max > retired->max && !list; max /= 2) {
+		list = kmalloc_array(max, sizeof(*list),
+				     GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+		if (!list)
+			continue;
 
-	list = kmalloc_array(gather->max_retired, sizeof(*list),
-			     GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
-	if (!list) {
-		gather->max_retired = retired->max;
-		return false;
+		memcpy(list, retired->few, sizeof(retired->few));
+		retired->list = list;
+		retired->max = max;
 	}
 
-	memcpy(list, retired->few, sizeof(retired->few));
-	retired->list = list;
-	retired->max = gather->max_retired;
-
-	return true;
+	return list;
 }
 
 void tce_gather_end(struct tce_gather *gather)
@@ -224,9 +223,10 @@ void tce_gather_batch(struct tce_gather *gather, unsigned long first,
 
 		tce_gather_flush(gather);
 		/*
-		 * The next flush releases the remaining pages. It kills their
-		 * entries once more, as each flush kills the entries of the
-		 * pages that it releases.
+		 * The next flush releases the remaining pages. Their entries
+		 * have just been killed; they are killed once more only to keep
+		 * the rule that a flush kills the entries of the pages that it
+		 * releases.
 		 */
 		gather->first = first;
 		gather->end = end;

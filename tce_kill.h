@@ -98,11 +98,13 @@ void tce_gather_init(struct tce_gather *gather, struct tce_window *window,
 void tce_gather_end(struct tce_gather *gather);
 
 /**
- * tce_gather_max_extents() - number of extents that may be gathered at once
+ * tce_gather_max_extents() - maximum number of extents to clear for one
+ * tce_gather_batch()
  * @gather: the object
  *
  * Context: Any.
- * Return: TCE_BATCH, or 1 if gaps between extents must not be killed.
+ * Return: TCE_BATCH, or 1 if the gaps between cleared extents must not be
+ * killed.
  */
 unsigned int tce_gather_max_extents(const struct tce_gather *gather);
 
@@ -113,8 +115,9 @@ unsigned int tce_gather_max_extents(const struct tce_gather *gather);
  * @end: one past the last entry
  * @old: the entries that were cleared or replaced there
  *
- * Flushes if there is no room for the pages. For pages that are pinned when
- * they are mapped, tries to allocate more room first, once.
+ * Flushes first if the range cannot share a kill with what is gathered, and
+ * whenever there is no room for the pages. For pages that are pinned when they
+ * are mapped, tries once to allocate more room instead.
  *
  * Context: Process, may sleep.
  */
