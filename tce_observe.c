@@ -33,8 +33,11 @@ bool tce_observe_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 
 		cursor->index = index;
 		if (!tce_table_extent(cursor, &more) || more.index != index ||
-		    more.tce != tce)
+		    more.tce != tce) {
+			/* The entry has changed: do not skip what follows. */
+			cursor->index = index;
 			break;
+		}
 
 		extent->count += more.count;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counters and trace calls of a window.
+ * Counters and trace calls of a window, and what is mapped in it.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -26,8 +26,8 @@
  * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
  * @TCE_EVENT_KVM: entries that were set for KVM, or cleared, even if they were
  *                 empty
- * @TCE_EVENT_KVM_UP: entries that KVM was told to pass up to user space; not
- *                    counted in version 1, in which all are
+ * @TCE_EVENT_KVM_UP: hypercalls that this module made KVM pass up to user
+ *                    space; not counted in version 1, in which all are
  * @TCE_EVENTS: number of events
  */
 enum tce_event {
@@ -106,7 +106,8 @@ void tce_observe_trace_extents(const struct tce_window *window,
 			       unsigned long index, unsigned long count);
 
 /**
- * tce_observe_map() - trace a MAP_DMA, and count it if it has succeeded
+ * tce_observe_map() - trace an attempt of a MAP_DMA, and count it if it has
+ * succeeded
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
@@ -179,10 +180,10 @@ static inline void tce_observe_kvm(const struct tce_window *window,
 }
 
 /**
- * tce_observe_kvm_up() - count and trace an entry that is passed up to user
+ * tce_observe_kvm_up() - count and trace a hypercall that is passed up to user
  * space
  * @window: the window
- * @index: the entry
+ * @index: the entry that could not be set
  *
  * Context: Any but an interrupt handler.
  */
