@@ -130,7 +130,7 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
  * tce_charge_hold() - keep the credit from being settled
  * @charge: the address space
  *
- * Calls can nest. tce_charge_release() must follow each of them.
+ * Calls can nest. tce_charge_unhold() must follow each of them.
  *
  * Context: Any.
  */
@@ -140,12 +140,12 @@ static inline void tce_charge_hold(struct tce_charge *charge)
 }
 
 /**
- * tce_charge_release() - undo tce_charge_hold()
+ * tce_charge_unhold() - undo tce_charge_hold()
  * @charge: the address space
  *
  * Context: Any.
  */
-static inline void tce_charge_release(struct tce_charge *charge)
+static inline void tce_charge_unhold(struct tce_charge *charge)
 {
 	atomic_dec(&charge->held);
 }
@@ -199,8 +199,9 @@ void tce_charge_return(struct tce_charge *charge, unsigned long pages);
  * @charge: the current process's address space
  * @pages: kernel pages that were charged
  *
- * The credit stays while it is held (tce_charge_hold()). Credit that another
- * thread or the work item is settling was subtracted when this returns.
+ * The credit stays while it is held (tce_charge_hold()). When this returns,
+ * credit that another thread or the work item was settling has been subtracted,
+ * too.
  *
  * Context: As for tce_charge_add().
  */

@@ -110,8 +110,8 @@ static struct tce_counts figures_counts(const struct tce_window *window)
 	return sum;
 }
 
-static void figures_show_owner(struct seq_file *seq,
-			       const struct tce_debugfs *debugfs)
+static void figures_show_user(struct seq_file *seq,
+			      const struct tce_debugfs *debugfs)
 {
 	const struct tce_window *window = debugfs->window;
 	const struct tce_debugfs_group *group;
@@ -194,7 +194,7 @@ static int figures_show(struct seq_file *seq, void *unused)
 	mutex_lock(&debugfs->lock);
 	if (debugfs->window) {
 		seq_printf(seq, "format %u\n", TCE_DEBUGFS_FORMAT);
-		figures_show_owner(seq, debugfs);
+		figures_show_user(seq, debugfs);
 		figures_show_memory(seq, debugfs->window);
 		figures_show_counts(seq, debugfs->window);
 	}
@@ -417,8 +417,7 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 }
 
 /*
- * Return NULL if the group does not have the window. The caller holds
- * &tce_debugfs.lock.
+ * Return NULL if the group is not listed. The caller holds &tce_debugfs.lock.
  */
 static struct tce_debugfs_group *tce_debugfs_find(struct tce_debugfs *debugfs,
 						  int id)

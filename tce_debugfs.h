@@ -59,7 +59,7 @@ void tce_debugfs_add_group(struct tce_debugfs *debugfs,
 /**
  * tce_debugfs_remove_group() - no longer list a group
  * @debugfs: the result of tce_debugfs_add(); may be NULL
- * @table_group: the group, which may not be listed
+ * @table_group: the group, which need not be listed
  *
  * Context: Process, may sleep.
  */

@@ -38,7 +38,8 @@ int tce_eeh_get_op(struct vfio_eeh_pe_op *op, void __user *argp);
  * Context: Process, may sleep: takes the group's mutex. The container's lock is
  * held, so that the group is not detached, and its device not removed,
  * meanwhile.
- * Return: the PE, without a reference; -ENODEV if the group has none.
+ * Return: the PE, without a reference, or ERR_PTR(-ENODEV) if the group has
+ * none.
  */
 struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group);
 

@@ -23,9 +23,10 @@
 
 /*
  * A window must have fewer address bits than this. The hardware allows more, up
- * to TCE_WINDOW_SELECT_BIT. The limit is that of the platform:
+ * to TCE_WINDOW_SELECT_BIT. The limit is that of the in-tree module, for which
  * pnv_pci_ioda2_table_alloc_pages() refuses levels that translate 55 address
- * bits or more.
+ * bits or more. Levels of the minimum size may translate more bits than the
+ * window has.
  */
 #define TCE_ADDRESS_BITS	55
 

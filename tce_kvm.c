@@ -363,7 +363,7 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 	if (!ret)
 		tce_kvm_displace(window, record, record->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
-	pr_warn_ratelimited("window at %#llx: the hypervisor refused an entry that KVM set for a guest; user space sets its entries from now on\n",
+	pr_warn_ratelimited("window at %#llx: the hypervisor refused an entry that KVM set for a guest; from now on user space sets the entries of this window\n",
 			    window->start);
 }
 
@@ -430,7 +430,8 @@ static bool tce_kvm_hold(struct tce_kvm *kvm, struct tce_window *window,
 
 /*
  * Parts of the callbacks that use the task's record. They fail if the record
- * was freed before they had locked it.
+ * was freed before they had locked it. tce_kvm_begin() also fails if the leaf
+ * cannot be held.
  */
 
 /* Begin to set an entry. */
@@ -474,6 +475,7 @@ tce_kvm_begin_record(struct tce_kvm *kvm, struct tce_window *window,
 
 	if (record && likely(tce_kvm_begin(kvm, window, record, index)))
 		return record;
+	/* The task still has its record, so the leaf could not be held. */
 	if (record && READ_ONCE(record->task) == current)
 		return NULL;
 
@@ -692,7 +694,9 @@ static void tce_kvm_tce_kill(struct iommu_table *tbl, unsigned long index,
 /*
  * Callbacks for version 1, in which KVM can neither pin nor unpin pages.
  * To map, useraddrptr() returns NULL; to unmap, it returns an address that KVM
- * cannot uncount. So KVM passes both up to user space.
+ * cannot uncount. So KVM passes both up to user space. xchg_no_kill() changes
+ * nothing, it only reports the entry, so it does not matter that KVM calls it
+ * again to restore the entry.
  */
 
 static int tce_kvm_xchg_pinned(struct iommu_table *tbl, long index,

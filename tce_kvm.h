@@ -54,8 +54,8 @@
  * In version 1 pages are pinned when they are mapped, which KVM cannot do, so
  * mapping and unmapping are passed up to user space. Mapping is also passed up
  * if the IOMMU page is larger than a kernel page: KVM does not check that such
- * a page is backed by one page of memory (tce_memory.h), and if xchg_no_kill()
- * did, its error would trigger a WARN in KVM.
+ * a page lies in one folio (tce_memory.h), and if xchg_no_kill() did, its error
+ * would trigger a WARN in KVM.
  */
 
 struct tce_geometry;
@@ -83,7 +83,8 @@ void tce_kvm_destroy(struct tce_kvm *kvm);
 /**
  * tce_kvm_set_ops() - set the operations of an iommu_table
  * @kvm: state of KVM's callbacks, which the iommu_table owns from here on
- * @platform: the iommu_table
+ * @platform: the window's part that depends on the platform, with the
+ *            iommu_table
  * @pinned: the window's pages are pinned when they are mapped
  *
  * To be called as soon as the iommu_table exists: on pSeries KVM can find it

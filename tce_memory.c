@@ -69,7 +69,8 @@
 
 /**
  * struct tce_region - a region that the container has registered
- * @memory: the container's memory, with a reference to its pages
+ * @memory: the container's registered memory, with a reference to its
+ *          &tce_memory.pages
  * @node: in &tce_memory.regions
  * @list: in &tce_memory.list, &tce_memory.orphans, or a list of regions that
  *        are about to be put; empty if it is in none
@@ -77,8 +78,8 @@
  * @last: last user-space address
  * @mem: the kernel's region, with a reference from mm_iommu_new() or
  *       mm_iommu_get()
- * @mapped: mapped count: number of entries that translate to its pages and were
- *          counted here, plus one until it is unregistered
+ * @mapped: its mapped count, that is the number of entries that translate to
+ *          its pages and were counted here, plus one until it is unregistered
  * @unregistering: between tce_memory_unregister_begin() and
  *                 tce_memory_unregister_end()
  */
@@ -179,7 +180,10 @@ static void tce_orphans_add(struct list_head *regions)
 		atomic_inc(&tce_orphans_count);
 	}
 	list_splice_tail_init(regions, &memory->orphans);
-	/* Do not wait for a delay that grew while the mmap_lock was held. */
+	/*
+	 * An attempt that is scheduled soon finds these regions, too. Do not
+	 * wait for one whose delay grew while the mmap_lock was held.
+	 */
 	if (!memory->kicked || memory->delay != TCE_ORPHAN_RETRY)
 		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
 	memory->delay = TCE_ORPHAN_RETRY;
@@ -801,7 +805,7 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 		tce_segment_uncount(segment, run->pages->mm);
 		run->other = NULL;
 		return tce_refuse(-EINVAL,
-				  "the IOMMU page is larger than a page of memory");
+				  "an IOMMU page is in several folios, or its memory is not contiguous");
 	}
 
 	if (!ret)
@@ -915,6 +919,7 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 		       (extents[n - 1].count << run->page_shift);
 	while (run->next < end) {
 		pages = min(tce_run_part(run, ua), end - run->next);
+		/* Cannot fail: tce_memory_count() has checked the page size. */
 		mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa);
 		hpa |= run->perm;
 		if (hpa == next) {
@@ -966,7 +971,8 @@ static bool tce_owner_is_region(u64 owner)
 /*
  * The device may write to the page until the kill, which comes later. The page
  * stays dirty until then: it is pinned until it is uncounted, after the kill,
- * and reclaim does not write pinned pages to swap.
+ * and reclaim does not write pinned pages to swap. Since Linux 6.5 pages of
+ * files that are written back cannot be pinned for writing with FOLL_LONGTERM.
  */
 static void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 {

@@ -48,7 +48,10 @@ struct tce_memory;
 struct tce_pages;
 struct tce_region;
 
-/* In an owner: a user-space address, whose bits 62 and 63 are not set. */
+/*
+ * Set in an owner that is a user-space address. The address itself has neither
+ * bit 62 nor bit 63 set.
+ */
 #define TCE_OWNER_USER		BIT_ULL(62)
 
 /**
@@ -69,7 +72,7 @@ struct tce_memory *tce_memory_create(struct rw_semaphore *lock);
  *
  * &tce_pages_ops.use succeeds for pages that are registered, by this or another
  * container of the same address space. It returns -EINVAL if an IOMMU page is
- * not registered, or is larger than the page of memory behind it.
+ * not registered, or does not lie in one folio.
  *
  * Context: Any.
  * Return: the interface, whose reference count is that of the object.

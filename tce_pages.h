@@ -110,11 +110,12 @@ struct tce_retired {
 /**
  * struct tce_pages_ops - operations on pages
  * @pin: charges and pins a run before @use; NULL if this is not needed. Process
- *       context, no lock held, may sleep without a limit. Returns 0, -EFAULT,
- *       -ENOMEM, or -EINTR if a fatal signal is pending
+ *       context, no lock held, may sleep without a limit. If it has set
+ *       &tce_run.pinned, it returns with a mutex held, until @unpin. Returns 0,
+ *       -EFAULT, -ENOMEM, or -EINTR if a fatal signal is pending
  * @unpin: follows each @pin that has set &tce_run.pinned, after @use or without
  *         it, and also if @pin has failed: unpins and uncharges what was not
- *         mapped. Context as for @pin
+ *         mapped. Process context, no lock held but that mutex, may sleep
  * @use: makes sure that the pages of a run stay pinned, and sets
  *       &tce_run.owner, &tce_run.next and the first extent. If it fails no page
  *       is in use.

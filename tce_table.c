@@ -200,8 +200,8 @@ unlock:
 }
 
 /*
- * A level could not be allocated: queue the level above it, which may have been
- * linked for it and be empty.
+ * A level or a view could not be allocated: queue the last level that exists,
+ * which may have been linked for it and be empty.
  */
 static void tce_walk_undo(struct tce_table *table, unsigned long index)
 {
@@ -390,7 +390,7 @@ static void tce_batch_skip(const struct tce_table *table,
  * @index is empty, all up to the next entry that is set, as far as @list has
  * room; otherwise one. On entry, @old has the @olds extents that all @count
  * entries would replace, on return those that were replaced. Return the number
- * of entries, or the errno of the backing.
+ * of entries, or the errno of the backing: for the first one, or for a list.
  */
 static noinline long tce_leaf_set_backing(const struct tce_table *table,
 					  unsigned long index,
@@ -422,7 +422,8 @@ static noinline long tce_leaf_set_backing(const struct tce_table *table,
 /*
  * Set up to @count entries of @new from @slot on, as far as @old has @room for
  * the extents that they replace; @olds is the number of these. Return the
- * number of entries, or the errno of the backing for the first one.
+ * number of entries, or the errno of the backing: for the first one, or for a
+ * list.
  */
 static long
 tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
@@ -436,7 +437,10 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 
 	lockdep_assert_held(&leaf->lock);
 
-	/* In a backing, entries are replaced, or set without @list, singly. */
+	/*
+	 * In a backing, an entry that is set is replaced singly; without @list
+	 * all are set singly.
+	 */
 	if (table->ops->set && (!list || leaf->tces[slot]))
 		count = 1;
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
@@ -500,8 +504,9 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
 	for (i = 0; i < *olds; i++)
 		set -= old[i].count;
 	/*
-	 * A task that sees only that nothing is set in the leaf may kill its
-	 * entries: the hardware must see them cleared then.
+	 * Another task that reads only @set (tce_table_clear()), and finds it
+	 * 0, may kill the entries: they must be cleared by then. Pairs with the
+	 * barriers in tce_table_unkilled() and tce_kill_once().
 	 */
 	smp_store_release(&leaf->set, set);
 	tce_trim_check(table, leaf);

@@ -31,8 +31,8 @@
  * Each entry has an owner, a word that says how its page is released; the table
  * does not interpret it. As long as all entries of a leaf have the same owner
  * the leaf stores it once. Otherwise the leaf has a view, one owner per entry.
- * What the platform allocates for the in-tree module, and the kernel calls the
- * userspace view, has an owner for each entry of the table.
+ * The platform's view (it_userspace), which the kernel calls the userspace view,
+ * is another one: it has an owner for each entry of the table.
  *
  * Entries are stored and cleared by extent: consecutive entries of one owner
  * that translate to physically contiguous memory with the same permissions.
@@ -135,14 +135,14 @@ int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
  * @geo: the geometry
  *
  * Context: Any.
- * Return: bytes of all hardware levels. A userspace view of the whole table
+ * Return: bytes of all levels. A userspace view of the whole table
  * takes as many bytes again.
  */
 u64 tce_geometry_whole_bytes(const struct tce_geometry *geo);
 
 /**
  * struct tce_depth_stats - levels of a table at one depth
- * @levels: number of hardware levels
+ * @levels: number of levels
  * @bytes: bytes of these
  */
 struct tce_depth_stats {
@@ -152,21 +152,21 @@ struct tce_depth_stats {
 
 /**
  * struct tce_table_stats - memory that a table uses
- * @depth: hardware levels by depth; [0] is the first level
- * @hw_bytes: bytes of all hardware levels
+ * @depth: levels by depth; [0] is the first level
+ * @hw_bytes: bytes of all levels
  * @user_levels: number of leaves that have a view
  * @user_bytes: bytes of the views
- * @page_bytes: bytes taken from the page allocator for hardware levels and
- *              views; more than their sum while levels that share a kernel page
- *              do not fill it
+ * @page_bytes: bytes taken from the page allocator for levels and views; more
+ *              than their sum while levels that share a kernel page do not fill
+ *              it
  * @meta_bytes: bytes of kernel memory that describe the levels and the table
  * @whole_bytes: see tce_geometry_whole_bytes()
  * @set: number of leaf entries that are set; exact only if no operation runs
  *       meanwhile
  * @idle: number of levels that are queued for tce_trim(), including
  *        levels that are in use again
- * @levels_added: number of hardware levels that were ever linked
- * @levels_removed: number of hardware levels that were ever unlinked
+ * @levels_added: number of levels that were ever linked, and the first level
+ * @levels_removed: number of levels that were ever unlinked
  */
 struct tce_table_stats {
 	struct tce_depth_stats depth[TCE_TABLE_MAX_LEVELS];
@@ -245,7 +245,7 @@ struct tce_table;
  * struct tce_cursor - position of tce_table_clear() or tce_table_extent() in a
  *	range
  * @table: the table
- * @index: the next entry, in IOMMU pages
+ * @index: the next entry, in IOMMU pages; may end up beyond @end
  * @end: one past the last entry
  * @max_extents: extents that one call of tce_table_clear() may clear; 0 for
  *               TCE_BATCH
@@ -254,7 +254,7 @@ struct tce_table;
  * @hole: the last call of tce_table_clear() has found no leaf
  *
  * The caller initialises all members, @single to false, and repeats the call
- * until @index reaches @end. No lock or reference is held between calls.
+ * while @index is less than @end. No lock or reference is held between calls.
  */
 struct tce_cursor {
 	struct tce_table *table;
@@ -293,8 +293,9 @@ struct tce_range {
  * @set: sets @count entries of the backing, beginning with @index. @tces are
  *       the entries as in the leaf; if @count is not 1 they are in an aligned
  *       buffer for TCE_SET_MAX entries, and replace no entries that are set.
- *       Returns 0, or an errno: none of them is set then. Called with a
- *       spinlock held. @set and @clear are NULL if there is no backing
+ *       Returns 0, or an errno: the entries are then as before, as far as the
+ *       backing allows. Called with a spinlock held. @set and @clear are NULL
+ *       if there is no backing
  * @clear: clears @count entries of the backing, beginning with @index. Returns
  *         0, or an errno: some may still be set then. Called with a spinlock
  *         held
@@ -320,11 +321,11 @@ struct tce_table_ops {
  * @ops: its callbacks
  * @data: for @ops
  *
- * Allocates only the first level, which is charged to the caller's memory
- * cgroup.
+ * Allocates only the first level, which is taken from the credit of @charge and
+ * accounted to the caller's memory cgroup.
  *
  * Context: Process, may sleep.
- * Return: the table, or ERR_PTR(-ENOMEM).
+ * Return: the table, or ERR_PTR(-ENOMEM), also if there is no credit.
  */
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 				   struct tce_charge *charge,
@@ -407,10 +408,11 @@ u64 tce_table_get(struct tce_table *table, unsigned long index);
  * @gfp: allocation flags; 0 to allocate nothing
  *
  * Allocates the missing levels, and views for leaves that get more than one
- * owner; all are charged to the caller's memory cgroup. Each leaf is held until
- * its last entry of the range is stored, or until tce_table_finish(). After a
- * failure nothing is held, tce_table_finish() must not be called, and levels
- * that were already allocated stay, empty.
+ * owner; memory that must be allocated for them is accounted to the caller's
+ * memory cgroup. Each leaf is held until its last entry of the range is stored,
+ * or until tce_table_finish(). After a failure nothing is held,
+ * tce_table_finish() must not be called, and levels that were already allocated
+ * stay, empty.
  *
  * Context: Any but an interrupt handler. Sleeps and reschedules if @gfp allows
  * it.
@@ -482,7 +484,8 @@ void tce_table_killed(struct tce_table *table, unsigned int count);
  *
  * An operation that has found an entry empty, and does not kill it, calls this
  * afterwards: only if the result is 0, or counts only the caller's own
- * operations, the hardware does not use an older value of the entry.
+ * operations, is it certain that the hardware does not use an older value of
+ * the entry.
  *
  * Levels that are being trimmed count, too, until they were killed.
  *

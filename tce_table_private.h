@@ -33,8 +33,10 @@
  * memory that was just unmapped is often mapped again. It is queued for
  * tce_trim(), which skips levels that are in use again. A level is marked
  * dead when it is unlinked, under its own lock and that of the level above it.
- * So an operation that has found a level by a walk, and finds it dead once it
- * has the lock, walks again and does not find that level any more.
+ * So an operation that is about to set, hold or link something in a level that
+ * it has found by a walk, and finds it dead once it has the lock, walks again
+ * and does not find that level any more. One that only reads or clears entries
+ * need not test for this: nothing is set in a dead level.
  *
  * Lock order: the lock of a level, the lock of the level below it,
  * &tce_table.lock.
@@ -119,12 +121,12 @@ struct tce_block {
  * @partial: blocks with free places
  * @idle: levels that are queued for tce_trim(); some may be in use again
  * @idle_levels: number of levels in @idle
- * @depth_levels: number of hardware levels by depth
+ * @depth_levels: number of levels by depth
  * @user_levels: number of leaves that have a view
  * @page_bytes: bytes taken from the page allocator
  * @meta_bytes: bytes of all struct tce_block
- * @levels_added: number of hardware levels that were ever linked
- * @levels_removed: number of hardware levels that were ever unlinked
+ * @levels_added: number of levels that were ever linked
+ * @levels_removed: number of levels that were ever unlinked
  * @trim_lock: held while levels are unlinked and freed; outermost
  * @stop_trim: tce_trim() must end early
  */
@@ -255,8 +257,9 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
  * @table: the table
  * @gfp: allocation flags
  *
- * The memory is charged to the caller's memory cgroup, and taken from the
- * credit of &tce_table.charge.
+ * Takes a free place in a block of the table, if there is one. Otherwise
+ * allocates a block, which is accounted to the caller's memory cgroup and taken
+ * from the credit of &tce_table.charge.
  *
  * Context: Any but an interrupt handler; sleeps if @gfp allows it.
  * Return: the level's entries, or the view; NULL if there is no memory or no

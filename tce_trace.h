@@ -69,19 +69,22 @@ DECLARE_EVENT_CLASS(tce_group,
 		  __entry->ret)
 );
 
-/* The platform was asked to program a window into a group. */
+/* A window was to be programmed into a group; @ret is not 0 if that failed. */
 DEFINE_EVENT(tce_group, tce_window_attach,
 	TP_PROTO(unsigned int window, int group, int ret),
 	TP_ARGS(window, group, ret)
 );
 
-/* The platform was asked to remove a window from a group. */
+/* A window was to be removed from a group; @ret is not 0 if that failed. */
 DEFINE_EVENT(tce_group, tce_window_detach,
 	TP_PROTO(unsigned int window, int group, int ret),
 	TP_ARGS(window, group, ret)
 );
 
-/* A MAP_DMA whose pages were registered, or pinned, has ended. */
+/*
+ * An attempt of a MAP_DMA whose pages were registered, or pinned, has ended.
+ * After -ENOMEM the command may start over, with another event.
+ */
 TRACE_EVENT(tce_map,
 	TP_PROTO(unsigned int window, u64 iova, u64 size, unsigned long ua,
 		 unsigned int perm, int ret),
@@ -182,8 +185,9 @@ TRACE_EVENT(tce_kvm,
 );
 
 /*
- * KVM was told to pass an entry up to user space, for example because there was
- * no memory for a level or a view. Not traced in version 1, in which all are.
+ * A hypercall is passed up to user space because @index could not be set, for
+ * example because there was no memory for a level or a view. Not traced in
+ * version 1, in which all are.
  */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),

@@ -186,12 +186,13 @@ bool tce_trim(struct tce_table *table, unsigned long age)
 		return true;
 	queued = READ_ONCE(table->idle_levels);
 	for (n = 0; n < queued && (level = tce_trim_dequeue(table)); n++) {
-		unsigned long left = age;
+		unsigned long min_age = age;
 
 		while (level->link &&
-		       tce_trim_unlink(table, level, left, &trimmed)) {
+		       tce_trim_unlink(table, level, min_age, &trimmed)) {
 			level = tce_level_parent(table, level);
-			left = 0;
+			/* An upper level goes with its last lower level. */
+			min_age = 0;
 		}
 		if (n % most == most - 1) {
 			tce_trim_free(table, &trimmed);

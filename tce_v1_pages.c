@@ -55,8 +55,8 @@
  *           lock
  * @spare: @allowed minus the number of pins: those of entries, and those that a
  *         run has reserved (&tce_run.reserved). If it is negative, -@spare
- *         pages are charged in addition to @allowed. Pages are charged before,
- *         and uncharged after @allowed and @spare change
+ *         pages are charged in addition to @allowed. Pages are charged before
+ *         @allowed and @spare change, and uncharged afterwards
  */
 struct tce_v1 {
 	struct tce_pages pages;
@@ -212,8 +212,7 @@ static bool tce_v1_remove(struct tce_v1 *v1, struct page *page,
 	if (!TCE_V1_COUNTED)
 		return true;
 
-	before = xa_to_value(xa_load(&v1->entries,
-				     pfn) ?: xa_mk_value(entries));
+	before = xa_to_value(xa_load(&v1->entries, pfn));
 	if (before > entries) {
 		/* A value is replaced by a value, so nothing is allocated. */
 		xa_store(&v1->entries, pfn, xa_mk_value(before - entries),
@@ -227,8 +226,8 @@ static bool tce_v1_remove(struct tce_v1 *v1, struct page *page,
 }
 
 /*
- * Uncount pages of a run from @first up to @end, whose entries were never set.
- * Unpin those to which no other entries translate.
+ * Uncount the entries of a run from @first up to @end, which were never set.
+ * Unpin the pages to which no other entries translate.
  */
 static void tce_v1_cancel_range(const struct tce_run *run,
 				unsigned long first, unsigned long end)

@@ -12,10 +12,10 @@
  *
  * A page is pinned while an entry translates to it. User space decides for how
  * long, so the pin is FOLL_LONGTERM. VFIO_IOMMU_ENABLE charges the size of the
- * window to locked_vm. More than that can be pinned: an entry that is smaller
- * than a kernel page pins a whole one, and a MAP pins its pages before it
- * unpins those that it replaces. So pins are counted, and those beyond the
- * charge of ENABLE are charged before the pages are pinned. All pins of a MAP
+ * window to locked_vm. More than that can be pinned: an entry for an IOMMU page
+ * that is smaller than a kernel page pins a whole one, and a MAP pins its pages
+ * before it unpins those that it replaces. So pins are counted, and those
+ * beyond the charge of ENABLE are charged before the pages are pinned. All pins of a MAP
  * are counted before it begins to pin, as user space can make it wait for a
  * page without a limit. They stay charged until they are unpinned, even if
  * VFIO_IOMMU_DISABLE or the release of the container ends the charge of ENABLE

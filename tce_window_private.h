@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Internals of a DMA window, for tce_window.c, tce_kvm.c, tce_kill.c,
- * tce_debugfs.c and tce_observe.h.
+ * tce_debugfs.c and tce_observe.[ch].
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -24,7 +24,8 @@ struct tce_kvm;
 /**
  * struct tce_window - a window
  * @kvm: state of KVM's callbacks
- * @platform: the struct iommu_table, to which the window has a reference
+ * @platform: the part that depends on the platform; holds the window's reference
+ *            to the iommu_table
  * @table: the TCE table
  * @pages: the user memory that can be mapped
  * @locked: kernel pages that are charged for the whole table, or on pSeries for

@@ -551,6 +551,7 @@ static int tce_get_unmap(struct tce_call *call, void __user *argp)
 					size), 0);
 }
 
+/* As in the in-tree module, the flags are ignored. */
 static int tce_get_info(struct tce_call *call, void __user *argp)
 {
 	return tce_get_args(call, argp,
@@ -981,7 +982,10 @@ static long tce_ioctl_remove(struct tce_container *container,
 	if (ret)
 		return ret;
 
-	/* The default window begins at 0. It does not exist while pending. */
+	/*
+	 * While the default window is pending it has no start address yet. As
+	 * in the in-tree module, 0 means this window.
+	 */
 	if (container->default_pending && !remove->start_addr) {
 		container->default_pending = false;
 		return 0;
@@ -1179,7 +1183,10 @@ static long tce_call_no_memory(struct tce_call *call)
 		call->refill = max(2 * call->refill,
 				   (unsigned long)TCE_CHARGE_REFILL);
 		ret = tce_charge_refill(call->charge, call->refill);
-		/* Give back what a new default window did not need. */
+		/*
+		 * Give back what is charged for a window: it was not needed, or
+		 * the next attempt charges it again.
+		 */
 		if (ret == -ENOMEM && call->charged) {
 			tce_charge_sub(call->charge, call->charged);
 			call->charged = 0;
@@ -1200,8 +1207,8 @@ static long tce_call_no_memory(struct tce_call *call)
 }
 
 /*
- * Get what a command needs and retry it, until it succeeds or fails. Then
- * release what it did not use.
+ * Get what a command needs and retry it, until it succeeds or fails. Then unpin
+ * and uncharge what it did not use.
  */
 static noinline long tce_call_end(struct tce_container *container,
 				  const struct tce_ioctl *ioctl,
@@ -1224,7 +1231,7 @@ static noinline long tce_call_end(struct tce_container *container,
 	}
 
 	if (call->refill)
-		tce_charge_release(call->charge);
+		tce_charge_unhold(call->charge);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* Uncharge what the command did not use, and settle the credit. */
@@ -1342,14 +1349,14 @@ static void tce_iommu_release(void *iommu_data)
 {
 	struct tce_container *container = tce_container_get(iommu_data);
 	struct tce_group *group, *next;
-	unsigned long disabled;
+	unsigned long uncharge;
 	LIST_HEAD(regions);
 	unsigned int num;
 
 	tce_container_withdraw(container);
 	down_write(&container->lock);
 	container->released = true;
-	disabled = tce_disable(container);
+	uncharge = tce_disable(container);
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_remove_window(container, num);
@@ -1364,7 +1371,7 @@ static void tce_iommu_release(void *iommu_data)
 	if (container->memory)
 		tce_memory_put_all(container->memory, &regions);
 	if (container->pages) {
-		tce_charge_return(container->pages->charge, disabled);
+		tce_charge_return(container->pages->charge, uncharge);
 		tce_charge_settle_timeout(container->pages->charge);
 	}
 	/* The reference of tce_container_get(), and the VFIO core's. */
@@ -1383,7 +1390,11 @@ static int tce_check_group(struct tce_container *container,
 		return tce_refuse(-ENODEV,
 				  "the group is not behind a TCE IOMMU");
 
-	/* Version 2 of the interface needs dynamic DMA windows. */
+	/*
+	 * Version 2 of the interface needs dynamic DMA windows. On pSeries a
+	 * group without them has -1 here: it can be attached, but
+	 * tce_platform_check() refuses each window.
+	 */
 	if (container->version == 2 &&
 	    !table_group->max_dynamic_windows_supported)
 		return tce_refuse(-EINVAL, "the group has no dynamic windows");

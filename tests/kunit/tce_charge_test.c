@@ -188,10 +188,10 @@ static void held_credit_is_not_settled(struct kunit *test)
 	}
 	/* Holds nest. */
 	tce_charge_hold(charge);
-	tce_charge_release(charge);
+	tce_charge_unhold(charge);
 	tce_charge_settle(charge);
 	expect_charged(test, charge, REFILL, REFILL);
-	tce_charge_release(charge);
+	tce_charge_unhold(charge);
 	tce_charge_settle(charge);
 	expect_charged(test, charge, 0, 0);
 
