@@ -24,6 +24,9 @@
 #define ROUNDS		500
 #define RACE_PAGES	64
 
+/* Windows that KVM gets while they are created. */
+#define EARLY		4
+
 static struct vfio vfio;
 static int guest;
 static unsigned int rounds = ROUNDS;
@@ -180,6 +183,54 @@ static void test_removed(void)
 	end();
 }
 
+static bool creating;
+
+/* Gives the window at @data to the guest. Returns @data if it came too late. */
+static void *take_window(void *data)
+{
+	const __u64 *start = data;
+
+	while (guest_attach(guest, 0, *start, SIZE, PAGE_SHIFT))
+		;
+
+	return __atomic_load_n(&creating, __ATOMIC_SEQ_CST) ? NULL : data;
+}
+
+/*
+ * The platform publishes the window before the module has replaced its
+ * operations.
+ */
+static void test_taken_early(void)
+{
+	__u64 start = begin(true, PAGE_SHIFT), again;
+	unsigned int i, early = 0;
+	pthread_t thread;
+	void *late;
+
+	CHECK_EQ(guest_detach(guest), 0);
+	CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	for (i = 0; i < rounds && early < EARLY; i++) {
+		__atomic_store_n(&creating, true, __ATOMIC_SEQ_CST);
+		if (pthread_create(&thread, NULL, take_window, &start))
+			tap_bail("no thread");
+		CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, 1,
+				     &again), 0);
+		__atomic_store_n(&creating, false, __ATOMIC_SEQ_CST);
+		CHECK_EQ(again, start);
+		pthread_join(thread, &late);
+		early += !late;
+
+		CHECK_MAPPED(start, 0);
+		check_put(start + IOVA, IOMMU_PAGE);
+		CHECK_EQ(guest_detach(guest), 0);
+		CHECK_EQ(vfio_remove(vfio.container, start), 0);
+	}
+	CHECK(early > 0);
+	tap_diag("%u windows, %u of them taken before TCE_CREATE had returned",
+		 i, early);
+	end();
+}
+
 static bool race_over;
 
 static void *race_put(void *data)
@@ -236,6 +287,8 @@ static const struct test tests[] = {
 	  true, test_outlives },
 	{ "calls for a removed window do not change the next one", true,
 	  test_removed },
+	{ "KVM gets a window while TCE_CREATE creates it", true,
+	  test_taken_early },
 	{ "race: KVM against MAP_DMA and UNMAP_DMA", true, test_race },
 };
 
