@@ -15,11 +15,11 @@
  * window to locked_vm. More than that can be pinned: an entry for an IOMMU page
  * that is smaller than a kernel page pins a whole one, and a MAP pins its pages
  * before it unpins those that it replaces. So pins are counted, and those
- * beyond the charge of ENABLE are charged before the pages are pinned. All pins of a MAP
- * are counted before it begins to pin, as user space can make it wait for a
- * page without a limit. They stay charged until they are unpinned, even if
- * VFIO_IOMMU_DISABLE or the release of the container ends the charge of ENABLE
- * meanwhile.
+ * beyond the charge of ENABLE are charged before the pages are pinned. All pins
+ * of a MAP are counted before it begins to pin, as user space can make it wait
+ * for a page without a limit. They stay charged until they are unpinned, even
+ * if VFIO_IOMMU_DISABLE or the release of the container ends the charge of
+ * ENABLE meanwhile.
  */
 
 struct tce_pages;

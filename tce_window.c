@@ -236,10 +236,10 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	}
 
 	/*
-	 * In a guest nothing may fail after tce_platform_create():
-	 * tce_kvm_put() would free the iommu_table, and a view that is left,
-	 * only once each task has slept or left the kernel. Only software reads
-	 * our levels there: allocate them on the node of the CPU that maps.
+	 * In a guest nothing may fail after tce_platform_create(): the group
+	 * has the window then, and only tce_platform_unset_window() removes it.
+	 * Only software reads our levels there: allocate them on the node of
+	 * the CPU that maps.
 	 */
 	if (platform->backed) {
 		ret = tce_window_create_table(window, request, NUMA_NO_NODE);
@@ -256,7 +256,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
-	/* This has freed the platform's view. */
+	/* On pSeries this has freed the platform's view. */
 	if (request->charge)
 		window->locked = 0;
 	if (!platform->backed) {
