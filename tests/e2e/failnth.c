@@ -20,6 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -29,7 +33,8 @@
 
 #define FAIL_NTH	"/proc/self/fail-nth"
 #define FAULTS		"/sys/kernel/debug"
-#define WINDOWS		"/sys/kernel/debug/vfio_iommu_spapr_tce"
+#define MODULE		"vfio_iommu_spapr_tce"
+#define WINDOWS		"/sys/kernel/debug/" MODULE
 
 /* More allocations than any chain has; more than that is a bug of the test. */
 #define MOST		2000
@@ -406,6 +411,10 @@ static unsigned int disarm(void)
 	return left;
 }
 
+static const char * const faults[] = {
+	"failslab", "fail_page_alloc", "fail_usercopy",
+};
+
 static void set_fault(const char *fault, const char *name, const char *value)
 {
 	char path[80];
@@ -427,8 +436,11 @@ static void set_fault_address(const char *fault, const char *name,
 	set_fault(fault, name, text);
 }
 
-/* Addresses of a function of the kernel, and of the next one. */
-static void find_function(const char *function, unsigned long long *start,
+/*
+ * Finds the addresses of a function of the kernel, and of the next one. Returns
+ * false if there is no such function.
+ */
+static bool find_function(const char *function, unsigned long long *start,
 			  unsigned long long *end)
 {
 	FILE *file = fopen("/proc/kallsyms", "r");
@@ -447,15 +459,23 @@ static void find_function(const char *function, unsigned long long *start,
 		if (address > *start && address < *end)
 			*end = address;
 	fclose(file);
-	if (!*start)
-		tap_bail("no %s in the kernel", function);
+
+	return *start;
+}
+
+/* Faults happen only while this function runs. */
+static void require_function(unsigned long long start, unsigned long long end)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(faults); i++) {
+		set_fault_address(faults[i], "require-start", start);
+		set_fault_address(faults[i], "require-end", end);
+	}
 }
 
 static void init_faults(void)
 {
-	static const char * const faults[] = {
-		"failslab", "fail_page_alloc", "fail_usercopy",
-	};
 	unsigned long long start, end;
 	size_t i;
 
@@ -481,7 +501,8 @@ static void init_faults(void)
 	 * function has failed for it (failed_ddw_pdn_list), so it gets no
 	 * faults.
 	 */
-	find_function("spapr_tce_create_table", &start, &end);
+	if (!find_function("spapr_tce_create_table", &start, &end))
+		tap_bail("no spapr_tce_create_table() in the kernel");
 	for (i = 0; i < ARRAY_SIZE(faults); i++) {
 		set_fault_address(faults[i], "reject-start", start);
 		set_fault_address(faults[i], "reject-end", end);
@@ -680,6 +701,86 @@ static void test_version1(void)
 	chain(version1, VFIO_SPAPR_TCE_IOMMU);
 }
 
+/* The file of the module in memory; NULL if there is none. */
+static void *read_module(size_t *size)
+{
+	struct utsname name;
+	char path[PATH_MAX];
+	struct stat stat;
+	void *module;
+	int fd;
+
+	uname(&name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/updates/" MODULE ".ko",
+		 name.release);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &stat))
+		return NULL;
+	module = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE,
+		      fd, 0);
+	close(fd);
+	*size = stat.st_size;
+
+	return module == MAP_FAILED ? NULL : module;
+}
+
+/*
+ * Loads the module again and again, with faults only in @function. Returns the
+ * number of faults by which it could not be loaded.
+ */
+static unsigned int load_with_faults(const char *function, const void *module,
+				     size_t size)
+{
+	unsigned int n, left = 0, failed = 0;
+	unsigned long long start, end;
+	int ret;
+
+	if (!find_function(function, &start, &end))
+		return 0;
+	require_function(start, end);
+	for (n = 1; n < MOST && !left; n++) {
+		if (!state_built_in())
+			CHECK_EQ(syscall(SYS_delete_module, MODULE, O_NONBLOCK),
+				 0);
+		arm(n);
+		ret = syscall(SYS_init_module, module, size, "") ? -errno : 0;
+		left = disarm();
+		/* The directory in debugfs may be missing. */
+		if (ret) {
+			CHECK_EQ(ret, -ENOMEM);
+			CHECK(!left);
+			failed++;
+		}
+		CHECK_EQ(state_built_in(), !!ret);
+	}
+	CHECK(left);
+	require_function(0, ~0ULL);
+	tap_diag("%s: %u faults, %u of them failed", function, n - 2, failed);
+
+	return failed;
+}
+
+static void test_init(void)
+{
+	void *module;
+	size_t size;
+
+	if (fail_nth < 0) {
+		tap_skip("the kernel has no fault injection");
+		return;
+	}
+	module = read_module(&size);
+	if (!module || state_built_in()) {
+		tap_skip("the backend is built in");
+		return;
+	}
+	CHECK(load_with_faults("alloc_workqueue", module, size) +
+	      load_with_faults("alloc_workqueue_noprof", module, size));
+	CHECK(load_with_faults("vfio_register_iommu_driver", module, size));
+	load_with_faults("debugfs_create_dir", module, size);
+	munmap(module, size);
+}
+
 int main(void)
 {
 	page = vfio_page_size();
@@ -696,6 +797,7 @@ int main(void)
 	tap_test_ours("version 2, charge_allocated: any allocation may fail",
 		      test_charged);
 	tap_test_ours("version 1: any allocation may fail", test_version1);
+	tap_test_ours("loading the module: any allocation may fail", test_init);
 
 	return tap_main();
 }
