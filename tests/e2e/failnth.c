@@ -6,8 +6,8 @@
  * /proc/self/fail-nth). A call that fails must change nothing, must succeed
  * when it is repeated, and must not affect the rest of the chain.
  *
- * Below, each of these allocations and copies is a fault. Only the n-th one
- * happens; the faults left are those up to it.
+ * Below, a fault is an allocation or copy that can be made to fail. Only the
+ * n-th of a run is; the faults left are those up to and including it.
  */
 
 #define _GNU_SOURCE

@@ -196,10 +196,10 @@ static void test_stuff_end_second(void)
 /* A guest page is several IOMMU pages. */
 static void test_stuff_end_subpages(void)
 {
-	const __u64 last = SIZE - (1 << SUBPAGES_SHIFT);
+	const __u64 last = SIZE - (1 << GUEST_PAGE_SHIFT);
 
 	open_windows(&vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
+	guest = open_guest(GUEST_PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, last, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_stuff(guest, last, 3), TCE_KVM_SUCCESS);
 	end();
@@ -400,7 +400,7 @@ static void test_half_registered(void)
 
 /* Levels */
 
-static void clear_kvm(void)
+static void stuff_kvm(void)
 {
 	CHECK_EQ(h_stuff(guest, IOVA, 4), TCE_KVM_SUCCESS);
 }
@@ -415,7 +415,7 @@ static void unmap_kvm(void)
 }
 
 /* Clears the entries without a kill. */
-static void forget_kvm(void)
+static void clear_kvm(void)
 {
 	unsigned int i;
 
@@ -443,7 +443,10 @@ static bool wait_levels_freed(const struct figures *before, __u64 locked)
 	return false;
 }
 
-/* client_put() for a list. */
+/*
+ * As client_put(), for a list; MAP_DMA maps other pages, which the list then
+ * replaces.
+ */
 static long indirect(bool passed_up)
 {
 	unsigned int tries;
@@ -464,7 +467,7 @@ static long indirect(bool passed_up)
 /* The levels are freed without another call for the window. */
 static void check_levels(bool charged)
 {
-	void (*const empty[])(void) = { unmap_kvm, clear_kvm, forget_kvm };
+	void (*const empty[])(void) = { unmap_kvm, stuff_kvm, clear_kvm };
 	struct figures before, now;
 	__u64 locked;
 	size_t i;

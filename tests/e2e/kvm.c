@@ -72,13 +72,13 @@ static void check_dma_second_window(struct vfio *vfio)
 /* Guest pages larger than the IOMMU page. */
 static void check_dma_subpages(struct vfio *vfio, __u64 mapped)
 {
-	const __u64 step = 1 << SUBPAGES_SHIFT;
+	const __u64 step = 1 << GUEST_PAGE_SHIFT;
 	const __u64 last = step - IOMMU_PAGE;
 	unsigned char *memory = region[MEMORY];
 	unsigned char *other = region[OTHER];
-	int guest = open_guest(SUBPAGES_SHIFT);
+	int guest = open_guest(GUEST_PAGE_SHIFT);
 
-	CHECK_EQ(h_indirect(guest, IOVA, memory, SUBPAGES_SHIFT, 3, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, IOVA, memory, GUEST_PAGE_SHIFT, 3, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(h_put(guest, IOVA + 3 * step, other, MAP_BOTH),
 		 TCE_KVM_SUCCESS);
@@ -479,7 +479,7 @@ static const struct shape {
 	unsigned int shift;
 	unsigned int npages;
 } shapes[] = {
-	{ PAGE_SHIFT, 1 }, { PAGE_SHIFT, 40 }, { SUBPAGES_SHIFT, 3 },
+	{ PAGE_SHIFT, 1 }, { PAGE_SHIFT, 40 }, { GUEST_PAGE_SHIFT, 3 },
 	{ REGION_SHIFT, 1 },
 };
 
@@ -579,7 +579,7 @@ static const struct test tests[] = {
 	  true, test_not_registered },
 	{ "pages of TCEs without permissions are uncounted when unmapped",
 	  true, test_no_permission },
-	{ "version 1: hypercalls are passed up, and change nothing",
+	{ "version 1: hypercalls that map or unmap are passed up, and change nothing",
 	  true, test_v1 },
 	{ "KVM of another process cannot map the same address",
 	  true, test_other_process },

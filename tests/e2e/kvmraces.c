@@ -206,7 +206,7 @@ static void test_race_pages(void)
 
 static void test_race_subpages(void)
 {
-	race_kvm(SUBPAGES_SHIFT);
+	race_kvm(GUEST_PAGE_SHIFT);
 }
 
 /* @count: number of threads. @pages: number of entries that they use. */
@@ -218,7 +218,7 @@ static void race_map(unsigned int count, unsigned int pages)
 	struct vfio vfio;
 
 	open_windows(&vfio);
-	race_open_pages(racers, pages == 1 ? PAGE_SHIFT : SUBPAGES_SHIFT,
+	race_open_pages(racers, pages == 1 ? PAGE_SHIFT : GUEST_PAGE_SHIFT,
 			pages);
 	race_begin(racers, count);
 	for (i = 0; i < rounds || race_calls(racers, count) < rounds; i++) {
@@ -265,7 +265,7 @@ static void test_race_unregister(void)
 	int ret;
 
 	open_windows(&vfio);
-	race_open(racers, SUBPAGES_SHIFT);
+	race_open(racers, GUEST_PAGE_SHIFT);
 	/* Without witnesses: sometimes it must succeed. */
 	for (i = 0; i < REGIONS; i++)
 		CHECK_EQ(vfio_unmap(vfio.container, WITNESS + i * IOMMU_PAGE,
@@ -321,12 +321,12 @@ static void test_race_remove(void)
 	unsigned int i;
 
 	if (vfio_is_guest()) {
-		tap_skip("a guest has no window at 0 beside another");
+		tap_skip("in a guest no window can be created at 0 beside another one");
 		return;
 	}
 
 	open_windows(&vfio);
-	race_open(racers, SUBPAGES_SHIFT);
+	race_open(racers, GUEST_PAGE_SHIFT);
 	race_begin(racers, RACE_THREADS);
 	for (i = 0; i < rounds / 100 ||
 	     race_calls(racers, RACE_THREADS) < rounds; i++) {
@@ -357,7 +357,7 @@ static void test_race_close(void)
 
 	before = state_now();
 	open_windows(&vfio);
-	race_open(racers, SUBPAGES_SHIFT);
+	race_open(racers, GUEST_PAGE_SHIFT);
 	race_begin(racers, RACE_THREADS);
 	for (i = 0;; i++) {
 		race_go_on(racers, i % 64);
@@ -661,7 +661,10 @@ static const struct removal {
 	int (*ready)(unsigned int round);
 	int (*round)(unsigned int round);
 	int (*over)(unsigned int begun, unsigned int end);
-	/* The container exists after the race. */
+	/*
+	 * A round leaves the group in the container and, registered again by
+	 * @over if need be, the memory; @before is taken with them.
+	 */
 	bool container;
 } removals[] = {
 	{ "the container is closed", NULL, release_round, release_over, false },

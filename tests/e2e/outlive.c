@@ -37,9 +37,9 @@ static void check_gone(int guest, __u64 iova, const struct state *want)
 	CHECK_EQ(h_stuff(guest, iova, 16), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_clear(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_EQ(h_put(guest, iova, memory, MAP_BOTH), TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_indirect(guest, iova, memory, SUBPAGES_SHIFT, 2, MAP_BOTH),
+	CHECK_EQ(h_indirect(guest, iova, memory, GUEST_PAGE_SHIFT, 2, MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	CHECK_EQ(h_indirect(guest, iova, memory, SUBPAGES_SHIFT, 2, 0),
+	CHECK_EQ(h_indirect(guest, iova, memory, GUEST_PAGE_SHIFT, 2, 0),
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_unmap(guest, iova), TCE_KVM_SUCCESS);
 	CHECK_STATE(want);
@@ -51,7 +51,7 @@ static int open_mapped(struct vfio *vfio)
 	int guest;
 
 	open_windows(vfio);
-	guest = open_guest(SUBPAGES_SHIFT);
+	guest = open_guest(GUEST_PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
 
 	return guest;
@@ -101,9 +101,9 @@ static void test_removed_window(void)
 	create_window(&vfio, 0);
 	CHECK_STATE(&with);
 
-	guest = open_guest(SUBPAGES_SHIFT);
+	guest = open_guest(GUEST_PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
-	CHECK_EQ(h_put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER],
+	CHECK_EQ(h_put(guest, IOVA + (1 << GUEST_PAGE_SHIFT), region[OTHER],
 		       MAP_READ),
 		 TCE_KVM_SUCCESS);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
@@ -120,7 +120,7 @@ static void test_removed_window(void)
 	create_window(&vfio, 0);
 	with.users++;
 	check_gone(guest, IOVA, &with);
-	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, SUBPAGES_SHIFT), -EBUSY);
+	CHECK_EQ(guest_attach(guest, 0, 0, SIZE, GUEST_PAGE_SHIFT), -EBUSY);
 
 	CHECK_EQ(guest_detach(guest), 0);
 	with.users--;
@@ -157,7 +157,7 @@ static void test_closed_container(void)
 
 	before = state_now();
 	guest = open_mapped(&vfio);
-	CHECK_EQ(h_put(guest, IOVA + (1 << SUBPAGES_SHIFT), region[OTHER],
+	CHECK_EQ(h_put(guest, IOVA + (1 << GUEST_PAGE_SHIFT), region[OTHER],
 		       MAP_READ), TCE_KVM_SUCCESS);
 	vfio_close(&vfio);
 

@@ -42,8 +42,8 @@ static struct vfio vfio;
 static struct vfio_iommu_spapr_tce_info info;
 static unsigned char *memory;
 /*
- * An IOMMU page size up to that of the kernel; if possible not that of the
- * default window.
+ * The shift of an IOMMU page no larger than a kernel page; if possible not that
+ * of the default window.
  */
 static unsigned int small;
 
@@ -570,7 +570,7 @@ static void test_none_at_0_beside_another(void)
 
 #define REFUSALS	2048
 
-/* Kernel memory that is not charged to the process. */
+/* Unreclaimable slab memory of the machine, in bytes. */
 static long slab_bytes(void)
 {
 	FILE *file = fopen("/proc/meminfo", "r");
@@ -625,8 +625,8 @@ static void check_second_works(void)
 }
 
 /*
- * Window 0 is any but the default window of the hypervisor: there cannot be a
- * second one.
+ * The group's window 0 is a dynamic one, which begins at WINDOW1_START, not the
+ * hypervisor's default window: then there cannot be a second one.
  */
 static void check_alone(unsigned int page_shift, uint64_t size)
 {
@@ -913,7 +913,7 @@ int main(void)
 		 test_page_too_large_for_2m);
 	tap_test("windows are removed and created again",
 		 test_remove_and_create);
-	tap_test("a window keeps no view", test_view);
+	tap_test("the platform's view is kept only in-tree", test_view);
 	tap_test("the default window is removed and created again",
 		 test_without_default);
 	/* In-tree a refused window stays charged. */
@@ -934,7 +934,7 @@ int main(void)
 	tap_test("detach releases everything that is mapped",
 		 test_group_detached);
 	/* In-tree no window can be created after this. */
-	tap_test_ours("no window is created beside a dynamic window at 0",
+	tap_test_ours("no window is created beside a dynamic window of number 0",
 		      test_none_beside_dynamic);
 
 	return tap_main();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KVM in a guest (nested KVM): the hypervisor has the tables in which KVM maps.
- * kvm.c, hypercalls.c and outlive.c run on this machine too; these tests check
- * DMA.
+ * kvm.c, hypercalls.c, outlive.c, inflight.c and kvmraces.c run in guests, too;
+ * these tests check DMA in each kind of window.
  */
 
 #define _GNU_SOURCE
@@ -124,8 +124,8 @@ static void test_second_small(void)
 }
 
 /*
- * Entries that the hypervisor still has of KVM's window must not be in the next
- * one.
+ * Entries of KVM's window that the hypervisor still has must not appear in the
+ * next window.
  */
 static void test_outlives(void)
 {
@@ -185,7 +185,10 @@ static void test_removed(void)
 
 static bool creating;
 
-/* Gives the window at @data to the guest. Returns @data if it came too late. */
+/*
+ * Gives the guest the window that begins at *@data as soon as the platform has
+ * it. Returns NULL if TCE_CREATE had not returned by then, otherwise @data.
+ */
 static void *take_window(void *data)
 {
 	const __u64 *start = data;

@@ -5,8 +5,8 @@
  * One round runs two calls concurrently, once: two threads on different CPUs
  * synchronise, wait for a number of instructions that changes with each round,
  * and make one call each. Rounds that use different addresses are run in
- * batches: both threads prepare the state of all of them, and all results are
- * checked and cleaned up together. The number of rounds that overlapped is
+ * batches: each thread prepares every other round, and all results are checked
+ * and cleaned up together. The number of rounds that overlapped is
  * printed.
  */
 #ifndef E2E_RACE_H

@@ -53,7 +53,10 @@ long long expected_pins(uint64_t entries, uint64_t pages);
 /* Kernel pages that ENABLE charges: those of the whole window. */
 uint64_t enabled_charge(void);
 
-/* Kernel pages that a new window is charged: a table of one level. */
+/*
+ * Kernel pages that the default window is charged: a table of one level and its
+ * view; in a guest, the view only.
+ */
 uint64_t window_charge(void);
 
 #endif /* E2E_VERSION1_H */

@@ -55,7 +55,7 @@ void vfio_open_device(struct vfio *vfio, unsigned int number);
 /* Closes all that is open. Registrations and mappings are released with it. */
 void vfio_close(struct vfio *vfio);
 
-/* The same, step by step. */
+/* The steps of vfio_open(). */
 int vfio_open_container(void);
 int vfio_open_group(unsigned int number);
 int vfio_attach(struct vfio *vfio, int container, unsigned int number);

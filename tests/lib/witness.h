@@ -19,8 +19,8 @@
 #define SIZE		BIT_ULL(30)
 
 /* A guest page that is larger than an IOMMU page. */
-#define SUBPAGES_SHIFT	16
-#define SUBPAGES	BIT_ULL(SUBPAGES_SHIFT - PAGE_SHIFT)
+#define GUEST_PAGE_SHIFT	16
+#define SUBPAGES	BIT_ULL(GUEST_PAGE_SHIFT - PAGE_SHIFT)
 
 /* The largest guest page, and the size of a region. */
 #define REGION_SHIFT	20
