@@ -83,6 +83,7 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 	}
 }
 
+/* tce_charge_sub() without waiting for others that are settling. */
 static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages)
 {
 	bool settle = atomic_long_read(&charge->credit) &&

@@ -25,7 +25,8 @@
 /*
  * On PHB4 and later, with skiboot of 2021 or newer, a kill drops all
  * translations of the PE, so its cost does not depend on its range. On these
- * PHBs entries that are at most this far apart share a kill.
+ * PHBs the extents of one batch share a kill, and so do batches that are at most
+ * this many entries apart.
  */
 #define TCE_KILL_GAP		512
 
@@ -158,7 +159,8 @@ void tce_gather_end(struct tce_gather *gather)
 }
 
 /*
- * Largest gap that is killed together with the entries around it. PHB3 needs a
+ * Largest gap between two batches that is killed together with them. Gaps inside
+ * a batch are killed unless this is 0 (tce_gather_max_extents()). PHB3 needs a
  * register write for each page, mapped or not, so no gap is killed there.
  */
 static unsigned long tce_kill_gap(const struct tce_window *window)

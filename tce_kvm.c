@@ -363,8 +363,8 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 	if (!ret)
 		tce_kvm_displace(window, record, record->index, &entry);
 	WRITE_ONCE(kvm->refused, true);
-	pr_warn_ratelimited("window at %#llx: the hypervisor refused an entry that KVM set for a guest; from now on user space sets the entries of this window\n",
-			    window->start);
+	pr_warn_ratelimited("window %u at %#llx: the hypervisor refused an entry that KVM set for a guest; from now on user space sets the entries of this window\n",
+			    tce_table_id(window->table), window->start);
 }
 
 /* Set the pending entry: KVM has stored the address. */
@@ -737,7 +737,10 @@ static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
 
 /* Lifetime */
 
-/* Otherwise call_rcu_tasks() does not wait for preempted tasks. */
+/*
+ * Without CONFIG_TASKS_RCU call_rcu_tasks() is call_rcu(), which does not wait
+ * for preempted tasks.
+ */
 static_assert(!IS_ENABLED(CONFIG_PREEMPTION) || IS_ENABLED(CONFIG_TASKS_RCU));
 
 static void tce_kvm_free_work(struct work_struct *work)

@@ -38,7 +38,7 @@ VISIBLE_IF_KUNIT void tce_level_free_pages(struct page *page,
 
 /*
  * Account the block as SecPageTables in /proc/meminfo and as sec_pagetables in
- * the memory cgroup that was charged.
+ * the memory cgroup to which it is accounted.
  */
 static void tce_block_account(const struct tce_block *block, long pages)
 {

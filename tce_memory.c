@@ -55,9 +55,10 @@
 #define TCE_MEMORY_TRANSLATE	4096UL
 
 /*
- * Delays before orphans (&tce_memory.orphans) are put. TCE_ORPHAN_RETRY is the
- * one after pages were uncounted. It is doubled each time that the work item
- * finds the address space's mmap_lock held. TCE_ORPHAN_POLL is the longest
+ * Delays before orphans (&tce_memory.orphans) are put. The delay begins with
+ * TCE_ORPHAN_RETRY, which is also the one after pages were uncounted, and is
+ * doubled each time that the work item finds the address space's mmap_lock
+ * held. TCE_ORPHAN_POLL is the longest
  * delay, and the one for regions with pages that are counted elsewhere: this
  * module is not always notified when they are uncounted.
  */
@@ -105,8 +106,9 @@ struct tce_region {
  *           container of the address space: the process holds its mmap_lock, or
  *           KVM or another container has mapped pages of them
  * @node: in tce_orphans while there are orphans, with a reference to @pages
- * @delay: how long the work item waited last because it found the mmap_lock
- *         held, in jiffies
+ * @delay: delay of the last retry because the mmap_lock was held, in jiffies;
+ *         TCE_ORPHAN_RETRY if there was none since the last attempt, or since
+ *         regions were added
  * @kicked: a further attempt was scheduled since the last one began
  * @putting: number of commands that have emptied @orphans and are putting the
  *           regions
@@ -531,9 +533,14 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 {
 	int ret = mm_iommu_put(memory->pages.mm, region->mem);
 
-	/* Pages are counted by KVM, or by another container of the process. */
+	/*
+	 * The kernel has counted pages: for KVM, for another container, or for
+	 * this one, which mapped them before it registered the region or while
+	 * it was unregistering it.
+	 */
 	if (ret)
-		tce_refuse(ret, "memory is still mapped, by KVM or another container");
+		tce_refuse(ret,
+			   "memory is still mapped, perhaps by KVM or another container");
 
 	return ret;
 }
@@ -619,10 +626,11 @@ static struct tce_memory *tce_memory_of(struct tce_pages *pages)
 }
 
 /**
- * struct tce_segment - consecutive pages of a run that have the same owner
+ * struct tce_segment - consecutive pages of a run that are counted at once
  * @mem: the kernel's region
- * @region: the container's region; NULL if it has not registered the pages
- * @count: number of IOMMU pages
+ * @region: the container's region; NULL if it has not registered the pages, or
+ *          is unregistering them
+ * @count: number of IOMMU pages; 1 if @region is NULL
  */
 struct tce_segment {
 	struct mm_iommu_table_group_mem_t *mem;
@@ -852,7 +860,8 @@ static void tce_memory_cancel(struct tce_run *run, unsigned long first)
 }
 
 /*
- * Count the pages of a run from @first on if the run has more than one owner.
+ * Count the pages of a run from @first on if the run has more than one segment.
+ * Their owners may differ.
  */
 static noinline int tce_memory_use_each(struct tce_run *run,
 					unsigned long first)

@@ -22,12 +22,13 @@
  * @TCE_EVENT_MAP: successful calls of MAP_DMA, and the IOMMU pages that they
  *                 mapped
  * @TCE_EVENT_UNMAP: successful calls of UNMAP_DMA, and the IOMMU pages that
- *                   were mapped before
+ *                   they unmapped
  * @TCE_EVENT_KILL: TCE kills, and the IOMMU pages in their ranges
  * @TCE_EVENT_KVM: entries that were set for KVM, or cleared, even if they were
  *                 empty
- * @TCE_EVENT_KVM_UP: hypercalls that this module made KVM pass up to user
- *                    space; not counted in version 1, in which all are
+ * @TCE_EVENT_KVM_UP: hypercalls that map and that this module made KVM pass up
+ *                    to user space; not counted in version 1, in which all that
+ *                    map are passed up, nor if KVM finds no window
  * @TCE_EVENTS: number of events
  */
 enum tce_event {
@@ -81,11 +82,13 @@ struct tce_cursor;
 struct tce_extent;
 
 /**
- * tce_observe_extent() - find the next physically contiguous range
+ * tce_observe_extent() - find the next physically contiguous range with the
+ * same permissions
  * @cursor: the range to search; is moved past the result
  * @extent: the result
  *
- * Unlike an extent of the table, it may have several owners.
+ * Unlike an extent of the table, it may have several owners; &tce_extent.owner
+ * is that of its first part.
  *
  * Context: Process, may sleep; reschedules.
  * Return: false if nothing else is mapped.
@@ -134,7 +137,7 @@ static inline void tce_observe_map(const struct tce_window *window, u64 iova,
  * @window: the window
  * @iova: bus address, bytes
  * @size: bytes
- * @pages: number of IOMMU pages that were mapped there
+ * @pages: number of IOMMU pages that were unmapped
  *
  * Context: Process.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The operations that a window needs of the user memory that it maps.
+ * The operations that a window performs on the user memory that it maps.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -48,8 +48,8 @@ struct tce_pages;
  * @page_shift: IOMMU page size, as a shift
  * @perm: permission bits of the entries
  * @owner: set by &tce_pages_ops.use: owner of all entries, or TCE_OWNER_EACH
- * @next: set by &tce_pages_ops.use: index in the run of the next page for
- *        &tce_pages_ops.translate
+ * @next: index in the run of the next page to translate: set by
+ *        &tce_pages_ops.use, advanced by &tce_pages_ops.translate
  * @page: set by &tce_pages_ops.pin: the kernel pages; NULL unless they are
  *        pinned and not yet mapped
  * @pinned: set by &tce_pages_ops.pin, even if it then fails:

@@ -196,6 +196,7 @@ static void tce_powernv_set_root(struct tce_platform *platform, void *root)
 	tbl->it_size = geo->entries;
 	tbl->it_indirect_levels = geo->levels - 1;
 	tbl->it_level_size = 1UL << geo->level_shift;
+	/* As the platform computes it: of the table and its userspace view. */
 	tbl->it_allocated_size = 2 * tce_geometry_whole_bytes(geo);
 }
 
@@ -401,8 +402,8 @@ static int tce_group_call(struct tce_platform *platform,
 	struct tce_group_change arg = { platform, table_group, change };
 
 	/*
-	 * Without a device there is no callback, and no window that the
-	 * platform could change at the same time.
+	 * Without a device there is no callback, and no device for which the
+	 * platform could change the windows.
 	 */
 	if (!iommu_group_for_each_dev(table_group->group, &arg,
 				      tce_group_change))
@@ -440,9 +441,9 @@ static int tce_pseries_referenced(struct tce_platform *platform,
 /*
  * Whether KVM may have used the iommu_table with the platform's operations. KVM
  * puts its reference after an RCU grace period
- * (kvm_spapr_tce_iommu_table_free()). So if it has none, and no grace period
- * has passed since before it could find the iommu_table, it has found it only
- * with our operations, if at all.
+ * (kvm_spapr_tce_iommu_table_free()). So if KVM has no reference now, and no
+ * grace period has passed since before KVM could find the iommu_table, KVM has
+ * never had one: if it gets one later, it finds our operations.
  */
 static bool tce_pseries_used(struct tce_platform *platform)
 {

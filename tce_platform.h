@@ -44,7 +44,8 @@
  * @size: requested size of the window, in bytes; on PowerNV @geo may have more
  *        entries
  * @created: on pSeries, the state of RCU before KVM could find the table. (The
- *           state in one word can miss a grace period.)
+ *           cookie of get_state_synchronize_rcu(), one word, can miss a
+ *           grace period.)
  * @backed: the table of a hypervisor is the backing
  * @is_default: the window is the hypervisor's default one, whose table and
  *              entries stay when it is removed from the group
@@ -207,11 +208,12 @@ int tce_platform_set_window(struct tce_platform *platform,
  * @platform: the window
  * @table_group: the group
  *
- * Serialised against the platform for this group: it removes windows by itself
- * when a device appears in a group (iommu_table_group_ops::take_ownership). The
- * caller serialises calls for the groups of one window. Removals by the
- * platform from several groups of a window are serialised by nothing, with the
- * in-tree module neither.
+ * The platform removes windows by itself when a device appears in a group
+ * (iommu_table_group_ops::take_ownership). On PowerNV the group's mutex
+ * serialises this call against that; on pSeries it does not, as the platform
+ * takes that mutex itself. The caller serialises calls for the groups of one
+ * window. Nothing serialises removals by the platform from several groups of
+ * one window; this is so with the in-tree module, too.
  *
  * Context: Process, may sleep.
  * Return: 0, also if the platform has already removed it; -EIO if the firmware
@@ -239,8 +241,10 @@ void tce_platform_unlink(struct tce_platform *platform,
  * @platform: the window
  * @table_group: a group into which it was programmed
  *
- * When a device appears in a group, the platform removes window 0 from it
- * (iommu_table_group_ops::take_ownership) and does not notify the module.
+ * When a device appears in a group, the platform removes window 0 from it, on
+ * pSeries window 1, too (iommu_table_group_ops::take_ownership), and does not
+ * notify the module. On PowerNV window 1 is then disabled, but this function
+ * still returns true for it.
  *
  * Context: Any.
  * Return: true if so.

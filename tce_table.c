@@ -556,6 +556,11 @@ void tce_table_destroy(struct tce_table *table)
 	unsigned int shift;
 	__be64 *tces;
 
+	/*
+	 * Free each level once it has no lower level. The next walk for the
+	 * same @index ends in the level above, whose entry is now empty;
+	 * tce_walk_next() moves on from there.
+	 */
 	for (;;) {
 		cond_resched();
 		tces = tce_walk(table, index, &shift);

@@ -47,7 +47,7 @@
  * - Levels that are no longer in use stay until tce_trim() unlinks them
  *   and frees them after an RCU grace period. Every walk is inside an RCU
  *   read-side section; a leaf that is held needs none.
- * - No operation holds a lock, or stays in an RCU read-side section, for more
+ * - No operation holds a spinlock, or stays in an RCU read-side section, for more
  *   than TCE_TABLE_SCAN entries of each level, whatever the geometry.
  * - The caller kills the entries that an operation has cleared or replaced, and
  *   then calls tce_table_killed(). Until then an entry that another operation
@@ -62,8 +62,8 @@
 #define TCE_TABLE_MAX_LEVELS	5
 
 /*
- * Maximum number of entries that are visited with a lock held or inside one RCU
- * read-side section.
+ * Maximum number of entries that are visited with a spinlock held or inside one
+ * RCU read-side section.
  */
 #define TCE_TABLE_SCAN		1024UL
 
@@ -124,8 +124,8 @@ int tce_geometry_init(struct tce_geometry *geo, unsigned int page_shift,
  * No hardware walks it, so levels have the minimum size.
  *
  * Context: Any.
- * Return: 0, or -EINVAL for no entries or more than TCE_TABLE_MAX_LEVELS levels
- * can have.
+ * Return: 0, or -EINVAL for no entries, or for more entries than
+ * TCE_TABLE_MAX_LEVELS levels can translate.
  */
 int tce_geometry_init_backed(struct tce_geometry *geo, unsigned int page_shift,
 			     unsigned long entries);
@@ -201,7 +201,7 @@ struct tce_table_stats {
 /**
  * struct tce_entry - an entry and its owner
  * @tce: physical address and permission bits, CPU byte order; 0 for none
- * @owner: the owner; 0 for none
+ * @owner: the owner; 0 if @tce is 0
  */
 struct tce_entry {
 	u64 tce;
@@ -291,7 +291,7 @@ struct tce_range {
 /**
  * struct tce_table_ops - callbacks of a table
  * @set: sets @count entries of the backing, beginning with @index. @tces are
- *       the entries as in the leaf; if @count is not 1 they are in an aligned
+ *       the new entries, big-endian; if @count is not 1 they are in an aligned
  *       buffer for TCE_SET_MAX entries, and replace no entries that are set.
  *       Returns 0, or an errno: the entries are then as before, as far as the
  *       backing allows. Called with a spinlock held. @set and @clear are NULL
@@ -302,7 +302,8 @@ struct tce_range {
  * @kill: invalidates @count entries, beginning with @index, for
  *        tce_trim(). May sleep
  * @idle: called when a level was queued for tce_trim() and the queue was
- *        empty before, with a spinlock held
+ *        empty before, with a spinlock held. Not called for levels that
+ *        tce_trim() itself queues again: its return value tells
  */
 struct tce_table_ops {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
@@ -430,7 +431,9 @@ int tce_table_prepare(struct tce_table *table, struct tce_range *range,
  * @range: the range; &tce_range.index is moved past the entries that were set
  * @new: the new entries, beginning with &tce_range.index; without a backing,
  *       write permission implies read permission. &tce_extent.index is not
- *       used. &tce_batch.first is moved past the extents that were set
+ *       used. &tce_batch.first is moved past the extents that were set,
+ *       &tce_batch.entries is lowered, and an extent of which only a part was
+ *       set is shortened to the rest
  * @old: result: the entries that were set there before
  *
  * Sets entries of one leaf, TCE_TABLE_SCAN at most, as far as @old has room for

@@ -54,8 +54,8 @@
  *        @depth, which do not change while the level is linked, and @idle,
  *        which &tce_table.lock protects
  * @set: number of entries that are set
- * @holds: number of operations for which the level must stay and, in a leaf,
- *         @owner must not change
+ * @holds: in a leaf, number of operations for which it must stay and @owner must
+ *         not change; 0 in an upper level
  * @dead: the level was unlinked
  * @queued: the level is in &tce_table.idle, or tce_trim() has taken it
  *          from there
@@ -125,7 +125,7 @@ struct tce_block {
  * @user_levels: number of leaves that have a view
  * @page_bytes: bytes taken from the page allocator
  * @meta_bytes: bytes of all struct tce_block
- * @levels_added: number of levels that were ever linked
+ * @levels_added: number of levels that were ever linked, and the first level
  * @levels_removed: number of levels that were ever unlinked
  * @trim_lock: held while levels are unlinked and freed; outermost
  * @stop_trim: tce_trim() must end early
@@ -312,8 +312,8 @@ static inline bool tce_level_idle(const struct tce_level *level)
 void tce_trim_queue(struct tce_table *table, struct tce_level *level);
 
 /*
- * Queue the level if it is not in use, after @set or @holds was lowered. The
- * caller holds its lock.
+ * Queue the level if it is not in use, after @set or @holds was lowered, or
+ * after it was linked in vain. The caller holds its lock.
  */
 static inline void tce_trim_check(struct tce_table *table,
 				  struct tce_level *level)

@@ -111,7 +111,7 @@ TRACE_EVENT(tce_map,
 		  __entry->ret)
 );
 
-/* UNMAP_DMA has unmapped a range, in which @pages IOMMU pages were mapped. */
+/* UNMAP_DMA has unmapped @pages IOMMU pages of a range. */
 TRACE_EVENT(tce_unmap,
 	TP_PROTO(unsigned int window, u64 iova, u64 size, unsigned long pages),
 	TP_ARGS(window, iova, size, pages),
@@ -187,7 +187,8 @@ TRACE_EVENT(tce_kvm,
 /*
  * A hypercall is passed up to user space because @index could not be set, for
  * example because there was no memory for a level or a view. Not traced in
- * version 1, in which all are.
+ * version 1, in which all hypercalls that map are passed up, nor if KVM finds no
+ * window.
  */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),

@@ -40,7 +40,7 @@ struct tce_table;
  *
  * Context: Process, may sleep; reschedules.
  * Return: true if levels remain queued, for example because they were used less
- * than @age ago.
+ * than @age ago, or if a fatal signal ended the wait for another trim.
  */
 bool tce_trim(struct tce_table *table, unsigned long age);
 
@@ -48,7 +48,7 @@ bool tce_trim(struct tce_table *table, unsigned long age);
  * tce_trim_stop() - have tce_trim() end early
  * @table: the table
  * @stop: whether it is to end early from now on: it waits for one more grace
- *        period at most, instead of one for each 4 MiB of levels
+ *        period at most, instead of one for each 4 MiB of queued levels
  *
  * Context: Any.
  */
@@ -58,8 +58,8 @@ void tce_trim_stop(struct tce_table *table, bool stop);
  * tce_trim_wait() - wait until the levels that were unlinked are killed
  * @table: the table
  *
- * Does not wait until they are freed. tce_trim() unlinks and kills 4 MiB
- * of levels at a time.
+ * Does not wait until they are freed. tce_trim() unlinks and kills 4 MiB of
+ * queued levels at a time, with the upper levels that go with them.
  *
  * Context: Process, may sleep.
  */

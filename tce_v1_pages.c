@@ -326,8 +326,8 @@ static int tce_v1_use(struct tce_run *run, struct tce_extent *first)
 	bool had;
 
 	/*
-	 * The kernel pages of such an IOMMU page may not be contiguous, and not
-	 * all of them are pinned.
+	 * The kernel pages of an IOMMU page that is larger than a kernel page
+	 * may not be contiguous, and not all of them are pinned.
 	 */
 	if (run->page_shift > PAGE_SHIFT)
 		return tce_refuse(-EPERM,
@@ -473,7 +473,10 @@ static void tce_v1_free(struct tce_pages *pages)
 {
 	struct tce_v1 *v1 = tce_v1_of(pages);
 
-	/* The entries of these pages were dropped with the table. */
+	/*
+	 * Pins that are left are those of entries that were still set when the
+	 * table was freed.
+	 */
 	if (atomic_long_read(&v1->spare) || !xa_empty(&v1->entries)) {
 		WARN_ON_ONCE(!firmware_has_feature(FW_FEATURE_LPAR));
 		pr_warn("pages of a closed container stay pinned, as the hypervisor has refused to clear their entries\n");

@@ -33,8 +33,8 @@
 /* Clearing entries */
 
 /*
- * Some of the entries were found empty. If another task has cleared entries and
- * not yet killed them, it may have been these.
+ * Some of the entries were found empty. Another task may have cleared them and
+ * not yet killed them: if any operation but ours is unkilled, kill the range.
  */
 static noinline void tce_window_kill_empty(struct tce_gather *gather,
 					   unsigned long index,
@@ -126,7 +126,10 @@ static void tce_window_trim_now(struct tce_window *window)
 		tce_trim(window->table, 0);
 }
 
-/* A trim that is running may have thousands of grace periods to wait for. */
+/*
+ * A trim that is running may have thousands of grace periods to wait for: have
+ * it end early.
+ */
 static void tce_window_cancel_trim(struct tce_window *window)
 {
 	tce_trim_stop(window->table, true);
@@ -307,8 +310,8 @@ void tce_window_destroy(struct tce_window *window)
 	tce_window_cancel_trim(window);
 	WARN_ON_ONCE(tce_table_unkilled(window->table));
 	if (window->kept)
-		pr_warn("window at %#llx: the table is not freed, as the hardware may still walk it\n",
-			window->start);
+		pr_warn("window %u at %#llx: the table is not freed, as the hardware may still walk it\n",
+			tce_table_id(window->table), window->start);
 	else
 		tce_table_destroy(window->table);
 	/*
@@ -361,8 +364,8 @@ void tce_window_detach(struct tce_window *window,
 	if (!ret) {
 		/*
 		 * Wait for hypercalls that clear an entry and have not seen
-		 * that the window was removed: the group's next user may set
-		 * the entry in the default window.
+		 * that the window was removed: they would clear an entry that
+		 * the group's next user has set in the default window.
 		 */
 		if (window->platform.backed)
 			tce_kvm_synchronize(window->kvm);
@@ -390,8 +393,8 @@ void tce_window_detach(struct tce_window *window,
 	tce_window_trim_soon(window);
 	/* After this the platform may free the group. */
 	tce_platform_unlink(&window->platform, table_group);
-	pr_warn("window at %#llx: the firmware refused to remove it from IOMMU group %d\n",
-		window->start, group);
+	pr_warn("window %u at %#llx: the firmware refused to remove it from IOMMU group %d\n",
+		tce_table_id(window->table), window->start, group);
 }
 
 void tce_window_wait_kills(struct tce_window *window)

@@ -37,7 +37,7 @@ struct tce_window;
  * @page_shift: IOMMU page size, as a shift
  * @size: bytes, a power of two
  * @levels: number of levels of the table, which is a hint
- * @pages: the user memory that it will map
+ * @pages: the user memory that the window will map
  * @charge: charge each level to locked_vm while it is allocated; on pSeries the
  *          platform's view is charged, too, until it is freed. If false, the
  *          whole table is charged for the life of the window, or on pSeries the

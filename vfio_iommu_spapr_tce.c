@@ -270,7 +270,8 @@ struct tce_args {
  * @write: take the lock for writing
  * @need: what the command needs before it is called again
  * @charge: the charge of the container's address space; NULL until that is set
- * @charged: kernel pages that are charged for the command and not yet in use
+ * @charged: kernel pages that are charged and not in use: charged for the
+ *           command, or no longer in use after DISABLE; uncharged at its end
  * @missing: number of kernel pages that must be charged in addition
  * @misses: tce_charge_misses() when this attempt began
  * @refill: size of the last refill of the credit, in kernel pages; 0 if there
@@ -408,10 +409,11 @@ static bool tce_groups_have(struct tce_container *container,
 }
 
 /*
- * When a device appears in a group, the platform removes window 0. It also
- * disables window 1 without removing it: pnv_ioda2_take_ownership() disables
- * bypass, and the hardware has one translation validation entry (TVE) for both
- * bypass and window 1. So if a group lacks one window, mark all as lost.
+ * When a device appears in a group, the platform takes its windows away.
+ * pSeries removes both. PowerNV removes window 0, and disables window 1 without
+ * removing it: pnv_ioda2_take_ownership() disables bypass, and the hardware has
+ * one translation validation entry (TVE) for both bypass and window 1. So if a
+ * group lacks one window, mark all as lost.
  */
 static void tce_check_windows(struct tce_container *container)
 {
@@ -1156,8 +1158,8 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		return ret;
 	case TCE_NEED_EEH:
 		/*
-		 * A positive number is the PE's state, or on pSeries an RTAS
-		 * status: return the first one that is not 0.
+		 * A positive result is the PE's state or, on pSeries, an RTAS
+		 * status. The first result that is not 0 ends the command.
 		 */
 		return tce_eeh_pe_op(call->pe, &call->args.eeh);
 	default:
@@ -1411,7 +1413,7 @@ static int tce_check_group(struct tce_container *container,
 	first = tce_first_table_group(container);
 	if (first && first->ops->create_table != table_group->ops->create_table)
 		return tce_refuse(-EPERM,
-				  "the groups are of different platforms");
+				  "the groups have IOMMUs of different kinds");
 
 	return 0;
 }
