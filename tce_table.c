@@ -55,14 +55,14 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 static void tce_walk_next(const struct tce_table *table, const __be64 *tces,
 			  unsigned int shift, unsigned long *index)
 {
-	unsigned long mask = tce_level_entries(&table->geo) - 1;
-	unsigned int scan = TCE_TABLE_SCAN;
-	unsigned long slot;
+	unsigned long entries = tce_level_entries(&table->geo);
+	unsigned long first = (*index >> shift) & (entries - 1), slot = first;
+	unsigned long end = min(first + TCE_TABLE_SCAN, entries);
 
 	do {
-		*index = ((*index >> shift) + 1) << shift;
-		slot = (*index >> shift) & mask;
-	} while (slot && !tce_present(READ_ONCE(tces[slot])) && --scan);
+		slot++;
+	} while (slot < end && !tce_present(READ_ONCE(tces[slot])));
+	*index = ((*index >> shift) + slot - first) << shift;
 }
 
 /*
