@@ -3,7 +3,7 @@
  * Unusual arguments of hypercalls, which KVM (6.12) passes on unchecked:
  * addresses that are 0 or unaligned, ranges beyond the end of the window, lists
  * that change, calls that fail in the middle. The mapped counts must stay
- * right, and the kernel must not complain.
+ * right, and the kernel must not complain. Ordinary hypercalls are in kvm.c.
  */
 
 #define _GNU_SOURCE

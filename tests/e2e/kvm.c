@@ -4,7 +4,8 @@
  * module makes the calls of KVM, see ../kvm/tce_kvm_test.h.
  *
  * hypercalls.c has unusual arguments of hypercalls, outlive.c windows that are
- * removed while KVM has them, kvmraces.c races.
+ * removed while KVM has them, inflight.c calls that are stopped midway,
+ * kvmraces.c races, pskvm.c DMA in guests.
  */
 
 #define _GNU_SOURCE

@@ -682,7 +682,10 @@ static void call_group(struct random *random, const struct model *model,
 		call->value = random_one_in(random, 2) ? -1 : 0;
 }
 
-/* Calls that charge memory. */
+/*
+ * Calls that charge memory, except UNMAP_DMA, which does so only if it creates
+ * the default window.
+ */
 static bool charges(enum operation op)
 {
 	return op == OP_REGISTER || op == OP_CREATE || op == OP_MAP ||

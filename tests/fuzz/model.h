@@ -42,7 +42,7 @@ enum page_kind { PAGE_NORMAL, PAGE_READ_ONLY, PAGE_NONE, PAGE_HOLE };
  * @tce: physical address, with the permission bits 1 (read) and 2 (write)
  * @ua: user-space address
  * @owner: the region that counts it: 1 + number of the container's region, or
- *         -1 - number of the address space's; 0 for a page that was pinned by
+ *         -1 - number of the kernel's region; 0 for a page that was pinned by
  *         MAP
  */
 struct entry {
@@ -100,7 +100,8 @@ struct window {
 };
 
 /**
- * struct kregion - a region of the address space
+ * struct kregion - the kernel's region of some memory, which all containers
+ * share
  * @used: number of registrations by containers
  * @mapped: number of entries of containers that have not registered it
  * @first: first page
@@ -121,7 +122,7 @@ struct kregion {
  * struct region - a region that a container has registered
  * @pages: number of pages; 0 for none
  * @first: first page, and index in the container's array
- * @kregion: its number in the address space
+ * @kregion: number of the kernel's region
  * @mapped: number of the container's entries that translate to its pages
  */
 struct region {
@@ -159,7 +160,7 @@ struct container {
 
 /**
  * struct model - the state of the interface
- * @kregions: regions of the address space, by first page
+ * @kregions: the kernel's regions, by first page
  * @kregion_of: 1 + number of the region that a page is in, or 0, by page
  * @orphans: registrations by containers that were released, by region
  * @containers: the containers

@@ -11,7 +11,10 @@
 
 #include "model.h"
 
-/* Opens the files that are needed; ends the program if there are none. */
+/*
+ * Opens the files that are needed, and notes which windows exist; ends the
+ * program if a file cannot be opened.
+ */
 void observe_init(void);
 
 /*
@@ -20,7 +23,7 @@ void observe_init(void);
  */
 void observe_new_windows(struct container *container);
 
-/* Page frame numbers of pages of the arena. */
+/* Page frame numbers of pages of the arena; 0 for one that is not present. */
 void observe_pages(unsigned int first, unsigned int pages, __u64 *pfn);
 
 /*

@@ -28,8 +28,8 @@
  *
  * makes the machine behave as if kills had no effect, which tools/dmacheck must
  * report: "stale" as if the PHB had cached entries that were cleared, "blind"
- * as if it had cached that entries were not set. Pages that a window maps
- * meanwhile are never released.
+ * as if it had cached that entries were not set. With "blind", pages
+ * that a window maps meanwhile are never released.
  */
 
 #include <linux/atomic.h>

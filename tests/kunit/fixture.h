@@ -112,7 +112,7 @@ long fixture_bytes(struct kunit *test);
 /* Makes the @nth allocation from now on fail; 0 for none. */
 void fixture_fail_alloc(struct kunit *test, long nth);
 
-/* Whether that allocation was made. */
+/* Whether that allocation was attempted, and so has failed. */
 bool fixture_alloc_failed(struct kunit *test);
 
 void shape_describe(const struct shape *shape, char *text);

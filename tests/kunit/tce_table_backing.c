@@ -134,7 +134,8 @@ static void hypervisor_reset_counts(struct hypervisor *hv)
 
 /*
  * Creates a table with a backing. The backing begins at a leaf that is not the
- * first, or if @across, RANGE / 2 entries before it.
+ * first, or if @across, RANGE / 2 entries before it. In a table of one level it
+ * begins at entry 100.
  */
 static struct hypervisor *hypervisor_of(struct kunit *test, bool across)
 {

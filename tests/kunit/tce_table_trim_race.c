@@ -46,7 +46,8 @@ KUNIT_ARRAY_PARAM(trim, multilevel_shapes, shape_describe);
  * @trimmer: the thread that trims
  * @reading: completed when the reader is in its RCU section
  * @trim: completed when the trim may begin
- * @killed: completed when the levels have been unlinked and killed
+ * @killed: completed by each kill of the trim; by the first one, all levels have
+ *          been unlinked
  * @trimmed: the trim has returned
  * @leave: the reader may leave its RCU section
  * @left: the reader has left it
@@ -157,7 +158,7 @@ static void free_waits_for_readers(struct kunit *test)
 	unsigned int i;
 
 	if (num_online_cpus() < 2)
-		kunit_skip(test, "the reader needs a CPU");
+		kunit_skip(test, "the reader needs a CPU of its own");
 
 	wait.table = table_of(test, shape);
 	init_completion(&wait.reading);
@@ -611,7 +612,7 @@ static void crowd_work(struct crowd *crowd, unsigned int me)
 			crowd_exchange(crowd, index, number, TCE_OWNER_NONE);
 		else if (round & 8)
 			crowd_store(crowd, index, number, ua_of(me));
-		else /* Two leaves that the other threads use less. */
+		else /* Two leaves that no other thread uses. */
 			crowd_store(crowd, crowd->base + 8 * me * span - 1,
 				    number, ua_of(me));
 		cond_resched();

@@ -250,7 +250,7 @@ static struct tce_kvm_table *tce_kvm_table_get(struct tce_kvm_guest *guest)
 
 /*
  * kvm_spapr_tce_attach_iommu_group(): the first table that matches. An
- * interrupt, or the host's hypervisor, can delay KVM before it gets the
+ * interrupt, or a hypervisor below the kernel, can delay KVM before it gets the
  * reference.
  */
 static struct iommu_table *
