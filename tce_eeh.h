@@ -64,7 +64,7 @@ struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group);
  * the locks of devices, and these are taken before the container's.
  * Return: 0; for VFIO_EEH_PE_GET_STATE the PE's state (VFIO_EEH_PE_STATE_*);
  * -EINVAL for an unknown operation; the result of the platform, which for a
- * reset on pSeries may be an RTAS status, also a positive one.
+ * reset on pSeries may be an RTAS status and thus positive.
  */
 long tce_eeh_pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op);
 

@@ -33,8 +33,8 @@
 /*
  * Maximum number of entries of one kill: the length of an RCU read-side section
  * must not depend on the size of a mapping. PHB3 needs a register write for
- * each page; so does skiboot before 2021 on later PHBs, and the number of
- * pages that opal_pci_tce_kill() takes has 32 bits.
+ * each page. Later PHBs have a limit, too, because skiboot before 2021 does the
+ * same there, and because opal_pci_tce_kill() takes a 32-bit number of pages.
  */
 #define TCE_KILL_MAX_PHB3	4096UL
 #define TCE_KILL_MAX		65536UL
@@ -50,8 +50,8 @@ void tce_kill_release(struct tce_window *window, const struct tce_entry *entry)
 		.owner = entry->owner,
 	};
 
-	window->pages->ops->put(window->pages, &extent,
-				tce_window_page_shift(window));
+	window->pages->ops->release(window->pages, &extent,
+				    tce_window_page_shift(window));
 }
 
 /* Call the platform's TCE kill once. */

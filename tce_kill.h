@@ -74,7 +74,7 @@ void tce_kill(struct tce_window *window, unsigned long index,
  * @entry: the entry before it was cleared; in version 2, with &tce_entry.tce 0
  *         if its page was already set dirty
  *
- * Context: As for &tce_pages_ops.put of the window's pages.
+ * Context: As for &tce_pages_ops.release of the window's pages.
  */
 void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
 
@@ -103,8 +103,8 @@ void tce_gather_end(struct tce_gather *gather);
  * @gather: the object
  *
  * Context: Any.
- * Return: TCE_BATCH, or 1 if the gaps between cleared extents must not be
- * killed.
+ * Return: TCE_BATCH, or 1 if killing the gaps between cleared extents would
+ * cost register writes (PHB3).
  */
 unsigned int tce_gather_max_extents(const struct tce_gather *gather);
 

@@ -171,8 +171,9 @@ void tce_level_free(struct tce_table *table, __be64 *tces)
 
 	/*
 	 * The memory of a free place is zero, and so is the count of set
-	 * entries of a level that was trimmed. If a block has only one place,
-	 * it is freed below.
+	 * entries of a level that was trimmed. (A level that
+	 * tce_table_destroy() frees may have a count, but no place is taken
+	 * after that.) If a block has only one place, it is freed below.
 	 */
 	if (places > 1) {
 		memset(tces, 0, tce_level_bytes(&table->geo));

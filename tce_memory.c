@@ -55,12 +55,13 @@
 #define TCE_MEMORY_TRANSLATE	4096UL
 
 /*
- * Delays before orphans (&tce_memory.orphans) are put. The delay begins with
- * TCE_ORPHAN_RETRY, which is also the one after pages were uncounted, and is
- * doubled each time that the work item finds the address space's mmap_lock
- * held. TCE_ORPHAN_POLL is the longest
- * delay, and the one for regions with pages that are counted elsewhere: this
- * module is not always notified when they are uncounted.
+ * Delays of the work item that puts orphans (&tce_memory.orphans). The first
+ * attempt is made at once. If the work item finds the address space's mmap_lock
+ * held when it begins, the next attempt is after 2 * TCE_ORPHAN_RETRY, then
+ * after twice the last delay. If it finds the lock held between two regions, or
+ * after pages were uncounted, it is after TCE_ORPHAN_RETRY. TCE_ORPHAN_POLL is
+ * the longest delay, and the one for regions with pages that are counted
+ * elsewhere: this module is not always notified when they are uncounted.
  */
 #define TCE_ORPHAN_RETRY	(HZ / 100 + 1)
 #define TCE_ORPHAN_POLL		(10 * HZ)
@@ -534,9 +535,9 @@ int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 	int ret = mm_iommu_put(memory->pages.mm, region->mem);
 
 	/*
-	 * The kernel has counted pages: for KVM, for another container, or for
-	 * this one, which mapped them before it registered the region or while
-	 * it was unregistering it.
+	 * This was the last registration, and the kernel has counted pages: for
+	 * KVM, for another container, or for this one, which mapped them before
+	 * it registered the region or while it was unregistering it.
 	 */
 	if (ret)
 		tce_refuse(ret,
@@ -603,8 +604,8 @@ void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions)
 	LIST_HEAD(orphans);
 
 	/*
-	 * Add all at once: a work item that is queued for the first one would
-	 * run for each of them.
+	 * Add all at once: if they were added one by one, the work item, queued
+	 * for the first, could run once for each.
 	 */
 	list_for_each_entry_safe(region, next, regions, list) {
 		/* The last uncount, which may be elsewhere, adds the region. */
@@ -1092,9 +1093,9 @@ static void tce_memory_flush(struct tce_retired *retired)
 	retired->count = 0;
 }
 
-static void tce_memory_put_extent(struct tce_pages *pages,
-				  const struct tce_extent *extent,
-				  unsigned int page_shift)
+static void tce_memory_release_extent(struct tce_pages *pages,
+				      const struct tce_extent *extent,
+				      unsigned int page_shift)
 {
 	if (extent->tce & TCE_PCI_WRITE)
 		tce_extent_dirty(extent, page_shift);
@@ -1112,7 +1113,7 @@ static const struct tce_pages_ops tce_memory_pages_ops = {
 	.cancel = tce_memory_cancel,
 	.retire = tce_memory_retire,
 	.flush = tce_memory_flush,
-	.put = tce_memory_put_extent,
+	.release = tce_memory_release_extent,
 	.free = tce_memory_free,
 };
 

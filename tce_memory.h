@@ -141,7 +141,8 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
  *
  * Context: Process of the address space, may sleep for as long as its mmap_lock
  * is held. The container's lock is not held.
- * Return: 0; -EBUSY if pages of it are mapped that the kernel has counted.
+ * Return: 0; -EBUSY if pages of it are mapped that the kernel has counted, and
+ * no other container of the process has registered it.
  */
 int tce_memory_put(struct tce_memory *memory, struct tce_region *region);
 

@@ -131,7 +131,7 @@ struct tce_retired {
  *          not room for all: call @flush, then @retire again. Any context
  * @flush: releases all retired pages, after the kill. In version 1 process
  *         context, may sleep; in version 2 any context but an interrupt handler
- * @put: retires an extent and releases it at once. Context as for @flush
+ * @release: retires an extent and releases it at once. Context as for @flush
  * @free: frees the object when the last reference is put. Process context, may
  *        sleep
  */
@@ -143,8 +143,9 @@ struct tce_pages_ops {
 	void (*cancel)(struct tce_run *run, unsigned long first);
 	bool (*retire)(struct tce_retired *retired, struct tce_batch *batch);
 	void (*flush)(struct tce_retired *retired);
-	void (*put)(struct tce_pages *pages, const struct tce_extent *extent,
-		    unsigned int page_shift);
+	void (*release)(struct tce_pages *pages,
+			const struct tce_extent *extent,
+			unsigned int page_shift);
 	void (*free)(struct tce_pages *pages);
 };
 

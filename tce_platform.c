@@ -285,9 +285,10 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	long ret = 0;
 
 	/*
-	 * An entry that is set after the removal, by a MAP between the detach
-	 * of the last group and the release of the container, could not be
-	 * cleared in the default window.
+	 * After the removal, a MAP between the detach of the last group and the
+	 * release of the container may still set entries. In the default window
+	 * they could not be cleared again: refuse them. A dynamic window no
+	 * longer exists: only the shadow changes.
 	 */
 	if (READ_ONCE(platform->removed))
 		return platform->is_default ? -ENODEV : 0;
@@ -302,7 +303,9 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	else
 		ret = -EIO;
 	/*
-	 * The hypervisor does not say how many entries it has set: clear all.
+	 * The hypervisor does not say how many entries of a list it has set:
+	 * clear all. (If it takes no lists, none was set, and this does no
+	 * harm.)
 	 */
 	if (ret && tce_platform_clear_entries(platform, index, count))
 		pr_warn_ratelimited("the hypervisor refused entries at %#llx, and refuses to clear them\n",
@@ -359,20 +362,20 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
 	return true;
 }
 
-typedef int (*tce_group_change_fn)(struct tce_platform *platform,
+typedef int (*tce_group_call_fn)(struct tce_platform *platform,
 				   struct iommu_table_group *table_group);
 
 /**
- * struct tce_group_change - arguments of tce_group_change()
+ * struct tce_group_call_args - arguments of tce_group_call_device()
  * @platform: the window
  * @table_group: the group
  * @change: changes the window in the group, or looks at it
  * @ret: its return value
  */
-struct tce_group_change {
+struct tce_group_call_args {
 	struct tce_platform *platform;
 	struct iommu_table_group *table_group;
-	tce_group_change_fn change;
+	tce_group_call_fn change;
 	int ret;
 };
 
@@ -380,9 +383,9 @@ struct tce_group_change {
  * Callback for the group's first device; the non-zero return value ends the
  * walk.
  */
-static int tce_group_change(struct device *dev, void *data)
+static int tce_group_call_device(struct device *dev, void *data)
 {
-	struct tce_group_change *arg = data;
+	struct tce_group_call_args *arg = data;
 
 	arg->ret = arg->change(arg->platform, arg->table_group);
 
@@ -395,18 +398,18 @@ static int tce_group_change(struct device *dev, void *data)
  * It is not exported, but iommu_group_for_each_dev() holds it during the
  * callback.
  */
-static int tce_group_call(struct tce_platform *platform,
-			  struct iommu_table_group *table_group,
-			  tce_group_change_fn change)
+static int tce_group_call_locked(struct tce_platform *platform,
+				 struct iommu_table_group *table_group,
+				 tce_group_call_fn change)
 {
-	struct tce_group_change arg = { platform, table_group, change };
+	struct tce_group_call_args arg = { platform, table_group, change };
 
 	/*
 	 * Without a device there is no callback, and no device for which the
 	 * platform could change the windows.
 	 */
 	if (!iommu_group_for_each_dev(table_group->group, &arg,
-				      tce_group_change))
+				      tce_group_call_device))
 		return change(platform, table_group);
 
 	return arg.ret;
@@ -417,13 +420,13 @@ static int tce_group_call(struct tce_platform *platform,
  * pSeries it calls iommu_group_for_each_dev() itself, so the mutex must not be
  * held.
  */
-static int tce_group_change_call(struct tce_platform *platform,
-				 struct iommu_table_group *table_group,
-				 tce_group_change_fn change)
+static int tce_group_change(struct tce_platform *platform,
+			    struct iommu_table_group *table_group,
+			    tce_group_call_fn change)
 {
 	return tce_platform_is_guest() ?
 	       change(platform, table_group) :
-	       tce_group_call(platform, table_group, change);
+	       tce_group_call_locked(platform, table_group, change);
 }
 
 /*
@@ -449,8 +452,8 @@ static bool tce_pseries_used(struct tce_platform *platform)
 {
 	/* The new operations must be visible before the refcount is read. */
 	smp_mb();
-	if (tce_group_call(platform, platform->table_group,
-			   tce_pseries_referenced))
+	if (tce_group_call_locked(platform, platform->table_group,
+				  tce_pseries_referenced))
 		return true;
 
 	/* The refcount must be read before the state of RCU. */
@@ -557,13 +560,13 @@ int tce_platform_set_window(struct tce_platform *platform,
 		return tce_refuse(-EPERM,
 				  "the group does not support IOMMU pages of this size");
 
-	return tce_group_change_call(platform, table_group, tce_set_window);
+	return tce_group_change(platform, table_group, tce_set_window);
 }
 
 /*
  * The platform unlinks the group even if the firmware refuses, and a TCE kill
  * would no longer reach the devices that still translate through the window. So
- * add a second link before the firmware is called: one of the two stays.
+ * add a link before the firmware is called: one of the two stays.
  */
 static void tce_powernv_link(struct iommu_table *tbl,
 			     struct iommu_table_group *table_group)
@@ -595,7 +598,7 @@ static int tce_powernv_unlink(struct tce_platform *platform,
 static int tce_powernv_unset_window(struct tce_platform *platform,
 				    struct iommu_table_group *table_group)
 {
-	bool linked = tce_platform_has_window(platform, table_group);
+	bool has_window = tce_platform_has_window(platform, table_group);
 	struct iommu_table *tbl = platform->tbl;
 	long ret;
 
@@ -603,7 +606,7 @@ static int tce_powernv_unset_window(struct tce_platform *platform,
 	 * The platform has removed the window, and the group has another one in
 	 * its place.
 	 */
-	if (!linked && READ_ONCE(table_group->tables[platform->num]))
+	if (!has_window && READ_ONCE(table_group->tables[platform->num]))
 		return 0;
 
 	/*
@@ -615,7 +618,7 @@ static int tce_powernv_unset_window(struct tce_platform *platform,
 	ret = table_group->ops->unset_window(table_group, platform->num);
 	if (!ret)
 		tce_powernv_unlink(platform, table_group);
-	if (linked)
+	if (has_window)
 		iommu_tce_table_put(tbl);
 
 	return ret ? -EIO : 0;
@@ -639,18 +642,17 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group)
 {
-	return tce_group_change_call(platform, table_group,
-				     tce_platform_is_guest() ?
-				     tce_pseries_unset_window :
-				     tce_powernv_unset_window);
+	return tce_group_change(platform, table_group,
+				tce_platform_is_guest() ?
+				tce_pseries_unset_window :
+				tce_powernv_unset_window);
 }
 
 void tce_platform_unlink(struct tce_platform *platform,
 			 struct iommu_table_group *table_group)
 {
 	if (!tce_platform_is_guest())
-		tce_group_change_call(platform, table_group,
-				      tce_powernv_unlink);
+		tce_group_change(platform, table_group, tce_powernv_unlink);
 }
 
 /*
@@ -658,7 +660,8 @@ void tce_platform_unlink(struct tce_platform *platform,
  * of the group access all memory. pnv_ioda2_take_ownership() disables bypass
  * only if the group has the platform's default window. The group lacks that
  * window if it could not be set up when VFIO released the group
- * (pnv_pci_ioda2_setup_default_config()).
+ * (pnv_pci_ioda2_setup_default_config()). unset_window() of number 1 clears the
+ * TVE that bypass and window 1 share, so it disables bypass.
  */
 #define TCE_BYPASS_NUM		1
 
@@ -677,6 +680,5 @@ int tce_platform_disable_bypass(struct iommu_table_group *table_group)
 	if (tce_platform_is_guest() || !table_group->ops->unset_window)
 		return 0;
 
-	return tce_group_change_call(NULL, table_group,
-				     tce_powernv_disable_bypass);
+	return tce_group_change(NULL, table_group, tce_powernv_disable_bypass);
 }

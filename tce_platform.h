@@ -44,8 +44,8 @@
  * @size: requested size of the window, in bytes; on PowerNV @geo may have more
  *        entries
  * @created: on pSeries, the state of RCU before KVM could find the table. (The
- *           cookie of get_state_synchronize_rcu(), one word, can miss a
- *           grace period.)
+ *           state in one word, which get_state_synchronize_rcu() returns,
+ *           can miss a grace period.)
  * @backed: the table of a hypervisor is the backing
  * @is_default: the window is the hypervisor's default one, whose table and
  *              entries stay when it is removed from the group
@@ -119,7 +119,8 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 int tce_platform_create(struct tce_platform *platform);
 
 /**
- * tce_platform_set_root() - set the first level in the struct iommu_table
+ * tce_platform_set_root() - set the first level and the geometry in the struct
+ * iommu_table
  * @platform: the window
  * @root: the first level
  *
@@ -217,7 +218,8 @@ int tce_platform_set_window(struct tce_platform *platform,
  *
  * Context: Process, may sleep.
  * Return: 0, also if the platform has already removed it; -EIO if the firmware
- * refuses: then the group's devices may still translate through the window, and
+ * refuses, on PowerNV even if the platform has already removed the window: then
+ * the group's devices may still translate through the window, and
  * TCE kills reach them until tce_platform_unlink().
  */
 int tce_platform_unset_window(struct tce_platform *platform,

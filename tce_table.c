@@ -218,8 +218,10 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
 
 /*
  * Hold the leaf of @index for entries of @owner. Missing levels and views are
- * allocated with @gfp, unless it is 0, outside locks and RCU read-side
- * sections. Return NULL if there is no memory.
+ * allocated with @gfp, unless it is 0, with no lock of the table held and
+ * outside the table's own RCU read-side sections. (The caller may be in one, and
+ * hold a spinlock, if @gfp does not allow sleeping.) Return NULL if there is no
+ * memory.
  */
 static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 						unsigned long index, u64 owner,
@@ -842,8 +844,8 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 	if (ret < 0)
 		old->count = 0;
 	/*
-	 * The backing does not say which entry of the list it refused: set
-	 * entries one by one from here on.
+	 * It may have been a list, of which the backing does not say which
+	 * entry it refused: set entries one by one from here on.
 	 */
 	if (ret < 0 && range->list) {
 		kfree(range->list);

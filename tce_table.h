@@ -31,8 +31,8 @@
  * Each entry has an owner, a word that says how its page is released; the table
  * does not interpret it. As long as all entries of a leaf have the same owner
  * the leaf stores it once. Otherwise the leaf has a view, one owner per entry.
- * The platform's view (it_userspace), which the kernel calls the userspace view,
- * is another one: it has an owner for each entry of the table.
+ * (The kernel's userspace view, it_userspace, is one array for the whole table;
+ * this table does not use it.)
  *
  * Entries are stored and cleared by extent: consecutive entries of one owner
  * that translate to physically contiguous memory with the same permissions.
@@ -303,7 +303,8 @@ struct tce_range {
  *        tce_trim(). May sleep
  * @idle: called when a level was queued for tce_trim() and the queue was
  *        empty before, with a spinlock held. Not called for levels that
- *        tce_trim() itself queues again: its return value tells
+ *        tce_trim() itself queues again: it then returns true, and the
+ *        caller schedules the next trim
  */
 struct tce_table_ops {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
@@ -440,7 +441,8 @@ int tce_table_prepare(struct tce_table *table, struct tce_range *range,
  * the entries that they replace; with a backing perhaps fewer. The caller
  * repeats the call for the rest of @new. Fails only if the entry at
  * &tce_range.index cannot be set. Returns 0 with nothing set, at most once for
- * a range, if the backing has refused a list of entries.
+ * a range, if the backing has refused one entry or a list while entries could
+ * still be set by list.
  *
  * Context: Any but an interrupt handler.
  * Return: 0, or the errno of the backing for the entry at &tce_range.index.

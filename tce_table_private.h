@@ -117,7 +117,8 @@ struct tce_block {
  * @unkilled: see tce_table_unkilled()
  * @unlinked: levels that were unlinked and not yet killed; they count in
  *            @unkilled, too
- * @lock: protects the members from @partial to @levels_removed; innermost lock
+ * @lock: protects the members from @partial to @levels_removed; the innermost
+ *        lock of the table
  * @partial: blocks with free places
  * @idle: levels that are queued for tce_trim(); some may be in use again
  * @idle_levels: number of levels in @idle
@@ -127,7 +128,8 @@ struct tce_block {
  * @meta_bytes: bytes of all struct tce_block
  * @levels_added: number of levels that were ever linked, and the first level
  * @levels_removed: number of levels that were ever unlinked
- * @trim_lock: held while levels are unlinked and freed; outermost
+ * @trim_lock: held while levels are unlinked and freed; the outermost lock of
+ *             the table
  * @stop_trim: tce_trim() must end early
  */
 struct tce_table {

@@ -37,8 +37,8 @@
 #define TCE_V1_FEW		16
 
 /*
- * If an IOMMU page is not smaller than a kernel page, each entry pins its page,
- * and the entries of a page need not be counted.
+ * With 4K kernel pages no IOMMU page is smaller than a kernel page: each entry
+ * pins its page, and the entries of a page need not be counted.
  */
 #define TCE_V1_COUNTED	(PAGE_SHIFT > IOMMU_PAGE_SHIFT_4K)
 
@@ -458,9 +458,9 @@ static void tce_v1_flush(struct tce_retired *retired)
 	mutex_unlock(&v1->lock);
 }
 
-static void tce_v1_put(struct tce_pages *pages,
-		       const struct tce_extent *extent,
-		       unsigned int page_shift)
+static void tce_v1_release_extent(struct tce_pages *pages,
+				  const struct tce_extent *extent,
+				  unsigned int page_shift)
 {
 	struct tce_v1 *v1 = tce_v1_of(pages);
 
@@ -493,7 +493,7 @@ static const struct tce_pages_ops tce_v1_ops = {
 	.cancel = tce_v1_cancel,
 	.retire = tce_v1_retire,
 	.flush = tce_v1_flush,
-	.put = tce_v1_put,
+	.release = tce_v1_release_extent,
 	.free = tce_v1_free,
 };
 

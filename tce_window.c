@@ -34,7 +34,8 @@
 
 /*
  * Some of the entries were found empty. Another task may have cleared them and
- * not yet killed them: if any operation but ours is unkilled, kill the range.
+ * not yet killed them: if the table counts operations other than ours whose
+ * entries are not killed yet, kill the range.
  */
 static noinline void tce_window_kill_empty(struct tce_gather *gather,
 					   unsigned long index,
@@ -118,7 +119,10 @@ static void tce_window_trim_work(struct work_struct *work)
 		tce_window_trim_soon(window);
 }
 
-/* Free all unused levels at once, as there was no memory for further ones. */
+/*
+ * Free all unused levels immediately, whatever their age: there was no memory or
+ * no credit for further ones.
+ */
 static void tce_window_trim_now(struct tce_window *window)
 {
 	tce_kvm_trim(window->kvm, window, 0);
@@ -548,7 +552,10 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
 	if (tce_table_exchange(window->table, index, &entry, false))
 		return -EAGAIN;
 
-	/* See tce_window_kill_empty(). */
+	/*
+	 * New entries are killed, too: see tce_window_store(). For an entry
+	 * that is found empty see tce_window_kill_empty().
+	 */
 	if (tce || entry.tce || tce_table_unkilled(window->table))
 		tce_kill(window, index, 1);
 	if (!entry.tce)

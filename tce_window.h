@@ -13,14 +13,16 @@
 /**
  * DOC: DMA window
  *
- * A window is a struct iommu_table whose levels and it_ops are this module's
- * (tce_platform.h hides the differences between platforms). The platform
- * programs it into a group (iommu_table_group_ops::set_window). KVM finds it in
+ * A window has a struct iommu_table whose it_ops, and on PowerNV whose levels,
+ * are this module's (tce_platform.h hides the differences between platforms).
+ * The platform programs the iommu_table into a group
+ * (iommu_table_group_ops::set_window). KVM finds it in
  * iommu_table_group::tables[] and calls it_ops without any lock of this module.
  *
- * The caller serialises tce_window_attach(), tce_window_detach() and
- * tce_window_destroy() against each other and against tce_window_map() and
- * tce_window_unmap(). The latter two may run in parallel.
+ * The caller serialises tce_window_attach(), tce_window_detach(),
+ * tce_window_wait_kills(), tce_window_clear_all() and tce_window_destroy()
+ * against each other and against tce_window_map() and tce_window_unmap(). The
+ * latter two may run in parallel.
  *
  * The window lives until tce_window_destroy(). The iommu_table lives until its
  * last reference is put, which may be KVM's; after tce_window_destroy() KVM

@@ -29,7 +29,7 @@ struct tce_kvm;
  * @table: the TCE table
  * @pages: the user memory that can be mapped
  * @locked: kernel pages that are charged for the whole table, or on pSeries for
- *          the platform's view
+ *          the platform's view; 0 if each level is charged while it is allocated
  * @start: its first bus address
  * @counts: event counters
  * @debugfs: the debugfs directory, or NULL

@@ -21,7 +21,8 @@ int tce_work_init(void)
 
 	/*
 	 * A worker may still block on an mmap_lock that is taken at the last
-	 * moment: many of them must not keep others from being served.
+	 * moment. WQ_MAX_ACTIVE, so that many blocked items do not keep further
+	 * items from being run.
 	 */
 	tce_mm_wq = alloc_workqueue(KBUILD_MODNAME "_mm", WQ_UNBOUND,
 				    WQ_MAX_ACTIVE);

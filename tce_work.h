@@ -14,15 +14,17 @@
  * DOC: Work
  *
  * Work items do what must not be done in the caller's context. No call waits
- * for a work item of another process, except the release of a container, for a
- * tenth of a second each (tce_charge_settle_timeout(), tce_memory_put_all()).
- * Each item belongs to one object, which otherwise waits only for its own items
- * (cancel_delayed_work_sync()) or is freed by them. Items that take an mmap_lock
- * have a workqueue of their own. They check first whether the lock is held, but
- * may still have to wait for it. Only commands of the same process, which may
- * have to wait for its mmap_lock themselves, wait for them without a limit
- * (tce_charge_sub()). tce_work_exit() waits for items that have dropped the last
- * reference to the module and have not returned yet.
+ * for a work item of another process, except the release of a container, which
+ * waits twice (tce_charge_settle_timeout(), tce_memory_put_all()), for a tenth
+ * of a second at most each time. Each item belongs to one object. Apart from
+ * that, the object waits only for its own items (cancel_delayed_work_sync()) or
+ * is freed by them.
+ *
+ * Items that take an mmap_lock have a workqueue of their own. They check first
+ * whether the lock is held, but may still have to wait for it. Only commands of
+ * the same process, which may have to wait for its mmap_lock themselves, wait
+ * for them without a limit (tce_charge_sub()). tce_work_exit() waits for items
+ * that have dropped the last reference to the module and have not returned yet.
  */
 
 /*

@@ -165,8 +165,8 @@ static void tce_container_withdraw(struct tce_container *container)
 }
 
 /*
- * Return NULL if no container has this number. It may be released at any time:
- * its lock protects @released.
+ * Return NULL if no container has this number. The container that is returned
+ * may be released at any time: its lock protects @released.
  */
 static struct tce_container *tce_container_get(void *iommu_data)
 {
@@ -314,7 +314,10 @@ struct tce_call {
 	u64 group_end;
 };
 
-/* Have the command start over once it has what it needs. */
+/*
+ * Note what the command needs. tce_call_end() gets it and starts the command
+ * over, or completes it (TCE_NEED_PUT).
+ */
 static int tce_call_needs(struct tce_call *call, enum tce_need need)
 {
 	call->need = need;
@@ -333,7 +336,7 @@ static int tce_call_charge(struct tce_call *call, unsigned long missing)
 
 /*
  * The first group represents all groups: tce_check_group() accepts only groups
- * of the same platform. What GET_INFO returns is of the first group.
+ * whose IOMMU is of the same kind. GET_INFO describes the first group.
  */
 static struct iommu_table_group *
 tce_first_table_group(struct tce_container *container)
@@ -1253,7 +1256,8 @@ static long tce_call_run(struct tce_container *container,
 	/*
 	 * In version 2, a MAP_DMA or UNMAP_DMA that succeeds at the first
 	 * attempt leaves the credit for the next command that needs levels; the
-	 * work item settles it.
+	 * work item settles it. In version 1 the pages that an UNMAP_DMA has
+	 * unpinned are uncharged before it returns.
 	 */
 	if (ret || ioctl->write || container->version == 1)
 		ret = tce_call_end(container, ioctl, call, ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * For kernels without include/kunit/visibility.h.
+ * Goes with static_stub.h: for kernels that may lack
+ * include/kunit/visibility.h.
  */
 #ifndef COMPAT_KUNIT_VISIBILITY_H
 #define COMPAT_KUNIT_VISIBILITY_H
