@@ -134,6 +134,15 @@ static void end(void)
 	vfio_close(&vfio);
 }
 
+/* A real-time task is not asked to reschedule, which would end a kill. */
+static void real_time(bool on)
+{
+	const struct sched_param param = { .sched_priority = on };
+
+	CHECK_EQ(sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param),
+		 0);
+}
+
 static void test_one(void)
 {
 	begin();
@@ -174,8 +183,11 @@ static void test_many(void)
 	/* All mappings, with a hole between them. */
 	CHECK_EQ(map(FAR, memory, 1), 0);
 	watch(memory);
+	real_time(true);
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
+	real_time(false);
 	CHECK_KILLED(MANY_ENTRY, (FAR >> PAGE_SHIFT) + 1 - MANY_ENTRY, 0);
+	CHECK(read_seen().longest <= MANY);
 	end();
 }
 
@@ -189,10 +201,8 @@ static void test_remove(void)
 	end();
 }
 
-/* The real-time task is not asked to reschedule, which would end a kill. */
 static void test_longest(void)
 {
-	const struct sched_param first = { .sched_priority = 1 }, normal = { 0 };
 	unsigned int done, count;
 
 	begin();
@@ -203,9 +213,9 @@ static void test_longest(void)
 		CHECK_EQ(map(done * IOMMU_PAGE, memory, count), 0);
 	}
 	watch(memory);
-	CHECK_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
+	real_time(true);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(sched_setscheduler(0, SCHED_OTHER, &normal), 0);
+	real_time(false);
 	CHECK_KILLED(0, LONGEST + 1, 0);
 	CHECK(read_seen().longest <= LONGEST);
 	tap_diag("the longest kill has %lu entries", read_seen().longest);
