@@ -109,7 +109,8 @@ void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 	tce_charge_subtract(charge, pages);
 	/*
 	 * The work item may have taken the credit, and not yet have changed
-	 * locked_vm: tce_charge_add() could exceed the limit because of it.
+	 * locked_vm: tce_charge_add() could fail because of it, although the
+	 * limit allows its pages.
 	 */
 	wait_var_event(&charge->settling, !atomic_read(&charge->settling));
 }

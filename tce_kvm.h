@@ -34,8 +34,9 @@
  *    empty, and the page is uncounted here, after the kill.
  * 3. KVM stores the user-space address to the pointer from step 1.
  * 4. tce_kill(), sometimes for several entries at once, and even if no entry
- *    was changed. If an earlier step has failed, KVM also clears the entry: for
- *    H_PUT_TCE after the kill and without a further one, otherwise before it.
+ *    was changed. If an earlier step of H_PUT_TCE or H_PUT_TCE_INDIRECT has
+ *    failed, KVM then also clears the entry, after the kill and without a
+ *    further one.
  *
  * An entry and its owner change together, under the lock of the leaf. So the
  * address is not stored to the table: each task has a record, to which KVM

@@ -543,9 +543,10 @@ static int tce_set_window(struct tce_platform *platform,
 	}
 
 	/*
-	 * When a device appears in the group, PowerNV removes the window and
-	 * puts two references (pnv_ioda2_take_ownership()): the group's, and
-	 * one that it never took. Take that one here.
+	 * When a device appears in the group, PowerNV removes window 0 and puts
+	 * two references (pnv_ioda2_take_ownership()): the group's, and one
+	 * that it never took. Take that one here; for window 1, too, where
+	 * tce_powernv_unset_window() puts it.
 	 */
 	if (!tce_platform_is_guest())
 		iommu_tce_table_get(tbl);

@@ -1256,8 +1256,9 @@ static long tce_call_run(struct tce_container *container,
 	/*
 	 * In version 2, a MAP_DMA or UNMAP_DMA that succeeds at the first
 	 * attempt leaves the credit for the next command that needs levels; the
-	 * work item settles it. In version 1 the pages that an UNMAP_DMA has
-	 * unpinned are uncharged before it returns.
+	 * work item settles it. In version 1 those unpinned pages that were
+	 * charged in addition to the charge of ENABLE are uncharged before an
+	 * UNMAP_DMA returns.
 	 */
 	if (ret || ioctl->write || container->version == 1)
 		ret = tce_call_end(container, ioctl, call, ret);

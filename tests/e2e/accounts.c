@@ -15,7 +15,7 @@
 #define IOVA		0x200000
 
 /*
- * Size of the default window, as a shift. In a guest it exists in addition to a
+ * Size of a guest's default window, as a shift. It exists in addition to a
  * dynamic one.
  */
 #define DEFAULT_SHIFT	30

@@ -287,7 +287,7 @@ static void other_process(void *data)
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	/* KVM clears an entry that it cannot replace. */
+	/* KVM tries to clear an entry that it cannot replace: nothing changes. */
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_unmap(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);

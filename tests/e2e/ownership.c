@@ -37,8 +37,8 @@
 #define TRACING		"/sys/kernel/debug/tracing"
 
 /*
- * The end of the default window. Addresses of the bypass or of another window
- * have bit 59 set.
+ * An address above every default window. Addresses of the bypass or of another
+ * window have bit 59 set.
  */
 #define WINDOW_END	(1ULL << 40)
 
