@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -22,6 +23,9 @@
 #include "tap.h"
 #include "vfio.h"
 #include "witness.h"
+
+/* Four times the records of a window with up to four CPUs. */
+#define TASKS		64
 
 /*
  * DMA. All checks use one open device, because closing a device may take
@@ -318,6 +322,63 @@ static void test_clear_unregister(void)
 	vfio_close(&vfio);
 }
 
+struct task {
+	pthread_t thread;
+	int guest;
+	unsigned int number;
+};
+
+static pthread_barrier_t cleared, unregistered;
+
+static void *clear_one(void *data)
+{
+	const struct task *task = data;
+	__u64 offset = task->number * IOMMU_PAGE;
+
+	long status = h_put(task->guest, IOVA + offset, region[MEMORY] + offset,
+			    MAP_BOTH);
+
+	/* Without a record for the task, the hypercall is passed up. */
+	if (status != TCE_KVM_TOO_HARD) {
+		CHECK_EQ(status, TCE_KVM_SUCCESS);
+		CHECK_EQ(h_clear(task->guest, IOVA + offset), TCE_KVM_SUCCESS);
+	}
+	pthread_barrier_wait(&cleared);
+	pthread_barrier_wait(&unregistered);
+
+	return NULL;
+}
+
+/* The same for tasks that use all of the window's records. */
+static void test_tasks_unregister(void)
+{
+	struct task task[TASKS];
+	struct vfio vfio;
+	unsigned int i;
+	int guest;
+
+	open_windows(&vfio);
+	guest = open_guest(PAGE_SHIFT);
+	pthread_barrier_init(&cleared, NULL, TASKS + 1);
+	pthread_barrier_init(&unregistered, NULL, TASKS + 1);
+	for (i = 0; i < TASKS; i++) {
+		task[i].guest = guest;
+		task[i].number = i;
+		if (pthread_create(&task[i].thread, NULL, clear_one, &task[i]))
+			tap_bail("no thread");
+	}
+	pthread_barrier_wait(&cleared);
+	CHECK_MAPPED(0, 0);
+	check_all_counted(&vfio);
+	pthread_barrier_wait(&unregistered);
+	for (i = 0; i < TASKS; i++)
+		pthread_join(task[i].thread, NULL);
+	pthread_barrier_destroy(&cleared);
+	pthread_barrier_destroy(&unregistered);
+	close(guest);
+	vfio_close(&vfio);
+}
+
 /* Writes by a device do not set the dirty bit of a PTE. */
 static void test_dirty(void)
 {
@@ -590,6 +651,8 @@ static const struct test tests[] = {
 	  true, test_kill_uncounts },
 	{ "UNREGISTER_MEMORY uncounts pages cleared without a kill",
 	  true, test_clear_unregister },
+	{ "UNREGISTER_MEMORY uncounts what many tasks have cleared",
+	  true, test_tasks_unregister },
 };
 
 int main(void)
