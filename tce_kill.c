@@ -25,8 +25,8 @@
 /*
  * On PHB4 and later, with skiboot of 2021 or newer, a kill drops all
  * translations of the PE, so its cost does not depend on its range. On these
- * PHBs the extents of one batch share a kill, and so do batches that are at most
- * this many entries apart.
+ * PHBs the extents of one batch share a kill, and so do batches that are at
+ * most this many entries apart.
  */
 #define TCE_KILL_GAP		512
 
@@ -159,9 +159,10 @@ void tce_gather_end(struct tce_gather *gather)
 }
 
 /*
- * Largest gap between two batches that is killed together with them. Gaps inside
- * a batch are killed unless this is 0 (tce_gather_max_extents()). PHB3 needs a
- * register write for each page, mapped or not, so no gap is killed there.
+ * Largest gap between two batches that is killed together with them. Gaps
+ * inside a batch are killed unless this is 0 (tce_gather_max_extents()). PHB3
+ * needs a register write for each page, mapped or not, so no gap is killed
+ * there.
  */
 static unsigned long tce_kill_gap(const struct tce_window *window)
 {

@@ -415,9 +415,11 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	long ret;
 
 	if (!tce_memory_aligned(ua, size) || !size ||
-	    check_add_overflow(ua, size - 1, &last))
-		return ERR_PTR(tce_refuse(-EINVAL,
-					  "the memory is empty, wraps, or is not page aligned"));
+	    check_add_overflow(ua, size - 1, &last)) {
+		ret = tce_refuse(-EINVAL,
+				 "the memory is empty, wraps, or is not page aligned");
+		return ERR_PTR(ret);
+	}
 
 	/*
 	 * mm_iommu_new() allocates an array with an element for each page. If
@@ -509,21 +511,27 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
 					       u64 ua, u64 size)
 {
 	struct tce_region *region;
+	int ret;
 
 	lockdep_assert_held_write(memory->lock);
 
-	if (!tce_memory_aligned(ua, size))
-		return ERR_PTR(tce_refuse(-EINVAL,
-					  "the memory is not page aligned"));
+	if (!tce_memory_aligned(ua, size)) {
+		ret = tce_refuse(-EINVAL, "the memory is not page aligned");
+		return ERR_PTR(ret);
+	}
 
 	region = tce_region_find(memory, ua);
-	if (!region || region->first != ua || region->last != ua + size - 1)
-		return ERR_PTR(tce_refuse(-ENOENT,
-					  "no region with this address and size is registered"));
+	if (!region || region->first != ua || region->last != ua + size - 1) {
+		ret = tce_refuse(-ENOENT,
+				 "no region with this address and size is registered");
+		return ERR_PTR(ret);
+	}
 
-	if (region->unregistering || atomic_long_read(&region->mapped) > 1)
-		return ERR_PTR(tce_refuse(-EBUSY,
-					  "memory is still mapped, or is being unregistered"));
+	if (region->unregistering || atomic_long_read(&region->mapped) > 1) {
+		ret = tce_refuse(-EBUSY,
+				 "memory is still mapped, or is being unregistered");
+		return ERR_PTR(ret);
+	}
 
 	region->unregistering = true;
 

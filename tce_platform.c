@@ -526,12 +526,13 @@ static int tce_set_window(struct tce_platform *platform,
 	struct iommu_table *tbl = platform->tbl;
 
 	/* PowerNV returns OPAL's error code, pSeries -EPERM. */
-	if (ops->set_window(table_group, platform->num, tbl))
-		return tce_platform_is_guest() ?
-		       tce_refuse(-EPERM,
-				  "a hypervisor's window can be in one group only") :
-		       tce_refuse(-EIO,
+	if (ops->set_window(table_group, platform->num, tbl)) {
+		if (tce_platform_is_guest())
+			return tce_refuse(-EPERM,
+					  "a hypervisor's window can be in one group only");
+		return tce_refuse(-EIO,
 				  "the firmware refused to program the window");
+	}
 
 	/*
 	 * The platform returns 0 even if it had no memory to link the group to

@@ -219,9 +219,9 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
 /*
  * Hold the leaf of @index for entries of @owner. Missing levels and views are
  * allocated with @gfp, unless it is 0, with no lock of the table held and
- * outside the table's own RCU read-side sections. (The caller may be in one, and
- * hold a spinlock, if @gfp does not allow sleeping.) Return NULL if there is no
- * memory.
+ * outside the table's own RCU read-side sections. (The caller may be in one,
+ * and hold a spinlock, if @gfp does not allow sleeping.) Return NULL if there
+ * is no memory.
  */
 static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 						unsigned long index, u64 owner,

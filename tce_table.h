@@ -31,8 +31,9 @@
  * Each entry has an owner, a word that says how its page is released; the table
  * does not interpret it. As long as all entries of a leaf have the same owner
  * the leaf stores it once. Otherwise the leaf has a view, one owner per entry.
- * (The kernel's userspace view, it_userspace, is one array for the whole table;
- * this table does not use it.)
+ * (The kernel's userspace view, it_userspace, is one for the whole table: on
+ * PowerNV with as many levels as the table, on pSeries one array. This table
+ * does not use it.)
  *
  * Entries are stored and cleared by extent: consecutive entries of one owner
  * that translate to physically contiguous memory with the same permissions.
@@ -47,8 +48,8 @@
  * - Levels that are no longer in use stay until tce_trim() unlinks them
  *   and frees them after an RCU grace period. Every walk is inside an RCU
  *   read-side section; a leaf that is held needs none.
- * - No operation holds a spinlock, or stays in an RCU read-side section, for more
- *   than TCE_TABLE_SCAN entries of each level, whatever the geometry.
+ * - No operation holds a spinlock, or stays in an RCU read-side section, for
+ *   more than TCE_TABLE_SCAN entries of each level, whatever the geometry.
  * - The caller kills the entries that an operation has cleared or replaced, and
  *   then calls tce_table_killed(). Until then an entry that another operation
  *   finds empty may still be cached by the hardware (tce_table_unkilled()).

@@ -54,8 +54,8 @@
  *        @depth, which do not change while the level is linked, and @idle,
  *        which &tce_table.lock protects
  * @set: number of entries that are set
- * @holds: in a leaf, number of operations for which it must stay and @owner must
- *         not change; 0 in an upper level
+ * @holds: in a leaf, number of operations for which it must stay and @owner
+ *         must not change; 0 in an upper level
  * @dead: the level was unlinked
  * @queued: the level is in &tce_table.idle, or tce_trim() has taken it
  *          from there

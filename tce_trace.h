@@ -187,8 +187,8 @@ TRACE_EVENT(tce_kvm,
 /*
  * A hypercall is passed up to user space because @index could not be set, for
  * example because there was no memory for a level or a view. Not traced in
- * version 1, in which all hypercalls that map are passed up, nor if KVM finds no
- * window.
+ * version 1, in which all hypercalls that map are passed up, nor if KVM finds
+ * no window.
  */
 TRACE_EVENT(tce_kvm_up,
 	TP_PROTO(unsigned int window, unsigned long index),

@@ -120,8 +120,8 @@ static void tce_window_trim_work(struct work_struct *work)
 }
 
 /*
- * Free all unused levels immediately, whatever their age: there was no memory or
- * no credit for further ones.
+ * Free all unused levels immediately, whatever their age: there was no memory
+ * or no credit for further ones.
  */
 static void tce_window_trim_now(struct tce_window *window)
 {
@@ -229,7 +229,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		goto free_window;
 	}
 
-	/* alloc_percpu() would not charge the memory cgroup of the caller. */
+	/* alloc_percpu() would not account it to the caller's memory cgroup. */
 	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP);
 	if (!window->counts) {
 		ret = -ENOMEM;

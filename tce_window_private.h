@@ -24,12 +24,13 @@ struct tce_kvm;
 /**
  * struct tce_window - a window
  * @kvm: state of KVM's callbacks
- * @platform: the part that depends on the platform; holds the window's reference
- *            to the iommu_table
+ * @platform: the part that depends on the platform; holds the window's
+ *            reference to the iommu_table
  * @table: the TCE table
  * @pages: the user memory that can be mapped
  * @locked: kernel pages that are charged for the whole table, or on pSeries for
- *          the platform's view; 0 if each level is charged while it is allocated
+ *          the platform's view; 0 if each level is charged while it is
+ *          allocated
  * @start: its first bus address
  * @counts: event counters
  * @debugfs: the debugfs directory, or NULL

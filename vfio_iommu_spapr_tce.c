@@ -1319,10 +1319,13 @@ put:
 static void *tce_iommu_open(unsigned long arg)
 {
 	struct tce_container *container;
+	int ret;
 
-	if (arg != VFIO_SPAPR_TCE_IOMMU && arg != VFIO_SPAPR_TCE_v2_IOMMU)
-		return ERR_PTR(tce_refuse(-EINVAL,
-					  "there is no such version of the interface"));
+	if (arg != VFIO_SPAPR_TCE_IOMMU && arg != VFIO_SPAPR_TCE_v2_IOMMU) {
+		ret = tce_refuse(-EINVAL,
+				 "there is no such version of the interface");
+		return ERR_PTR(ret);
+	}
 
 	container = kzalloc(sizeof(*container), TCE_GFP);
 	if (!container)

@@ -20,21 +20,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "guest.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
 
-#define FAIL_NTH	"/proc/self/fail-nth"
-#define FAULTS		"/sys/kernel/debug"
-#define MODULE		"vfio_iommu_spapr_tce"
-#define WINDOWS		"/sys/kernel/debug/" MODULE
+#define WINDOWS		"/sys/kernel/debug/vfio_iommu_spapr_tce"
 
 /* More allocations than any chain has; more than that is a bug of the test. */
 #define MOST		2000
@@ -69,9 +63,11 @@ static struct vfio vfio, second;
 static unsigned char *memory, *other;
 static size_t page, bytes;
 static unsigned long version;
-static int fail_nth = -1, guest, keeper[2];
+static int guest, keeper[2];
 /* Determined once, because no file may be read while calls fail. */
 static bool pseries;
+/* The kernel has fault injection. */
+static bool faults_possible;
 /* charge_allocated is on. */
 static bool charged;
 
@@ -202,8 +198,8 @@ static int map_many(void)
 
 /*
  * h_put() ends the program if its argument cannot be read. With
- * charge_allocated, a hypercall that needs a level and finds no credit is passed
- * up to user space, which then maps the page.
+ * charge_allocated, a hypercall that needs a level and finds no credit is
+ * passed up to user space, which then maps the page.
  */
 static int map_guest(void)
 {
@@ -378,136 +374,7 @@ static struct link version2[] = {
 	{}
 };
 
-/* Faults */
-
-/*
- * Lets the @n-th fault of this task happen. Called right before a call of the
- * chain, because no other call must fail.
- */
-static void arm(unsigned int n)
-{
-	char text[16];
-	int length = snprintf(text, sizeof(text), "%u", n);
-
-	if (pwrite(fail_nth, text, length, 0) != length)
-		tap_bail(FAIL_NTH ": %s", strerror(errno));
-}
-
-/*
- * Returns the number of faults left, and sets it to 0. Reading the number is a
- * copy itself: if it fails, there was one left.
- */
-static unsigned int disarm(void)
-{
-	char text[16] = "";
-	unsigned int left = 1;
-
-	if (pread(fail_nth, text, sizeof(text) - 1, 0) > 0)
-		left = strtoul(text, NULL, 0);
-	/* If this copy fails, that was the last fault. */
-	if (pwrite(fail_nth, "0", 1, 0) != 1 && errno != EFAULT)
-		tap_bail(FAIL_NTH ": %s", strerror(errno));
-
-	return left;
-}
-
-static const char * const faults[] = {
-	"failslab", "fail_page_alloc", "fail_usercopy",
-};
-
-static void set_fault(const char *fault, const char *name, const char *value)
-{
-	char path[80];
-	int fd;
-
-	snprintf(path, sizeof(path), FAULTS "/%s/%s", fault, name);
-	fd = open(path, O_WRONLY);
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		tap_bail("%s: %s", path, strerror(errno));
-	close(fd);
-}
-
-static void set_fault_address(const char *fault, const char *name,
-			      unsigned long long address)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%#llx", address);
-	set_fault(fault, name, text);
-}
-
-/*
- * Finds the addresses of a function of the kernel, and of the next one. Returns
- * false if there is no such function.
- */
-static bool find_function(const char *function, unsigned long long *start,
-			  unsigned long long *end)
-{
-	FILE *file = fopen("/proc/kallsyms", "r");
-	unsigned long long address;
-	char name[128];
-
-	if (!file)
-		tap_bail("/proc/kallsyms: %s", strerror(errno));
-	*start = 0;
-	*end = ~0ULL;
-	while (fscanf(file, "%llx %*c %127s%*[^\n]", &address, name) == 2)
-		if (!strcmp(name, function))
-			*start = address;
-	rewind(file);
-	while (fscanf(file, "%llx %*c %127s%*[^\n]", &address, name) == 2)
-		if (address > *start && address < *end)
-			*end = address;
-	fclose(file);
-
-	return *start;
-}
-
-/* Faults happen only while this function runs. */
-static void require_function(unsigned long long start, unsigned long long end)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(faults); i++) {
-		set_fault_address(faults[i], "require-start", start);
-		set_fault_address(faults[i], "require-end", end);
-	}
-}
-
-static void init_faults(void)
-{
-	unsigned long long start, end;
-	size_t i;
-
-	fail_nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
-	if (fail_nth < 0)
-		return;
-
-	/*
-	 * Includes allocations that may sleep, of any size; prints no stack
-	 * traces.
-	 */
-	set_fault("failslab", "ignore-gfp-wait", "N");
-	set_fault("fail_page_alloc", "ignore-gfp-wait", "N");
-	set_fault("fail_page_alloc", "ignore-gfp-highmem", "N");
-	set_fault("fail_page_alloc", "min-order", "0");
-	for (i = 0; i < ARRAY_SIZE(faults); i++)
-		set_fault(faults[i], "verbose", "0");
-	if (!pseries)
-		return;
-
-	/*
-	 * The kernel never again creates a window for a device after this
-	 * function has failed for it (failed_ddw_pdn_list), so it gets no
-	 * faults.
-	 */
-	if (!find_function("spapr_tce_create_table", &start, &end))
-		tap_bail("no spapr_tce_create_table() in the kernel");
-	for (i = 0; i < ARRAY_SIZE(faults); i++) {
-		set_fault_address(faults[i], "reject-start", start);
-		set_fault_address(faults[i], "reject-end", end);
-	}
-}
+/* Running a chain */
 
 /* The windows use no more memory than before, once unused levels are freed. */
 static bool no_more_memory(const struct state *before)
@@ -563,9 +430,9 @@ static unsigned int chain_call(struct link *link, unsigned int left,
 		state_quiesce();
 		before = state_now();
 	}
-	arm(left);
+	fault_arm(left);
 	ret = link->call();
-	after = disarm();
+	after = fault_disarm();
 	if (after) {
 		CHECK_EQ(ret, 0);
 		if (link->faults < left - after)
@@ -653,7 +520,7 @@ static void chain(struct link *links, unsigned long type)
 	struct state before = state_now();
 	unsigned int n, failed = 0;
 
-	if (fail_nth < 0) {
+	if (!faults_possible) {
 		tap_skip("the kernel has no fault injection");
 		return;
 	}
@@ -701,86 +568,6 @@ static void test_version1(void)
 	chain(version1, VFIO_SPAPR_TCE_IOMMU);
 }
 
-/* The file of the module in memory; NULL if there is none. */
-static void *read_module(size_t *size)
-{
-	struct utsname name;
-	char path[PATH_MAX];
-	struct stat stat;
-	void *module;
-	int fd;
-
-	uname(&name);
-	snprintf(path, sizeof(path), "/lib/modules/%s/updates/" MODULE ".ko",
-		 name.release);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &stat))
-		return NULL;
-	module = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE,
-		      fd, 0);
-	close(fd);
-	*size = stat.st_size;
-
-	return module == MAP_FAILED ? NULL : module;
-}
-
-/*
- * Loads the module again and again, with faults only in @function. Returns the
- * number of faults by which it could not be loaded.
- */
-static unsigned int load_with_faults(const char *function, const void *module,
-				     size_t size)
-{
-	unsigned int n, left = 0, failed = 0;
-	unsigned long long start, end;
-	int ret;
-
-	if (!find_function(function, &start, &end))
-		return 0;
-	require_function(start, end);
-	for (n = 1; n < MOST && !left; n++) {
-		if (!state_built_in())
-			CHECK_EQ(syscall(SYS_delete_module, MODULE, O_NONBLOCK),
-				 0);
-		arm(n);
-		ret = syscall(SYS_init_module, module, size, "") ? -errno : 0;
-		left = disarm();
-		/* The directory in debugfs may be missing. */
-		if (ret) {
-			CHECK_EQ(ret, -ENOMEM);
-			CHECK(!left);
-			failed++;
-		}
-		CHECK_EQ(state_built_in(), !!ret);
-	}
-	CHECK(left);
-	require_function(0, ~0ULL);
-	tap_diag("%s: %u faults, %u of them failed", function, n - 2, failed);
-
-	return failed;
-}
-
-static void test_init(void)
-{
-	void *module;
-	size_t size;
-
-	if (fail_nth < 0) {
-		tap_skip("the kernel has no fault injection");
-		return;
-	}
-	module = read_module(&size);
-	if (!module || state_built_in()) {
-		tap_skip("the backend is built in");
-		return;
-	}
-	CHECK(load_with_faults("alloc_workqueue", module, size) +
-	      load_with_faults("alloc_workqueue_noprof", module, size));
-	CHECK(load_with_faults("vfio_register_iommu_driver", module, size));
-	load_with_faults("debugfs_create_dir", module, size);
-	munmap(module, size);
-}
-
 int main(void)
 {
 	page = vfio_page_size();
@@ -788,7 +575,15 @@ int main(void)
 	memory = vfio_memory(bytes);
 	other = vfio_memory(page);
 	pseries = vfio_is_guest();
-	init_faults();
+	faults_possible = fault_init();
+	/*
+	 * The kernel never again creates a window for a device after this
+	 * function has failed for it (failed_ddw_pdn_list), so it gets no
+	 * faults.
+	 */
+	if (faults_possible && pseries &&
+	    !fault_reject("spapr_tce_create_table"))
+		tap_bail("no spapr_tce_create_table() in the kernel");
 	state_watch();
 
 	tap_test_ours("version 2: any allocation may fail", test_version2);
@@ -797,7 +592,6 @@ int main(void)
 	tap_test_ours("version 2, charge_allocated: any allocation may fail",
 		      test_charged);
 	tap_test_ours("version 1: any allocation may fail", test_version1);
-	tap_test_ours("loading the module: any allocation may fail", test_init);
 
 	return tap_main();
 }

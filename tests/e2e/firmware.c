@@ -299,8 +299,8 @@ static void test_detach(void)
 /*
  * When VFIO gives a group back, and the platform cannot initialise or set the
  * default window after it has created its table, it enables bypass all the
- * same. Without that window it does not disable bypass when VFIO takes the group
- * again.
+ * same. Without that window it does not disable bypass when VFIO takes the
+ * group again.
  */
 static void test_bypass(void)
 {

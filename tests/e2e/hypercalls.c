@@ -654,7 +654,7 @@ static const struct test tests[] = {
 	  true, test_unaligned_nothing },
 	{ "a list that changes after the check is counted right", true,
 	  test_list_changed },
-	{ "half registered pages are not counted, and calls are passed up", true,
+	{ "half registered pages are not counted: calls are passed up", true,
 	  test_half_registered },
 	{ "levels that KVM empties are freed without another call", true,
 	  test_levels },

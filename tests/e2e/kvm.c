@@ -291,7 +291,7 @@ static void other_process(void *data)
 	guest = open_guest(PAGE_SHIFT);
 	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
-	/* KVM tries to clear an entry that it cannot replace: nothing changes. */
+	/* KVM tries to clear an entry that it cannot replace. */
 	CHECK_EQ(h_put(guest, IOVA + IOMMU_PAGE, region[MEMORY], MAP_BOTH),
 		 TCE_KVM_TOO_HARD);
 	CHECK_EQ(h_unmap(guest, IOVA + 2 * IOMMU_PAGE), TCE_KVM_SUCCESS);
@@ -641,7 +641,7 @@ static const struct test tests[] = {
 	  true, test_not_registered },
 	{ "pages of TCEs without permissions are uncounted when unmapped",
 	  true, test_no_permission },
-	{ "version 1: hypercalls that map or unmap are passed up, and change nothing",
+	{ "version 1: hypercalls that map or unmap are passed up",
 	  true, test_v1 },
 	{ "KVM of another process cannot map the same address",
 	  true, test_other_process },

@@ -321,7 +321,7 @@ static void test_race_remove(void)
 	unsigned int i;
 
 	if (vfio_is_guest()) {
-		tap_skip("in a guest no window can be created at 0 beside another one");
+		tap_skip("a guest creates no window at 0 beside another");
 		return;
 	}
 

@@ -5,15 +5,28 @@
  * all devices this is everything that works.
  */
 
+#define _GNU_SOURCE
+
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
 
 #define MODULE		"vfio_iommu_spapr_tce"
+
+/* More faults than one function has; more than that is a bug of the test. */
+#define MOST_FAULTS	1000
 
 static bool module_there(void)
 {
@@ -113,6 +126,84 @@ static void test_busy(void)
 	vfio_close(&vfio);
 }
 
+/* The file of the module in memory; NULL if there is none. */
+static void *read_module(size_t *size)
+{
+	struct utsname name;
+	char path[PATH_MAX];
+	struct stat stat;
+	void *module;
+	int fd;
+
+	uname(&name);
+	snprintf(path, sizeof(path), "/lib/modules/%s/updates/" MODULE ".ko",
+		 name.release);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &stat))
+		return NULL;
+	module = mmap(NULL, stat.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE,
+		      fd, 0);
+	close(fd);
+	*size = stat.st_size;
+
+	return module == MAP_FAILED ? NULL : module;
+}
+
+/*
+ * Loads the module again and again, with faults only in @function. Returns the
+ * number of faults by which it could not be loaded.
+ */
+static unsigned int load_with_faults(const char *function, const void *module,
+				     size_t size)
+{
+	unsigned int n, left = 0, failed = 0;
+	int ret;
+
+	if (!fault_require(function))
+		return 0;
+	for (n = 1; n < MOST_FAULTS && !left; n++) {
+		if (!state_built_in())
+			CHECK_EQ(syscall(SYS_delete_module, MODULE, O_NONBLOCK),
+				 0);
+		fault_arm(n);
+		ret = syscall(SYS_init_module, module, size, "") ? -errno : 0;
+		left = fault_disarm();
+		/* The directory in debugfs may be missing. */
+		if (ret) {
+			CHECK_EQ(ret, -ENOMEM);
+			CHECK(!left);
+			failed++;
+		}
+		CHECK_EQ(state_built_in(), !!ret);
+	}
+	CHECK(left);
+	fault_require(NULL);
+	tap_diag("%s: %u faults, %u of them failed", function, n - 2, failed);
+
+	return failed;
+}
+
+static void test_load_faults(void)
+{
+	void *module;
+	size_t size;
+
+	if (!fault_init()) {
+		tap_skip("the kernel has no fault injection");
+		return;
+	}
+	module = read_module(&size);
+	if (!module || state_built_in()) {
+		tap_skip("the backend is built in");
+		return;
+	}
+	CHECK(load_with_faults("alloc_workqueue", module, size) +
+	      load_with_faults("alloc_workqueue_noprof", module, size));
+	CHECK(load_with_faults("vfio_register_iommu_driver", module, size));
+	load_with_faults("debugfs_create_dir", module, size);
+	munmap(module, size);
+}
+
 int main(void)
 {
 	tap_test("modprobe has loaded the module to be tested", test_module);
@@ -123,6 +214,8 @@ int main(void)
 	tap_test("the module can be removed and loaded again", test_reload);
 	tap_test("the module cannot be removed while a container uses it",
 		 test_busy);
+	tap_test_ours("loading the module: any allocation may fail",
+		      test_load_faults);
 
 	return tap_main();
 }

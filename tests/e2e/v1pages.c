@@ -466,8 +466,8 @@ static void test_threads(void)
 }
 
 /*
- * MAP_DMA has pinned STUCK_PAGES and waits for one more, whose page fault is not
- * answered. All of them stay charged until it ends.
+ * MAP_DMA has pinned STUCK_PAGES and waits for one more, whose page fault is
+ * not answered. All of them stay charged until it ends.
  */
 #define STUCK_PAGES	512
 #define STUCK_MAX	3

@@ -49,8 +49,8 @@ static const char * const tce_call_names[] = {
 };
 
 /*
- * Protects what follows. A mutex: the operations may sleep. Only tce_answered is
- * also read without it, and counted up by tce_init_table(), so it may be too
+ * Protects what follows. A mutex: the operations may sleep. Only tce_answered
+ * is also read without it, and counted up by tce_init_table(), so it may be too
  * small where that runs on several CPUs.
  */
 static DEFINE_MUTEX(tce_answer_lock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes the hypervisor refuse entries, for tests in a guest, without telling the
- * kernel. PAPR: "ibm,ddw-applicable", ibm,create-pe-dma-window and
+ * Makes the hypervisor refuse entries, for tests in a guest, without telling
+ * the kernel. PAPR: "ibm,ddw-applicable", ibm,create-pe-dma-window and
  * ibm,remove-pe-dma-window.
  *
  *	echo 0000:00:00.0 >/sys/module/tce_shrink_test/parameters/shrink
@@ -13,8 +13,8 @@
  *	echo 0000:00:00.0 >/sys/module/tce_shrink_test/parameters/remove
  *
  * asks it to remove the default window, so that entries can be neither set nor
- * cleared. It is back after the kernel has reset the windows, which it does when
- * it creates the default window.
+ * cleared. It is back after the kernel has reset the windows, which it does
+ * when it creates the default window.
  */
 
 #include <linux/module.h>

@@ -138,8 +138,10 @@ int fixture_init(struct kunit *test)
 
 	/* Some tests wait for thousands of grace periods. */
 	rcu_expedite_gp();
-	kunit_activate_static_stub(test, tce_level_alloc_pages, fixture_pages_alloc);
-	kunit_activate_static_stub(test, tce_level_free_pages, fixture_pages_free);
+	kunit_activate_static_stub(test, tce_level_alloc_pages,
+				   fixture_pages_alloc);
+	kunit_activate_static_stub(test, tce_level_free_pages,
+				   fixture_pages_free);
 
 	return 0;
 }
@@ -600,7 +602,8 @@ struct tce_level *leaf_at(struct kunit *test, struct tce_table *table,
 	for (height = geo->levels - 1; height; height--) {
 		u64 tce = be64_to_cpu(tces[tce_slot(geo, index, height)]);
 
-		KUNIT_ASSERT_TRUE_MSG(test, tce & TCE_PERM, "index %#lx", index);
+		KUNIT_ASSERT_TRUE_MSG(test, tce & TCE_PERM, "index %#lx",
+				      index);
 		tces = __va(tce & ~TCE_PERM);
 	}
 

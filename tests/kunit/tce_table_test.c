@@ -1421,7 +1421,7 @@ static int fill_all_shapes(struct kunit_suite *suite)
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
 		for (levels = 1; levels <= TCE_TABLE_MAX_LEVELS; levels++) {
 			unsigned int page_shift = page_shifts[i];
-			/* Limits of all tables, and of that number of levels. */
+			/* Limits of all tables, and of tables with @levels. */
 			unsigned long largest = BIT(54 - page_shift);
 			unsigned long full = min(BIT(min(PAGE_SHIFT * levels,
 							 54U)), largest);

@@ -46,8 +46,8 @@ KUNIT_ARRAY_PARAM(trim, multilevel_shapes, shape_describe);
  * @trimmer: the thread that trims
  * @reading: completed when the reader is in its RCU section
  * @trim: completed when the trim may begin
- * @killed: completed by each kill of the trim; by the first one, all levels have
- *          been unlinked
+ * @killed: completed by each kill of the trim; by the first one, all levels
+ *          have been unlinked
  * @trimmed: the trim has returned
  * @leave: the reader may leave its RCU section
  * @left: the reader has left it

@@ -73,9 +73,10 @@ void state_ignore(void);
 
 /*
  * Checks that the state is that of @before, except for the memory of levels,
- * which is freed later, and for a module refcount that may be lower. Waits for a
- * while, because work items settle the credit and unpin memory, and pages are
- * unpinned after a grace period; after that the test fails, and false is returned.
+ * which is freed later, and for a module refcount that may be lower. Waits for
+ * a while, because work items settle the credit and unpin memory, and pages are
+ * unpinned after a grace period; after that the test fails, and false is
+ * returned.
  */
 #define CHECK_STATE(before)	state_check(before, __FILE__, __LINE__)
 bool state_check(const struct state *before, const char *file, int line);
