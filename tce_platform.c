@@ -363,7 +363,7 @@ static bool tce_pseries_unused(const struct iommu_table *tbl)
 }
 
 typedef int (*tce_group_call_fn)(struct tce_platform *platform,
-				   struct iommu_table_group *table_group);
+				 struct iommu_table_group *table_group);
 
 /**
  * struct tce_group_call_args - arguments of tce_group_call_device()

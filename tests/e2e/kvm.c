@@ -334,7 +334,6 @@ static void *clear_one(void *data)
 {
 	const struct task *task = data;
 	__u64 offset = task->number * IOMMU_PAGE;
-
 	long status = h_put(task->guest, IOVA + offset, region[MEMORY] + offset,
 			    MAP_BOTH);
 

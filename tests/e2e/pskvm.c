@@ -187,16 +187,24 @@ static bool creating;
 
 /*
  * Gives the guest the window that begins at *@data as soon as the platform has
- * it. Returns NULL if TCE_CREATE had not returned by then, otherwise @data.
+ * it. Returns NULL if that was while TCE_CREATE ran (or right after it),
+ * otherwise @data.
  */
 static void *take_window(void *data)
 {
 	const __u64 *start = data;
+	bool early;
+	int ret;
 
-	while (guest_attach(guest, 0, *start, SIZE, PAGE_SHIFT))
-		;
+	do {
+		early = __atomic_load_n(&creating, __ATOMIC_SEQ_CST);
+		ret = guest_attach(guest, 0, *start, SIZE, PAGE_SHIFT);
+		if (!early)
+			CHECK_EQ(ret, 0);
+	} while (ret && early);
 
-	return __atomic_load_n(&creating, __ATOMIC_SEQ_CST) ? NULL : data;
+	return early && __atomic_load_n(&creating, __ATOMIC_SEQ_CST) ? NULL :
+								       data;
 }
 
 /*
