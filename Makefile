@@ -31,7 +31,8 @@ On any Debian machine (x86-64 or ppc64le):
     M=pseries        in that machine of tests/machines
     B=intree         with the in-tree module
   make check      the quick tests; the last line is N passed, N failed
-  make check-ci   the tests that CI runs, on stock kernels
+  make check-ci   the tests that CI runs: make check, on more kernels and
+                  machines
   make check-long  also on debug kernels, races for hours, coverage; continues
                   where it was interrupted. PART= selects a part of it
   make check-clients  QEMU guests, libvirt and DPDK with devices

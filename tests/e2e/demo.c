@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The machine that the driver was written for: 16 GiB of memory at 0, and 16
- * GiB of GPU memory at 0x244000000000. A device moves data at both ends of a
- * window that covers them; the size of the table is printed.
+ * GiB of GPU memory at 0x244000000000. A device moves data at both ends of
+ * each, through a window that covers them; the size of the table is printed.
  */
 
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 /*
  * Simulates errors of the firmware, for tests. This replaces operations of the
  * platform's groups and lets one call return any error that firmware may
- * return: small negative numbers of OPAL, positive ones of RTAS.
+ * return: negative numbers of OPAL, negative and positive ones of RTAS.
  *
  *	cd /sys/module/tce_firmware_test/parameters
  *	echo 0000:00:00.0 set_window 9900 >answer

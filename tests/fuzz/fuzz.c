@@ -176,7 +176,7 @@ static bool args_match(const struct call *call, const union args *after)
 	if (call->op == OP_GET_INFO && call->want)
 		return true;
 
-	return !memcmp(after, &call->got_args, call->readable);
+	return !memcmp(after, &call->want_args, call->readable);
 }
 
 static void new_windows(struct worker *worker, unsigned int number)

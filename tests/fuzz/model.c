@@ -406,7 +406,7 @@ static int set_iommu(struct container *container, unsigned long value)
 
 static int get_info(struct container *container, struct call *call)
 {
-	struct vfio_iommu_spapr_tce_info *info = &call->got_args.info;
+	struct vfio_iommu_spapr_tce_info *info = &call->want_args.info;
 	size_t size = offsetof(struct vfio_iommu_spapr_tce_info, ddw);
 	size_t full = sizeof(*info);
 	int ret = args_head(call, size, ~0U);
@@ -820,7 +820,7 @@ static int do_create(struct model *model, struct container *container,
 		window_remove(model, container, &container->windows[ret]);
 		return -EFAULT;
 	}
-	call->got_args.create.start_addr = container->windows[ret].start;
+	call->want_args.create.start_addr = container->windows[ret].start;
 
 	return 0;
 }
@@ -961,7 +961,7 @@ void model_call(struct model *model, struct call *call)
 
 	model->room = call->room;
 	model->created = false;
-	call->got_args = call->args;
+	call->want_args = call->args;
 	call->may_fail = 0;
 
 	switch (call->op) {

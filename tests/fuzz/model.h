@@ -269,7 +269,7 @@ enum operation {
  * @want: expected result
  * @may_fail: another possible result, where it depends on a work item; or 0
  * @got: result
- * @got_args: expected @args after the call
+ * @want_args: expected @args after the call
  */
 struct call {
 	enum operation op;
@@ -298,7 +298,7 @@ struct call {
 	int want;
 	int may_fail;
 	int got;
-	union args got_args;
+	union args want_args;
 };
 
 /* Initialises a model with no container open. */
