@@ -43,7 +43,7 @@
 #define TCE_OWNER_REGION	BIT_ULL(63)
 
 /* Segments that are counted or uncounted between calls to cond_resched(). */
-#define TCE_MEMORY_BATCH	64
+#define TCE_MEMORY_SEGMENTS	64
 
 /*
  * tce_memory_retire() asks for a flush when more than this number of pages of
@@ -851,7 +851,7 @@ static void tce_memory_cancel_range(struct tce_run *run, unsigned long first,
 		tce_segment_uncount(&segment, run->pages->mm);
 		run->other = segment.region ? NULL : segment.mem;
 		first += segment.count;
-		if (!(++n % TCE_MEMORY_BATCH)) {
+		if (!(++n % TCE_MEMORY_SEGMENTS)) {
 			run->other = NULL;
 			rcu_read_unlock();
 			cond_resched();
@@ -882,7 +882,7 @@ static noinline int tce_memory_use_each(struct tce_run *run,
 
 	run->owner = TCE_OWNER_EACH;
 	for (; first < run->count; first += segment.count) {
-		if (!(n++ % TCE_MEMORY_BATCH)) {
+		if (!(n++ % TCE_MEMORY_SEGMENTS)) {
 			cond_resched();
 			if (fatal_signal_pending(current))
 				ret = -EINTR;

@@ -416,9 +416,9 @@ static int tce_group_call_locked(struct tce_platform *platform,
 }
 
 /*
- * The same for changes by which the platform creates or removes a window: on
- * pSeries it calls iommu_group_for_each_dev() itself, so the mutex must not be
- * held.
+ * The same for changes of a group's windows, except that on pSeries the mutex
+ * must not be held: unset_window() calls iommu_group_for_each_dev() itself
+ * there.
  */
 static int tce_group_change(struct tce_platform *platform,
 			    struct iommu_table_group *table_group,

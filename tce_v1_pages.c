@@ -31,7 +31,7 @@
 #include "tce_work.h"
 
 /* Maximum number of kernel pages that one call pins or unpins. */
-#define TCE_V1_BATCH	512UL
+#define TCE_V1_MANY	512UL
 
 /* The same where the array is on the stack. */
 #define TCE_V1_FEW		16
@@ -101,7 +101,7 @@ static void tce_run_unpin(const struct tce_run *run, unsigned long first,
 	unsigned long n;
 
 	for (; first < end; first += n) {
-		n = min(end - first, TCE_V1_BATCH);
+		n = min(end - first, TCE_V1_MANY);
 		unpin_user_pages(run->page + first, n);
 		cond_resched();
 	}
@@ -295,7 +295,7 @@ static int tce_v1_pin(struct tce_run *run)
 
 		n = pin_user_pages_fast((run->ua & PAGE_MASK) +
 					(done << PAGE_SHIFT),
-					min(pages - done, TCE_V1_BATCH),
+					min(pages - done, TCE_V1_MANY),
 					gup, run->page + done);
 		ret = -EFAULT;
 		if (n <= 0) {
