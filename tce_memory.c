@@ -909,7 +909,7 @@ static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 		return ret;
 
 	run->owner = tce_segment_owner(&segment);
-	run->next = min(segment.count, tce_run_part(run, run->ua));
+	run->next = min(segment.count, tce_pages_in_page(run, run->ua));
 	first->tce = hpa | run->perm;
 	first->owner = run->owner;
 	first->count = run->next;
@@ -936,7 +936,7 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 		next = extents[n - 1].tce +
 		       (extents[n - 1].count << run->page_shift);
 	while (run->next < end) {
-		pages = min(tce_run_part(run, ua), end - run->next);
+		pages = min(tce_pages_in_page(run, ua), end - run->next);
 		/* Cannot fail: tce_memory_count() has checked the page size. */
 		mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa);
 		hpa |= run->perm;

@@ -165,7 +165,8 @@ struct tce_pages {
 };
 
 /**
- * tce_run_part() - number of IOMMU pages of a run that are in one kernel page
+ * tce_pages_in_page() - number of IOMMU pages of a run that are in one kernel
+ * page
  * @run: the run
  * @ua: user-space address of the first of them
  *
@@ -176,8 +177,8 @@ struct tce_pages {
  * Return: number of IOMMU pages from @ua on, 1 if one is larger than a kernel
  * page.
  */
-static inline unsigned long tce_run_part(const struct tce_run *run,
-					 unsigned long ua)
+static inline unsigned long tce_pages_in_page(const struct tce_run *run,
+					      unsigned long ua)
 {
 	return max(1UL, (PAGE_SIZE - offset_in_page(ua)) >> run->page_shift);
 }

@@ -81,11 +81,11 @@ static unsigned long tce_run_page(const struct tce_run *run, unsigned long i)
 }
 
 /* Number of IOMMU pages from @i up to @end that are in the same kernel page. */
-static unsigned long tce_run_part_to(const struct tce_run *run,
-				     unsigned long i, unsigned long end)
+static unsigned long tce_run_part(const struct tce_run *run, unsigned long i,
+				  unsigned long end)
 {
 	return min(end - i,
-		   tce_run_part(run, run->ua + (i << run->page_shift)));
+		   tce_pages_in_page(run, run->ua + (i << run->page_shift)));
 }
 
 /* Number of kernel pages of a run. */
@@ -239,7 +239,7 @@ static void tce_v1_cancel_range(const struct tce_run *run,
 	for (; first < end; first += n) {
 		struct page *page = run->page[tce_run_page(run, first)];
 
-		n = tce_run_part_to(run, first, end);
+		n = tce_run_part(run, first, end);
 		if (tce_v1_remove(v1, page, n)) {
 			unpin_user_page(page);
 			unpinned++;
@@ -337,7 +337,7 @@ static int tce_v1_use(struct tce_run *run, struct tce_extent *first)
 	for (i = 0; i < run->count; i += n) {
 		struct page *page = run->page[tce_run_page(run, i)];
 
-		n = tce_run_part_to(run, i, run->count);
+		n = tce_run_part(run, i, run->count);
 		ret = tce_v1_add(run, page, n, &had);
 		if (ret)
 			break;
@@ -354,7 +354,7 @@ static int tce_v1_use(struct tce_run *run, struct tce_extent *first)
 	}
 
 	run->owner = TCE_OWNER_NONE;
-	run->next = tce_run_part_to(run, 0, run->count);
+	run->next = tce_run_part(run, 0, run->count);
 	first->tce = page_to_phys(run->page[0]) + offset_in_page(run->ua);
 	first->tce |= run->perm;
 	first->owner = run->owner;
@@ -373,7 +373,7 @@ static void tce_v1_translate(struct tce_run *run, struct tce_batch *batch)
 	while (run->next < run->count) {
 		unsigned long ua = run->ua + (run->next << run->page_shift);
 		struct page *page = run->page[tce_run_page(run, run->next)];
-		unsigned long part = tce_run_part_to(run, run->next,
+		unsigned long part = tce_run_part(run, run->next,
 						     run->count);
 		u64 tce = (page_to_phys(page) + offset_in_page(ua)) | run->perm;
 
