@@ -3,7 +3,7 @@
  * KVM's side of a table: KVM maps and unmaps, and VFIO uses the same table. A
  * module makes the calls of KVM, see ../kvm/tce_kvm_test.h.
  *
- * hypercalls.c has unusual arguments of hypercalls, outlive.c windows that are
+ * hcallargs.c has unusual arguments of hypercalls, outlive.c windows that are
  * removed while KVM has them, inflight.c calls that are stopped midway,
  * kvmraces.c races, pskvm.c DMA in guests.
  */

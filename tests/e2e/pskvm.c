@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KVM in a guest (nested KVM): the hypervisor has the tables in which KVM maps.
- * kvm.c, hypercalls.c, outlive.c, inflight.c and kvmraces.c run in guests, too;
+ * kvm.c, hcallargs.c, outlive.c, inflight.c and kvmraces.c run in guests, too;
  * these tests check DMA in each kind of window.
  */
 
