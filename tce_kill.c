@@ -6,7 +6,6 @@
  */
 
 #include <linux/minmax.h>
-#include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -20,7 +19,6 @@
 #include "tce_observe.h"
 #include "tce_table.h"
 #include "tce_window_private.h"
-#include "tce_work.h"
 
 /*
  * On PHB4 and later, with skiboot of 2021 or newer, a kill drops all
@@ -137,18 +135,20 @@ static noinline bool tce_gather_grow(struct tce_gather *gather)
 	struct tce_owned *list = NULL;
 
 	gather->max_retired = 0;
-	for (; max > retired->max && !list; max /= 2) {
+	for (; max > retired->max; max /= 2) {
 		list = kmalloc_array(max, sizeof(*list),
 				     GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
-		if (!list)
-			continue;
-
-		memcpy(list, retired->few, sizeof(retired->few));
-		retired->list = list;
-		retired->max = max;
+		if (list)
+			break;
 	}
+	if (!list)
+		return false;
 
-	return list;
+	memcpy(list, retired->few, sizeof(retired->few));
+	retired->list = list;
+	retired->max = max;
+
+	return true;
 }
 
 void tce_gather_end(struct tce_gather *gather)

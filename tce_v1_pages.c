@@ -373,8 +373,7 @@ static void tce_v1_translate(struct tce_run *run, struct tce_batch *batch)
 	while (run->next < run->count) {
 		unsigned long ua = run->ua + (run->next << run->page_shift);
 		struct page *page = run->page[tce_run_page(run, run->next)];
-		unsigned long part = tce_run_part(run, run->next,
-						     run->count);
+		unsigned long part = tce_run_part(run, run->next, run->count);
 		u64 tce = (page_to_phys(page) + offset_in_page(ua)) | run->perm;
 
 		if (extent && tce == extent->tce +
