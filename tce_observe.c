@@ -20,6 +20,7 @@ bool tce_observe_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 {
 	unsigned int page_shift = tce_table_geometry(cursor->table)->page_shift;
 	struct tce_extent more;
+	struct tce_cursor ahead;
 
 	if (!tce_table_extent(cursor, extent))
 		return false;
@@ -31,14 +32,14 @@ bool tce_observe_extent(struct tce_cursor *cursor, struct tce_extent *extent)
 		if (tce_table_get(cursor->table, index) != tce)
 			break;
 
-		cursor->index = index;
-		if (!tce_table_extent(cursor, &more) || more.index != index ||
-		    more.tce != tce) {
-			/* The entry has changed: do not skip what follows. */
-			cursor->index = index;
+		/* If the entry has changed, do not skip what follows. */
+		ahead = *cursor;
+		ahead.index = index;
+		if (!tce_table_extent(&ahead, &more) || more.index != index ||
+		    more.tce != tce)
 			break;
-		}
 
+		*cursor = ahead;
 		extent->count += more.count;
 	}
 
