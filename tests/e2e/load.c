@@ -162,7 +162,7 @@ static unsigned int load_with_faults(const char *function, const void *module,
 	if (!fault_require(function))
 		return 0;
 	for (n = 1; n < MOST_FAULTS && !left; n++) {
-		if (!state_built_in())
+		if (module_there())
 			CHECK_EQ(syscall(SYS_delete_module, MODULE, O_NONBLOCK),
 				 0);
 		fault_arm(n);
@@ -174,7 +174,7 @@ static unsigned int load_with_faults(const char *function, const void *module,
 			CHECK(!left);
 			failed++;
 		}
-		CHECK_EQ(state_built_in(), !!ret);
+		CHECK_EQ(module_there(), !ret);
 	}
 	CHECK(left);
 	fault_require(NULL);

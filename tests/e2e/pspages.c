@@ -85,6 +85,13 @@ static void free_pages(unsigned char *address, size_t size)
 	large_pages(SHIFT_1G, 0);
 }
 
+static void open_registered(unsigned char *from, size_t size)
+{
+	vfio_open(&vfio);
+	edu_stage(&vfio, STAGE);
+	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
+}
+
 static void test_page_size(const void *data)
 {
 	unsigned int shift = *(const unsigned int *)data;
@@ -104,9 +111,7 @@ static void test_page_size(const void *data)
 		return;
 	}
 
-	vfio_open(&vfio);
-	edu_stage(&vfio, STAGE);
-	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
+	open_registered(from, size);
 	before = state_now();
 	CHECK_EQ(vfio_create(vfio.container, shift, window, 1, &start), 0);
 	/* The window has 2^15 pages. */
@@ -149,9 +154,7 @@ static void test_page_too_large_for_2m(void)
 		tap_skip("this machine does not have such pages");
 		return;
 	}
-	vfio_open(&vfio);
-	edu_stage(&vfio, STAGE);
-	CHECK_EQ(vfio_register(vfio.container, from, size), 0);
+	open_registered(from, size);
 	CHECK_EQ(vfio_create(vfio.container, SHIFT_16M, 1ULL << 36, 1, &start),
 		 0);
 	before = state_now();
@@ -181,9 +184,7 @@ static void test_page_too_large(void)
 		tap_bail("mmap: %s", strerror(errno));
 	madvise(from, 4 << 20, MADV_NOHUGEPAGE);
 	from = (void *)(((uintptr_t)from + (2 << 20) - 1) & -(2UL << 20));
-	vfio_open(&vfio);
-	edu_stage(&vfio, STAGE);
-	CHECK_EQ(vfio_register(vfio.container, from, 2 << 20), 0);
+	open_registered(from, 2 << 20);
 	CHECK_EQ(vfio_create(vfio.container, SHIFT_2M, 64ULL << 30, 1, &start),
 		 0);
 	before = state_now();
