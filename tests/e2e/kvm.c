@@ -27,6 +27,9 @@
 /* Four times the records of a window with up to four CPUs. */
 #define TASKS		64
 
+#define POLL_US		100000
+#define POLLS		300
+
 /*
  * DMA. All checks use one open device, because closing a device may take
  * seconds.
@@ -378,6 +381,43 @@ static void test_tasks_unregister(void)
 	vfio_close(&vfio);
 }
 
+/* Waits until the window at 0 has no level that KVM has used. */
+static void wait_trimmed(void)
+{
+	struct figures figures;
+	unsigned int polls;
+
+	for (polls = 0; polls < POLLS; polls++) {
+		CHECK(figures_read(0, &figures));
+		if (!figures.user_bytes)
+			return;
+		usleep(POLL_US);
+	}
+	CHECK_EQ(figures.user_bytes, 0);
+}
+
+/* The record of the task is freed with them. */
+static void test_trimmed(void)
+{
+	struct vfio vfio;
+	int guest;
+
+	open_windows(&vfio);
+	guest = open_guest(PAGE_SHIFT);
+	CHECK_EQ(h_put(guest, IOVA, region[MEMORY], MAP_BOTH), TCE_KVM_SUCCESS);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK(figures_number(0, "user_bytes") > 0);
+	wait_trimmed();
+	CHECK_EQ(client_put(&vfio, guest, IOVA, region[MEMORY], true),
+		 TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 1);
+	CHECK_EQ(h_unmap(guest, IOVA), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(0, 0);
+	check_all_counted(&vfio);
+	close(guest);
+	vfio_close(&vfio);
+}
+
 /* Writes by a device do not set the dirty bit of a PTE. */
 static void test_dirty(void)
 {
@@ -652,6 +692,8 @@ static const struct test tests[] = {
 	  true, test_clear_unregister },
 	{ "UNREGISTER_MEMORY uncounts what many tasks have cleared",
 	  true, test_tasks_unregister },
+	{ "KVM maps again where unused levels were freed",
+	  true, test_trimmed },
 };
 
 int main(void)
