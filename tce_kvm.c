@@ -291,39 +291,96 @@ tce_kvm_new_record(struct tce_kvm *kvm, struct tce_window *window)
 	return NULL;
 }
 
-/*
- * Entries that the task has cleared or replaced. The caller holds the record's
- * lock.
- */
+/* Entries that the task has cleared or replaced */
 
-/*
- * Kill the entries, except those in the range, which the caller has killed, and
- * release the pages of all of them.
+/**
+ * struct tce_kvm_killed - entries that were killed and whose pages must be
+ * released
+ * @count: number of entries
+ * @owner: their owners; all of a record, and one more (tce_kvm_displace())
+ *
+ * To release a page, the kernel searches a list of regions, whose length user
+ * space chooses. So pages are released after the record is unlocked.
  */
-static void tce_kvm_kill_displaced(struct tce_window *window,
-				   struct tce_kvm_record *record,
-				   unsigned long index, unsigned long count)
+struct tce_kvm_killed {
+	unsigned int count;
+	u64 owner[TCE_KVM_DISPLACED + 1];
+};
+
+/* The page was set dirty when the entry was cleared or replaced. */
+static __always_inline void tce_kvm_release_one(struct tce_window *window,
+						u64 owner)
 {
-	unsigned int unkilled = record->displaced_count;
-	struct tce_entry entry = {};
+	const struct tce_entry entry = { .owner = owner };
 
-	/* The page was set dirty when the entry was cleared or replaced. */
-	while (record->displaced_count) {
-		const struct tce_kvm_displaced *displaced =
-			&record->displaced[--record->displaced_count];
-
-		if (displaced->index - index >= count)
-			tce_kill(window, displaced->index, 1);
-		entry.owner = displaced->owner;
-		tce_kill_release(window, &entry);
-	}
-	if (unkilled)
-		tce_table_killed(window->table, unkilled);
+	tce_kill_release(window, &entry);
 }
 
-static void tce_kvm_displace(struct tce_window *window,
-			     struct tce_kvm_record *record, unsigned long index,
-			     const struct tce_entry *entry)
+static noinline void tce_kvm_release(struct tce_window *window,
+				     const struct tce_kvm_killed *killed)
+{
+	unsigned int i;
+
+	for (i = 0; i < killed->count; i++)
+		tce_kvm_release_one(window, killed->owner[i]);
+}
+
+static noinline void tce_kvm_kill_runs(struct tce_window *window,
+				       struct tce_kvm_record *record,
+				       unsigned long index, unsigned long count,
+				       struct tce_kvm_killed *killed)
+{
+	unsigned long first = 0, run = 0;
+	unsigned int i;
+
+	for (i = 0; i < record->displaced_count; i++) {
+		unsigned long at = record->displaced[i].index;
+
+		killed->owner[killed->count++] = record->displaced[i].owner;
+		if (at - index < count)
+			continue;
+
+		if (run && at != first + run) {
+			tce_kill(window, first, run);
+			run = 0;
+		}
+		if (!run)
+			first = at;
+		run++;
+	}
+	if (run)
+		tce_kill(window, first, run);
+}
+
+/*
+ * Kill the entries of the record, except those in the range, which the caller
+ * has killed, and move all of them to @killed.
+ */
+static __always_inline void
+tce_kvm_kill_displaced(struct tce_window *window,
+		       struct tce_kvm_record *record, unsigned long index,
+		       unsigned long count, struct tce_kvm_killed *killed)
+{
+	unsigned int n = record->displaced_count;
+
+	lockdep_assert_held(&record->lock);
+
+	if (!n)
+		return;
+
+	if (n == 1 && record->displaced[0].index - index < count)
+		killed->owner[killed->count++] = record->displaced[0].owner;
+	else
+		tce_kvm_kill_runs(window, record, index, count, killed);
+	tce_table_killed(window->table, n);
+	record->displaced_count = 0;
+}
+
+/* To be called once between locking the record and releasing @killed. */
+static __always_inline void
+tce_kvm_displace(struct tce_window *window, struct tce_kvm_record *record,
+		 unsigned long index, const struct tce_entry *entry,
+		 struct tce_kvm_killed *killed)
 {
 	struct tce_kvm_displaced *displaced;
 
@@ -335,7 +392,7 @@ static void tce_kvm_displace(struct tce_window *window,
 
 	tce_memory_dirty(entry);
 	if (record->displaced_count == TCE_KVM_DISPLACED)
-		tce_kvm_kill_displaced(window, record, 0, 0);
+		tce_kvm_kill_displaced(window, record, 0, 0, killed);
 	displaced = &record->displaced[record->displaced_count++];
 	displaced->index = index;
 	displaced->owner = entry->owner;
@@ -349,7 +406,8 @@ static void tce_kvm_displace(struct tce_window *window,
  */
 static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 					   struct tce_window *window,
-					   struct tce_kvm_record *record)
+					   struct tce_kvm_record *record,
+					   struct tce_kvm_killed *killed)
 {
 	struct tce_entry entry = {};
 	int ret;
@@ -361,7 +419,7 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 	ret = tce_table_exchange(window->table, record->index, &entry, false);
 	tce_observe_kvm(window, record->index, 0, ret);
 	if (!ret)
-		tce_kvm_displace(window, record, record->index, &entry);
+		tce_kvm_displace(window, record, record->index, &entry, killed);
 	WRITE_ONCE(kvm->refused, true);
 	pr_warn_ratelimited("window %u at %#llx: the hypervisor refused an entry that KVM set for a guest; from now on user space sets the entries of this window\n",
 			    tce_table_id(window->table), window->start);
@@ -370,7 +428,7 @@ static noinline void tce_kvm_clear_refused(struct tce_kvm *kvm,
 /* Set the pending entry: KVM has stored the address. */
 static __always_inline void
 tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
-	       struct tce_kvm_record *record)
+	       struct tce_kvm_record *record, struct tce_kvm_killed *killed)
 {
 	/* The task itself has stored it, in KVM. */
 	unsigned long ua = be64_to_cpu(record->ua);
@@ -392,9 +450,9 @@ tce_kvm_commit(struct tce_kvm *kvm, struct tce_window *window,
 	ret = tce_table_exchange(window->table, record->index, &entry, false);
 	tce_observe_kvm(window, record->index, record->tce, ret);
 	if (likely(!ret)) {
-		tce_kvm_displace(window, record, record->index, &entry);
+		tce_kvm_displace(window, record, record->index, &entry, killed);
 	} else {
-		tce_kvm_clear_refused(kvm, window, record);
+		tce_kvm_clear_refused(kvm, window, record, killed);
 		tce_memory_uncount_user(current->mm, ua, kvm->page_shift);
 	}
 }
@@ -439,12 +497,14 @@ static __always_inline bool
 tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	      struct tce_kvm_record *record, unsigned long index)
 {
+	struct tce_kvm_killed killed __uninitialized;
 	bool ret;
 
+	killed.count = 0;
 	spin_lock(&record->lock);
 	ret = record->task == current;
 	if (ret && record->pending)
-		tce_kvm_commit(kvm, window, record);
+		tce_kvm_commit(kvm, window, record, &killed);
 	ret = ret && tce_kvm_hold(kvm, window, record, index);
 	if (ret) {
 		record->index = index;
@@ -452,6 +512,8 @@ tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 		record->used = jiffies;
 	}
 	spin_unlock(&record->lock);
+	if (unlikely(killed.count))
+		tce_kvm_release(window, &killed);
 
 	return ret;
 }
@@ -487,15 +549,19 @@ static __always_inline bool
 tce_kvm_record_clear(struct tce_window *window, struct tce_kvm_record *record,
 		     unsigned long index, const struct tce_entry *entry)
 {
+	struct tce_kvm_killed killed __uninitialized;
 	bool ret;
 
+	killed.count = 0;
 	spin_lock(&record->lock);
 	ret = record->task == current;
 	if (ret) {
-		tce_kvm_displace(window, record, index, entry);
+		tce_kvm_displace(window, record, index, entry, &killed);
 		record->used = jiffies;
 	}
 	spin_unlock(&record->lock);
+	if (unlikely(killed.count))
+		tce_kvm_release(window, &killed);
 
 	return ret;
 }
@@ -509,22 +575,28 @@ tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
 	    struct tce_kvm_record *record, unsigned long index,
 	    unsigned long pages)
 {
+	struct tce_kvm_killed killed __uninitialized;
 	bool kill = false;
 
+	killed.count = 0;
 	spin_lock(&record->lock);
 	if (record->task == current) {
 		if (record->pending)
-			tce_kvm_commit(kvm, window, record);
+			tce_kvm_commit(kvm, window, record, &killed);
 		record->active = false;
 		kill = window && record->changed;
 	}
 	if (kill) {
 		record->changed = false;
 		tce_kill(window, index, pages);
-		if (record->displaced_count)
-			tce_kvm_kill_displaced(window, record, index, pages);
+		tce_kvm_kill_displaced(window, record, index, pages, &killed);
 	}
 	spin_unlock(&record->lock);
+	/* KVM has usually cleared or replaced one entry since the last kill. */
+	if (killed.count == 1)
+		tce_kvm_release_one(window, killed.owner[0]);
+	else if (killed.count)
+		tce_kvm_release(window, &killed);
 
 	return kill;
 }
@@ -897,6 +969,7 @@ void tce_kvm_disconnect(struct tce_kvm *kvm)
 
 void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 {
+	struct tce_kvm_killed killed __uninitialized;
 	unsigned int i;
 
 	for (i = 0; i <= kvm->mask; i++) {
@@ -905,9 +978,11 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 		if (!READ_ONCE(record->task))
 			continue;
 
+		killed.count = 0;
 		spin_lock(&record->lock);
-		tce_kvm_kill_displaced(window, record, 0, 0);
+		tce_kvm_kill_displaced(window, record, 0, 0, &killed);
 		spin_unlock(&record->lock);
+		tce_kvm_release(window, &killed);
 		cond_resched();
 	}
 }
@@ -915,6 +990,7 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
 		  unsigned long age)
 {
+	struct tce_kvm_killed killed __uninitialized;
 	bool left = false;
 	unsigned int i;
 
@@ -924,14 +1000,16 @@ bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
 		if (!READ_ONCE(record->task))
 			continue;
 
+		killed.count = 0;
 		spin_lock(&record->lock);
 		if (record->task && !record->active &&
 		    time_after_eq(jiffies, record->used + age)) {
-			tce_kvm_kill_displaced(window, record, 0, 0);
+			tce_kvm_kill_displaced(window, record, 0, 0, &killed);
 			tce_kvm_drop_record(kvm, record);
 		}
 		left |= !!record->task;
 		spin_unlock(&record->lock);
+		tce_kvm_release(window, &killed);
 		cond_resched();
 	}
 
