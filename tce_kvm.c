@@ -108,9 +108,10 @@ struct tce_kvm_record {
  * @put: tasks no longer find their records; @record is freed after a grace
  *       period
  * @tbl: the iommu_table
- * @put_rcu: waits until each task has slept or left the kernel, see
- *           tce_kvm_put()
- * @put_work: frees @record, and puts the window's reference to @tbl
+ * @put_rcu: waits until each task has slept or left the kernel; used twice, one
+ *           after the other
+ * @record_work: frees @record
+ * @table_work: puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
  * @mask: number of elements of @record, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
@@ -131,7 +132,8 @@ struct tce_kvm {
 	bool put;
 	struct iommu_table *tbl;
 	struct rcu_head put_rcu;
-	struct rcu_work put_work;
+	struct rcu_work record_work;
+	struct work_struct table_work;
 	struct rcu_work free_work;
 	unsigned long mask;
 	atomic_t elsewhere;
@@ -839,27 +841,77 @@ static void tce_kvm_free(struct iommu_table *tbl)
 	queue_rcu_work(tce_wq, &kvm->free_work);
 }
 
-static void tce_kvm_put_work(struct work_struct *work)
+static void tce_kvm_table_work(struct work_struct *work)
 {
-	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
-					   put_work);
+	struct tce_kvm *kvm = container_of(work, struct tce_kvm, table_work);
 
-	kvfree(kvm->record);
 	iommu_tce_table_put(kvm->tbl);
 }
 
-/*
- * Each task has slept or left the kernel since the groups lost the table and
- * the window became empty for KVM. KVM does not sleep between useraddrptr() and
- * tce_kill(), so it stores to no record any more. But callbacks may still look
- * for the record of their task: free the records after those that have begun.
- */
-static void tce_kvm_put_rcu(struct rcu_head *rcu)
+static void tce_kvm_put_table(struct rcu_head *rcu)
 {
 	struct tce_kvm *kvm = container_of(rcu, struct tce_kvm, put_rcu);
 
+	queue_work(tce_wq, &kvm->table_work);
+}
+
+/*
+ * When KVM attaches a group, it reads the group's iommu_table and then gets a
+ * reference, with no lock held but its own and outside an RCU read-side
+ * section. It does not sleep in between, but it may be preempted. The group has
+ * lost the table: once each task has slept or left the kernel, KVM either has
+ * its reference or does not find the table.
+ *
+ * A work item must not wait for this: user space can prolong it, and any number
+ * of windows may wait.
+ */
+static void tce_kvm_record_work(struct work_struct *work)
+{
+	struct tce_kvm *kvm = container_of(to_rcu_work(work), struct tce_kvm,
+					   record_work);
+
+	kvfree(kvm->record);
+	call_rcu_tasks(&kvm->put_rcu, tce_kvm_put_table);
+}
+
+/*
+ * KVM stores to no record any more. But callbacks may still look for the record
+ * of their task: free the records after those that have begun.
+ */
+static void tce_kvm_put_records(struct tce_kvm *kvm)
+{
 	WRITE_ONCE(kvm->put, true);
-	queue_rcu_work(tce_wq, &kvm->put_work);
+	queue_rcu_work(tce_wq, &kvm->record_work);
+}
+
+/*
+ * Each task has slept or left the kernel since the window became empty for KVM,
+ * and KVM does not sleep between useraddrptr() and tce_kill().
+ */
+static void tce_kvm_put_active(struct rcu_head *rcu)
+{
+	tce_kvm_put_records(container_of(rcu, struct tce_kvm, put_rcu));
+}
+
+/* Whether KVM may still store to a record. */
+static bool tce_kvm_is_active(struct tce_kvm *kvm)
+{
+	bool active = false;
+	unsigned int i;
+
+	for (i = 0; i <= kvm->mask; i++) {
+		struct tce_kvm_record *record = &kvm->record[i];
+
+		if (!READ_ONCE(record->task))
+			continue;
+
+		/* KVM's store comes before tce_kvm_end(). */
+		spin_lock(&record->lock);
+		active |= record->active;
+		spin_unlock(&record->lock);
+	}
+
+	return active;
 }
 
 struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
@@ -883,7 +935,8 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 	kvm->mask = records - 1;
 	kvm->page_shift = geo->page_shift;
 	kvm->leaf_shift = geo->level_shift;
-	INIT_RCU_WORK(&kvm->put_work, tce_kvm_put_work);
+	INIT_RCU_WORK(&kvm->record_work, tce_kvm_record_work);
+	INIT_WORK(&kvm->table_work, tce_kvm_table_work);
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
 
 	return kvm;
@@ -925,18 +978,11 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window)
 
 void tce_kvm_put(struct tce_kvm *kvm)
 {
-	/*
-	 * When KVM attaches a group, it reads the group's iommu_table and then
-	 * gets a reference, with no lock held but its own and outside an RCU
-	 * read-side section. It does not sleep in between, but it may be
-	 * preempted. The group has lost the table: once each task has slept or
-	 * left the kernel, KVM either has its reference or does not find the
-	 * table.
-	 *
-	 * A work item must not wait for this: user space can prolong it, and
-	 * any number of windows may wait.
-	 */
-	call_rcu_tasks(&kvm->put_rcu, tce_kvm_put_rcu);
+	/* Without a window no record becomes active. */
+	if (tce_kvm_is_active(kvm))
+		call_rcu_tasks(&kvm->put_rcu, tce_kvm_put_active);
+	else
+		tce_kvm_put_records(kvm);
 }
 
 void tce_kvm_synchronize(struct tce_kvm *kvm)

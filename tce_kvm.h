@@ -112,9 +112,10 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  * @kvm: state of KVM's callbacks, without a window. No group has the
  *       iommu_table any more, unless the hypervisor refused to remove it
  *
- * The reference is put, and the records of tasks are freed, once each task has
- * slept or left the kernel. The iommu_table and @kvm are freed with the last
- * reference, which may be KVM's.
+ * The records of tasks are freed after a grace period, but if a hypercall may
+ * still store to one, not before each task has slept or left the kernel. The
+ * reference is put once each task has, after that. The iommu_table and @kvm are
+ * freed with the last reference, which may be KVM's.
  *
  * Context: Any.
  */
