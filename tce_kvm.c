@@ -17,6 +17,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -113,6 +114,8 @@ struct tce_kvm_record {
  * @record_work: frees @record
  * @table_work: puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
+ * @flush_lock: held while tce_kvm_flush() or tce_kvm_trim() kill entries of
+ *              records and release their pages: each waits for the other's
  * @mask: number of elements of @record, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
@@ -135,6 +138,7 @@ struct tce_kvm {
 	struct rcu_work record_work;
 	struct work_struct table_work;
 	struct rcu_work free_work;
+	struct mutex flush_lock; /* see above */
 	unsigned long mask;
 	atomic_t elsewhere;
 	struct tce_kvm_record *record;
@@ -935,6 +939,7 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 	kvm->mask = records - 1;
 	kvm->page_shift = geo->page_shift;
 	kvm->leaf_shift = geo->level_shift;
+	mutex_init(&kvm->flush_lock);
 	INIT_RCU_WORK(&kvm->record_work, tce_kvm_record_work);
 	INIT_WORK(&kvm->table_work, tce_kvm_table_work);
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);
@@ -1018,6 +1023,7 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 	struct tce_kvm_killed killed __uninitialized;
 	unsigned int i;
 
+	mutex_lock(&kvm->flush_lock);
 	for (i = 0; i <= kvm->mask; i++) {
 		struct tce_kvm_record *record = &kvm->record[i];
 
@@ -1031,6 +1037,7 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 		tce_kvm_release(window, &killed);
 		cond_resched();
 	}
+	mutex_unlock(&kvm->flush_lock);
 }
 
 bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
@@ -1040,6 +1047,7 @@ bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
 	bool left = false;
 	unsigned int i;
 
+	mutex_lock(&kvm->flush_lock);
 	for (i = 0; i <= kvm->mask; i++) {
 		struct tce_kvm_record *record = &kvm->record[i];
 
@@ -1058,6 +1066,7 @@ bool tce_kvm_trim(struct tce_kvm *kvm, struct tce_window *window,
 		tce_kvm_release(window, &killed);
 		cond_resched();
 	}
+	mutex_unlock(&kvm->flush_lock);
 
 	return left;
 }

@@ -117,7 +117,7 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  * reference is put once each task has, after that. The iommu_table and @kvm are
  * freed with the last reference, which may be KVM's.
  *
- * Context: Any.
+ * Context: Process.
  */
 void tce_kvm_put(struct tce_kvm *kvm);
 
