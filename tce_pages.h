@@ -32,6 +32,7 @@
 struct mm_struct;
 struct mm_iommu_table_group_mem_t;
 struct page;
+struct rw_semaphore;
 struct tce_batch;
 struct tce_charge;
 struct tce_extent;
@@ -56,8 +57,9 @@ struct tce_pages;
  *          &tce_pages_ops.unpin must be called
  * @reserved: set by &tce_pages_ops.pin: number of kernel pages that are charged
  *            and not yet in use
- * @trim: an earlier attempt had no memory or no credit for levels: free unused
- *        levels first
+ * @trim: if an earlier attempt had no memory or no credit for levels, the lock
+ *        that is held, otherwise NULL: free unused levels first, until others
+ *        wait for the lock. Set to NULL if they do: the next attempt goes on
  * @hint: the last region found that this container has registered
  * @other: the last region found that only another container has registered;
  *         valid while a page of it is counted
@@ -73,7 +75,7 @@ struct tce_run {
 	struct page **page;
 	bool pinned;
 	unsigned long reserved;
-	bool trim;
+	struct rw_semaphore *trim;
 	void *hint;
 	struct mm_iommu_table_group_mem_t *other;
 };

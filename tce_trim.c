@@ -6,12 +6,14 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#include <linux/errno.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/list_sort.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/spinlock.h>
@@ -170,22 +172,14 @@ static void tce_trim_free(struct tce_table *table, struct list_head *trimmed)
 	}
 }
 
-bool tce_trim(struct tce_table *table, unsigned long age)
+/* Unlink and free up to @count levels. The caller holds the trim lock. */
+static void tce_trim_batch(struct tce_table *table, unsigned long age,
+			   unsigned int count)
 {
-	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
-				1UL);
-	unsigned int n, queued;
 	struct tce_level *level;
 	LIST_HEAD(trimmed);
 
-	/*
-	 * Serialise against other trims: an upper level must not be freed while
-	 * a level below it is being unlinked.
-	 */
-	if (mutex_lock_killable(&table->trim_lock))
-		return true;
-	queued = READ_ONCE(table->idle_levels);
-	for (n = 0; n < queued && (level = tce_trim_dequeue(table)); n++) {
+	while (count-- && (level = tce_trim_dequeue(table))) {
 		unsigned long min_age = age;
 
 		while (level->link &&
@@ -194,18 +188,43 @@ bool tce_trim(struct tce_table *table, unsigned long age)
 			/* An upper level goes with its last lower level. */
 			min_age = 0;
 		}
-		if (n % most == most - 1) {
-			tce_trim_free(table, &trimmed);
-			if (fatal_signal_pending(current) ||
-			    READ_ONCE(table->stop_trim))
-				break;
-		}
 		cond_resched();
 	}
 	tce_trim_free(table, &trimmed);
-	mutex_unlock(&table->trim_lock);
+}
 
-	return READ_ONCE(table->idle_levels);
+int tce_trim(struct tce_table *table, unsigned long age,
+	     struct rw_semaphore *held)
+{
+	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
+				1UL);
+	unsigned int n = 0, queued = 0, count;
+
+	for (;;) {
+		/*
+		 * Serialise against other trims: an upper level must not be
+		 * freed while a level below it is being unlinked. Each batch
+		 * takes the lock anew, as a MAP_DMA may wait for it. Take it
+		 * even if no level is queued: another trim may be about to free
+		 * those that it has taken from the queue.
+		 */
+		if (mutex_lock_killable(&table->trim_lock))
+			return 1;
+		if (!n)
+			queued = READ_ONCE(table->idle_levels);
+		count = min(most, queued - n);
+		tce_trim_batch(table, age, count);
+		mutex_unlock(&table->trim_lock);
+
+		n += count;
+		if (n == queued || fatal_signal_pending(current) ||
+		    READ_ONCE(table->stop_trim))
+			break;
+		if (held && rwsem_is_contended(held))
+			return -EAGAIN;
+	}
+
+	return !!READ_ONCE(table->idle_levels);
 }
 
 void tce_trim_stop(struct tce_table *table, bool stop)

@@ -10,6 +10,7 @@
 #include <linux/jiffies.h>
 #include <linux/types.h>
 
+struct rw_semaphore;
 struct tce_table;
 
 /*
@@ -22,6 +23,7 @@ struct tce_table;
  * tce_trim() - unlink unused levels and free them
  * @table: the table
  * @age: minimum time for which a level has not been used, in jiffies
+ * @held: a lock that the caller holds, or NULL
  *
  * In this order: levels are unlinked, &tce_table_ops.kill is called for the
  * ranges of entries that they translated, an RCU grace period passes, the
@@ -36,13 +38,16 @@ struct tce_table;
  * is killed. This assumes that a kill which drops the cached address of a
  * leaf also drops those of the levels above it (see tce_kill.h).
  *
- * Ends early if a fatal signal is pending, or after tce_trim_stop().
+ * Ends early if a fatal signal is pending, after tce_trim_stop(), or if others
+ * wait for @held.
  *
  * Context: Process, may sleep; reschedules.
- * Return: true if levels remain queued, for example because they were used less
- * than @age ago, or if a fatal signal ended the wait for another trim.
+ * Return: 0, or 1 if levels remain queued, for example because they were used
+ * less than @age ago, or if a fatal signal ended the wait for another trim;
+ * -EAGAIN if it ended early because others wait for @held.
  */
-bool tce_trim(struct tce_table *table, unsigned long age);
+int tce_trim(struct tce_table *table, unsigned long age,
+	     struct rw_semaphore *held);
 
 /**
  * tce_trim_stop() - have tce_trim() end early

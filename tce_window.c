@@ -11,6 +11,7 @@
 #include <linux/iommu.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -113,21 +114,25 @@ static void tce_window_trim_work(struct work_struct *work)
 	bool left = tce_kvm_trim(window->kvm, window, TCE_TRIM_AGE);
 
 	/* The hardware may still walk a kept table, and no kill reaches it. */
-	if (!READ_ONCE(window->kept))
-		left |= tce_trim(window->table, TCE_TRIM_AGE);
+	if (!READ_ONCE(window->kept) &&
+	    tce_trim(window->table, TCE_TRIM_AGE, NULL))
+		left = true;
 	if (left)
 		tce_window_trim_soon(window);
 }
 
 /*
  * Free all unused levels immediately, whatever their age: there was no memory
- * or no credit for further ones.
+ * or no credit for further ones. This may take thousands of grace periods, so
+ * stop if others wait for the lock of the caller, and return false.
  */
-static void tce_window_trim_now(struct tce_window *window)
+static bool tce_window_trim_now(struct tce_window *window,
+				struct rw_semaphore *held)
 {
 	tce_kvm_trim(window->kvm, window, 0);
-	if (!READ_ONCE(window->kept))
-		tce_trim(window->table, 0);
+
+	return READ_ONCE(window->kept) ||
+	       tce_trim(window->table, 0, held) != -EAGAIN;
 }
 
 /*
@@ -516,9 +521,14 @@ static noinline int tce_window_map_run(struct tce_window *window,
 
 	range.index = index;
 	range.end = index + run->count;
-	if (run->trim)
-		tce_window_trim_now(window);
-	ret = tce_table_prepare(window->table, &range, run->owner, GFP_KERNEL);
+	ret = 0;
+	if (run->trim && !tce_window_trim_now(window, run->trim)) {
+		/* The next attempt goes on. No level must be allocated now. */
+		run->trim = NULL;
+		ret = -ENOMEM;
+	}
+	ret = ret ?: tce_table_prepare(window->table, &range, run->owner,
+				       GFP_KERNEL);
 	if (ret) {
 		run->pages->ops->cancel(run, 0);
 		return ret;

@@ -1074,7 +1074,7 @@ static void tce_call_init(struct tce_call *call)
 	call->run.pages = NULL;
 	call->run.page = NULL;
 	call->run.pinned = false;
-	call->run.trim = false;
+	call->run.trim = NULL;
 	call->region = NULL;
 	call->group = 0;
 	call->group_end = 0;
@@ -1174,7 +1174,8 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
  * After -ENOMEM, get credit or let the next attempt free unused levels. No lock
  * is held. Return 0 if the command must start over.
  */
-static long tce_call_no_memory(struct tce_call *call)
+static long tce_call_no_memory(struct tce_container *container,
+			       struct tce_call *call)
 {
 	long ret = -ENOMEM;
 
@@ -1204,7 +1205,7 @@ static long tce_call_no_memory(struct tce_call *call)
 	 * for a second.
 	 */
 	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
-		call->run.trim = true;
+		call->run.trim = &container->lock;
 		ret = 0;
 	}
 
@@ -1226,7 +1227,7 @@ static noinline long tce_call_end(struct tce_container *container,
 		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING)
 			ret = tce_call_get(container, call);
 		else if (ret == -ENOMEM)
-			ret = tce_call_no_memory(call);
+			ret = tce_call_no_memory(container, call);
 		else
 			break;
 		if (ret)

@@ -113,7 +113,7 @@ unsigned long table_trim_older(struct kunit *test, struct tce_table *table,
 	kills_begin(&kills, test, table);
 	fixture->kill_data = &kills;
 	fixture->kill = kills_kill;
-	*more = tce_trim(table, age);
+	*more = tce_trim(table, age, NULL);
 	fixture->kill = NULL;
 
 	return kills_end(&kills);

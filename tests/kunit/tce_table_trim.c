@@ -8,10 +8,15 @@
 
 #include <linux/array_size.h>
 #include <linux/bits.h>
+#include <linux/delay.h>
+#include <linux/err.h>
 #include <linux/jiffies.h>
+#include <linux/kthread.h>
 #include <linux/minmax.h>
 #include <linux/prandom.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/xarray.h>
 
 #include <asm/hvcall.h>
@@ -337,7 +342,7 @@ static void levels_in_use_are_dequeued(struct kunit *test)
 	struct tce_range range;
 	bool more;
 
-	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0));
+	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0, NULL));
 	KUNIT_EXPECT_EQ(test, atomic_read(&fixture->idle), 0);
 
 	/* In use by an entry, then by a prepared range. */
@@ -420,7 +425,7 @@ static void age_counts_from_last_use(struct kunit *test)
 			tce_table_finish(&range);
 		}
 		/* Old enough by its first use, but not by the second. */
-		if (!tce_trim(table, again - first))
+		if (!tce_trim(table, again - first, NULL))
 			KUNIT_EXPECT_GE(test, jiffies - again, again - first);
 	}
 	table_trim_all(test, table);
@@ -498,7 +503,7 @@ static void unlink_kill_free_in_order(struct kunit *test)
 	kills_begin(&observer.kills, test, table);
 	fixture->kill_data = &observer;
 	fixture->kill = observer_kill;
-	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0));
+	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0, NULL));
 	fixture->kill = NULL;
 
 	/* All levels but the first one. */
@@ -528,7 +533,7 @@ static void trim_kills(struct kunit *test, struct tce_table *table,
 
 	fixture->kill_data = &killed;
 	fixture->kill = kill_one;
-	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0));
+	KUNIT_EXPECT_FALSE(test, tce_trim(table, 0, NULL));
 	fixture->kill = NULL;
 	KUNIT_EXPECT_EQ(test, killed.index, index);
 	KUNIT_EXPECT_EQ(test, killed.count, count);
@@ -733,8 +738,10 @@ static void unkilled_until_killed(struct kunit *test)
 	table_destroy(test, table);
 }
 
-/* More leaves than are killed and freed at once. */
-static void trim_ends_when_stopped(struct kunit *test)
+/* Nine leaves more than are killed and freed at once */
+static void trim_ends_early(struct kunit *test,
+			    void (*stop)(struct tce_table *table, bool stop),
+			    struct rw_semaphore *held, int ret)
 {
 	static const struct shape shape = {
 		.page_shift = 12, .levels = 4, .entries = BIT(24),
@@ -750,14 +757,69 @@ static void trim_ends_when_stopped(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, table_queued(table), leaves);
 
-	tce_trim_stop(table, true);
-	KUNIT_EXPECT_TRUE(test, tce_trim(table, 0));
+	stop(table, true);
+	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, held), ret);
 	left = table_queued(table);
+	stop(table, false);
 	KUNIT_EXPECT_EQ(test, left, 9);
-	tce_trim_stop(table, false);
 	table_trim_all(test, table);
 
 	table_destroy(test, table);
+}
+
+static void trim_ends_when_stopped(struct kunit *test)
+{
+	trim_ends_early(test, tce_trim_stop, NULL, 1);
+}
+
+static void kill_current(struct tce_table *table, bool kill)
+{
+	/* Unless a kernel thread allows it, it ignores the signal. */
+	if (kill) {
+		allow_signal(SIGKILL);
+		send_sig(SIGKILL, current, 1);
+	} else {
+		flush_signals(current);
+		disallow_signal(SIGKILL);
+	}
+}
+
+static void trim_ends_when_killed(struct kunit *test)
+{
+	trim_ends_early(test, kill_current, NULL, 1);
+}
+
+static DECLARE_RWSEM(trim_held);
+static struct task_struct *trim_writer;
+
+static int trim_writer_run(void *unused)
+{
+	down_write(&trim_held);
+	up_write(&trim_held);
+	while (!kthread_should_stop())
+		msleep(20);
+
+	return 0;
+}
+
+/* The lock is held for reading, and a thread waits for it. */
+static void wait_for_current(struct tce_table *unused, bool wait)
+{
+	if (wait) {
+		down_read(&trim_held);
+		trim_writer = kthread_run(trim_writer_run, NULL, "trim_writer");
+		while (!IS_ERR(trim_writer) && !rwsem_is_contended(&trim_held))
+			msleep(20);
+	} else {
+		up_read(&trim_held);
+		if (!IS_ERR(trim_writer))
+			kthread_stop(trim_writer);
+	}
+}
+
+static void trim_ends_when_others_wait(struct kunit *test)
+{
+	trim_ends_early(test, wait_for_current, &trim_held, -EAGAIN);
 }
 
 static struct kunit_case tce_table_trim_cases[] = {
@@ -773,6 +835,8 @@ static struct kunit_case tce_table_trim_cases[] = {
 	KUNIT_CASE_PARAM(failed_hold_leaves_no_level, trim_gen_params),
 	KUNIT_CASE_PARAM(unkilled_until_killed, trim_gen_params),
 	KUNIT_CASE(trim_ends_when_stopped),
+	KUNIT_CASE(trim_ends_when_killed),
+	KUNIT_CASE(trim_ends_when_others_wait),
 	{}
 };
 

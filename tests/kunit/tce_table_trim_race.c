@@ -92,7 +92,7 @@ static void wait_trim(struct wait *wait)
 	wait_for_completion(&wait->trim);
 	fixture->kill_data = wait;
 	fixture->kill = wait_kill;
-	tce_trim(wait->table, 0);
+	tce_trim(wait->table, 0, NULL);
 	fixture->kill = NULL;
 	KUNIT_EXPECT_TRUE(wait->test, READ_ONCE(wait->left));
 	WRITE_ONCE(wait->trimmed, true);
@@ -339,7 +339,7 @@ static void lock_race_body(void *data, unsigned int me)
 		cpu_relax();
 	if (me == 1) {
 		WRITE_ONCE(race->trimming, true);
-		tce_trim(race->table, 0);
+		tce_trim(race->table, 0, NULL);
 		return;
 	}
 	while (!READ_ONCE(race->trimming))
@@ -389,7 +389,7 @@ static void trim_while_others_wait_for_leaf(struct kunit *test)
 			       !!tce_table_get(race.table, race.index + 1));
 		table_clear(test, race.table, 0, shape->entries);
 		fixture->kill = NULL;
-		tce_trim(race.table, 0);
+		tce_trim(race.table, 0, NULL);
 		fixture->kill = lock_race_kill;
 		expect_figures(test, race.table, 0);
 		KUNIT_EXPECT_EQ(test, table_queued(race.table), 0);
@@ -480,7 +480,7 @@ static void crowd_trim(struct crowd *crowd)
 		working = true;
 		/* In every fourth call all levels are too young. */
 		more = tce_trim(crowd->table,
-				crowd->trims % 4 ? 0 : 1000 * HZ);
+				crowd->trims % 4 ? 0 : 1000 * HZ, NULL);
 		crowd->trims++;
 		for (i = 0; i < FIGURES; i++)
 			crowd_figures(crowd);
