@@ -15,6 +15,7 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
@@ -107,12 +108,13 @@ struct tce_region {
  *           container of the address space: the process holds its mmap_lock, or
  *           KVM or another container has mapped pages of them
  * @node: in tce_orphans while there are orphans, with a reference to @pages
- * @delay: delay of the last retry because the mmap_lock was held, in jiffies;
+ * @put_lock: held while @orphans is emptied, its regions are put, and those
+ *            that cannot be put are added again
+ * @delay: delay of the last retry because a lock was held, in jiffies;
  *         TCE_ORPHAN_RETRY if there was none since the last attempt, or since
  *         regions were added
  * @kicked: a further attempt was scheduled since the last one began
- * @putting: number of commands that have emptied @orphans and are putting the
- *           regions
+ * @putting: number of commands that are about to put @orphans
  * @orphan_work: puts @orphans; pending or running while there are any
  */
 struct tce_memory {
@@ -122,6 +124,7 @@ struct tce_memory {
 	struct list_head list;
 	struct list_head orphans;
 	struct hlist_node node;
+	struct mutex put_lock; /* see above */
 	unsigned long delay;
 	bool kicked;
 	unsigned int putting;
@@ -130,7 +133,8 @@ struct tce_memory {
 
 /*
  * Objects by address space, one for each that has orphans. The lock also
- * protects the members of struct tce_memory from @orphans to @putting.
+ * protects the members of struct tce_memory from @orphans to @putting, except
+ * @put_lock.
  */
 static DEFINE_HASHTABLE(tce_orphans, 6);
 static DEFINE_SPINLOCK(tce_orphans_lock);
@@ -227,7 +231,8 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 
 /*
  * Put the orphans of the current process's address space. Waits for the
- * mmap_lock, as a process may do for its own.
+ * mmap_lock, and for those of its threads that do the same, as a process may do
+ * for its own.
  */
 static void tce_orphans_put_own(struct mm_struct *mm)
 {
@@ -242,17 +247,27 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 		 * work item removes it.
 		 */
 		memory->putting++;
-		list_splice_init(&memory->orphans, &orphans);
 		tce_pages_get(&memory->pages);
 	}
 	spin_unlock(&tce_orphans_lock);
 	if (!memory)
 		return;
 
-	tce_orphans_put(mm, &orphans, true);
+	/* Without the lock, others could still be about to put some of them. */
+	if (!mutex_lock_killable(&memory->put_lock)) {
+		spin_lock(&tce_orphans_lock);
+		list_splice_init(&memory->orphans, &orphans);
+		spin_unlock(&tce_orphans_lock);
+
+		tce_orphans_put(mm, &orphans, true);
+
+		spin_lock(&tce_orphans_lock);
+		list_splice(&orphans, &memory->orphans);
+		spin_unlock(&tce_orphans_lock);
+		mutex_unlock(&memory->put_lock);
+	}
 
 	spin_lock(&tce_orphans_lock);
-	list_splice(&orphans, &memory->orphans);
 	memory->putting--;
 	memory->kicked = true;
 	mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
@@ -273,7 +288,8 @@ static void tce_orphan_work(struct work_struct *work)
 	 * mm_iommu_put() waits for the mmap_lock: retry later instead of
 	 * blocking a worker.
 	 */
-	if (rwsem_is_locked(&mm->mmap_lock)) {
+	if (rwsem_is_locked(&mm->mmap_lock) ||
+	    !mutex_trylock(&memory->put_lock)) {
 		spin_lock(&tce_orphans_lock);
 		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
 		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
@@ -305,6 +321,7 @@ static void tce_orphan_work(struct work_struct *work)
 				   done ? TCE_ORPHAN_POLL : TCE_ORPHAN_RETRY);
 	}
 	spin_unlock(&tce_orphans_lock);
+	mutex_unlock(&memory->put_lock);
 
 	/*
 	 * Pairs with the barrier in wait_var_event_timeout(): either the waiter
@@ -961,16 +978,22 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 {
 	unsigned long most = min(run->count, run->next + TCE_MEMORY_TRANSLATE);
 	unsigned long before = run->next;
+	struct mm_iommu_table_group_mem_t *last = run->other;
 	unsigned int n = batch->count;
 	struct tce_segment segment;
 
 	while (run->next < most && n < TCE_BATCH) {
 		if (WARN_ON_ONCE(!tce_memory_segment(run, run->next, &segment)))
 			break;
+		/* Its page is counted, and only the caller stores it. */
+		if (!segment.region)
+			run->other = segment.mem;
 		n = tce_segment_translate(run, &segment,
 					  min(most, run->next + segment.count),
 					  batch->extent, n);
 	}
+	/* The last page of the run stays counted until it is stored. */
+	run->other = last;
 	batch->count = n;
 	batch->entries += run->next - before;
 }
@@ -1145,6 +1168,7 @@ struct tce_memory *tce_memory_create(struct rw_semaphore *lock)
 	INIT_LIST_HEAD(&memory->list);
 	INIT_LIST_HEAD(&memory->orphans);
 	INIT_HLIST_NODE(&memory->node);
+	mutex_init(&memory->put_lock);
 	INIT_DELAYED_WORK(&memory->orphan_work, tce_orphan_work);
 
 	return memory;
