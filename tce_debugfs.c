@@ -451,8 +451,9 @@ static int tce_debugfs_device(struct device *dev, void *data)
 
 	group->domain = pci_domain_nr(to_pci_dev(dev)->bus);
 	edev = pci_dev_to_eeh_dev(to_pci_dev(dev));
-	if (edev && edev->pe)
-		group->pe = edev->pe->addr;
+	/* Nothing keeps the PE itself. */
+	if (edev && READ_ONCE(edev->pe))
+		group->pe = edev->pe_config_addr;
 
 	return 1;
 }
