@@ -11,6 +11,7 @@
 #include <linux/iommu.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/numa.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -463,6 +464,22 @@ static bool tce_pseries_used(struct tce_platform *platform)
 }
 
 /*
+ * Wait for calls of KVM that use the platform's operations: they do not sleep,
+ * but they may be preempted before they exchange an entry, and before they
+ * store its address. The file of a vCPU holds a reference to the KVM module, so
+ * if it is not loaded there are none. (The VFIO core looks for it in the same
+ * way.)
+ */
+static void tce_pseries_wait_kvm(void)
+{
+	if (!__symbol_get("kvm_put_kvm"))
+		return;
+
+	__symbol_put("kvm_put_kvm");
+	synchronize_rcu_tasks();
+}
+
+/*
  * create_table() has published the iommu_table with the platform's operations,
  * through which KVM may have set entries that are not in our levels: clear
  * them. Their pages stay counted, as it is not known in which address space
@@ -476,13 +493,7 @@ static void tce_pseries_clear(struct tce_platform *platform)
 	if (!tce_pseries_used(platform))
 		return;
 
-	/*
-	 * Wait for calls of KVM that use the platform's operations: they do not
-	 * sleep, but they may be preempted before they exchange an entry, and
-	 * before they store its address.
-	 */
-	synchronize_rcu_tasks();
-
+	tce_pseries_wait_kvm();
 	if (!tce_pseries_unused(tbl))
 		pr_warn_ratelimited("KVM has mapped pages before the window was complete: they stay pinned\n");
 

@@ -165,6 +165,8 @@ struct tce_kvm_forgotten {
 	struct iommu_table *tbl;
 };
 
+struct kvm;
+
 static DEFINE_MUTEX(tce_kvm_forgotten_lock);
 static LIST_HEAD(tce_kvm_forgotten);
 
@@ -234,6 +236,16 @@ static void tce_kvm_table_put(struct tce_kvm_table *table)
 {
 	kref_put(&table->ref, tce_kvm_table_release);
 }
+
+/*
+ * By this symbol of KVM's module others see whether KVM is loaded. Nobody calls
+ * the function. The two modules cannot both be loaded.
+ */
+void kvm_put_kvm(struct kvm *kvm);
+void kvm_put_kvm(struct kvm *kvm)
+{
+}
+EXPORT_SYMBOL_GPL(kvm_put_kvm);
 
 static struct tce_kvm_table *tce_kvm_table_get(struct tce_kvm_guest *guest)
 {
