@@ -23,8 +23,9 @@
  * Items that take an mmap_lock have a workqueue of their own. They check first
  * whether the lock is held, but may still have to wait for it. Only commands of
  * the same process, which may have to wait for its mmap_lock themselves, wait
- * for them without a limit (tce_charge_sub()). tce_work_exit() waits for items
- * that have dropped the last reference to the module and have not returned yet.
+ * for them without a limit (tce_charge_sub(), tce_orphans_put_own()).
+ * tce_work_exit() waits for items that have dropped the last reference to the
+ * module and have not returned yet.
  */
 
 /*
@@ -38,7 +39,7 @@
 
 struct workqueue_struct;
 
-/* For work items that wait for nothing that user space can delay. */
+/* For work items that take no mmap_lock. */
 extern struct workqueue_struct *tce_wq;
 
 /* For work items that take an address space's mmap_lock. */
