@@ -261,9 +261,8 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
 
 /*
  * Entries of a leaf. They change only under the lock of the leaf, which the
- * caller holds. Except in tce_fill(), plain accesses are used, for which the
- * compiler can emit loads and stores that swap bytes. Accesses to aligned words
- * are not torn; pnv_tce_build() relies on this, too.
+ * caller holds, so they are loaded by plain accesses, for which the compiler
+ * can emit loads that swap bytes.
  */
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
@@ -335,7 +334,7 @@ static __always_inline void tce_fill_pages(__be64 *tces, unsigned long count,
 					   u64 tce, u64 step)
 {
 	for (; count; count--, tce += step)
-		*tces++ = cpu_to_be64(tce);
+		tce_store(tces++, tce);
 }
 
 /*
@@ -639,7 +638,7 @@ tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
 	entry->owner = tce ? tce_leaf_owner(leaf, slot) : 0;
 	if (tce)
 		tce_unkilled_add(table);
-	leaf->tces[slot] = cpu_to_be64(new);
+	tce_store(&leaf->tces[slot], new);
 	if (leaf->view)
 		leaf->view[slot] = cpu_to_be64(owner);
 	/* See tce_leaf_clear(). */

@@ -209,6 +209,16 @@ static __always_inline u64 tce_load(const __be64 *entry)
 #endif
 }
 
+/* The same for a store to an entry that others load without the lock. */
+static __always_inline void tce_store(__be64 *entry, u64 tce)
+{
+#ifdef __LITTLE_ENDIAN__
+	asm volatile("stdbrx %1,0,%2" : "=m" (*entry) : "r" (tce), "r" (entry));
+#else
+	WRITE_ONCE(*entry, cpu_to_be64(tce));
+#endif
+}
+
 static inline bool tce_present(__be64 tce)
 {
 	return tce & cpu_to_be64(TCE_PERM);
