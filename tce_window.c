@@ -100,9 +100,12 @@ void tce_window_clear_all(struct tce_window *window)
 	tce_window_clear(window, 0, window->platform.geo.entries);
 }
 
-void tce_window_flush_kvm(struct tce_window *window)
+void tce_window_flush_kvm(struct tce_window *window, bool wait)
 {
 	tce_kvm_flush(window->kvm, window);
+	/* Callbacks release pages in their RCU read-side section. */
+	if (wait)
+		tce_kvm_synchronize(window->kvm);
 }
 
 /* Levels that are no longer in use */

@@ -163,10 +163,11 @@ void tce_window_clear_all(struct tce_window *window);
  * tce_window_flush_kvm() - kill entries that KVM has cleared or replaced, and
  * release their pages
  * @window: the window
+ * @wait: wait for calls of KVM that are releasing pages, too
  *
  * Context: Process, may sleep; reschedules.
  */
-void tce_window_flush_kvm(struct tce_window *window);
+void tce_window_flush_kvm(struct tce_window *window, bool wait);
 
 /**
  * tce_window_start() - the first bus address of a window

@@ -77,6 +77,12 @@
 /* IOMMU page size of the default window. */
 #define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
 
+/*
+ * A MAP_DMA that has no memory frees unused levels, 4 MiB or all, and starts
+ * over if others wait for the container's lock, at most so often.
+ */
+#define TCE_TRIMS_MAX		1024
+
 /* Number of levels that is requested for it, which is a hint. */
 #define TCE_DEFAULT_LEVELS	1
 
@@ -243,6 +249,7 @@ static void tce_container_unlock(struct tce_container *container, bool write)
  * @TCE_NEED_PIN: pin &tce_call.run
  * @TCE_NEED_REGION: allocate and pin &tce_call.region
  * @TCE_NEED_PUT: put &tce_call.region; this completes the command
+ * @TCE_NEED_RETRY: start over, with &tce_call.retried
  * @TCE_NEED_EEH: perform the EEH operation on &tce_call.pe
  */
 enum tce_need {
@@ -252,6 +259,7 @@ enum tce_need {
 	TCE_NEED_PIN,
 	TCE_NEED_REGION,
 	TCE_NEED_PUT,
+	TCE_NEED_RETRY,
 	TCE_NEED_EEH,
 };
 
@@ -277,9 +285,12 @@ struct tce_args {
  * @refill: size of the last refill of the credit, in kernel pages; 0 if there
  *          was none
  * @run: MAP_DMA: the pages
+ * @trims: MAP_DMA: number of attempts that have freed unused levels
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
  *          being unregistered
+ * @retried: UNREGISTER_MEMORY: pages were still counted, perhaps only for calls
+ *           of KVM that were about to uncount them: wait for these
  * @created: TCE_CREATE: &tce_container.created of the new window
  * @pe: VFIO_EEH_PE_OP: the PE of the next group, without a reference
  * @group: VFIO_EEH_PE_OP: &tce_group.number of the first group that is not done
@@ -306,8 +317,10 @@ struct tce_call {
 	unsigned int misses;
 	unsigned long refill;
 	struct tce_run run;
+	unsigned int trims;
 	struct tce_memory *memory;
 	struct tce_region *region;
+	bool retried;
 	u64 created;
 	struct eeh_pe *pe;
 	u64 group;
@@ -895,6 +908,7 @@ static long tce_ioctl_unregister(struct tce_container *container,
 	const struct vfio_iommu_spapr_register_memory *args;
 	struct tce_region *region;
 	unsigned int num;
+	int ret;
 
 	if (!container->pages)
 		return tce_refuse(-EPERM, "no memory has been registered");
@@ -908,13 +922,17 @@ static long tce_ioctl_unregister(struct tce_container *container,
 	 */
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
-			tce_window_flush_kvm(container->windows[num]);
+			tce_window_flush_kvm(container->windows[num],
+					     call->retried);
 
 	args = &call->args.memory;
 	region = tce_memory_unregister_begin(container->memory, args->vaddr,
 					     args->size);
-	if (IS_ERR(region))
-		return PTR_ERR(region);
+	if (IS_ERR(region)) {
+		ret = PTR_ERR(region);
+		return ret == -EBUSY && !call->retried ?
+		       tce_call_needs(call, TCE_NEED_RETRY) : ret;
+	}
 
 	call->memory = container->memory;
 	call->region = region;
@@ -1075,7 +1093,9 @@ static void tce_call_init(struct tce_call *call)
 	call->run.page = NULL;
 	call->run.pinned = false;
 	call->run.trim = NULL;
+	call->trims = 0;
 	call->region = NULL;
+	call->retried = false;
 	call->group = 0;
 	call->group_end = 0;
 }
@@ -1159,6 +1179,9 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		ret = PTR_ERR(call->region);
 		call->region = NULL;
 		return ret;
+	case TCE_NEED_RETRY:
+		call->retried = true;
+		return 0;
 	case TCE_NEED_EEH:
 		/*
 		 * A positive result is the PE's state or, on pSeries, an RTAS
@@ -1204,7 +1227,8 @@ static long tce_call_no_memory(struct tce_container *container,
 	 * MAP_DMA: free the levels that are not in use, which otherwise stay
 	 * for a second.
 	 */
-	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
+	if (ret == -ENOMEM && call->run.pages && !call->run.trim &&
+	    call->trims++ < TCE_TRIMS_MAX) {
 		call->run.trim = &container->lock;
 		ret = 0;
 	}
@@ -1221,8 +1245,12 @@ static noinline long tce_call_end(struct tce_container *container,
 				  struct tce_call *call, long ret)
 {
 	for (;;) {
-		if (ret == -EAGAIN && call->need == TCE_NEED_PUT)
-			return tce_call_end_unregister(container, call);
+		if (ret == -EAGAIN && call->need == TCE_NEED_PUT) {
+			ret = tce_call_end_unregister(container, call);
+			if (ret != -EBUSY || call->retried)
+				return ret;
+			ret = tce_call_needs(call, TCE_NEED_RETRY);
+		}
 
 		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING)
 			ret = tce_call_get(container, call);
