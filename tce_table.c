@@ -260,9 +260,10 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
 }
 
 /*
- * Entries of a leaf. They change only under the lock of the leaf, which the
- * caller holds, so they are loaded by plain accesses, for which the compiler
- * can emit loads that swap bytes.
+ * Entries of a leaf. They change only under the lock of the leaf. The caller
+ * holds it, so plain loads are enough, for which the compiler can emit
+ * instructions that swap bytes. Others load entries without the lock, so they
+ * are stored by tce_store() or WRITE_ONCE().
  */
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)

@@ -11,6 +11,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/gfp.h>
+#include <linux/instrumented.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/log2.h>
@@ -201,6 +202,7 @@ static __always_inline u64 tce_load(const __be64 *entry)
 #ifdef __LITTLE_ENDIAN__
 	u64 tce;
 
+	instrument_atomic_read(entry, sizeof(*entry));
 	asm volatile("ldbrx %0,0,%1" : "=r" (tce) : "r" (entry), "m" (*entry));
 
 	return tce;
@@ -209,10 +211,14 @@ static __always_inline u64 tce_load(const __be64 *entry)
 #endif
 }
 
-/* The same for a store to an entry that others load without the lock. */
+/*
+ * Store an entry that others load without the lock, in one access: the compiler
+ * may tear or repeat a plain store. For the instruction see tce_load().
+ */
 static __always_inline void tce_store(__be64 *entry, u64 tce)
 {
 #ifdef __LITTLE_ENDIAN__
+	instrument_atomic_write(entry, sizeof(*entry));
 	asm volatile("stdbrx %1,0,%2" : "=m" (*entry) : "r" (tce), "r" (entry));
 #else
 	WRITE_ONCE(*entry, cpu_to_be64(tce));
