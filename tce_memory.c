@@ -544,11 +544,8 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
 		return ERR_PTR(ret);
 	}
 
-	if (region->unregistering || atomic_long_read(&region->mapped) > 1) {
-		ret = tce_refuse(-EBUSY,
-				 "memory is still mapped, or is being unregistered");
-		return ERR_PTR(ret);
-	}
+	if (region->unregistering || atomic_long_read(&region->mapped) > 1)
+		return ERR_PTR(-EBUSY);
 
 	region->unregistering = true;
 
@@ -557,18 +554,13 @@ struct tce_region *tce_memory_unregister_begin(struct tce_memory *memory,
 
 int tce_memory_put(struct tce_memory *memory, struct tce_region *region)
 {
-	int ret = mm_iommu_put(memory->pages.mm, region->mem);
-
 	/*
-	 * This was the last registration, and the kernel has counted pages: for
-	 * KVM, for another container, or for this one, which mapped them before
-	 * it registered the region or while it was unregistering it.
+	 * This fails if it was the last registration, and the kernel has
+	 * counted pages: for KVM, for another container, or for this one, which
+	 * mapped them before it registered the region or while it was
+	 * unregistering it.
 	 */
-	if (ret)
-		tce_refuse(ret,
-			   "memory is still mapped, perhaps by KVM or another container");
-
-	return ret;
+	return mm_iommu_put(memory->pages.mm, region->mem);
 }
 
 void tce_memory_unregister_end(struct tce_memory *memory,

@@ -41,6 +41,12 @@ struct tce_pages;
 /* Elements that struct tce_retired has room for without an allocated array. */
 #define TCE_RETIRED_FEW	32
 
+/*
+ * Limit for &tce_run.trims. Without it, other threads that use up what is freed
+ * could keep a MAP busy for ever.
+ */
+#define TCE_TRIMS_MAX		1024
+
 /**
  * struct tce_run - consecutive pages that a MAP is about to map
  * @pages: the user memory that they are part of
@@ -60,6 +66,7 @@ struct tce_pages;
  * @trim: if an earlier attempt had no memory or no credit for levels, the lock
  *        that is held, otherwise NULL: free unused levels first, until others
  *        wait for the lock. Set to NULL if they do: the next attempt goes on
+ * @trims: number of attempts that have not freed all because others waited
  * @hint: the last region found that this container has registered
  * @other: the last region found that only another container has registered;
  *         valid while a page of it is counted
@@ -76,6 +83,7 @@ struct tce_run {
 	bool pinned;
 	unsigned long reserved;
 	struct rw_semaphore *trim;
+	unsigned int trims;
 	void *hint;
 	struct mm_iommu_table_group_mem_t *other;
 };

@@ -102,8 +102,14 @@ void tce_window_clear_all(struct tce_window *window)
 
 void tce_window_flush_kvm(struct tce_window *window, bool wait)
 {
+	/*
+	 * A callback may have cleared an entry and not yet put it into its
+	 * record, or have taken it out of there and not yet released its page.
+	 * Each happens in one RCU read-side section.
+	 */
+	if (wait)
+		tce_kvm_synchronize(window->kvm);
 	tce_kvm_flush(window->kvm, window);
-	/* Callbacks release pages in their RCU read-side section. */
 	if (wait)
 		tce_kvm_synchronize(window->kvm);
 }
@@ -525,8 +531,12 @@ static noinline int tce_window_map_run(struct tce_window *window,
 	range.index = index;
 	range.end = index + run->count;
 	ret = 0;
-	if (run->trim && !tce_window_trim_now(window, run->trim)) {
-		/* The next attempt goes on. No level must be allocated now. */
+	if (run->trim && !tce_window_trim_now(window, run->trim) &&
+	    ++run->trims < TCE_TRIMS_MAX) {
+		/*
+		 * The next attempt goes on. Levels that this one allocated
+		 * would become unused, and would have to be freed again.
+		 */
 		run->trim = NULL;
 		ret = -ENOMEM;
 	}

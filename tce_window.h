@@ -163,7 +163,7 @@ void tce_window_clear_all(struct tce_window *window);
  * tce_window_flush_kvm() - kill entries that KVM has cleared or replaced, and
  * release their pages
  * @window: the window
- * @wait: wait for calls of KVM that are releasing pages, too
+ * @wait: also wait for KVM's callbacks that have begun
  *
  * Context: Process, may sleep; reschedules.
  */

@@ -57,7 +57,8 @@
  * for a level. tce_call_end() then gets what the command needs, without the
  * lock, and starts it over. If the command has already set the address space or
  * created the default window, that stays and is not repeated. UNREGISTER_MEMORY
- * does not start over: it is completed by tce_call_end_unregister(). So no
+ * is completed by tce_call_end_unregister(); it starts over, once, if pages are
+ * still counted, perhaps by callbacks of KVM that are about to end. So no
  * command holds the lock while it waits for something that user space can
  * prolong, such as a page fault or the mmap_lock. (There is one exception: on
  * pSeries KVM may get the iommu_table of a new window before its operations are
@@ -76,12 +77,6 @@
 
 /* IOMMU page size of the default window. */
 #define TCE_DEFAULT_PAGE_SHIFT	IOMMU_PAGE_SHIFT_4K
-
-/*
- * A MAP_DMA that has no memory frees unused levels, 4 MiB or all, and starts
- * over if others wait for the container's lock, at most so often.
- */
-#define TCE_TRIMS_MAX		1024
 
 /* Number of levels that is requested for it, which is a hint. */
 #define TCE_DEFAULT_LEVELS	1
@@ -248,7 +243,8 @@ static void tce_container_unlock(struct tce_container *container, bool write)
  * @TCE_NEED_CHARGE: charge &tce_call.missing more kernel pages
  * @TCE_NEED_PIN: pin &tce_call.run
  * @TCE_NEED_REGION: allocate and pin &tce_call.region
- * @TCE_NEED_PUT: put &tce_call.region; this completes the command
+ * @TCE_NEED_PUT: put &tce_call.region; this completes the command, unless pages
+ *                are still counted and it was not retried
  * @TCE_NEED_RETRY: start over, with &tce_call.retried
  * @TCE_NEED_EEH: perform the EEH operation on &tce_call.pe
  */
@@ -285,12 +281,12 @@ struct tce_args {
  * @refill: size of the last refill of the credit, in kernel pages; 0 if there
  *          was none
  * @run: MAP_DMA: the pages
- * @trims: MAP_DMA: number of attempts that have freed unused levels
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
  *          being unregistered
- * @retried: UNREGISTER_MEMORY: pages were still counted, perhaps only for calls
- *           of KVM that were about to uncount them: wait for these
+ * @retried: UNREGISTER_MEMORY: pages were still counted when the command was
+ *           tried first. Callbacks of KVM may have been about to uncount them:
+ *           wait for those that have begun
  * @created: TCE_CREATE: &tce_container.created of the new window
  * @pe: VFIO_EEH_PE_OP: the PE of the next group, without a reference
  * @group: VFIO_EEH_PE_OP: &tce_group.number of the first group that is not done
@@ -317,7 +313,6 @@ struct tce_call {
 	unsigned int misses;
 	unsigned long refill;
 	struct tce_run run;
-	unsigned int trims;
 	struct tce_memory *memory;
 	struct tce_region *region;
 	bool retried;
@@ -930,8 +925,16 @@ static long tce_ioctl_unregister(struct tce_container *container,
 					     args->size);
 	if (IS_ERR(region)) {
 		ret = PTR_ERR(region);
-		return ret == -EBUSY && !call->retried ?
-		       tce_call_needs(call, TCE_NEED_RETRY) : ret;
+		if (ret != -EBUSY)
+			return ret;
+		/*
+		 * The first attempt has not waited for callbacks of KVM, as
+		 * grace periods are long.
+		 */
+		if (!call->retried)
+			return tce_call_needs(call, TCE_NEED_RETRY);
+		return tce_refuse(-EBUSY,
+				  "memory is still mapped, or is being unregistered");
 	}
 
 	call->memory = container->memory;
@@ -1093,7 +1096,7 @@ static void tce_call_init(struct tce_call *call)
 	call->run.page = NULL;
 	call->run.pinned = false;
 	call->run.trim = NULL;
-	call->trims = 0;
+	call->run.trims = 0;
 	call->region = NULL;
 	call->retried = false;
 	call->group = 0;
@@ -1227,8 +1230,7 @@ static long tce_call_no_memory(struct tce_container *container,
 	 * MAP_DMA: free the levels that are not in use, which otherwise stay
 	 * for a second.
 	 */
-	if (ret == -ENOMEM && call->run.pages && !call->run.trim &&
-	    call->trims++ < TCE_TRIMS_MAX) {
+	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
 		call->run.trim = &container->lock;
 		ret = 0;
 	}
@@ -1247,8 +1249,11 @@ static noinline long tce_call_end(struct tce_container *container,
 	for (;;) {
 		if (ret == -EAGAIN && call->need == TCE_NEED_PUT) {
 			ret = tce_call_end_unregister(container, call);
-			if (ret != -EBUSY || call->retried)
-				return ret;
+			if (!ret)
+				return 0;
+			if (call->retried)
+				return tce_refuse(ret,
+						  "memory is still mapped, perhaps by KVM or another container");
 			ret = tce_call_needs(call, TCE_NEED_RETRY);
 		}
 
