@@ -193,14 +193,25 @@ static void tce_trim_batch(struct tce_table *table, unsigned long age,
 	tce_trim_free(table, &trimmed);
 }
 
+/* Return 0, or 1 or -EAGAIN if a trim must end early. */
+static int tce_trim_ends(const struct tce_table *table,
+			 struct rw_semaphore *held)
+{
+	if (fatal_signal_pending(current) || READ_ONCE(table->stop_trim))
+		return 1;
+
+	return held && rwsem_is_contended(held) ? -EAGAIN : 0;
+}
+
 int tce_trim(struct tce_table *table, unsigned long age,
 	     struct rw_semaphore *held)
 {
 	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
 				1UL);
 	unsigned int n = 0, queued = 0, count;
+	int ends = 0;
 
-	for (;;) {
+	do {
 		/*
 		 * Serialise against other trims: an upper level must not be
 		 * freed while a level below it is being unlinked. Each batch
@@ -208,23 +219,27 @@ int tce_trim(struct tce_table *table, unsigned long age,
 		 * even if no level is queued: another trim may be about to free
 		 * those that it has taken from the queue.
 		 */
-		if (mutex_lock_killable(&table->trim_lock))
-			return 1;
-		if (!n)
-			queued = READ_ONCE(table->idle_levels);
-		count = min(most, queued - n);
-		tce_trim_batch(table, age, count);
+		if (!mutex_trylock(&table->trim_lock)) {
+			if (mutex_lock_killable(&table->trim_lock))
+				return 1;
+			/*
+			 * Of many that have waited here, each would free a
+			 * batch before others get @held.
+			 */
+			ends = tce_trim_ends(table, held);
+		}
+		if (!ends) {
+			if (!n)
+				queued = READ_ONCE(table->idle_levels);
+			count = min(most, queued - n);
+			tce_trim_batch(table, age, count);
+			n += count;
+			ends = n < queued ? tce_trim_ends(table, held) : 0;
+		}
 		mutex_unlock(&table->trim_lock);
+	} while (!ends && n < queued);
 
-		n += count;
-		if (n == queued || fatal_signal_pending(current) ||
-		    READ_ONCE(table->stop_trim))
-			break;
-		if (held && rwsem_is_contended(held))
-			return -EAGAIN;
-	}
-
-	return !!READ_ONCE(table->idle_levels);
+	return ends < 0 ? ends : !!READ_ONCE(table->idle_levels);
 }
 
 void tce_trim_stop(struct tce_table *table, bool stop)

@@ -39,7 +39,8 @@ struct tce_table;
  * leaf also drops those of the levels above it (see tce_kill.h).
  *
  * Ends early if a fatal signal is pending, after tce_trim_stop(), or if others
- * wait for @held.
+ * wait for @held. It looks after each batch of 4 MiB, and before one if it had
+ * to wait for another trim.
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0, or 1 if levels remain queued, for example because they were used

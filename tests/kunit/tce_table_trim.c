@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of tce_trim(), in one thread.
+ * Tests of tce_trim(), in one thread, but for its waits.
  */
 
 #include <kunit/test.h>
@@ -13,6 +13,7 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/minmax.h>
+#include <linux/mutex.h>
 #include <linux/prandom.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
@@ -25,6 +26,7 @@
 #include "hardware.h"
 #include "kills.h"
 #include "tce_table.h"
+#include "tce_table_private.h"
 #include "tce_trim.h"
 
 #define ROUNDS		40
@@ -738,16 +740,14 @@ static void unkilled_until_killed(struct kunit *test)
 	table_destroy(test, table);
 }
 
-/* Nine leaves more than are killed and freed at once */
-static void trim_ends_early(struct kunit *test,
-			    void (*stop)(struct tce_table *table, bool stop),
-			    struct rw_semaphore *held, int ret)
+/* A table with nine unused leaves more than are killed and freed at once */
+static struct tce_table *table_of_two_batches(struct kunit *test)
 {
 	static const struct shape shape = {
 		.page_shift = 12, .levels = 4, .entries = BIT(24),
 	};
 	struct tce_table *table = table_of(test, &shape);
-	unsigned int leaves = BIT(19) / span_of(&shape, 1) + 9, i, left;
+	unsigned int leaves = BIT(19) / span_of(&shape, 1) + 9, i;
 
 	for (i = 0; i < leaves; i++) {
 		unsigned long index = i * span_of(&shape, 1);
@@ -757,12 +757,24 @@ static void trim_ends_early(struct kunit *test,
 	}
 	KUNIT_EXPECT_EQ(test, table_queued(table), leaves);
 
+	return table;
+}
+
+static void trim_ends_early(struct kunit *test,
+			    void (*stop)(struct tce_table *table, bool stop),
+			    struct rw_semaphore *held, int ret)
+{
+	struct tce_table *table = table_of_two_batches(test);
+	unsigned int left;
+
 	stop(table, true);
 	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, held), ret);
 	left = table_queued(table);
+	/* After the last batch there is nothing to end early. */
+	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, held), 0);
 	stop(table, false);
 	KUNIT_EXPECT_EQ(test, left, 9);
-	table_trim_all(test, table);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
 
 	table_destroy(test, table);
 }
@@ -802,24 +814,84 @@ static int trim_writer_run(void *unused)
 	return 0;
 }
 
-/* The lock is held for reading, and a thread waits for it. */
+/* A thread waits for the lock, which is held for reading. */
+static void start_writer(void)
+{
+	trim_writer = kthread_run(trim_writer_run, NULL, "trim_writer");
+	while (!IS_ERR(trim_writer) && !rwsem_is_contended(&trim_held))
+		msleep(20);
+}
+
+static void stop_writer(void)
+{
+	if (!IS_ERR(trim_writer))
+		kthread_stop(trim_writer);
+}
+
 static void wait_for_current(struct tce_table *unused, bool wait)
 {
 	if (wait) {
 		down_read(&trim_held);
-		trim_writer = kthread_run(trim_writer_run, NULL, "trim_writer");
-		while (!IS_ERR(trim_writer) && !rwsem_is_contended(&trim_held))
-			msleep(20);
+		start_writer();
 	} else {
 		up_read(&trim_held);
-		if (!IS_ERR(trim_writer))
-			kthread_stop(trim_writer);
+		stop_writer();
 	}
 }
 
 static void trim_ends_when_others_wait(struct kunit *test)
 {
 	trim_ends_early(test, wait_for_current, &trim_held, -EAGAIN);
+}
+
+static void trim_goes_on_if_nobody_waits(struct kunit *test)
+{
+	struct tce_table *table = table_of_two_batches(test);
+
+	down_read(&trim_held);
+	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, &trim_held), 0);
+	up_read(&trim_held);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
+
+	table_destroy(test, table);
+}
+
+static int trim_result;
+
+static int trim_run(void *table)
+{
+	down_read(&trim_held);
+	trim_result = tce_trim(table, 0, &trim_held);
+	up_read(&trim_held);
+	while (!kthread_should_stop())
+		msleep(20);
+
+	return 0;
+}
+
+/* While it waits for another trim, a writer begins to wait. */
+static void trim_does_nothing_when_others_wait(struct kunit *test)
+{
+	struct tce_table *table = table_of_two_batches(test);
+	unsigned int queued = table_queued(table);
+	struct task_struct *trimmer;
+
+	trim_result = 1;
+	mutex_lock(&table->trim_lock);
+	trimmer = kthread_run(trim_run, table, "trimmer");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(trimmer));
+	/* Until it sleeps in mutex_lock_killable() */
+	while (!(READ_ONCE(trimmer->__state) & TASK_WAKEKILL))
+		msleep(20);
+	start_writer();
+	mutex_unlock(&table->trim_lock);
+	kthread_stop(trimmer);
+	stop_writer();
+	KUNIT_EXPECT_EQ(test, trim_result, -EAGAIN);
+	KUNIT_EXPECT_EQ(test, table_queued(table), queued);
+	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, NULL), 0);
+
+	table_destroy(test, table);
 }
 
 static struct kunit_case tce_table_trim_cases[] = {
@@ -837,6 +909,8 @@ static struct kunit_case tce_table_trim_cases[] = {
 	KUNIT_CASE(trim_ends_when_stopped),
 	KUNIT_CASE(trim_ends_when_killed),
 	KUNIT_CASE(trim_ends_when_others_wait),
+	KUNIT_CASE(trim_goes_on_if_nobody_waits),
+	KUNIT_CASE(trim_does_nothing_when_others_wait),
 	{}
 };
 
