@@ -6,6 +6,9 @@
  */
 
 #include <linux/err.h>
+#include <linux/hashtable.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
@@ -13,6 +16,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/wait_bit.h>
 
 #include "tce_charge.h"
@@ -24,14 +28,35 @@
  */
 #define TCE_CHARGE_DELAY	(HZ / 10)
 
+/* The first retry after the mmap_lock was found held; the delay is doubled. */
+#define TCE_CHARGE_RETRY	(HZ / 100 + 1)
+#define TCE_CHARGE_RETRY_MAX	((unsigned long)HZ)
+
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
 
+/* By address space */
+static DEFINE_HASHTABLE(tce_charges, 6);
+static DEFINE_SPINLOCK(tce_charges_lock);
+
 static void tce_charge_settle_work(struct work_struct *work);
+
+static struct tce_charge *tce_charge_find(const struct mm_struct *mm)
+{
+	struct tce_charge *charge;
+
+	lockdep_assert_held(&tce_charges_lock);
+
+	hash_for_each_possible(tce_charges, charge, node, (unsigned long)mm)
+		if (charge->mm == mm && kref_get_unless_zero(&charge->ref))
+			break;
+
+	return charge;
+}
 
 struct tce_charge *tce_charge_create(void)
 {
-	struct tce_charge *charge;
+	struct tce_charge *charge, *other;
 
 	charge = kzalloc(sizeof(*charge), TCE_GFP);
 	if (!charge)
@@ -39,10 +64,22 @@ struct tce_charge *tce_charge_create(void)
 
 	kref_init(&charge->ref);
 	charge->mm = current->mm;
-	mmgrab(charge->mm);
+	charge->delay = TCE_CHARGE_RETRY;
 	INIT_DELAYED_WORK(&charge->settle, tce_charge_settle_work);
 
-	return charge;
+	spin_lock(&tce_charges_lock);
+	other = tce_charge_find(charge->mm);
+	if (!other) {
+		mmgrab(charge->mm);
+		hash_add(tce_charges, &charge->node, (unsigned long)charge->mm);
+	}
+	spin_unlock(&tce_charges_lock);
+	if (!other)
+		return charge;
+
+	kfree(charge);
+
+	return other;
 }
 
 struct tce_charge *tce_charge_get(struct tce_charge *charge)
@@ -56,6 +93,9 @@ static void tce_charge_free(struct kref *ref)
 {
 	struct tce_charge *charge = container_of(ref, struct tce_charge, ref);
 
+	spin_lock(&tce_charges_lock);
+	hash_del(&charge->node);
+	spin_unlock(&tce_charges_lock);
 	mmdrop(charge->mm);
 	kfree(charge);
 }
@@ -99,8 +139,10 @@ static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages)
 		 * atomic_dec_and_test() is a full barrier: locked_vm must be
 		 * correct before tce_charge_settled() can return true.
 		 */
-		if (atomic_dec_and_test(&charge->settling))
+		if (atomic_dec_and_test(&charge->settling)) {
 			wake_up_var(&charge->settling);
+			wake_up_var(&charge->credit);
+		}
 	}
 }
 
@@ -137,12 +179,19 @@ static void tce_charge_settle_work(struct work_struct *work)
 	 * Retry later while the credit is held, or while the mmap_lock is held,
 	 * on which a worker would block.
 	 */
-	if (!tce_charge_settled(charge) &&
-	    (atomic_read(&charge->held) ||
-	     rwsem_is_locked(&charge->mm->mmap_lock)))
+	if (!tce_charge_settled(charge) && atomic_read(&charge->held)) {
 		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
-	else
+	} else if (!tce_charge_settled(charge) &&
+		   rwsem_is_locked(&charge->mm->mmap_lock)) {
+		unsigned long delay = READ_ONCE(charge->delay);
+
+		tce_charge_schedule(charge, delay);
+		WRITE_ONCE(charge->delay,
+			   min(2 * delay, TCE_CHARGE_RETRY_MAX));
+	} else {
+		WRITE_ONCE(charge->delay, TCE_CHARGE_RETRY);
 		tce_charge_subtract(charge, 0);
+	}
 	/*
 	 * Pairs with the barrier in wait_var_event_timeout(): either the waiter
 	 * sees the new state, or it has queued itself and is woken here.
@@ -158,6 +207,8 @@ void tce_charge_settle_timeout(struct tce_charge *charge)
 	if (tce_charge_settled(charge))
 		return;
 
+	/* The delay may have grown for credit of other containers. */
+	WRITE_ONCE(charge->delay, TCE_CHARGE_RETRY);
 	tce_charge_schedule(charge, 0);
 	wait_var_event_timeout(&charge->credit, tce_charge_settled(charge),
 			       TCE_CHARGE_WAIT);
@@ -194,6 +245,31 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	tce_charge_settle(charge);
 
 	return account_locked_vm(charge->mm, pages, true);
+}
+
+int tce_charge_add_or_take(struct tce_charge *charge, unsigned long pages)
+{
+	unsigned long take;
+	long credit;
+	int ret;
+
+	ret = tce_charge_add(charge, pages);
+	if (!ret)
+		return 0;
+
+	credit = atomic_long_read(&charge->credit);
+	do {
+		if (credit <= 0)
+			return ret;
+		take = min_t(unsigned long, credit, pages);
+	} while (!atomic_long_try_cmpxchg(&charge->credit, &credit,
+					  credit - take));
+
+	ret = take < pages ? tce_charge_add(charge, pages - take) : 0;
+	if (ret)
+		tce_charge_return(charge, take);
+
+	return ret;
 }
 
 int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait)

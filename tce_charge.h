@@ -45,11 +45,14 @@ struct mm_struct;
  * @misses: number of allocations for which there was no credit and whose caller
  *          could wait
  * @wanted: there was no credit for a caller that could not wait
- * @held: number of commands that got credit and are starting over; while it is
- *        not 0 the credit is not settled
+ * @held: number of commands, of any container of the process, that got credit
+ *        and are starting over; while it is not 0 the credit is not settled
  * @settling: number of calls that have taken the credit and not yet updated
  *            locked_vm
  * @settle: work item that settles @credit
+ * @delay: delay of the next retry of @settle because the mmap_lock is held, in
+ *         jiffies
+ * @node: in tce_charges until the object is freed
  */
 struct tce_charge {
 	struct kref ref;
@@ -60,16 +63,19 @@ struct tce_charge {
 	atomic_t held;
 	atomic_t settling;
 	struct delayed_work settle;
+	unsigned long delay;
+	struct hlist_node node;
 };
 
 /**
- * tce_charge_create() - create the object for the current process's address
- * space
+ * tce_charge_create() - find or create the object of the current process's
+ * address space
  *
- * Charges nothing yet.
+ * All containers of a process share it, so that what a closed one has left can
+ * be settled when the limit is reached. Charges nothing yet.
  *
  * Context: Process with an address space, may sleep.
- * Return: an object with one reference, or ERR_PTR(-ENOMEM).
+ * Return: the object with a reference for the caller, or ERR_PTR(-ENOMEM).
  */
 struct tce_charge *tce_charge_create(void);
 
@@ -101,6 +107,20 @@ void tce_charge_put(struct tce_charge *charge);
  * Return: 0, or -ENOMEM if RLIMIT_MEMLOCK would be exceeded.
  */
 int tce_charge_add(struct tce_charge *charge, unsigned long pages);
+
+/**
+ * tce_charge_add_or_take() - charge pages, or take credit that others hold
+ * @charge: the current process's address space
+ * @pages: as for tce_charge_add()
+ *
+ * Credit is not settled while a command of any container of the process holds
+ * it. That command can get some again. One that holds credit itself must not
+ * call this: it would take what it needs for levels, and never end.
+ *
+ * Context: As for tce_charge_add().
+ * Return: As for tce_charge_add().
+ */
+int tce_charge_add_or_take(struct tce_charge *charge, unsigned long pages);
 
 /**
  * tce_charge_take() - take pages from the credit
@@ -223,8 +243,9 @@ static inline void tce_charge_settle(struct tce_charge *charge)
  * for it
  * @charge: the address space, which need not be the current process's
  *
- * Waits for a tenth of a second at most, as the mmap_lock may be held for
- * longer. The work item settles the credit in any case.
+ * Waits for a tenth of a second at most, as the mmap_lock or the credit may be
+ * held for longer. The work item settles the credit in any case, once it is not
+ * held.
  *
  * Context: Process, may sleep.
  */

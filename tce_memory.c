@@ -199,13 +199,13 @@ static void tce_orphans_add(struct list_head *regions)
 }
 
 /*
- * Put the regions that can be put; the others stay in the list. Waits for the
- * mmap_lock; if @wait is false, stops when it finds the lock held, and returns
- * false. (It may be taken right after the test, which is repeated for each
- * region to make this unlikely.)
+ * Put the regions with addresses from @first to @last that can be put; the
+ * others stay in the list. Waits for the mmap_lock; if @wait is false, stops
+ * when it finds the lock held, and returns false. (It may be taken right after
+ * the test, which is repeated for each region to make this unlikely.)
  */
 static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
-			    bool wait)
+			    unsigned long first, unsigned long last, bool wait)
 {
 	struct tce_region *region, *next;
 	bool done = true;
@@ -215,8 +215,11 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 		done = wait || !rwsem_is_locked(&mm->mmap_lock);
 		if (!done)
 			break;
-		if (!mm_iommu_put(mm, region->mem))
+		if (region->first <= last && region->last >= first &&
+		    !mm_iommu_put(mm, region->mem))
 			list_move(&region->list, &gone);
+		if (wait && fatal_signal_pending(current))
+			break;
 		cond_resched();
 	}
 
@@ -229,12 +232,8 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 	return done;
 }
 
-/*
- * Put the orphans of the current process's address space. Waits for the
- * mmap_lock, and for those of its threads that do the same, as a process may do
- * for its own.
- */
-static void tce_orphans_put_own(struct mm_struct *mm)
+void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
+			    unsigned long last)
 {
 	struct tce_memory *memory;
 	LIST_HEAD(orphans);
@@ -259,7 +258,7 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 		list_splice_init(&memory->orphans, &orphans);
 		spin_unlock(&tce_orphans_lock);
 
-		tce_orphans_put(mm, &orphans, true);
+		tce_orphans_put(mm, &orphans, first, last, true);
 
 		spin_lock(&tce_orphans_lock);
 		list_splice(&orphans, &memory->orphans);
@@ -269,8 +268,14 @@ static void tce_orphans_put_own(struct mm_struct *mm)
 
 	spin_lock(&tce_orphans_lock);
 	memory->putting--;
-	memory->kicked = true;
-	mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
+	/*
+	 * Only the work item removes the object from tce_orphans. Orphans may
+	 * have been kicked after they were tried here.
+	 */
+	if (list_empty(&memory->orphans) || memory->kicked) {
+		memory->kicked = true;
+		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
+	}
 	spin_unlock(&tce_orphans_lock);
 	tce_pages_put(&memory->pages);
 }
@@ -303,7 +308,7 @@ static void tce_orphan_work(struct work_struct *work)
 	list_splice_init(&memory->orphans, &orphans);
 	spin_unlock(&tce_orphans_lock);
 
-	done = tce_orphans_put(mm, &orphans, false);
+	done = tce_orphans_put(mm, &orphans, 0, ULONG_MAX, false);
 
 	spin_lock(&tce_orphans_lock);
 	list_splice(&orphans, &memory->orphans);
@@ -456,17 +461,20 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	INIT_LIST_HEAD(&region->list);
 	atomic_long_set(&region->mapped, 1);
 
+	/*
+	 * A region of a closed container would have the pages that were there
+	 * when it was registered, and this one could not overlap it. Those that
+	 * are mapped stay, as with the in-tree module.
+	 */
+	tce_memory_put_orphans(memory->pages.mm, ua, last);
 	region->mem = mm_iommu_get(memory->pages.mm, ua, size >> PAGE_SHIFT);
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
-		/*
-		 * Credit counts towards RLIMIT_MEMLOCK, and the range may
-		 * overlap an orphan.
-		 */
-		if (ret == -EINVAL || ret == -ENOMEM) {
+		/* Credit and orphans count towards RLIMIT_MEMLOCK. */
+		if (ret == -ENOMEM) {
 			tce_charge_settle(memory->pages.charge);
-			tce_orphans_put_own(memory->pages.mm);
+			tce_memory_put_orphans(memory->pages.mm, 0, ULONG_MAX);
 			ret = mm_iommu_new(memory->pages.mm, ua,
 					   size >> PAGE_SHIFT, &region->mem);
 		}
@@ -512,7 +520,10 @@ int tce_memory_add(struct tce_memory *memory, struct tce_region *region)
 
 	lockdep_assert_held_write(memory->lock);
 
-	/* The kernel's regions do not overlap, so this is the same region. */
+	/*
+	 * The kernel's regions do not overlap, so this is the same region, or
+	 * one that overlaps a region that another thread is unregistering.
+	 */
 	if (rb_find_add(&region->node, &memory->regions, tce_region_cmp))
 		return tce_refuse(-EBUSY, "the memory is registered already");
 

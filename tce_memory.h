@@ -185,6 +185,22 @@ void tce_memory_unregister_all(struct tce_memory *memory,
 void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions);
 
 /**
+ * tce_memory_put_orphans() - put regions that the work item has not put yet
+ * @mm: address space of the current process
+ * @first: first byte of a range of user-space addresses
+ * @last: last byte of the range; regions outside of it stay
+ *
+ * Regions that are no longer registered, mostly of closed containers. The work
+ * item leaves them as they are while the mmap_lock is held. Those that are
+ * mapped stay. Ends early if a fatal signal is pending.
+ *
+ * Context: Process, may sleep: waits for the mmap_lock, and for other threads
+ * of the process that do the same. No lock is held.
+ */
+void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
+			    unsigned long last);
+
+/**
  * tce_memory_dirty() - set a page dirty if its entry had write permission
  * @entry: the entry that translated to the page, which is still counted
  *

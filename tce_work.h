@@ -23,7 +23,7 @@
  * Items that take an mmap_lock have a workqueue of their own. They check first
  * whether the lock is held, but may still have to wait for it. Only commands of
  * the same process, which may have to wait for its mmap_lock themselves, wait
- * for them without a limit (tce_charge_sub(), tce_orphans_put_own()).
+ * for them without a limit (tce_charge_sub(), tce_memory_put_orphans()).
  * tce_work_exit() waits for items that have dropped the last reference to the
  * module and have not returned yet.
  */

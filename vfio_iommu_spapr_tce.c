@@ -1150,6 +1150,25 @@ static long tce_call_end_unregister(struct tce_container *container,
 }
 
 /*
+ * Memory of closed containers may still be charged. A command that has pinned
+ * pages leaves it, as it holds a lock; one that holds credit may not take it.
+ */
+static int tce_call_add(struct tce_call *call)
+{
+	int ret = tce_charge_add(call->charge, call->missing);
+
+	if (ret != -ENOMEM)
+		return ret;
+
+	if (!call->run.pinned)
+		tce_memory_put_orphans(current->mm, 0, ULONG_MAX);
+	if (call->refill)
+		return tce_charge_add(call->charge, call->missing);
+
+	return tce_charge_add_or_take(call->charge, call->missing);
+}
+
+/*
  * Get what a command needs, with no lock held. Return 0 if it must start over.
  */
 static long tce_call_get(struct tce_container *container, struct tce_call *call)
@@ -1161,7 +1180,7 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 		call->write = true;
 		return 0;
 	case TCE_NEED_CHARGE:
-		ret = tce_charge_add(call->charge, call->missing);
+		ret = tce_call_add(call);
 		if (!ret)
 			call->charged += call->missing;
 		return ret;
@@ -1217,11 +1236,15 @@ static long tce_call_no_memory(struct tce_container *container,
 		ret = tce_charge_refill(call->charge, call->refill);
 		/*
 		 * Give back what is charged for a window: it was not needed, or
-		 * the next attempt charges it again.
+		 * the next attempt charges it again. For the rest see
+		 * tce_call_add().
 		 */
-		if (ret == -ENOMEM && call->charged) {
+		if (ret == -ENOMEM) {
 			tce_charge_sub(call->charge, call->charged);
 			call->charged = 0;
+			if (!call->run.pinned)
+				tce_memory_put_orphans(current->mm, 0,
+						       ULONG_MAX);
 			ret = tce_charge_refill(call->charge, call->refill);
 		}
 	}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bystanders.h"
+#include "edu.h"
 #include "fuse.h"
 #include "guest.h"
 #include "state.h"
@@ -24,12 +25,16 @@
 #include "vfio.h"
 
 #define IOVA		0x200000
+#define STAGE		0x100000
 #define WINDOW_BYTES	BIT_ULL(30)
 #define LEVELS		(vfio_is_guest() ? 1 : 2)
 
 /* Leaves of a window, for charge_allocated. */
 #define LEAVES		32
 #define LEAF_BYTES	BIT_ULL(22)
+
+/* More memory than windows take. */
+#define LARGE		BIT_ULL(25)
 
 static size_t page;
 
@@ -38,6 +43,8 @@ struct release_case {
 	const char *what;
 	void (*prepare)(void);
 	void (*release)(void);
+	/* What it does when the mmap_lock is free again; optional. */
+	void (*after)(void);
 	bool charge_allocated;
 };
 
@@ -64,6 +71,77 @@ static void prepare_window(void)
 	open_second();
 	CHECK_EQ(vfio_register(second.container, memory, page), 0);
 	CHECK_EQ(vfio_map(second.container, IOVA, memory, page, MAP_BOTH), 0);
+}
+
+/*
+ * A work item may not have unpinned the memory of the closed container yet; it
+ * is replaced by other memory.
+ */
+static void register_other(void)
+{
+	CHECK(mmap(memory, page, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory);
+	open_second();
+	edu_stage(&second, STAGE);
+	CHECK_EQ(vfio_register(second.container, memory, page), 0);
+	CHECK_EQ(vfio_map(second.container, IOVA, memory, page, MAP_BOTH), 0);
+	CHECK(edu_reads(&second, IOVA, memory));
+}
+
+/* Version 1, at the limit. */
+static int enable_second(void)
+{
+	second.container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&second, second.container, 1), 0);
+	CHECK_EQ(vfio_set_iommu(second.container, VFIO_SPAPR_TCE_IOMMU), 0);
+	second_open = true;
+
+	return vfio_ioctl(second.container, VFIO_IOMMU_ENABLE, NULL);
+}
+
+static void prepare_enabled(void)
+{
+	vfio_open_device(&first, 0);
+	state_limit(vfio_limits()->dma32_window_size / page);
+	vfio_close(&first);
+	CHECK_EQ(enable_second(), 0);
+}
+
+/* A work item may not have uncharged what ENABLE has charged. */
+static void enable_again(void)
+{
+	CHECK_EQ(enable_second(), 0);
+}
+
+/* The first container has only memory, which fills the limit. */
+static void prepare_limit(void)
+{
+	vfio_open_device(&first, 0);
+	open_second();
+	CHECK_EQ(vfio_remove(first.container, 0), 0);
+	CHECK_EQ(vfio_register(first.container, vfio_memory(LARGE), LARGE), 0);
+	CHECK_EQ(vfio_register(second.container, memory, page), 0);
+	state_limit(0);
+}
+
+static void close_first(void)
+{
+	vfio_close(&first);
+}
+
+/* A work item may not have unpinned that memory. */
+static void create_at_limit(void)
+{
+	__u64 start;
+
+	CHECK_EQ(vfio_create(second.container, 12, WINDOW_BYTES, LEVELS,
+			     &start), 0);
+}
+
+static void map_at_limit(void)
+{
+	CHECK_EQ(vfio_map(second.container, WINDOW_BYTES / 2, memory, page,
+			  MAP_BOTH), 0);
 }
 
 static void remove_window(void)
@@ -206,6 +284,8 @@ static void holder(void *data)
 	/* Ends after fuse_answer(). */
 	pthread_join(releasing, NULL);
 	pthread_join(mapping, NULL);
+	if (what->after)
+		what->after();
 	if (second_open)
 		close_second();
 	if (guest >= 0)
@@ -289,6 +369,18 @@ static void test_holder_killed(const void *data)
 static const struct release_case release_cases[] = {
 	{ .what = "closes a container with a window and pages mapped",
 	  .prepare = prepare_window, .release = close_second },
+	{ .what = "closes a container whose memory is replaced then",
+	  .prepare = prepare_window, .release = close_second,
+	  .after = register_other },
+	{ .what = "closes an enabled container, and enables another then",
+	  .prepare = prepare_enabled, .release = close_second,
+	  .after = enable_again },
+	{ .what = "closes a container with memory, and creates a window then",
+	  .prepare = prepare_limit, .release = close_first,
+	  .after = create_at_limit },
+	{ .what = "closes a container with memory, and maps pages then",
+	  .prepare = prepare_limit, .release = close_first,
+	  .after = map_at_limit, .charge_allocated = true },
 	{ .what = "removes its window", .prepare = prepare_window,
 	  .release = remove_window },
 	{ .what = "creates a window", .prepare = prepare_window,

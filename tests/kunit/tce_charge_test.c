@@ -267,6 +267,32 @@ static void refill_up_to_memlock_limit(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
+static void held_credit_can_be_taken(struct kunit *test)
+{
+	struct tce_charge *charge = charge_create(test);
+
+	charge_delay_settle(test, charge);
+	charge_limit(test, 5);
+	tce_charge_hold(charge);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
+	expect_charged(test, charge, 4, 4);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add(charge, 3));
+	expect_charged(test, charge, 4, 4);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add_or_take(charge, 3));
+	expect_charged(test, charge, 1, 4);
+	/* A part, and the rest is charged; all or nothing. */
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add_or_take(charge, 3));
+	expect_charged(test, charge, 1, 4);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add_or_take(charge, 2));
+	expect_charged(test, charge, 0, 5);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add_or_take(charge, 1));
+	expect_charged(test, charge, 0, 5);
+	tce_charge_unhold(charge);
+	tce_charge_return(charge, 5);
+
+	charge_destroy(test, charge);
+}
+
 /**
  * struct holder - a thread that holds the mmap_lock of a charged address space
  * @test: the test
@@ -305,6 +331,10 @@ static void holder_settle(struct holder *holder)
 		flush_delayed_work(&charge->settle);
 		expect_charged(holder->test, charge, REFILL, REFILL);
 	}
+	/* The delay of a retry doubles, up to a second. */
+	for (i = 0; i < 10; i++)
+		flush_delayed_work(&charge->settle);
+	KUNIT_EXPECT_EQ(holder->test, READ_ONCE(charge->delay), HZ);
 	complete(&holder->leave);
 }
 
@@ -320,7 +350,9 @@ static void settle_does_not_wait_for_mmap_lock(struct kunit *test)
 {
 	struct holder holder = { .test = test, .charge = charge_create(test) };
 	struct tce_charge *charge = holder.charge;
+	unsigned long delay = charge->delay;
 
+	KUNIT_EXPECT_LE(test, delay, HZ / 10);
 	init_completion(&holder.held);
 	init_completion(&holder.leave);
 	charge_delay_settle(test, charge);
@@ -333,6 +365,8 @@ static void settle_does_not_wait_for_mmap_lock(struct kunit *test)
 
 	threads_run(test, 2, holder_body, &holder);
 
+	charge_flush(charge);
+	KUNIT_EXPECT_EQ(test, charge->delay, delay);
 	charge_destroy(test, charge);
 }
 
@@ -472,6 +506,24 @@ static void levels_are_charged(struct kunit *test)
 	charge_destroy(test, charge);
 }
 
+/* What one container leaves is settled when another one needs it. */
+static void containers_of_a_process_share(struct kunit *test)
+{
+	struct tce_charge *charge = charge_create(test), *other;
+
+	other = tce_charge_create();
+	KUNIT_EXPECT_PTR_EQ(test, charge, other);
+	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 2);
+	tce_charge_put(other);
+	charge_destroy(test, charge);
+
+	/* It was freed, and is not found. */
+	charge = tce_charge_create();
+	KUNIT_ASSERT_FALSE(test, IS_ERR(charge));
+	KUNIT_EXPECT_EQ(test, kref_read(&charge->ref), 1);
+	charge_destroy(test, charge);
+}
+
 static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(charge_uses_credit),
 	KUNIT_CASE(work_settles_credit),
@@ -479,8 +531,10 @@ static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(held_credit_is_not_settled),
 	KUNIT_CASE(top_up_leaves_credit),
 	KUNIT_CASE(refill_up_to_memlock_limit),
+	KUNIT_CASE(held_credit_can_be_taken),
 	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
 	KUNIT_CASE(settle_waits_for_other_threads),
+	KUNIT_CASE(containers_of_a_process_share),
 	KUNIT_CASE_PARAM(levels_are_charged, charge_gen_params),
 	{}
 };
