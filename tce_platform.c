@@ -549,10 +549,8 @@ static int tce_set_window(struct tce_platform *platform,
 	 * The platform returns 0 even if it had no memory to link the group to
 	 * the table.
 	 */
-	if (!tce_platform_has_window(platform, table_group)) {
-		ops->unset_window(table_group, platform->num);
+	if (!tce_platform_has_window(platform, table_group))
 		return -ENOMEM;
-	}
 
 	/*
 	 * When a device appears in the group, PowerNV removes window 0 and puts
@@ -642,6 +640,11 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 {
 	long ret = 0;
 
+	/*
+	 * When a device appears, spapr_tce_take_ownership() removes dynamic
+	 * windows, but only forgets the default one: entries of it that the
+	 * hypervisor has refused to clear are still set.
+	 */
 	if (tce_platform_has_window(platform, table_group))
 		ret = table_group->ops->unset_window(table_group,
 						     platform->num);

@@ -197,9 +197,9 @@ int tce_platform_disable_bypass(struct iommu_table_group *table_group);
  *
  * Context: Process, may sleep.
  * Return: 0; -EPERM if the group does not support the size of the IOMMU pages,
- * or cannot share a hypervisor's window; -ENOMEM; -EIO if the firmware refuses.
- * The group is unchanged on failure, unless the firmware then refuses to remove
- * the window as well.
+ * or cannot share a hypervisor's window; -EIO if the firmware refuses; -ENOMEM
+ * if the group has no link to the window after that: the caller must call
+ * tce_platform_unset_window(). With the other errors, the group is unchanged.
  */
 int tce_platform_set_window(struct tce_platform *platform,
 			    struct iommu_table_group *table_group);

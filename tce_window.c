@@ -352,6 +352,12 @@ int tce_window_attach(struct tce_window *window,
 				iommu_group_id(table_group->group), ret);
 	if (!ret)
 		tce_debugfs_add_group(window->debugfs, table_group);
+	/*
+	 * The devices may translate through the window, and no TCE kill reaches
+	 * them. If the firmware refuses to remove it, the table must be kept.
+	 */
+	if (ret == -ENOMEM)
+		tce_window_detach(window, table_group);
 
 	return ret;
 }

@@ -96,7 +96,9 @@ void tce_window_destroy(struct tce_window *window);
  * @table_group: the group
  *
  * Context: Process, may sleep.
- * Return: see tce_platform_set_window().
+ * Return: 0, or an errno of tce_platform_set_window(). The group does not have
+ * the window then, unless the firmware refused to remove it (see
+ * tce_window_detach()).
  */
 int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group);

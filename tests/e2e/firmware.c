@@ -286,6 +286,37 @@ static void test_remove(void)
 	check_kept("keep_window", remove_second, true);
 }
 
+/* The platform cannot link the group to the table that it has programmed. */
+static void test_no_link(void)
+{
+	struct state before;
+	unsigned int lines;
+	__u64 start;
+
+	if (vfio_is_guest()) {
+		tap_skip("a guest's window needs no link");
+		return;
+	}
+	open_staged();
+	before = state_now();
+	answer(0, "no_link", 0);
+	CHECK_EQ(create(&start), -ENOMEM);
+	CHECK_EQ(count_answered(), 1);
+	CHECK_STATE(&before);
+	CHECK(works(&vfio, IOVA));
+
+	/* The firmware does not remove it: the table is never freed. */
+	state_ignore();
+	lines = log_lines();
+	answer(0, "no_link", -6);
+	CHECK_EQ(create(&start), -ENOMEM);
+	CHECK_EQ(count_answered(), 2);
+	CHECK_EQ(log_lines() - lines, 2);
+	CHECK(is_blocked(&vfio, WINDOW1_START + IOVA));
+	CHECK(works(&vfio, IOVA));
+	vfio_close(&vfio);
+}
+
 static void detach(void)
 {
 	vfio_detach(&vfio);
@@ -346,6 +377,8 @@ int main(void)
 		      test_join);
 	tap_test_ours("attach: the platform has left bypass enabled",
 		      test_bypass);
+	tap_test_ours("TCE_CREATE: the platform has no memory for a link",
+		      test_no_link);
 	tap_test_ours("TCE_REMOVE: the firmware keeps the window", test_remove);
 	tap_test_ours("detach: the firmware keeps the window", test_detach);
 

@@ -14,7 +14,10 @@
  * kernel forgets a window even if the firmware keeps it. keep_window is an
  * unset_window that does not reach the platform, so that the device can still
  * use the window, and the kernel knows of it; this is for the second window
- * only, because the platform itself removes the first. init_table is a lack of
+ * only, because the platform itself removes the first. no_link is a
+ * set_window for which the platform has no memory after it has called the
+ * firmware, on PowerNV; if its number is not 0, the next unset_window is a
+ * keep_window that returns it. init_table is a lack of
  * memory for the default window when a group is given back to the platform, for
  * all groups and until "answer" is written again; its number is ignored.
  * "answered" is the number of calls that were answered since "answer" was
@@ -27,6 +30,8 @@
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 
 #include <asm/iommu.h>
@@ -36,6 +41,7 @@ enum tce_call {
 	TCE_SET_WINDOW,
 	TCE_UNSET_WINDOW,
 	TCE_KEEP_WINDOW,
+	TCE_NO_LINK,
 	TCE_INIT_TABLE,
 	TCE_CALLS,
 };
@@ -45,6 +51,7 @@ static const char * const tce_call_names[] = {
 	[TCE_SET_WINDOW] = "set_window",
 	[TCE_UNSET_WINDOW] = "unset_window",
 	[TCE_KEEP_WINDOW] = "keep_window",
+	[TCE_NO_LINK] = "no_link",
 	[TCE_INIT_TABLE] = "init_table",
 };
 
@@ -121,15 +128,46 @@ static long tce_create_table(struct iommu_table_group *table_group, int num,
 					     window_size, levels, ptbl);
 }
 
+/*
+ * As if pnv_pci_link_table_and_group() had failed. The caller holds the group's
+ * mutex.
+ */
+static void tce_lose_link(struct iommu_table_group *table_group, int num)
+{
+	struct iommu_table *tbl = table_group->tables[num];
+	struct iommu_table_group_link *link;
+
+	list_for_each_entry(link, &tbl->it_group_list, next) {
+		if (link->table_group != table_group)
+			continue;
+		list_del_rcu(&link->next);
+		kfree_rcu(link, rcu);
+		table_group->tables[num] = NULL;
+		iommu_tce_table_put(tbl);
+		break;
+	}
+}
+
 static long tce_set_window(struct iommu_table_group *table_group, int num,
 			   struct iommu_table *tbl)
 {
-	long answer;
+	long answer, ret;
 
 	if (tce_take_answer(table_group, TCE_SET_WINDOW, &answer))
 		return answer;
 
-	return tce_platform_ops.set_window(table_group, num, tbl);
+	ret = tce_platform_ops.set_window(table_group, num, tbl);
+	if (ret || !tce_take_answer(table_group, TCE_NO_LINK, &answer))
+		return ret;
+
+	tce_lose_link(table_group, num);
+	if (answer) {
+		mutex_lock(&tce_answer_lock);
+		WRITE_ONCE(tce_call, TCE_KEEP_WINDOW);
+		mutex_unlock(&tce_answer_lock);
+	}
+
+	return 0;
 }
 
 static long tce_unset_window(struct iommu_table_group *table_group, int num)
