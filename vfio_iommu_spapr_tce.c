@@ -1273,10 +1273,12 @@ static noinline long tce_call_end(struct tce_container *container,
 		if (ret == -EAGAIN && call->need == TCE_NEED_PUT) {
 			ret = tce_call_end_unregister(container, call);
 			if (!ret)
-				return 0;
-			if (call->retried)
-				return tce_refuse(ret,
-						  "memory is still mapped, perhaps by KVM or another container");
+				break;
+			if (call->retried) {
+				tce_refuse(ret,
+					   "memory is still mapped, perhaps by KVM or another container");
+				break;
+			}
 			ret = tce_call_needs(call, TCE_NEED_RETRY);
 		}
 
