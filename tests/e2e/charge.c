@@ -241,6 +241,45 @@ static void test_kvm(void)
 	vfio_close(&vfio);
 }
 
+/*
+ * Maps up to a leaf that a hypercall cannot charge: MAP_DMA maps it, and leaves
+ * credit.
+ */
+static void leave_credit(int guest, unsigned int *leaf)
+{
+	while (*leaf < LEAVES &&
+	       h_put(guest, window + *leaf * LEAF_BYTES, memory, MAP_BOTH) ==
+	       TCE_KVM_SUCCESS)
+		++*leaf;
+	CHECK(*leaf < LEAVES);
+	CHECK_EQ(map((*leaf)++ * LEAF_BYTES), 0);
+}
+
+static void test_credit(void)
+{
+	unsigned char *other = vfio_memory(2 * page);
+	unsigned int leaf = 0;
+	int guest;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
+	CHECK_EQ(vfio_register(vfio.container, other, 2 * page), 0);
+	leave_credit(guest, &leaf);
+	CHECK_EQ(vfio_unregister(vfio.container, other, 2 * page), 0);
+	CHECK_EQ(state_locked(), before + table_pages());
+
+	/* A leaf takes one or two kernel pages, the credit the others. */
+	state_limit(4);
+	leave_credit(guest, &leaf);
+	CHECK_EQ(vfio_register(vfio.container, other, 2 * page), 0);
+	state_unlimit();
+	close(guest);
+	vfio_close(&vfio);
+}
+
 int main(void)
 {
 	int ret;
@@ -260,6 +299,8 @@ int main(void)
 		      test_switch);
 	tap_test_ours("a hypercall that needs a new level is passed up",
 		      test_kvm);
+	tap_test_ours("REGISTER and UNREGISTER_MEMORY settle the credit",
+		      test_credit);
 
 	ret = tap_main();
 	if (!tap_intree())

@@ -445,6 +445,7 @@ static unsigned int chain_call(struct link *link, unsigned int left,
 		return 0;
 	++*failed;
 	tap_diag("%s: %s", link->name, strerror(-ret));
+	CHECK(ret == -ENOMEM || ret == -EFAULT);
 	if (look) {
 		CHECK_STATE(&before);
 		CHECK(no_more_memory(&before));

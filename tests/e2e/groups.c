@@ -234,6 +234,11 @@ static void test_detach_leaves_others(void)
 	CHECK_EQ(attach_second(), 0);
 	vfio_detach(&second);
 	CHECK_STATE(&before);
+	/* kfree_rcu() frees after five seconds. */
+	sleep(7);
+	/* A kill walks the groups that have the window. */
+	CHECK_EQ(map(IOVA), 0);
+	CHECK_EQ(map(IOVA1), 0);
 	CHECK(works(&first, IOVA));
 	CHECK(works(&first, IOVA1));
 	vfio_close(&first);

@@ -8,10 +8,12 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "edu.h"
 #include "state.h"
@@ -58,9 +60,16 @@ static void *memory_at(unsigned long address, size_t size, int flags)
 	return at;
 }
 
-/* Without MAP_POPULATE: before madvise() it may populate a huge page. */
+/*
+ * Without MAP_POPULATE: before madvise() it may populate a huge page. If there
+ * are transparent huge pages, these are parts of some that are split, so they
+ * are contiguous in physical memory, as the pages of a huge page are.
+ */
 static void *small_at(unsigned long address, size_t size)
 {
+	char range[80];
+	int fd;
+
 	void *at = mmap((void *)address, size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 			0);
@@ -68,8 +77,18 @@ static void *small_at(unsigned long address, size_t size)
 	if (at == MAP_FAILED)
 		tap_bail("%zu bytes of memory at %#lx: %s", size, address,
 			 strerror(errno));
-	madvise(at, size, MADV_NOHUGEPAGE);
+	madvise(at, size, MADV_HUGEPAGE);
 	memset(at, 1, size);
+	madvise(at, size, MADV_NOHUGEPAGE);
+	snprintf(range, sizeof(range), "%d,%#lx,%#lx", getpid(), address,
+		 address + size);
+	fd = open("/sys/kernel/debug/split_huge_pages", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (write(fd, range, strlen(range)) < 0)
+			tap_bail("huge pages cannot be split: %s",
+				 strerror(errno));
+		close(fd);
+	}
 
 	return at;
 }

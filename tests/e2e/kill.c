@@ -305,6 +305,52 @@ static void test_longest(void)
 	end();
 }
 
+/* Leaves that are freed are killed as a whole, in parts of that length. */
+static void test_freed(void)
+{
+	__u64 bytes, iova;
+
+	begin();
+	bytes = figures_number(0, "page_bytes");
+	for (iova = 0; iova < SIZE; iova += LEAF_BYTES)
+		CHECK_EQ(map(iova, memory, 1), 0);
+	watch(memory);
+	CHECK_EQ(unmap(0, SIZE / IOMMU_PAGE), 0);
+	/* Their memory is freed after the kill. */
+	while (figures_number(0, "page_bytes") > bytes)
+		usleep(10000);
+	CHECK_KILLED(0, SIZE / IOMMU_PAGE, 0);
+	CHECK(read_seen().longest > LEAF_BYTES / IOMMU_PAGE);
+	CHECK(read_seen().longest <= longest());
+	end();
+}
+
+/* A page of each of @count regions. */
+static void unmap_regions(unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		CHECK_EQ(map(IOVA + i * IOMMU_PAGE, memory + i * page, 1), 0);
+	watch(memory);
+	CHECK_EQ(unmap(IOVA, count), 0);
+	CHECK_KILLED(ENTRY, count, 0);
+}
+
+/* An UNMAP notes pages of 32 owners, without allocating, before it kills. */
+static void test_regions(void)
+{
+	unsigned int i;
+
+	vfio_open(&vfio);
+	for (i = 0; i < 33; i++)
+		CHECK_EQ(vfio_register(vfio.container, memory + i * page, page),
+			 0);
+	CHECK_EQ(least_kills(unmap_regions, 32), 1);
+	CHECK_EQ(least_kills(unmap_regions, 33), 2);
+	end();
+}
+
 static void test_guest(void)
 {
 	int guest;
@@ -639,6 +685,10 @@ int main(void)
 		      test_remove);
 	tap_test_ours("a kill has no more entries than the PHB allows",
 		      test_longest);
+	tap_test_ours("the TCEs of leaves that are freed are killed",
+		      test_freed);
+	tap_test_ours("pages of many regions are killed together",
+		      test_regions);
 	tap_test_ours("hypercalls kill TCEs", test_guest);
 	add_slow_tests();
 	tap_test_ours("UNMAP_DMA: what unmaps meanwhile kills, too",

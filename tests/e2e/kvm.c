@@ -351,6 +351,21 @@ static void *clear_one(void *data)
 	return NULL;
 }
 
+/* Waits until the window at 0 has no level that KVM has used. */
+static void wait_trimmed(void)
+{
+	struct figures figures;
+	unsigned int polls;
+
+	for (polls = 0; polls < POLLS; polls++) {
+		CHECK(figures_read(0, &figures));
+		if (!figures.user_bytes)
+			return;
+		usleep(POLL_US);
+	}
+	CHECK_EQ(figures.user_bytes, 0);
+}
+
 /* The same for tasks that use all of the window's records. */
 static void test_tasks_unregister(void)
 {
@@ -372,6 +387,8 @@ static void test_tasks_unregister(void)
 	pthread_barrier_wait(&cleared);
 	CHECK_MAPPED(0, 0);
 	check_all_counted(&vfio);
+	/* All records are given up, and with them the leaves that they keep. */
+	wait_trimmed();
 	pthread_barrier_wait(&unregistered);
 	for (i = 0; i < TASKS; i++)
 		pthread_join(task[i].thread, NULL);
@@ -379,21 +396,6 @@ static void test_tasks_unregister(void)
 	pthread_barrier_destroy(&unregistered);
 	close(guest);
 	vfio_close(&vfio);
-}
-
-/* Waits until the window at 0 has no level that KVM has used. */
-static void wait_trimmed(void)
-{
-	struct figures figures;
-	unsigned int polls;
-
-	for (polls = 0; polls < POLLS; polls++) {
-		CHECK(figures_read(0, &figures));
-		if (!figures.user_bytes)
-			return;
-		usleep(POLL_US);
-	}
-	CHECK_EQ(figures.user_bytes, 0);
 }
 
 /* The record of the task is freed with them. */

@@ -39,6 +39,8 @@
 /* Pages at this distance are in different leaves, whatever the shape. */
 #define SPREAD		BIT_ULL(25)
 #define SPREAD_PAGES	16
+/* PAPR's hypercall that clears many entries. */
+#define H_STUFF_TCE	0x138
 /* The bytes that the smallest leaf maps with 4K pages. */
 #define LEAF_4K		BIT_ULL(21)
 
@@ -229,6 +231,31 @@ static void test_counts(void)
 	vfio_close(&vfio);
 }
 
+/* A page that is mapped twice is not contiguous with itself. */
+static void test_mappings(void)
+{
+	char path[PATH_MAX], line[96];
+	__u64 offset;
+
+	create_window();
+	for (offset = OFFSET; offset < OFFSET + 2 * page; offset += page)
+		CHECK_EQ(map(offset, page, MAP_BOTH), 0);
+	CHECK_EQ(map(offset + page, page, MAP_READ), 0);
+	CHECK(window_path(start, "mappings", path, sizeof(path)));
+	for (offset = OFFSET; offset < OFFSET + 4 * page; offset += page) {
+		bool hole = offset == OFFSET + 2 * page;
+		bool both = offset < OFFSET + 2 * page;
+
+		snprintf(line, sizeof(line),
+			 "%" PRIu64 " %" PRIu64 " %s %" PRIu64 "\n",
+			 (uint64_t)(start + offset), (uint64_t)page,
+			 both ? "rw" : "r-",
+			 (uint64_t)(page_frame(memory) * page));
+		CHECK_EQ(file_has(path, line, NULL, NULL), !hole);
+	}
+	vfio_close(&vfio);
+}
+
 static __u64 count_levels(void)
 {
 	__u64 levels = 0;
@@ -283,6 +310,7 @@ static int open_guest(void)
 
 static void test_kvm(void)
 {
+	char path[PATH_MAX], line[64];
 	int guest = open_guest();
 
 	CHECK_EQ(h_put(guest, OFFSET, memory + page, MAP_BOTH),
@@ -292,6 +320,17 @@ static void test_kvm(void)
 	CHECK_EQ(h_unmap(guest, OFFSET), TCE_KVM_SUCCESS);
 	CHECK_EQ(figures_number(start, "kvm_answered"), 3);
 	CHECK_EQ(figures_number(start, "kvm_passed_up"), 0);
+	if (page > 4096) {
+		/* Contiguous, although the entries have different owners. */
+		CHECK_EQ(h_put(guest, OFFSET, memory, MAP_BOTH),
+			 TCE_KVM_SUCCESS);
+		CHECK_EQ(h_put(guest, OFFSET + 4096, memory + 4096, MAP_BOTH),
+			 TCE_KVM_SUCCESS);
+		CHECK(window_path(start, "mappings", path, sizeof(path)));
+		snprintf(line, sizeof(line), "%" PRIu64 " %" PRIu64 " rw ",
+			 (uint64_t)OFFSET, (uint64_t)page);
+		CHECK(file_has(path, line, NULL, NULL));
+	}
 	close(guest);
 	vfio_close(&vfio);
 }
@@ -365,7 +404,7 @@ static void check_traced_window(const char *event, __u64 window,
 
 static void test_traced(void)
 {
-	char range[2][64];
+	char range[2][64], kept[64];
 	__u64 window;
 	int i, polls;
 
@@ -375,9 +414,13 @@ static void test_traced(void)
 	tracing("spapr_tce", true);
 	create_window();
 	window = figures_number(start, "window");
+	/* This leaf becomes unused, and is then used again. */
+	CHECK_EQ(map(SPREAD, page, MAP_READ), 0);
+	CHECK_EQ(unmap(SPREAD, page), 0);
+	CHECK_EQ(map(SPREAD, page, MAP_READ), 0);
 	CHECK_EQ(map(OFFSET, 2 * page, MAP_READ), 0);
 	CHECK_EQ(unmap(OFFSET, 4 * page), 0);
-	for (polls = 0; polls < POLLS && count_levels() > 1; polls++)
+	for (polls = 0; polls < POLLS && count_levels() > 2; polls++)
 		usleep(POLL_US);
 	vfio_close(&vfio);
 	tracing("spapr_tce", false);
@@ -396,13 +439,52 @@ static void test_traced(void)
 	check_traced_window("window_detach", window, " group=", "ret=0");
 	check_traced_window("window_remove", window, "", "");
 	check_traced_window("level_alloc", window, " depth=1 ", "index=");
-	check_traced_window("level_free", window, " depth=1 ", "index=");
+	check_traced_window("level_free", window, " depth=1 ", "index=0\n");
+	snprintf(kept, sizeof(kept), " depth=1 index=%" PRIu64 "\n",
+		 (uint64_t)(SPREAD >> vfio_page_shift()));
+	check_traced_window("level_alloc", window, kept, "");
+	CHECK(!file_has(TRACING "/trace", " tce_level_free: ", kept, NULL));
+}
+
+/* The number of lines of the trace that have @text. */
+static unsigned int trace_lines(const char *text)
+{
+	FILE *file = fopen(TRACING "/trace", "r");
+	unsigned int n = 0;
+	char line[1024];
+
+	while (file && fgets(line, sizeof(line), file))
+		n += !!strstr(line, text);
+	if (file)
+		fclose(file);
+
+	return n;
+}
+
+/* The work item waits until unused levels are old enough. */
+static void test_trim_waits(void)
+{
+	unsigned int n;
+
+	if (!have_tracing("workqueue/workqueue_execute_start"))
+		return;
+
+	create_window();
+	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
+	tracing("workqueue/workqueue_execute_start", true);
+	CHECK_EQ(unmap(OFFSET, page), 0);
+	while (count_levels() > 1)
+		usleep(POLL_US);
+	tracing("workqueue/workqueue_execute_start", false);
+	n = trace_lines("function tce_window_trim_work");
+	CHECK(n > 0 && n <= 3);
+	vfio_close(&vfio);
 }
 
 /* The tracepoints that all IOMMU drivers have. */
 static void test_traced_iommu(void)
 {
-	char range[64], sizes[64];
+	char mapped[96], range[64], size[32], sizes[64];
 
 	if (!have_tracing("iommu"))
 		return;
@@ -414,12 +496,18 @@ static void test_traced_iommu(void)
 	vfio_close(&vfio);
 	tracing("iommu", false);
 
+	snprintf(mapped, sizeof(mapped),
+		 " iova=0x%016" PRIx64 " - 0x%016" PRIx64 " paddr=0x%016" PRIx64
+		 " ", (uint64_t)(start + OFFSET),
+		 (uint64_t)(start + OFFSET + page),
+		 (uint64_t)(page_frame(memory) * page));
+	snprintf(size, sizeof(size), " size=%" PRIu64 "\n", (uint64_t)page);
 	snprintf(range, sizeof(range), " iova=0x%016" PRIx64 " - ",
 		 (uint64_t)(start + OFFSET));
 	snprintf(sizes, sizeof(sizes),
 		 "size=%" PRIu64 " unmapped_size=%" PRIu64,
 		 (uint64_t)(2 * page), (uint64_t)page);
-	check_traced(" map: ", range, "size=");
+	check_traced(" map: ", mapped, size);
 	check_traced(" unmap: ", range, sizes);
 }
 
@@ -464,16 +552,20 @@ static void refuse_removal(void)
 
 /* Refused calls, with the reasons that the module gives. */
 static const struct {
-	const char *reason;
+	const char *answer;
 	void (*call)(void);
 } refusals[] = {
-	{ "neither read nor write is asked for", refuse_flags },
-	{ "the range is not aligned to the IOMMU page size", refuse_unaligned },
-	{ "no window contains the address", refuse_nowhere },
-	{ "not all of the memory is registered", refuse_unregistered },
-	{ "memory is still mapped, or is being unregistered", refuse_mapped },
-	{ "no table can have this geometry", refuse_shape },
-	{ "no window begins there", refuse_removal },
+	{ "ret=-22 reason=neither read nor write is asked for\n",
+	  refuse_flags },
+	{ "ret=-22 reason=the range is not aligned to the IOMMU page size\n",
+	  refuse_unaligned },
+	{ "ret=-6 reason=no window contains the address\n", refuse_nowhere },
+	{ "ret=-22 reason=not all of the memory is registered\n",
+	  refuse_unregistered },
+	{ "ret=-16 reason=memory is still mapped, or is being unregistered\n",
+	  refuse_mapped },
+	{ "ret=-22 reason=no table can have this geometry\n", refuse_shape },
+	{ "ret=-22 reason=no window begins there\n", refuse_removal },
 };
 
 static void test_refused(void)
@@ -488,12 +580,86 @@ static void test_refused(void)
 	for (i = 0; i < ARRAY_SIZE(refusals); i++) {
 		clear_trace();
 		refusals[i].call();
-		if (!CHECK(file_has(TRACING "/trace", " tce_refused: ",
-				    refusals[i].reason, NULL)))
-			tap_diag("no tracepoint: %s", refusals[i].reason);
+		check_traced(" tce_refused: ", refusals[i].answer, "");
 	}
 	vfio_close(&vfio);
 	tracing("spapr_tce", false);
+}
+
+static void test_refused_version1(void)
+{
+	int container;
+
+	if (!have_tracing("spapr_tce"))
+		return;
+
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
+	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
+	tracing("spapr_tce", true);
+	CHECK_EQ(vfio_map(container, OFFSET, NULL, page, MAP_BOTH), -EFAULT);
+	tracing("spapr_tce", false);
+	check_traced(" tce_refused: ",
+		     "ret=-14 reason=the memory cannot be pinned\n", "");
+	vfio_close(&vfio);
+}
+
+/* A hypercall clears all entries of a leaf, those that are empty too. */
+static void test_stuff(void)
+{
+	char opcode[32];
+
+	if (!vfio_is_guest()) {
+		tap_skip("a host has no hypervisor");
+		return;
+	}
+	if (!have_tracing("powerpc/hcall_entry"))
+		return;
+
+	create_window();
+	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
+	CHECK_EQ(map(OFFSET + 2 * page, page, MAP_BOTH), 0);
+	tracing("powerpc/hcall_entry", true);
+	CHECK_EQ(unmap(OFFSET, 3 * page), 0);
+	tracing("powerpc/hcall_entry", false);
+	snprintf(opcode, sizeof(opcode), " opcode=%d\n", H_STUFF_TCE);
+	check_traced(" hcall_entry: ", opcode, "");
+	vfio_close(&vfio);
+}
+
+/*
+ * The last UNMAP of memory whose container is closed makes the work item unpin
+ * it soon, before unused levels are freed, which is after a second: not when it
+ * is its turn anyway, every ten seconds.
+ */
+static void test_orphan(void)
+{
+	struct vfio other;
+
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+	if (!have_tracing("workqueue/workqueue_execute_start"))
+		return;
+
+	vfio_open_device(&other, 1);
+	CHECK_EQ(vfio_register(other.container, memory, PAGES * page), 0);
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory + PAGES * page, page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), WINDOW_BYTES,
+			     vfio_levels(2), &start), 0);
+	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
+	vfio_close(&other);
+	tracing("workqueue/workqueue_execute_start", true);
+	CHECK_EQ(unmap(OFFSET, page), 0);
+	while (count_levels() > 1)
+		usleep(POLL_US);
+	tracing("workqueue/workqueue_execute_start", false);
+	check_traced(" workqueue_execute_start: ", "tce_orphan_work", "");
+	vfio_close(&vfio);
 }
 
 /* The number of times that the kernel's log has @text. */
@@ -618,14 +784,24 @@ int main(void)
 	tap_test_ours("a window of version 1 has its version and counters",
 		      test_version1);
 	tap_test_ours("calls, pages and kills are counted", test_counts);
+	tap_test_ours("mappings have bus address, size and physical address",
+		      test_mappings);
 	tap_test_ours("allocated and freed levels are counted", test_levels);
 	tap_test_ours("hypercalls that KVM answers are counted", test_kvm);
 	tap_test_ours("hypercalls that are passed up are counted",
 		      test_kvm_up);
 	tap_test_ours("tracepoints: windows, MAP, UNMAP, levels", test_traced);
+	tap_test_ours("unused levels are freed when they are a second old",
+		      test_trim_waits);
 	tap_test_ours("tracepoints: iommu:map, iommu:unmap", test_traced_iommu);
 	tap_test_ours("a tracepoint has the reason of a refused call",
 		      test_refused);
+	tap_test_ours("version 1: a tracepoint has the reason of a failed pin",
+		      test_refused_version1);
+	tap_test_ours("an UNMAP with a hole clears it in one hypercall",
+		      test_stuff);
+	tap_test_ours("the last UNMAP of a closed container's memory unpins it",
+		      test_orphan);
 	tap_test_ours("dynamic debug logs the reason, rate-limited",
 		      test_refused_log);
 	tap_test_ours("a table is in SecPageTables and sec_pagetables",

@@ -22,8 +22,13 @@
  * all groups and until "answer" is written again; its number is ignored.
  * "answered" is the number of calls that were answered since "answer" was
  * written.
+ *
+ * "create_ms" is how long create_table keeps the CPU busy when the platform has
+ * created the table, and others may find it, for all groups once "answer" was
+ * written.
  */
 
+#include <linux/delay.h>
 #include <linux/iommu.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -98,6 +103,10 @@ static struct kretprobe tce_init_probe = {
 	.kp.symbol_name = "iommu_init_table",
 };
 
+static unsigned int tce_create_ms;
+module_param_named(create_ms, tce_create_ms, uint, 0600);
+MODULE_PARM_DESC(create_ms, "delay of create_table in milliseconds");
+
 static bool tce_take_answer(const struct iommu_table_group *table_group,
 			    enum tce_call call, long *answer)
 {
@@ -119,13 +128,16 @@ static long tce_create_table(struct iommu_table_group *table_group, int num,
 			     __u32 page_shift, __u64 window_size, __u32 levels,
 			     struct iommu_table **ptbl)
 {
-	long answer;
+	long answer, ret;
 
 	if (tce_take_answer(table_group, TCE_CREATE_TABLE, &answer))
 		return answer;
 
-	return tce_platform_ops.create_table(table_group, num, page_shift,
-					     window_size, levels, ptbl);
+	ret = tce_platform_ops.create_table(table_group, num, page_shift,
+					    window_size, levels, ptbl);
+	mdelay(READ_ONCE(tce_create_ms));
+
+	return ret;
 }
 
 /*

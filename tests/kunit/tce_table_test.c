@@ -14,6 +14,7 @@
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/sort.h>
 
@@ -1047,6 +1048,23 @@ static void stats_of_a_growing_table(struct kunit *test)
 	table_destroy(test, table);
 }
 
+/* There may be so many levels that other tasks must run meanwhile. */
+static void stats_reschedule(struct kunit *test)
+{
+	struct tce_table *table = table_of(test, shape_of(test));
+	struct tce_table_stats stats;
+	unsigned int tries = 0;
+
+	/* A tick may ask for it again after the last cond_resched(). */
+	do {
+		set_tsk_need_resched(current);
+		tce_table_stats(table, &stats);
+	} while (need_resched() && ++tries < 10);
+	KUNIT_EXPECT_LT(test, tries, 10);
+
+	table_destroy(test, table);
+}
+
 /*
  * The table of a window of 38 TiB must stay small if 16 GiB are mapped at each
  * of two places.
@@ -1457,6 +1475,7 @@ static struct kunit_case tce_table_cases[] = {
 	KUNIT_CASE_PARAM(clear_is_bounded, long_levels_gen_params),
 	KUNIT_CASE_PARAM(extents_cover_set_entries, some_gen_params),
 	KUNIT_CASE_PARAM(stats_of_a_growing_table, some_gen_params),
+	KUNIT_CASE_PARAM(stats_reschedule, some_gen_params),
 	KUNIT_CASE_PARAM(sparse_38t_window_one_owner, sparse_38t_gen_params),
 	KUNIT_CASE_PARAM(sparse_38t_window_many_owners, sparse_38t_gen_params),
 	KUNIT_CASE_PARAM(create_fails, some_gen_params),
