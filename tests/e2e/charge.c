@@ -209,6 +209,40 @@ static void test_switch(void)
 	vfio_close(&vfio);
 }
 
+/* Opens a guest with a window that is charged for the levels it has. */
+static int open_guest(void)
+{
+	int guest;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	guest = guest_open();
+	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
+
+	return guest;
+}
+
+/*
+ * Maps a page in each leaf from @leaf, until a hypercall is passed up. Returns
+ * the leaf of that hypercall.
+ */
+static unsigned int put_leaves(int guest, unsigned int leaf)
+{
+	long status = TCE_KVM_SUCCESS;
+
+	for (; leaf < LEAVES; leaf++) {
+		status = h_put(guest, window + leaf * LEAF_BYTES, memory,
+			       MAP_BOTH);
+		if (status != TCE_KVM_SUCCESS)
+			break;
+	}
+	CHECK_EQ(status, TCE_KVM_TOO_HARD);
+	CHECK(leaf < LEAVES);
+
+	return leaf;
+}
+
 /*
  * A hypercall cannot charge, because that may sleep. If a level is missing, and
  * the kernel pages that are charged have no space for it, the hypercall is
@@ -216,64 +250,37 @@ static void test_switch(void)
  */
 static void test_kvm(void)
 {
-	long status = TCE_KVM_SUCCESS;
-	unsigned int i;
-	int guest;
+	int guest = open_guest();
+	unsigned int leaf;
 
-	state_charge_allocated(true);
-	open_registered();
-	CHECK_EQ(create(), 0);
-	guest = guest_open();
-	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
-	for (i = 0; i < LEAVES && status == TCE_KVM_SUCCESS; i++)
-		status =
-			h_put(guest, window + i * LEAF_BYTES, memory, MAP_BOTH);
-	CHECK_EQ(status, TCE_KVM_TOO_HARD);
-	CHECK(i < LEAVES);
-	CHECK_MAPPED(window, i - 1);
+	leaf = put_leaves(guest, 0);
+	CHECK_MAPPED(window, leaf);
 	CHECK_EQ(state_locked(), before + table_pages());
 
-	CHECK_EQ(map((i - 1) * LEAF_BYTES), 0);
-	CHECK_EQ(h_unmap(guest, window + (i - 1) * LEAF_BYTES),
-		 TCE_KVM_SUCCESS);
-	CHECK_MAPPED(window, i - 1);
+	CHECK_EQ(map(leaf * LEAF_BYTES), 0);
+	CHECK_EQ(h_unmap(guest, window + leaf * LEAF_BYTES), TCE_KVM_SUCCESS);
+	CHECK_MAPPED(window, leaf);
 	close(guest);
 	vfio_close(&vfio);
 }
 
-/*
- * Maps up to a leaf that a hypercall cannot charge: MAP_DMA maps it, and leaves
- * credit.
- */
-static void leave_credit(int guest, unsigned int *leaf)
-{
-	while (*leaf < LEAVES &&
-	       h_put(guest, window + *leaf * LEAF_BYTES, memory, MAP_BOTH) ==
-	       TCE_KVM_SUCCESS)
-		++*leaf;
-	CHECK(*leaf < LEAVES);
-	CHECK_EQ(map((*leaf)++ * LEAF_BYTES), 0);
-}
-
+/* MAP_DMA in the leaf of a hypercall that was passed up leaves credit. */
 static void test_credit(void)
 {
 	unsigned char *other = vfio_memory(2 * page);
-	unsigned int leaf = 0;
-	int guest;
+	int guest = open_guest();
+	unsigned int leaf;
 
-	state_charge_allocated(true);
-	open_registered();
-	CHECK_EQ(create(), 0);
-	guest = guest_open();
-	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
 	CHECK_EQ(vfio_register(vfio.container, other, 2 * page), 0);
-	leave_credit(guest, &leaf);
+	leaf = put_leaves(guest, 0);
+	CHECK_EQ(map(leaf * LEAF_BYTES), 0);
 	CHECK_EQ(vfio_unregister(vfio.container, other, 2 * page), 0);
 	CHECK_EQ(state_locked(), before + table_pages());
 
 	/* A leaf takes one or two kernel pages, the credit the others. */
 	state_limit(4);
-	leave_credit(guest, &leaf);
+	leaf = put_leaves(guest, leaf + 1);
+	CHECK_EQ(map(leaf * LEAF_BYTES), 0);
 	CHECK_EQ(vfio_register(vfio.container, other, 2 * page), 0);
 	state_unlimit();
 	close(guest);

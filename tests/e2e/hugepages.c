@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,12 +15,15 @@
 #include <unistd.h>
 
 #include "edu.h"
+#include "file.h"
 #include "state.h"
 #include "tap.h"
 #include "vfio.h"
 
 /* In the default window, of 4K pages. */
 #define STAGE		0x100000
+
+#define SPLIT		"/sys/kernel/debug/split_huge_pages"
 
 #define WINDOW_BYTES	BIT_ULL(30)
 #define HUGE_PAGES	2
@@ -67,12 +69,10 @@ static void *memory_at(unsigned long address, size_t size, int flags)
  */
 static void *small_at(unsigned long address, size_t size)
 {
-	char range[80];
-	int fd;
-
 	void *at = mmap((void *)address, size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
 			0);
+	char range[80];
 
 	if (at == MAP_FAILED)
 		tap_bail("%zu bytes of memory at %#lx: %s", size, address,
@@ -82,13 +82,8 @@ static void *small_at(unsigned long address, size_t size)
 	madvise(at, size, MADV_NOHUGEPAGE);
 	snprintf(range, sizeof(range), "%d,%#lx,%#lx", getpid(), address,
 		 address + size);
-	fd = open("/sys/kernel/debug/split_huge_pages", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		if (write(fd, range, strlen(range)) < 0)
-			tap_bail("huge pages cannot be split: %s",
-				 strerror(errno));
-		close(fd);
-	}
+	if (!access(SPLIT, W_OK))
+		write_file(SPLIT, range);
 
 	return at;
 }

@@ -173,16 +173,21 @@ static void test_group_leaves(void)
 	vfio_close(&vfio);
 }
 
-static void test_version1(void)
+static void open_version1(void)
 {
-	char path[PATH_MAX];
-	int container;
+	int container = vfio_open_container();
 
-	container = vfio_open_container();
 	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
 	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
 	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
-	CHECK_EQ(vfio_map(container, OFFSET, memory, page, MAP_BOTH), 0);
+}
+
+static void test_version1(void)
+{
+	char path[PATH_MAX];
+
+	open_version1();
+	CHECK_EQ(vfio_map(vfio.container, OFFSET, memory, page, MAP_BOTH), 0);
 	start = 0;
 	CHECK(window_path(start, "figures", path, sizeof(path)));
 	CHECK_EQ(figures_number(start, "interface"), 1);
@@ -270,10 +275,19 @@ static __u64 count_levels(void)
 	return levels;
 }
 
+/* Unused levels are freed after a second. */
+static void wait_levels(__u64 most)
+{
+	unsigned int polls;
+
+	for (polls = 0; polls < POLLS && count_levels() > most; polls++)
+		usleep(POLL_US);
+	CHECK(count_levels() <= most);
+}
+
 static void test_levels(void)
 {
 	__u64 before, offset;
-	int polls;
 
 	create_window();
 	before = figures_number(start, "levels_allocated");
@@ -284,9 +298,7 @@ static void test_levels(void)
 	CHECK_EQ(figures_number(start, "levels_allocated") -
 		 figures_number(start, "levels_freed"), count_levels());
 	CHECK_EQ(unmap(0, WINDOW_BYTES), 0);
-	/* Unused levels are freed after a second. */
-	for (polls = 0; polls < POLLS && count_levels() > 1; polls++)
-		usleep(POLL_US);
+	wait_levels(1);
 	CHECK_EQ(count_levels(), 1);
 	CHECK_EQ(figures_number(start, "levels_allocated") -
 		 figures_number(start, "levels_freed"), 1);
@@ -406,7 +418,7 @@ static void test_traced(void)
 {
 	char range[2][64], kept[64];
 	__u64 window;
-	int i, polls;
+	int i;
 
 	if (!have_tracing("spapr_tce"))
 		return;
@@ -420,8 +432,7 @@ static void test_traced(void)
 	CHECK_EQ(map(SPREAD, page, MAP_READ), 0);
 	CHECK_EQ(map(OFFSET, 2 * page, MAP_READ), 0);
 	CHECK_EQ(unmap(OFFSET, 4 * page), 0);
-	for (polls = 0; polls < POLLS && count_levels() > 2; polls++)
-		usleep(POLL_US);
+	wait_levels(2);
 	vfio_close(&vfio);
 	tracing("spapr_tce", false);
 
@@ -473,8 +484,7 @@ static void test_trim_waits(void)
 	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
 	tracing("workqueue/workqueue_execute_start", true);
 	CHECK_EQ(unmap(OFFSET, page), 0);
-	while (count_levels() > 1)
-		usleep(POLL_US);
+	wait_levels(1);
 	tracing("workqueue/workqueue_execute_start", false);
 	n = trace_lines("function tce_window_trim_work");
 	CHECK(n > 0 && n <= 3);
@@ -588,17 +598,13 @@ static void test_refused(void)
 
 static void test_refused_version1(void)
 {
-	int container;
-
 	if (!have_tracing("spapr_tce"))
 		return;
 
-	container = vfio_open_container();
-	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
-	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_IOMMU), 0);
-	CHECK_EQ(vfio_ioctl(container, VFIO_IOMMU_ENABLE, NULL), 0);
+	open_version1();
 	tracing("spapr_tce", true);
-	CHECK_EQ(vfio_map(container, OFFSET, NULL, page, MAP_BOTH), -EFAULT);
+	CHECK_EQ(vfio_map(vfio.container, OFFSET, NULL, page, MAP_BOTH),
+		 -EFAULT);
 	tracing("spapr_tce", false);
 	check_traced(" tce_refused: ",
 		     "ret=-14 reason=the memory cannot be pinned\n", "");
@@ -655,8 +661,7 @@ static void test_orphan(void)
 	vfio_close(&other);
 	tracing("workqueue/workqueue_execute_start", true);
 	CHECK_EQ(unmap(OFFSET, page), 0);
-	while (count_levels() > 1)
-		usleep(POLL_US);
+	wait_levels(1);
 	tracing("workqueue/workqueue_execute_start", false);
 	check_traced(" workqueue_execute_start: ", "tce_orphan_work", "");
 	vfio_close(&vfio);
