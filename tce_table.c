@@ -21,6 +21,15 @@
 #include "tce_trace.h"
 #include "tce_work.h"
 
+/*
+ * Maximum number of entries that are set in a backing one by one with a
+ * spinlock held.
+ */
+#define TCE_SET_SINGLY		16UL
+
+/* Minimum number of entries of a range that are set in a backing by lists. */
+#define TCE_LIST_MIN		5
+
 /* The walk */
 
 /*
@@ -387,12 +396,45 @@ static void tce_batch_skip(const struct tce_table *table,
 		batch->first = batch->count;
 }
 
+/* Drop what @n extents have from index @end on. Return what is left of @n. */
+static unsigned int tce_extents_cut(struct tce_extent *extents, unsigned int n,
+				    unsigned long end)
+{
+	while (n && extents[n - 1].index >= end)
+		n--;
+	if (n)
+		extents[n - 1].count = min(extents[n - 1].count,
+					   end - extents[n - 1].index);
+
+	return n;
+}
+
+/*
+ * Set @count entries in the backing one by one. Return the number of entries,
+ * or the errno of the backing for the first one.
+ */
+static long tce_leaf_set_singly(const struct tce_table *table,
+				unsigned long index, unsigned long count,
+				const struct tce_extent *new)
+{
+	__be64 tces[TCE_SET_SINGLY] __uninitialized;
+	unsigned long n;
+	int ret = 0;
+
+	tce_extents_write(table, new, count, tces, NULL);
+	for (n = 0; n < count && !ret; n += !ret)
+		ret = table->ops->set(table->data, index + n, &tces[n], 1);
+
+	return n ?: ret;
+}
+
 /*
  * Set up to @count entries in the backing: if there is a @list and the entry at
  * @index is empty, all up to the next entry that is set, as far as @list has
- * room; otherwise one. On entry, @old has the @olds extents that all @count
- * entries would replace, on return those that were replaced. Return the number
- * of entries, or the errno of the backing: for the first one, or for a list.
+ * room. Otherwise, at most TCE_SET_SINGLY, and if there is a @list, none that
+ * is empty. On entry, @old has the @olds extents that all @count entries would
+ * replace, on return those that were replaced. Return the number of entries, or
+ * the errno of the backing: for the first one, or for a list.
  */
 static noinline long tce_leaf_set_backing(const struct tce_table *table,
 					  unsigned long index,
@@ -401,24 +443,26 @@ static noinline long tce_leaf_set_backing(const struct tce_table *table,
 					  struct tce_extent *old,
 					  unsigned int *olds, __be64 *list)
 {
-	bool replaces = *olds && old->index == index;
-	__be64 single;
-	int ret;
+	unsigned long next = *olds ? old->index : ULONG_MAX;
+	unsigned int i;
+	long set;
 
-	if (!list || replaces) {
-		count = 1;
-		list = &single;
+	if (list && next != index) {
+		count = min3(count, TCE_SET_MAX, next - index);
+		tce_extents_write(table, new, count, list, NULL);
+		set = table->ops->set(table->data, index, list, count) ?:
+		      (long)count;
 	} else {
-		count = min(count, TCE_SET_MAX);
-		if (*olds)
-			count = min(count, old->index - index);
+		for (i = 0; i < *olds && old[i].index == next; i++)
+			next += old[i].count;
+		if (list)
+			count = next - index;
+		set = tce_leaf_set_singly(table, index, count, new);
 	}
-	*olds = replaces;
+	if (set > 0)
+		*olds = tce_extents_cut(old, *olds, index + set);
 
-	tce_extents_write(table, new, count, list, NULL);
-	ret = table->ops->set(table->data, index, list, count);
-
-	return ret ?: count;
+	return set;
 }
 
 /*
@@ -440,18 +484,20 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 	lockdep_assert_held(&leaf->lock);
 
 	/*
-	 * In a backing, an entry that is set is replaced singly; without @list
+	 * In a backing, entries that are set are replaced singly; without @list
 	 * all are set singly.
 	 */
 	if (table->ops->set && (!list || leaf->tces[slot]))
-		count = 1;
+		count = min(count, TCE_SET_SINGLY);
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
 	n = end - slot;
 	if (table->ops->set) {
 		n = tce_leaf_set_backing(table, leaf->index + slot, n, new, old,
 					 olds, list);
-		if (n < 0)
+		if (n < 0) {
+			*olds = 0;
 			return n;
+		}
 	}
 
 	if (*olds)
@@ -750,7 +796,9 @@ static unsigned long tce_leaf_part(const struct tce_geometry *geo,
 
 /*
  * Allocate an array for more than TCE_RANGE_FEW leaves, and a list for the
- * backing. Without a list, entries are set one by one.
+ * backing. Without a list, entries are set one by one: for a few of them this
+ * costs less than the allocation, which is not charged to the memory cgroup as
+ * it lasts no longer than the command.
  */
 static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 {
@@ -758,9 +806,10 @@ static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 		range->all = kvmalloc_array(leaves, sizeof(*range->all),
 					    TCE_GFP);
 	/* kmalloc() aligns a size that is a power of two. */
-	if (range->table->ops->set)
+	if (range->table->ops->set &&
+	    range->end - range->index >= TCE_LIST_MIN)
 		range->list = kmalloc_array(TCE_SET_MAX, sizeof(*range->list),
-					    TCE_GFP);
+					    TCE_GFP & ~__GFP_ACCOUNT);
 
 	return range->all ? 0 : -ENOMEM;
 }
@@ -841,8 +890,6 @@ int tce_table_store(struct tce_range *range, struct tce_batch *new,
 	}
 	spin_unlock(&leaf->lock);
 
-	if (ret < 0)
-		old->count = 0;
 	/*
 	 * It may have been a list, of which the backing does not say which
 	 * entry it refused: set entries one by one from here on.
