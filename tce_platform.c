@@ -244,14 +244,22 @@ static int tce_powernv_create(struct tce_platform *platform)
 /* Largest number of entries that H_STUFF_TCE clears. */
 #define TCE_PSERIES_CLEAR	512UL
 
+/* Largest number of entries that are cleared singly with a spinlock held. */
+#define TCE_PSERIES_SINGLY	16UL
+
 /* I/O bus address (IOBA) of an entry, as PAPR calls it. */
 static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 {
 	return (u64)(tbl->it_offset + index) << tbl->it_page_shift;
 }
 
-int tce_platform_clear_entries(const struct tce_platform *platform,
-			       unsigned long index, unsigned long count)
+/*
+ * Clear entries with one hypercall, or if that fails and there are no more than
+ * @singly, one by one.
+ */
+static int tce_pseries_clear_entries(const struct tce_platform *platform,
+				     unsigned long index, unsigned long count,
+				     unsigned long singly)
 {
 	const struct iommu_table *tbl = platform->tbl;
 	u64 ioba = tce_pseries_ioba(tbl, index);
@@ -269,6 +277,9 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 	    !plpar_tce_stuff(tbl->it_index, ioba, 0, count))
 		return 0;
 
+	if (count > singly)
+		return -EIO;
+
 	/* Of several entries perhaps only one cannot be cleared. */
 	for (; count; count--, ioba += 1ULL << tbl->it_page_shift)
 		if (plpar_tce_put(tbl->it_index, ioba, 0))
@@ -277,13 +288,25 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 	return ret;
 }
 
+int tce_platform_clear_entries(const struct tce_platform *platform,
+			       unsigned long index, unsigned long count)
+{
+	return tce_pseries_clear_entries(platform, index, count,
+					 TCE_PSERIES_SINGLY);
+}
+
+bool tce_platform_takes_lists(void)
+{
+	return firmware_has_feature(FW_FEATURE_PUT_TCE_IND);
+}
+
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
 			     unsigned long count)
 {
 	const struct iommu_table *tbl = platform->tbl;
 	u64 ioba = tce_pseries_ioba(tbl, index);
-	long ret = 0;
+	long ret;
 
 	/*
 	 * After the removal, a MAP between the detach of the last group and the
@@ -298,17 +321,12 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 		return plpar_tce_put(tbl->it_index, ioba, be64_to_cpu(*tces)) ?
 		       -EIO : 0;
 
-	if (firmware_has_feature(FW_FEATURE_PUT_TCE_IND))
-		ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces),
-					     count);
-	else
-		ret = -EIO;
+	ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces), count);
 	/*
 	 * The hypervisor does not say how many entries of a list it has set:
-	 * clear all. (If it takes no lists, none was set, and this does no
-	 * harm.)
+	 * clear all, one by one if it does not clear them at once.
 	 */
-	if (ret && tce_platform_clear_entries(platform, index, count))
+	if (ret && tce_pseries_clear_entries(platform, index, count, count))
 		pr_warn_ratelimited("the hypervisor refused entries at %#llx, and refuses to clear them\n",
 				    ioba);
 
@@ -500,7 +518,7 @@ static void tce_pseries_clear(struct tce_platform *platform)
 	/* The view does not show an entry whose user-space address is 0. */
 	for (index = 0; index < tbl->it_size; index += count) {
 		count = min(tbl->it_size - index, TCE_PSERIES_CLEAR);
-		if (tce_platform_clear_entries(platform, index, count))
+		if (tce_pseries_clear_entries(platform, index, count, count))
 			pr_warn_ratelimited("the hypervisor refuses to clear entries that KVM may have set\n");
 		cond_resched();
 	}

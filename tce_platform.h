@@ -145,17 +145,30 @@ void tce_platform_set_ops(struct tce_platform *platform,
 			  struct iommu_table_ops *ops);
 
 /**
+ * tce_platform_takes_lists() - whether entries can be set by list
+ *
+ * Secure guests, and guests that were booted with "multitce=off", do not use
+ * H_PUT_TCE_INDIRECT, and some hypervisors lack it.
+ *
+ * Context: Any.
+ * Return: whether tce_platform_set_entries() takes several entries.
+ */
+bool tce_platform_takes_lists(void);
+
+/**
  * tce_platform_set_entries() - set entries of the hypervisor's table
  * @platform: the window, which is backed
  * @index: the first entry
  * @tces: the entries; in an aligned buffer of 4 KiB if @count is not 1
- * @count: number of entries, at most TCE_SET_MAX
+ * @count: number of entries, at most TCE_SET_MAX; 1 without
+ *         tce_platform_takes_lists()
  *
  * Context: Any but an interrupt handler.
  * Return: 0, also if a dynamic window was removed from its group; -ENODEV if
- * the default one was; -EIO if the hypervisor refuses, or takes no lists. A
- * single entry is then unchanged. Several are cleared, unless the hypervisor
- * refuses that as well, which is logged; they can be set one by one.
+ * the default one was; -EIO if the hypervisor refuses. A single entry is then
+ * unchanged, except that KVM, as the hypervisor, clears it. Several are
+ * cleared, unless the hypervisor refuses that as well, which is logged; they
+ * can be set one by one.
  */
 int tce_platform_set_entries(const struct tce_platform *platform,
 			     unsigned long index, const __be64 *tces,
@@ -174,7 +187,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  * Context: Any but an interrupt handler.
  * Return: 0, also if a dynamic window was removed from its group; -EIO if the
  * default one was, or if the hypervisor refuses: some of them may still be set
- * then.
+ * then. Also -EIO for more entries than may be cleared one by one with a
+ * spinlock held, if H_STUFF_TCE cannot clear them at once.
  */
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);

@@ -806,7 +806,7 @@ static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 		range->all = kvmalloc_array(leaves, sizeof(*range->all),
 					    TCE_GFP);
 	/* kmalloc() aligns a size that is a power of two. */
-	if (range->table->ops->set &&
+	if (range->table->ops->lists &&
 	    range->end - range->index >= TCE_LIST_MIN)
 		range->list = kmalloc_array(TCE_SET_MAX, sizeof(*range->list),
 					    TCE_GFP & ~__GFP_ACCOUNT);

@@ -297,6 +297,7 @@ struct tce_range {
  *       Returns 0, or an errno: the entries are then as before, as far as the
  *       backing allows. Called with a spinlock held. @set and @clear are NULL
  *       if there is no backing
+ * @lists: @set takes several entries at once
  * @clear: clears @count entries of the backing, beginning with @index. Returns
  *         0, or an errno: some may still be set then. Called with a spinlock
  *         held
@@ -310,6 +311,7 @@ struct tce_range {
 struct tce_table_ops {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
 		   unsigned long count);
+	bool lists;
 	int (*clear)(void *data, unsigned long index, unsigned long count);
 	void (*kill)(void *data, unsigned long index, unsigned long count);
 	void (*idle)(void *data);

@@ -190,11 +190,22 @@ static const struct tce_table_ops tce_window_backed_ops = {
 	.idle = tce_window_idle,
 };
 
+static const struct tce_table_ops tce_window_listed_ops = {
+	.set = tce_window_set_backing,
+	.lists = true,
+	.clear = tce_window_clear_backing,
+	.kill = tce_kill_resched,
+	.idle = tce_window_idle,
+};
+
 static const struct tce_table_ops *
 tce_window_table_ops(const struct tce_window *window)
 {
-	return window->platform.backed ? &tce_window_backed_ops :
-					 &tce_window_unbacked_ops;
+	if (!window->platform.backed)
+		return &tce_window_unbacked_ops;
+
+	return tce_platform_takes_lists() ? &tce_window_listed_ops :
+					    &tce_window_backed_ops;
 }
 
 static int tce_window_create_table(struct tce_window *window,

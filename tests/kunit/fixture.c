@@ -337,6 +337,14 @@ static const struct tce_table_ops fixture_backed_ops = {
 	.idle = fixture_idle,
 };
 
+static const struct tce_table_ops fixture_listed_ops = {
+	.set = fixture_set,
+	.lists = true,
+	.clear = fixture_clear,
+	.kill = fixture_kill,
+	.idle = fixture_idle,
+};
+
 struct tce_table *table_create(struct kunit *test,
 			       const struct tce_geometry *geo,
 			       struct tce_charge *charge)
@@ -368,8 +376,9 @@ struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
 	KUNIT_ASSERT_EQ(test, 0,
 			tce_geometry_init(&geo, shape->page_shift,
 					  shape->entries, shape->levels));
-	table = tce_table_create(&geo, NUMA_NO_NODE, NULL, &fixture_backed_ops,
-				 test);
+	table = tce_table_create(&geo, NUMA_NO_NODE, NULL,
+				 backing->lists ? &fixture_listed_ops :
+						  &fixture_backed_ops, test);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
 
 	return table;

@@ -37,12 +37,14 @@ extern const struct shape multilevel_shapes[7];
 /**
  * struct backing - callbacks of a table whose entries a hypervisor keeps
  * @set: &tce_table_ops.set
+ * @lists: &tce_table_ops.lists
  * @clear: &tce_table_ops.clear
  * @data: argument of both
  */
 struct backing {
 	int (*set)(void *data, unsigned long index, const __be64 *tces,
 		   unsigned long count);
+	bool lists;
 	int (*clear)(void *data, unsigned long index, unsigned long count);
 	void *data;
 };

@@ -137,12 +137,14 @@ static void hypervisor_reset_counts(struct hypervisor *hv)
  * first, or if @across, RANGE / 2 entries before it. In a table of one level it
  * begins at entry 100.
  */
-static struct hypervisor *hypervisor_of(struct kunit *test, bool across)
+static struct hypervisor *hypervisor_with(struct kunit *test, bool across,
+					  bool lists)
 {
 	struct hypervisor *hv = kunit_kzalloc(test, sizeof(*hv), GFP_KERNEL);
 	const struct shape *shape = shape_of(test);
 	struct backing backing = {
-		.set = hypervisor_set, .clear = hypervisor_clear, .data = hv,
+		.set = hypervisor_set, .clear = hypervisor_clear,
+		.lists = lists, .data = hv,
 	};
 
 	KUNIT_ASSERT_NOT_NULL(test, hv);
@@ -153,6 +155,11 @@ static struct hypervisor *hypervisor_of(struct kunit *test, bool across)
 	hv->table = table_backed(test, shape, &backing);
 
 	return hv;
+}
+
+static struct hypervisor *hypervisor_of(struct kunit *test, bool across)
+{
+	return hypervisor_with(test, across, true);
 }
 
 static void expect_backing(struct hypervisor *hv)
@@ -437,6 +444,25 @@ static void no_list_in_atomic_context(struct kunit *test)
 	table_destroy(test, hv->table);
 }
 
+/* Some hypervisors take no lists. */
+static void no_list_if_none_is_taken(struct kunit *test)
+{
+	struct hypervisor *hv = hypervisor_with(test, true, false);
+	const struct shape *shape = shape_of(test);
+	struct tce_batch batch = contiguous_batch(shape, RANGE);
+	struct tce_range range;
+
+	table_prepare(test, hv->table, &range, hv->index, RANGE, ua_of(1));
+	KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range, &batch, 0));
+	KUNIT_EXPECT_EQ(test, range.index, range.end);
+	tce_table_finish(&range);
+	KUNIT_EXPECT_EQ(test, hv->lists, 0);
+	KUNIT_EXPECT_EQ(test, hv->sets, RANGE);
+	expect_backing(hv);
+
+	table_destroy(test, hv->table);
+}
+
 /* Sets each entry of the range that is a multiple of @every. */
 static void set_multiples(struct hypervisor *hv, const struct shape *shape,
 			  unsigned long every)
@@ -541,6 +567,96 @@ static void backing_refuses_list(struct kunit *test)
 		expect_backing(hv);
 		if (shape->levels > 1)
 			table_trim_all(test, hv->table);
+		table_destroy(test, hv->table);
+	}
+}
+
+/*
+ * Replaces entries by a batch, up to the first error. Before, all entries of
+ * the range were set, of contiguous memory or by set_multiples(). Returns the
+ * number of calls of tce_table_store() that have set entries.
+ */
+static unsigned int replace_range(struct hypervisor *hv,
+				  const struct shape *shape,
+				  struct tce_range *range,
+				  struct tce_batch *new, bool contiguous)
+{
+	unsigned int calls = 0;
+	struct tce_batch old;
+	struct found found;
+	int ret = 0;
+	u64 tce;
+
+	while (!ret && new->first < new->count) {
+		unsigned long next = range->index;
+
+		ret = tce_table_store(range, new, &old);
+		batch_count(hv->test, hv->table, &old);
+		calls += range->index > next;
+		for (; next < range->index; next++) {
+			KUNIT_ASSERT_TRUE(hv->test,
+					  batch_take(&old, shape->page_shift,
+						     &found));
+			KUNIT_EXPECT_EQ(hv->test, found.index, next);
+			tce = contiguous ?
+			      contiguous_tce(shape, next - hv->index) :
+			      hpa_of(shape, next) | READ_WRITE;
+			KUNIT_EXPECT_EQ(hv->test, found.tce, tce);
+			KUNIT_EXPECT_EQ(hv->test, found.owner,
+					ua_of(contiguous ? 1 : next));
+		}
+		KUNIT_EXPECT_FALSE(hv->test, batch_take(&old, shape->page_shift,
+							&found));
+	}
+
+	return calls;
+}
+
+/*
+ * The backing refuses an entry inside an extent that is replaced: only what
+ * comes before it was replaced. Up to 16 entries are replaced in one call.
+ */
+static void backing_refuses_inside_extent(struct kunit *test)
+{
+	static const u8 refused[] = {
+		0, 1, 3, 15, 16, REFUSED, RANGE - 1, 255
+	};
+	const struct shape *shape = shape_of(test);
+	unsigned int i;
+
+	for (i = 0; i < 4 * ARRAY_SIZE(refused); i++) {
+		unsigned int count = i & 1 ? RANGE : 4;
+		struct hypervisor *hv = hypervisor_of(test, i & 2);
+		struct tce_batch batch = contiguous_batch(shape, RANGE);
+		unsigned int end = min(count, refused[i / 4]), calls, at;
+		bool contiguous = i & 2;
+		struct tce_range range;
+
+		if (contiguous) {
+			table_prepare(test, hv->table, &range, hv->index, RANGE,
+				      ua_of(1));
+			KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range,
+							    &batch, 0));
+			tce_table_finish(&range);
+		} else {
+			set_multiples(hv, shape, 1);
+		}
+
+		batch = contiguous_batch(shape, count);
+		batch.extent[0].tce += BIT_ULL(44);
+		hv->refused = end < count ? hv->index + end : ULONG_MAX;
+		table_prepare(test, hv->table, &range, hv->index, count,
+			      ua_of(1));
+		calls = replace_range(hv, shape, &range, &batch, contiguous);
+		KUNIT_EXPECT_EQ(test, range.index, hv->index + end);
+		/* One more where a leaf ends. */
+		KUNIT_EXPECT_LE(test, calls, DIV_ROUND_UP(end, 16) + 1);
+		tce_table_finish(&range);
+		for (at = 0; at < end; at++)
+			KUNIT_EXPECT_EQ(test, hv->tce[at],
+					contiguous_tce(shape, at) +
+					BIT_ULL(44));
+		expect_backing(hv);
 		table_destroy(test, hv->table);
 	}
 }
@@ -682,8 +798,10 @@ static struct kunit_case tce_table_backing_cases[] = {
 	KUNIT_CASE_PARAM(lists_are_as_long_as_possible, backing_gen_params),
 	KUNIT_CASE_PARAM(single_extents_form_one_list, backing_gen_params),
 	KUNIT_CASE_PARAM(no_list_in_atomic_context, backing_gen_params),
+	KUNIT_CASE_PARAM(no_list_if_none_is_taken, backing_gen_params),
 	KUNIT_CASE_PARAM(list_ends_before_set_entry, backing_gen_params),
 	KUNIT_CASE_PARAM(backing_refuses_list, backing_gen_params),
+	KUNIT_CASE_PARAM(backing_refuses_inside_extent, backing_gen_params),
 	KUNIT_CASE_PARAM(next_range_uses_lists_again, backing_gen_params),
 	KUNIT_CASE_PARAM(backing_refuses_clear, backing_gen_params),
 	KUNIT_CASE_PARAM(clear_covers_holes, backing_gen_params),

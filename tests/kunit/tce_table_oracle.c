@@ -731,7 +731,8 @@ static void run_operations(struct kunit *test, bool backed)
 	const struct shape *shape = shape_of(test);
 	struct tce_cursor all = { .end = shape->entries };
 	struct backing backing = {
-		.set = oracle_back_set, .clear = oracle_back_clear,
+		.set = oracle_back_set, .lists = true,
+		.clear = oracle_back_clear,
 	};
 	struct oracle *oracle;
 	unsigned int i;

@@ -685,6 +685,7 @@ static void conserve(struct kunit *test, unsigned int threads,
 	struct race *race = race_new(test, shape, threads);
 	struct backing backing = {
 		.set = conserve_back_set,
+		.lists = true,
 		.clear = conserve_back_clear,
 		.data = race,
 	};

@@ -356,7 +356,8 @@ static void trim_while_others_wait_for_leaf(struct kunit *test)
 	struct fixture *fixture = test->priv;
 	struct lock_race race = { .test = test, .shape = shape };
 	struct backing backing = {
-		.set = lock_race_set, .clear = lock_race_clear, .data = &race,
+		.set = lock_race_set, .lists = true, .clear = lock_race_clear,
+		.data = &race,
 	};
 	u64 tce = hpa_of(shape, 1) | READ_WRITE;
 	unsigned int gone = 0;
