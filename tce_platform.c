@@ -556,9 +556,20 @@ static int tce_set_window(struct tce_platform *platform,
 
 	/* PowerNV returns OPAL's error code, pSeries -EPERM. */
 	if (ops->set_window(table_group, platform->num, tbl)) {
-		if (tce_platform_is_guest())
+		if (tce_platform_is_guest()) {
+			/*
+			 * A device has appeared in the group since the window
+			 * was created, and the platform has removed the window.
+			 * It only forgets the default window, whose entries can
+			 * still be cleared.
+			 */
+			if (table_group == platform->table_group &&
+			    !platform->is_default &&
+			    !tce_platform_has_window(platform, table_group))
+				WRITE_ONCE(platform->removed, true);
 			return tce_refuse(-EPERM,
 					  "a hypervisor's window can be in one group only");
+		}
 		return tce_refuse(-EIO,
 				  "the firmware refused to program the window");
 	}
