@@ -10,6 +10,7 @@
 #include <linux/align.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -23,6 +24,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/timer.h>
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
@@ -58,14 +60,22 @@
 /*
  * Delays of the work item that puts orphans (&tce_memory.orphans). The first
  * attempt is made at once. If the work item finds the address space's mmap_lock
- * held when it begins, the next attempt is after 2 * TCE_ORPHAN_RETRY, then
- * after twice the last delay. If it finds the lock held between two regions, or
- * after pages were uncounted, it is after TCE_ORPHAN_RETRY. TCE_ORPHAN_POLL is
- * the longest delay, and the one for regions with pages that are counted
- * elsewhere: this module is not always notified when they are uncounted.
+ * or put_lock held, the next attempt is after 2 * TCE_ORPHAN_RETRY, then after
+ * twice the last delay. TCE_ORPHAN_POLL is the longest delay, and the one for
+ * regions with pages that are counted elsewhere: this module is not always
+ * notified when they are uncounted.
+ *
+ * After pages were uncounted the next attempt is after TCE_ORPHAN_RETRY. It
+ * tries all regions of the address space. If it has put none, the next one is
+ * after twice the delay, TCE_ORPHAN_KICK_MAX at most, until regions are put or
+ * added: a process that maps and unmaps a page of such a region again and again
+ * must not keep a worker busy.
+ *
+ * An attempt that is scheduled is never put off.
  */
 #define TCE_ORPHAN_RETRY	(HZ / 100 + 1)
 #define TCE_ORPHAN_POLL		(10 * HZ)
+#define TCE_ORPHAN_KICK_MAX	((unsigned long)HZ)
 
 /* How long the release of a container waits for the work item. */
 #define TCE_ORPHAN_WAIT		(HZ / 10)
@@ -113,7 +123,8 @@ struct tce_region {
  * @delay: delay of the last retry because a lock was held, in jiffies;
  *         TCE_ORPHAN_RETRY if there was none since the last attempt, or since
  *         regions were added
- * @kicked: a further attempt was scheduled since the last one began
+ * @kicked: pages were uncounted, or regions added, since the last attempt
+ * @kick_delay: delay of the next attempt after pages were uncounted, in jiffies
  * @putting: number of commands that are about to put @orphans
  * @orphan_work: puts @orphans; pending or running while there are any
  */
@@ -127,6 +138,7 @@ struct tce_memory {
 	struct mutex put_lock; /* see above */
 	unsigned long delay;
 	bool kicked;
+	unsigned long kick_delay;
 	unsigned int putting;
 	struct delayed_work orphan_work;
 };
@@ -163,6 +175,23 @@ static struct tce_memory *tce_orphans_find(const struct mm_struct *mm)
 	return memory;
 }
 
+/* Schedule an attempt after @delay, unless there is one within @within. */
+static void tce_orphans_schedule(struct tce_memory *memory,
+				 unsigned long within, unsigned long delay)
+{
+	struct delayed_work *work = &memory->orphan_work;
+
+	lockdep_assert_held(&tce_orphans_lock);
+
+	/* If it is pending without a timer it is queued. */
+	if (delayed_work_pending(work) &&
+	    (!timer_pending(&work->timer) ||
+	     time_before_eq(work->timer.expires, jiffies + within)))
+		return;
+
+	mod_delayed_work(tce_mm_wq, work, delay);
+}
+
 /*
  * Add regions of one address space that are no longer registered and of which
  * no page is counted here.
@@ -187,13 +216,10 @@ static void tce_orphans_add(struct list_head *regions)
 		atomic_inc(&tce_orphans_count);
 	}
 	list_splice_tail_init(regions, &memory->orphans);
-	/*
-	 * An attempt that is scheduled soon finds these regions, too. Do not
-	 * wait for one whose delay grew while the mmap_lock was held.
-	 */
-	if (!memory->kicked || memory->delay != TCE_ORPHAN_RETRY)
-		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
+	/* An attempt that is scheduled soon finds these regions, too. */
+	tce_orphans_schedule(memory, TCE_ORPHAN_RETRY, 0);
 	memory->delay = TCE_ORPHAN_RETRY;
+	memory->kick_delay = TCE_ORPHAN_RETRY;
 	memory->kicked = true;
 	spin_unlock(&tce_orphans_lock);
 }
@@ -202,10 +228,12 @@ static void tce_orphans_add(struct list_head *regions)
  * Put the regions with addresses from @first to @last that can be put; the
  * others stay in the list. Waits for the mmap_lock; if @wait is false, stops
  * when it finds the lock held, and returns false. (It may be taken right after
- * the test, which is repeated for each region to make this unlikely.)
+ * the test, which is repeated for each region to make this unlikely.) @put is
+ * set if any was put.
  */
 static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
-			    unsigned long first, unsigned long last, bool wait)
+			    unsigned long first, unsigned long last, bool wait,
+			    bool *put)
 {
 	struct tce_region *region, *next;
 	bool done = true;
@@ -223,6 +251,7 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 		cond_resched();
 	}
 
+	*put = !list_empty(&gone);
 	list_for_each_entry_safe(region, next, &gone, list) {
 		list_del(&region->list);
 		tce_region_free(region);
@@ -237,6 +266,7 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 {
 	struct tce_memory *memory;
 	LIST_HEAD(orphans);
+	bool put;
 
 	spin_lock(&tce_orphans_lock);
 	memory = tce_orphans_find(mm);
@@ -258,7 +288,7 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 		list_splice_init(&memory->orphans, &orphans);
 		spin_unlock(&tce_orphans_lock);
 
-		tce_orphans_put(mm, &orphans, first, last, true);
+		tce_orphans_put(mm, &orphans, first, last, true, &put);
 
 		spin_lock(&tce_orphans_lock);
 		list_splice(&orphans, &memory->orphans);
@@ -269,15 +299,23 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 	spin_lock(&tce_orphans_lock);
 	memory->putting--;
 	/*
-	 * Only the work item removes the object from tce_orphans. Orphans may
-	 * have been kicked after they were tried here.
+	 * Only the work item removes the object from tce_orphans. It may have
+	 * found the lock held, and retry much later.
 	 */
-	if (list_empty(&memory->orphans) || memory->kicked) {
-		memory->kicked = true;
-		mod_delayed_work(tce_mm_wq, &memory->orphan_work, 0);
-	}
+	if (list_empty(&memory->orphans))
+		tce_orphans_schedule(memory, 0, 0);
+	else if (memory->kicked)
+		tce_orphans_schedule(memory, memory->kick_delay,
+				     memory->kick_delay);
 	spin_unlock(&tce_orphans_lock);
 	tce_pages_put(&memory->pages);
+}
+
+/* A lock is held: retry later. */
+static void tce_orphans_retry(struct tce_memory *memory)
+{
+	memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
+	tce_orphans_schedule(memory, memory->delay, memory->delay);
 }
 
 static void tce_orphan_work(struct work_struct *work)
@@ -286,7 +324,8 @@ static void tce_orphan_work(struct work_struct *work)
 						 struct tce_memory,
 						 orphan_work);
 	struct mm_struct *mm = memory->pages.mm;
-	bool last, done;
+	bool last, done, kicked, put;
+	unsigned long delay;
 	LIST_HEAD(orphans);
 
 	/*
@@ -296,21 +335,25 @@ static void tce_orphan_work(struct work_struct *work)
 	if (rwsem_is_locked(&mm->mmap_lock) ||
 	    !mutex_trylock(&memory->put_lock)) {
 		spin_lock(&tce_orphans_lock);
-		memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
-		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
-				   memory->delay);
+		tce_orphans_retry(memory);
 		spin_unlock(&tce_orphans_lock);
 		return;
 	}
 
 	spin_lock(&tce_orphans_lock);
+	kicked = memory->kicked;
 	memory->kicked = false;
 	list_splice_init(&memory->orphans, &orphans);
 	spin_unlock(&tce_orphans_lock);
 
-	done = tce_orphans_put(mm, &orphans, 0, ULONG_MAX, false);
+	done = tce_orphans_put(mm, &orphans, 0, ULONG_MAX, false, &put);
 
 	spin_lock(&tce_orphans_lock);
+	if (put)
+		memory->kick_delay = TCE_ORPHAN_RETRY;
+	else if (kicked)
+		memory->kick_delay = min(2 * memory->kick_delay,
+					 TCE_ORPHAN_KICK_MAX);
 	list_splice(&orphans, &memory->orphans);
 	last = list_empty(&memory->orphans) && !memory->putting;
 	if (last) {
@@ -319,11 +362,13 @@ static void tce_orphan_work(struct work_struct *work)
 		atomic_dec(&tce_orphans_count);
 		cancel_delayed_work(&memory->orphan_work);
 		memory->kicked = false;
+	} else if (!done) {
+		memory->kicked |= kicked;
+		tce_orphans_retry(memory);
 	} else {
+		delay = memory->kicked ? memory->kick_delay : TCE_ORPHAN_POLL;
 		memory->delay = TCE_ORPHAN_RETRY;
-		/* Has no effect if the work item was queued meanwhile. */
-		queue_delayed_work(tce_mm_wq, &memory->orphan_work,
-				   done ? TCE_ORPHAN_POLL : TCE_ORPHAN_RETRY);
+		tce_orphans_schedule(memory, delay, delay);
 	}
 	spin_unlock(&tce_orphans_lock);
 	mutex_unlock(&memory->put_lock);
@@ -359,10 +404,10 @@ static void tce_orphans_kick(const struct mm_struct *mm)
 
 	spin_lock(&tce_orphans_lock);
 	memory = tce_orphans_find(mm);
-	if (memory && !memory->kicked) {
+	if (memory) {
 		memory->kicked = true;
-		mod_delayed_work(tce_mm_wq, &memory->orphan_work,
-				 TCE_ORPHAN_RETRY);
+		tce_orphans_schedule(memory, memory->kick_delay,
+				     memory->kick_delay);
 	}
 	spin_unlock(&tce_orphans_lock);
 }

@@ -44,6 +44,10 @@
 /* The bytes that the smallest leaf maps with 4K pages. */
 #define LEAF_4K		BIT_ULL(21)
 
+/* UNMAP_DMA of memory that stays pinned, and the time between them. */
+#define KICKS		120U
+#define KICK_US		20000
+
 #define POLLS		500
 #define POLL_US		20000
 
@@ -667,6 +671,50 @@ static void test_orphan(void)
 	vfio_close(&vfio);
 }
 
+/*
+ * A process that maps and unmaps a page of memory whose container is closed,
+ * while another page of it stays mapped, makes the work item try to unpin it
+ * less and less often.
+ */
+static void test_orphan_kept(void)
+{
+	struct vfio other;
+	unsigned int i;
+	__u64 locked;
+
+	if (!vfio_have_device(1)) {
+		tap_skip("no second device");
+		return;
+	}
+	if (!have_tracing("workqueue/workqueue_execute_start"))
+		return;
+
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), WINDOW_BYTES,
+			     vfio_levels(2), &start), 0);
+	CHECK_EQ(vfio_register(vfio.container, memory + PAGES * page, page), 0);
+	locked = state_locked();
+	vfio_open_device(&other, 1);
+	CHECK_EQ(vfio_register(other.container, memory, PAGES * page), 0);
+	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
+	vfio_close(&other);
+	tracing("workqueue/workqueue_execute_start", true);
+	for (i = 0; i < KICKS; i++) {
+		CHECK_EQ(map(OFFSET + page, page, MAP_BOTH), 0);
+		CHECK_EQ(unmap(OFFSET + page, page), 0);
+		usleep(KICK_US);
+	}
+	tracing("workqueue/workqueue_execute_start", false);
+	i = trace_lines("function tce_orphan_work");
+	tap_diag("%u attempts after %u UNMAP_DMA", i, KICKS);
+	CHECK(i > 0 && i < KICKS / 3);
+
+	CHECK_EQ(unmap(OFFSET, page), 0);
+	state_locked_becomes(locked);
+	vfio_close(&vfio);
+}
+
 /* The number of times that the kernel's log has @text. */
 static unsigned int log_lines(const char *text)
 {
@@ -807,6 +855,8 @@ int main(void)
 		      test_stuff);
 	tap_test_ours("the last UNMAP of a closed container's memory unpins it",
 		      test_orphan);
+	tap_test_ours("memory that stays mapped is seldom tried to be unpinned",
+		      test_orphan_kept);
 	tap_test_ours("dynamic debug logs the reason, rate-limited",
 		      test_refused_log);
 	tap_test_ours("a table is in SecPageTables and sec_pagetables",
