@@ -55,10 +55,12 @@ struct eeh_pe *tce_eeh_find_pe(struct iommu_group *group);
  * The kernel does not count references to an EEH PE. It frees the PE when the
  * last device of it is removed from the machine, not when a device is unbound
  * from its driver, and removal waits until the device's files are closed. So a
- * caller that keeps a device of the group open keeps the PE. Otherwise the PE
- * can be freed after tce_eeh_find_pe(), as with the in-tree module: the
- * removal cannot wait for the operation, which takes locks that the removal
- * holds (of the device, and of all PCI hotplug).
+ * caller that keeps the group's first device open, to which the PE belongs,
+ * keeps the PE. (On PowerNV all devices of a group have the same PE; in a guest
+ * a group can have several.) Otherwise the PE can be freed after
+ * tce_eeh_find_pe(), as with the in-tree module: the removal cannot wait for
+ * the operation, which takes locks that the removal holds (of the device, and
+ * of all PCI hotplug).
  *
  * Context: Process, may sleep. The container's lock is not held: a reset takes
  * the locks of devices, and these are taken before the container's.
