@@ -123,11 +123,15 @@ static void tce_charge_schedule(struct tce_charge *charge, unsigned long delay)
 	}
 }
 
-/* tce_charge_sub() without waiting for others that are settling. */
-static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages)
+/*
+ * tce_charge_sub() without waiting for others that are settling. @all: also if
+ * the credit is held.
+ */
+static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages,
+				bool all)
 {
 	bool settle = atomic_long_read(&charge->credit) &&
-		      !atomic_read(&charge->held);
+		      (all || !atomic_read(&charge->held));
 
 	if (settle) {
 		atomic_inc(&charge->settling);
@@ -146,15 +150,26 @@ static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages)
 	}
 }
 
+/*
+ * The work item may have taken the credit, and not yet have changed locked_vm:
+ * tce_charge_add() could fail because of it, although the limit allows its
+ * pages.
+ */
+static void tce_charge_wait_settling(struct tce_charge *charge)
+{
+	wait_var_event(&charge->settling, !atomic_read(&charge->settling));
+}
+
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 {
-	tce_charge_subtract(charge, pages);
-	/*
-	 * The work item may have taken the credit, and not yet have changed
-	 * locked_vm: tce_charge_add() could fail because of it, although the
-	 * limit allows its pages.
-	 */
-	wait_var_event(&charge->settling, !atomic_read(&charge->settling));
+	tce_charge_subtract(charge, pages, false);
+	tce_charge_wait_settling(charge);
+}
+
+void tce_charge_settle_held(struct tce_charge *charge)
+{
+	tce_charge_subtract(charge, 0, true);
+	tce_charge_wait_settling(charge);
 }
 
 static bool tce_charge_settled(struct tce_charge *charge)
@@ -190,7 +205,7 @@ static void tce_charge_settle_work(struct work_struct *work)
 			   min(2 * delay, TCE_CHARGE_RETRY_MAX));
 	} else {
 		WRITE_ONCE(charge->delay, TCE_CHARGE_RETRY);
-		tce_charge_subtract(charge, 0);
+		tce_charge_subtract(charge, 0, false);
 	}
 	/*
 	 * Pairs with the barrier in wait_var_event_timeout(): either the waiter

@@ -46,7 +46,8 @@ struct mm_struct;
  *          could wait
  * @wanted: there was no credit for a caller that could not wait
  * @held: number of commands, of any container of the process, that got credit
- *        and are starting over; while it is not 0 the credit is not settled
+ *        and are starting over; while it is not 0 only
+ *        tce_charge_settle_held() settles the credit
  * @settling: number of calls that have taken the credit and not yet updated
  *            locked_vm
  * @settle: work item that settles @credit
@@ -150,6 +151,9 @@ static inline unsigned int tce_charge_misses(const struct tce_charge *charge)
  * tce_charge_hold() - keep the credit from being settled
  * @charge: the address space
  *
+ * A command that exceeds the limit can still take it (tce_charge_add_or_take(),
+ * tce_charge_settle_held()).
+ *
  * Calls can nest. tce_charge_unhold() must follow each of them.
  *
  * Context: Any.
@@ -237,6 +241,18 @@ static inline void tce_charge_settle(struct tce_charge *charge)
 {
 	tce_charge_sub(charge, 0);
 }
+
+/**
+ * tce_charge_settle_held() - subtract all credit from locked_vm, even if it is
+ * held
+ * @charge: the current process's address space
+ *
+ * For a command that the credit keeps from charging, and that needs none
+ * itself. A command that holds the credit can get some again.
+ *
+ * Context: As for tce_charge_add().
+ */
+void tce_charge_settle_held(struct tce_charge *charge);
 
 /**
  * tce_charge_settle_timeout() - have a work item settle the credit, and wait

@@ -54,6 +54,9 @@
  */
 #define TCE_MEMORY_FLUSH	512
 
+/* Further attempts to register memory that exceeds RLIMIT_MEMLOCK. */
+#define TCE_MEMORY_TRIES	3
+
 /* Maximum number of pages that one call translates. */
 #define TCE_MEMORY_TRANSLATE	4096UL
 
@@ -478,6 +481,7 @@ static bool tce_memory_aligned(u64 ua, u64 size)
 struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 {
 	struct tce_region *region;
+	unsigned int i;
 	u64 last;
 	long ret;
 
@@ -516,10 +520,13 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	if (!region->mem) {
 		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
 				   &region->mem);
-		/* Credit and orphans count towards RLIMIT_MEMLOCK. */
-		if (ret == -ENOMEM) {
-			tce_charge_settle(memory->pages.charge);
+		/*
+		 * Credit and orphans count towards RLIMIT_MEMLOCK. Another
+		 * command may get credit again before the memory is charged.
+		 */
+		for (i = 0; ret == -ENOMEM && i < TCE_MEMORY_TRIES; i++) {
 			tce_memory_put_orphans(memory->pages.mm, 0, ULONG_MAX);
+			tce_charge_settle_held(memory->pages.charge);
 			ret = mm_iommu_new(memory->pages.mm, ua,
 					   size >> PAGE_SHIFT, &region->mem);
 		}

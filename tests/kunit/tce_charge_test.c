@@ -287,8 +287,13 @@ static void held_credit_can_be_taken(struct kunit *test)
 	expect_charged(test, charge, 0, 5);
 	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_add_or_take(charge, 1));
 	expect_charged(test, charge, 0, 5);
-	tce_charge_unhold(charge);
 	tce_charge_return(charge, 5);
+	expect_charged(test, charge, 5, 5);
+	tce_charge_settle(charge);
+	expect_charged(test, charge, 5, 5);
+	tce_charge_settle_held(charge);
+	expect_charged(test, charge, 0, 0);
+	tce_charge_unhold(charge);
 
 	charge_destroy(test, charge);
 }
