@@ -125,7 +125,7 @@ struct tce_region {
  *            that cannot be put are added again
  * @delay: delay of the last retry because a lock was held, in jiffies;
  *         TCE_ORPHAN_RETRY if there was none since the last attempt, or since
- *         regions were added
+ *         regions were put or added
  * @kicked: pages were uncounted, or regions added, since the last attempt
  * @kick_delay: delay of the next attempt after pages were uncounted, in jiffies
  * @putting: number of commands that are about to put @orphans
@@ -367,6 +367,9 @@ static void tce_orphan_work(struct work_struct *work)
 		memory->kicked = false;
 	} else if (!done) {
 		memory->kicked |= kicked;
+		/* While regions are put, the lock is not held for long. */
+		if (put)
+			memory->delay = TCE_ORPHAN_RETRY;
 		tce_orphans_retry(memory);
 	} else {
 		delay = memory->kicked ? memory->kick_delay : TCE_ORPHAN_POLL;
