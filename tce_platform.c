@@ -244,9 +244,6 @@ static int tce_powernv_create(struct tce_platform *platform)
 /* Largest number of entries that H_STUFF_TCE clears. */
 #define TCE_PSERIES_CLEAR	512UL
 
-/* Largest number of entries that are cleared singly with a spinlock held. */
-#define TCE_PSERIES_SINGLY	16UL
-
 /* I/O bus address (IOBA) of an entry, as PAPR calls it. */
 static u64 tce_pseries_ioba(const struct iommu_table *tbl, unsigned long index)
 {
@@ -292,7 +289,7 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count)
 {
 	return tce_pseries_clear_entries(platform, index, count,
-					 TCE_PSERIES_SINGLY);
+					 TCE_SINGLY_MAX);
 }
 
 bool tce_platform_takes_lists(void)

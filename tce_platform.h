@@ -187,8 +187,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
  * Context: Any but an interrupt handler.
  * Return: 0, also if a dynamic window was removed from its group; -EIO if the
  * default one was, or if the hypervisor refuses: some of them may still be set
- * then. Also -EIO for more entries than may be cleared one by one with a
- * spinlock held, if H_STUFF_TCE cannot clear them at once.
+ * then. Also -EIO for more than TCE_SINGLY_MAX entries, if H_STUFF_TCE cannot
+ * clear them at once.
  */
 int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);

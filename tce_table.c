@@ -21,12 +21,6 @@
 #include "tce_trace.h"
 #include "tce_work.h"
 
-/*
- * Maximum number of entries that are set in a backing one by one with a
- * spinlock held.
- */
-#define TCE_SET_SINGLY		16UL
-
 /* Minimum number of entries of a range that are set in a backing by lists. */
 #define TCE_LIST_MIN		5
 
@@ -417,7 +411,7 @@ static long tce_leaf_set_singly(const struct tce_table *table,
 				unsigned long index, unsigned long count,
 				const struct tce_extent *new)
 {
-	__be64 tces[TCE_SET_SINGLY] __uninitialized;
+	__be64 tces[TCE_SINGLY_MAX] __uninitialized;
 	unsigned long n;
 	int ret = 0;
 
@@ -431,7 +425,7 @@ static long tce_leaf_set_singly(const struct tce_table *table,
 /*
  * Set up to @count entries in the backing: if there is a @list and the entry at
  * @index is empty, all up to the next entry that is set, as far as @list has
- * room. Otherwise, at most TCE_SET_SINGLY, and if there is a @list, none that
+ * room. Otherwise, at most TCE_SINGLY_MAX, and if there is a @list, none that
  * is empty. On entry, @old has the @olds extents that all @count entries would
  * replace, on return those that were replaced. Return the number of entries, or
  * the errno of the backing: for the first one, or for a list.
@@ -453,10 +447,11 @@ static noinline long tce_leaf_set_backing(const struct tce_table *table,
 		set = table->ops->set(table->data, index, list, count) ?:
 		      (long)count;
 	} else {
-		for (i = 0; i < *olds && old[i].index == next; i++)
-			next += old[i].count;
-		if (list)
+		if (list) {
+			for (i = 0; i < *olds && old[i].index == next; i++)
+				next += old[i].count;
 			count = next - index;
+		}
 		set = tce_leaf_set_singly(table, index, count, new);
 	}
 	if (set > 0)
@@ -488,7 +483,7 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 	 * all are set singly.
 	 */
 	if (table->ops->set && (!list || leaf->tces[slot]))
-		count = min(count, TCE_SET_SINGLY);
+		count = min(count, TCE_SINGLY_MAX);
 	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
 	n = end - slot;
 	if (table->ops->set) {

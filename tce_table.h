@@ -74,6 +74,12 @@
  */
 #define TCE_SET_MAX		(SZ_4K / sizeof(__be64))
 
+/*
+ * Maximum number of entries that are set or cleared in a backing one by one
+ * with a spinlock held.
+ */
+#define TCE_SINGLY_MAX		16UL
+
 /* The bits of a TCE that are not part of the address. */
 #define TCE_PERM		((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
 
