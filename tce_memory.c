@@ -521,17 +521,18 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 	tce_memory_put_orphans(memory->pages.mm, ua, last);
 	region->mem = mm_iommu_get(memory->pages.mm, ua, size >> PAGE_SHIFT);
 	if (!region->mem) {
-		ret = mm_iommu_new(memory->pages.mm, ua, size >> PAGE_SHIFT,
-				   &region->mem);
-		/*
-		 * Credit and orphans count towards RLIMIT_MEMLOCK. Another
-		 * command may get credit again before the memory is charged.
-		 */
-		for (i = 0; ret == -ENOMEM && i < TCE_MEMORY_TRIES; i++) {
-			tce_memory_put_orphans(memory->pages.mm, 0, ULONG_MAX);
-			tce_charge_settle_held(memory->pages.charge);
+		for (i = 0; ; i++) {
 			ret = mm_iommu_new(memory->pages.mm, ua,
 					   size >> PAGE_SHIFT, &region->mem);
+			if (ret != -ENOMEM || i == TCE_MEMORY_TRIES)
+				break;
+			/*
+			 * Credit and orphans count towards RLIMIT_MEMLOCK.
+			 * Another command may get credit again before the
+			 * memory is charged.
+			 */
+			tce_memory_put_orphans(memory->pages.mm, 0, ULONG_MAX);
+			tce_charge_settle_held(memory->pages.charge);
 		}
 		/*
 		 * Another thread may have registered the same region meanwhile.
