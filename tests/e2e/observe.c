@@ -66,13 +66,19 @@ static void clear_trace(void)
 	close(fd);
 }
 
-static void create_window(void)
+/* Opens a container with a window and with a region of @pages at @at. */
+static void open_window(unsigned char *at, __u64 pages)
 {
 	vfio_open(&vfio);
-	CHECK_EQ(vfio_register(vfio.container, memory, PAGES * page), 0);
+	CHECK_EQ(vfio_register(vfio.container, at, pages * page), 0);
 	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), WINDOW_BYTES,
 			     vfio_levels(2), &start), 0);
+}
+
+static void create_window(void)
+{
+	open_window(memory, PAGES);
 }
 
 /* Maps memory in the window. */
@@ -656,11 +662,7 @@ static void test_orphan(void)
 
 	vfio_open_device(&other, 1);
 	CHECK_EQ(vfio_register(other.container, memory, PAGES * page), 0);
-	vfio_open(&vfio);
-	CHECK_EQ(vfio_register(vfio.container, memory + PAGES * page, page), 0);
-	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), WINDOW_BYTES,
-			     vfio_levels(2), &start), 0);
+	open_window(memory + PAGES * page, 1);
 	CHECK_EQ(map(OFFSET, page, MAP_BOTH), 0);
 	vfio_close(&other);
 	tracing("workqueue/workqueue_execute_start", true);
@@ -689,11 +691,7 @@ static void test_orphan_kept(void)
 	if (!have_tracing("workqueue/workqueue_execute_start"))
 		return;
 
-	vfio_open(&vfio);
-	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, vfio_page_shift(), WINDOW_BYTES,
-			     vfio_levels(2), &start), 0);
-	CHECK_EQ(vfio_register(vfio.container, memory + PAGES * page, page), 0);
+	open_window(memory + PAGES * page, 1);
 	locked = state_locked();
 	vfio_open_device(&other, 1);
 	CHECK_EQ(vfio_register(other.container, memory, PAGES * page), 0);

@@ -423,25 +423,34 @@ static void single_extents_form_one_list(struct kunit *test)
 	table_destroy(test, hv->table);
 }
 
+/* Stores a prepared range, whose entries are set one by one. */
+static void expect_no_list(struct hypervisor *hv, const struct shape *shape,
+			   struct tce_range *range)
+{
+	struct tce_batch batch = contiguous_batch(shape, RANGE);
+
+	KUNIT_EXPECT_EQ(hv->test, 0, store_over(hv, shape, range, &batch, 0));
+	KUNIT_EXPECT_EQ(hv->test, range->index, range->end);
+	tce_table_finish(range);
+	KUNIT_EXPECT_EQ(hv->test, hv->lists, 0);
+	KUNIT_EXPECT_EQ(hv->test, hv->sets, RANGE);
+	expect_backing(hv);
+
+	table_destroy(hv->test, hv->table);
+}
+
 /* A list needs a buffer, which is not allocated in atomic context. */
 static void no_list_in_atomic_context(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_of(test, false);
 	const struct shape *shape = shape_of(test);
-	struct tce_batch batch = contiguous_batch(shape, RANGE);
 	struct tce_range range = {
 		.index = hv->index, .end = hv->index + RANGE,
 	};
 
 	KUNIT_ASSERT_EQ(test, 0, tce_table_prepare(hv->table, &range, ua_of(1),
 						   GFP_NOWAIT));
-	KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range, &batch, 0));
-	tce_table_finish(&range);
-	KUNIT_EXPECT_EQ(test, hv->lists, 0);
-	KUNIT_EXPECT_EQ(test, hv->sets, RANGE);
-	expect_backing(hv);
-
-	table_destroy(test, hv->table);
+	expect_no_list(hv, shape, &range);
 }
 
 /* Some hypervisors take no lists. */
@@ -449,18 +458,10 @@ static void no_list_if_none_is_taken(struct kunit *test)
 {
 	struct hypervisor *hv = hypervisor_with(test, true, false);
 	const struct shape *shape = shape_of(test);
-	struct tce_batch batch = contiguous_batch(shape, RANGE);
 	struct tce_range range;
 
 	table_prepare(test, hv->table, &range, hv->index, RANGE, ua_of(1));
-	KUNIT_EXPECT_EQ(test, 0, store_over(hv, shape, &range, &batch, 0));
-	KUNIT_EXPECT_EQ(test, range.index, range.end);
-	tce_table_finish(&range);
-	KUNIT_EXPECT_EQ(test, hv->lists, 0);
-	KUNIT_EXPECT_EQ(test, hv->sets, RANGE);
-	expect_backing(hv);
-
-	table_destroy(test, hv->table);
+	expect_no_list(hv, shape, &range);
 }
 
 /* Sets each entry of the range that is a multiple of @every. */
