@@ -40,18 +40,6 @@
 /* Maximum number of extents of pinned pages that wait for a kill. */
 #define TCE_RETIRED_MAX		4096UL
 
-void tce_kill_release(struct tce_window *window, const struct tce_entry *entry)
-{
-	const struct tce_extent extent = {
-		.count = 1,
-		.tce = entry->tce,
-		.owner = entry->owner,
-	};
-
-	window->pages->ops->release(window->pages, &extent,
-				    tce_window_page_shift(window));
-}
-
 /* Call the platform's TCE kill once. */
 static void tce_kill_once(struct tce_window *window, unsigned long index,
 			  unsigned long count)

@@ -36,7 +36,6 @@
  */
 
 struct tce_batch;
-struct tce_entry;
 struct tce_window;
 
 /**
@@ -67,16 +66,6 @@ struct tce_gather {
  */
 void tce_kill(struct tce_window *window, unsigned long index,
 	      unsigned long count);
-
-/**
- * tce_kill_release() - release the page of an entry that was cleared and killed
- * @window: the window
- * @entry: the entry before it was cleared; in version 2, with &tce_entry.tce 0
- *         if its page was already set dirty
- *
- * Context: As for &tce_pages_ops.release of the window's pages.
- */
-void tce_kill_release(struct tce_window *window, const struct tce_entry *entry);
 
 /**
  * tce_gather_init() - initialise an empty gather

@@ -317,9 +317,8 @@ struct tce_kvm_killed {
 static __always_inline void tce_kvm_release_one(struct tce_window *window,
 						u64 owner)
 {
-	const struct tce_entry entry = { .owner = owner };
-
-	tce_kill_release(window, &entry);
+	tce_memory_uncount(window->pages, owner, 1,
+			   tce_window_page_shift(window));
 }
 
 static noinline void tce_kvm_release(struct tce_window *window,
@@ -668,7 +667,8 @@ static noinline int tce_kvm_clear(struct tce_kvm *kvm, unsigned long index)
 	if (!record || !tce_kvm_record_clear(window, record, index, &entry)) {
 		tce_kill(window, index, 1);
 		tce_table_killed(window->table, 1);
-		tce_kill_release(window, &entry);
+		tce_memory_dirty(&entry);
+		tce_kvm_release_one(window, entry.owner);
 	}
 unlock:
 	rcu_read_unlock();

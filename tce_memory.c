@@ -1158,8 +1158,8 @@ void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua,
 	tce_user_uncount(mm, ua, 1, page_shift);
 }
 
-static void tce_memory_uncount(struct tce_pages *pages, u64 owner,
-			       unsigned long count, unsigned int page_shift)
+void tce_memory_uncount(struct tce_pages *pages, u64 owner, unsigned long count,
+			unsigned int page_shift)
 {
 	if (owner & TCE_OWNER_USER && !(owner & TCE_OWNER_REGION))
 		tce_user_uncount(pages->mm, owner & ~TCE_OWNER_USER, count,

@@ -219,4 +219,16 @@ void tce_memory_dirty(const struct tce_entry *entry);
 void tce_memory_uncount_user(struct mm_struct *mm, unsigned long ua,
 			     unsigned int page_shift);
 
+/**
+ * tce_memory_uncount() - uncount pages whose entries were cleared and killed
+ * @pages: registered memory
+ * @owner: owner of the entries
+ * @count: number of IOMMU pages
+ * @page_shift: IOMMU page size, as a shift
+ *
+ * Context: Any but an interrupt handler.
+ */
+void tce_memory_uncount(struct tce_pages *pages, u64 owner, unsigned long count,
+			unsigned int page_shift);
+
 #endif /* TCE_MEMORY_H */

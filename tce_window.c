@@ -588,6 +588,7 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
 		    u64 owner)
 {
 	struct tce_entry entry = { .tce = tce, .owner = owner };
+	struct tce_extent old = { .count = 1 };
 
 	if (tce_table_exchange(window->table, index, &entry, false))
 		return -EAGAIN;
@@ -602,7 +603,10 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
 		return 0;
 
 	tce_table_killed(window->table, 1);
-	tce_kill_release(window, &entry);
+	old.tce = entry.tce;
+	old.owner = entry.owner;
+	window->pages->ops->release(window->pages, &old,
+				    tce_window_page_shift(window));
 
 	return 1;
 }
