@@ -229,10 +229,10 @@ static void tce_orphans_add(struct list_head *regions)
 
 /*
  * Put the regions with addresses from @first to @last that can be put; the
- * others stay in the list. Waits for the mmap_lock; if @wait is false, stops
- * when it finds the lock held, and returns false. (It may be taken right after
- * the test, which is repeated for each region to make this unlikely.) @put is
- * set if any was put.
+ * others stay in the list, at its end if they were tried. Waits for the
+ * mmap_lock; if @wait is false, stops when it finds the lock held, and returns
+ * false. (It may be taken right after the test, which is repeated for each
+ * region to make this unlikely.) @put is set if any was put.
  */
 static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 			    unsigned long first, unsigned long last, bool wait,
@@ -240,20 +240,24 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 {
 	struct tce_region *region, *next;
 	bool done = true;
+	LIST_HEAD(tried);
 	LIST_HEAD(gone);
 
 	list_for_each_entry_safe(region, next, orphans, list) {
 		done = wait || !rwsem_is_locked(&mm->mmap_lock);
 		if (!done)
 			break;
-		if (region->first <= last && region->last >= first &&
-		    !mm_iommu_put(mm, region->mem))
-			list_move(&region->list, &gone);
+		if (region->first <= last && region->last >= first)
+			list_move(&region->list,
+				  mm_iommu_put(mm, region->mem) ? &tried :
+								  &gone);
 		if (wait && fatal_signal_pending(current))
 			break;
 		cond_resched();
 	}
 
+	/* The next attempt begins with those that this one has not reached. */
+	list_splice_tail(&tried, orphans);
 	*put = !list_empty(&gone);
 	list_for_each_entry_safe(region, next, &gone, list) {
 		list_del(&region->list);
