@@ -273,7 +273,7 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 {
 	struct tce_memory *memory;
 	LIST_HEAD(orphans);
-	bool put;
+	bool put = false;
 
 	spin_lock(&tce_orphans_lock);
 	memory = tce_orphans_find(mm);
@@ -305,11 +305,15 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 
 	spin_lock(&tce_orphans_lock);
 	memory->putting--;
+	if (put)
+		memory->kick_delay = TCE_ORPHAN_RETRY;
 	/*
 	 * Only the work item removes the object from tce_orphans. It may have
-	 * found the lock held, and retry much later.
+	 * found the lock held, and retry much later. Another command that is
+	 * about to put them may have the list now, and comes here after this
+	 * one.
 	 */
-	if (list_empty(&memory->orphans))
+	if (list_empty(&memory->orphans) && !memory->putting)
 		tce_orphans_schedule(memory, 0, 0);
 	else if (memory->kicked)
 		tce_orphans_schedule(memory, memory->kick_delay,
