@@ -58,7 +58,7 @@ struct tce_charge *tce_charge_create(void)
 {
 	struct tce_charge *charge, *other;
 
-	charge = kzalloc(sizeof(*charge), TCE_GFP);
+	charge = kzalloc(sizeof(*charge), TCE_GFP_FIXED);
 	if (!charge)
 		return ERR_PTR(-ENOMEM);
 

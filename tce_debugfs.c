@@ -383,7 +383,7 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	struct tce_debugfs *debugfs;
 	char name[64];
 
-	debugfs = kzalloc(sizeof(*debugfs), TCE_GFP);
+	debugfs = kzalloc(sizeof(*debugfs), TCE_GFP_FIXED);
 	if (!debugfs)
 		return NULL;
 
@@ -466,7 +466,7 @@ void tce_debugfs_add_group(struct tce_debugfs *debugfs,
 	if (!debugfs)
 		return;
 
-	group = kmalloc(sizeof(*group), TCE_GFP);
+	group = kmalloc(sizeof(*group), TCE_GFP_FIXED);
 	if (!group)
 		return;
 

@@ -19,6 +19,7 @@
 #include "tce_observe.h"
 #include "tce_table.h"
 #include "tce_window_private.h"
+#include "tce_work.h"
 
 /*
  * On PHB4 and later, with skiboot of 2021 or newer, a kill drops all
@@ -125,7 +126,7 @@ static noinline bool tce_gather_grow(struct tce_gather *gather)
 	gather->max_retired = 0;
 	for (; max > retired->max; max /= 2) {
 		list = kmalloc_array(max, sizeof(*list),
-				     GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN);
+				     TCE_GFP_NOWAIT);
 		if (list)
 			break;
 	}

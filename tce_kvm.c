@@ -918,7 +918,7 @@ static bool tce_kvm_is_active(struct tce_kvm *kvm)
 	return active;
 }
 
-struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
+struct tce_kvm *tce_kvm_create(void)
 {
 	unsigned long cpus = roundup_pow_of_two(max(4, num_possible_cpus()));
 	unsigned long i, records = 4 * cpus;
@@ -937,8 +937,6 @@ struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo)
 	for (i = 0; i < records; i++)
 		spin_lock_init(&kvm->record[i].lock);
 	kvm->mask = records - 1;
-	kvm->page_shift = geo->page_shift;
-	kvm->leaf_shift = geo->level_shift;
 	mutex_init(&kvm->flush_lock);
 	INIT_RCU_WORK(&kvm->record_work, tce_kvm_record_work);
 	INIT_WORK(&kvm->table_work, tce_kvm_table_work);
@@ -970,6 +968,8 @@ void tce_kvm_set_ops(struct tce_kvm *kvm, struct tce_platform *platform,
 				    tce_kvm_useraddrptr;
 	ops->tce_kill = tce_kvm_tce_kill;
 	ops->free = tce_kvm_free;
+	kvm->page_shift = platform->geo.page_shift;
+	kvm->leaf_shift = platform->geo.level_shift;
 	kvm->tbl = platform->tbl;
 	/* KVM may hold the table after the VFIO core has put the module. */
 	__module_get(THIS_MODULE);

@@ -66,12 +66,15 @@ struct tce_window;
 
 /**
  * tce_kvm_create() - allocate the state of KVM's callbacks
- * @geo: geometry of the window's table
  *
- * Context: Process, may sleep.
+ * The memory is accounted to the caller's memory cgroup, as it may be kept for
+ * long after the window was removed (tce_kvm_put()).
+ *
+ * Context: Process, may sleep. The caller holds no lock that another process
+ * may need.
  * Return: the state, without a window; NULL if there is no memory.
  */
-struct tce_kvm *tce_kvm_create(const struct tce_geometry *geo);
+struct tce_kvm *tce_kvm_create(void);
 
 /**
  * tce_kvm_destroy() - free the state of KVM's callbacks

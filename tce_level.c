@@ -8,6 +8,7 @@
 #include <linux/bitops.h>
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <kunit/static_stub.h>
@@ -15,6 +16,7 @@
 
 #include "tce_charge.h"
 #include "tce_table_private.h"
+#include "tce_work.h"
 
 /*
  * All pages of tables are allocated and freed here. KUnit redirects the two
@@ -56,29 +58,109 @@ static size_t tce_block_size(const struct tce_geometry *geo)
 	return struct_size_t(struct tce_block, level, tce_block_places(geo));
 }
 
-static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
+static struct tce_block *tce_block_memory(unsigned int order, size_t size,
+					  int nid, gfp_t gfp)
+{
+	struct tce_block *block;
+
+	block = kzalloc_node(size, gfp, nid);
+	if (!block)
+		return NULL;
+
+	block->page = tce_level_alloc_pages(nid, gfp | __GFP_ZERO, order);
+	if (!block->page) {
+		kfree(block);
+		return NULL;
+	}
+
+	return block;
+}
+
+static void tce_block_memory_free(struct tce_block *block, unsigned int order)
+{
+	tce_level_free_pages(block->page, order);
+	kfree(block);
+}
+
+bool tce_spares_fill(struct tce_spares *spares, unsigned long count)
+{
+	unsigned long before = spares->count;
+	struct tce_block *block;
+
+	while (spares->count < count && !fatal_signal_pending(current)) {
+		block = tce_block_memory(spares->order, spares->size,
+					 spares->nid, TCE_GFP);
+		if (!block)
+			break;
+		list_add(&block->node, &spares->blocks);
+		spares->count++;
+		cond_resched();
+	}
+
+	return spares->count > before;
+}
+
+void tce_spares_free(struct tce_spares *spares)
+{
+	struct tce_block *block, *next;
+
+	list_for_each_entry_safe(block, next, &spares->blocks, node) {
+		tce_block_memory_free(block, spares->order);
+		cond_resched();
+	}
+	INIT_LIST_HEAD(&spares->blocks);
+	spares->count = 0;
+}
+
+/* Take a spare block; if none has the right size, note the size. */
+static struct tce_block *tce_spares_take(struct tce_spares *spares,
+					 const struct tce_table *table)
+{
+	unsigned int order = tce_block_order(&table->geo);
+	size_t size = tce_block_size(&table->geo);
+	struct tce_block *block;
+
+	if (!spares)
+		return NULL;
+
+	if (spares->count && spares->order == order && spares->size == size &&
+	    spares->nid == table->nid) {
+		block = list_first_entry(&spares->blocks, struct tce_block,
+					 node);
+		list_del(&block->node);
+		spares->count--;
+		return block;
+	}
+
+	/* Others are of no use any more. */
+	tce_spares_free(spares);
+	spares->order = order;
+	spares->size = size;
+	spares->places = tce_block_places(&table->geo);
+	spares->nid = table->nid;
+	spares->missing = true;
+	spares->wanted = 1;
+
+	return NULL;
+}
+
+static struct tce_block *tce_block_alloc(struct tce_table *table,
+					 struct tce_spares *spares, bool wait)
 {
 	unsigned int order = tce_block_order(&table->geo);
 	size_t size = tce_block_size(&table->geo);
 	struct tce_block *block;
 	unsigned int i;
 
-	/* An allocation that fails must not invoke the OOM killer. */
-	gfp |= __GFP_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
-	if (gfpflags_allow_blocking(gfp))
-		gfp |= __GFP_RETRY_MAYFAIL;
-
-	if (tce_charge_take(table->charge, 1UL << order,
-			    gfpflags_allow_blocking(gfp)))
+	if (tce_charge_take(table->charge, 1UL << order, wait))
 		return NULL;
 
-	block = kmalloc_node(size, gfp, table->nid);
-	if (!block)
-		goto uncharge;
-
-	block->page = tce_level_alloc_pages(table->nid, gfp, order);
-	if (!block->page)
-		goto free_block;
+	block = tce_block_memory(order, size, table->nid, TCE_GFP_NOWAIT) ?:
+		tce_spares_take(spares, table);
+	if (!block) {
+		tce_charge_return(table->charge, 1UL << order);
+		return NULL;
+	}
 
 	for (i = 0; i < tce_block_places(&table->geo); i++) {
 		struct tce_level *level = &block->level[i];
@@ -93,13 +175,6 @@ static struct tce_block *tce_block_alloc(struct tce_table *table, gfp_t gfp)
 	tce_block_account(block, 1L << order);
 
 	return block;
-
-free_block:
-	kfree(block);
-uncharge:
-	tce_charge_return(table->charge, 1UL << order);
-
-	return NULL;
 }
 
 static void tce_block_free(struct tce_table *table, struct tce_block *block)
@@ -108,9 +183,8 @@ static void tce_block_free(struct tce_table *table, struct tce_block *block)
 
 	set_page_private(block->page, 0);
 	tce_block_account(block, -(1L << order));
-	tce_level_free_pages(block->page, order);
+	tce_block_memory_free(block, order);
 	tce_charge_return(table->charge, 1UL << order);
-	kfree(block);
 }
 
 /*
@@ -145,7 +219,8 @@ static __be64 *tce_place_take(struct tce_table *table, struct tce_block *fresh)
 	return tces;
 }
 
-__be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp)
+__be64 *tce_level_alloc(struct tce_table *table, struct tce_spares *spares,
+			bool wait)
 {
 	struct tce_block *block;
 	__be64 *tces;
@@ -154,7 +229,7 @@ __be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp)
 	if (tces)
 		return tces;
 
-	block = tce_block_alloc(table, gfp);
+	block = tce_block_alloc(table, spares, wait);
 	if (!block)
 		return NULL;
 

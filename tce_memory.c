@@ -1220,7 +1220,7 @@ struct tce_memory *tce_memory_create(struct rw_semaphore *lock)
 	struct tce_memory *memory;
 	int ret;
 
-	memory = kzalloc(sizeof(*memory), TCE_GFP);
+	memory = kzalloc(sizeof(*memory), TCE_GFP_FIXED);
 	if (!memory)
 		return ERR_PTR(-ENOMEM);
 

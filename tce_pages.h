@@ -37,6 +37,7 @@ struct tce_batch;
 struct tce_charge;
 struct tce_extent;
 struct tce_pages;
+struct tce_spares;
 
 /* Elements that struct tce_retired has room for without an allocated array. */
 #define TCE_RETIRED_FEW	32
@@ -63,6 +64,7 @@ struct tce_pages;
  *          &tce_pages_ops.unpin must be called
  * @reserved: set by &tce_pages_ops.pin: number of kernel pages that are charged
  *            and not yet in use
+ * @spares: memory for levels
  * @trim: if an earlier attempt had no memory or no credit for levels, the lock
  *        that is held, otherwise NULL: free unused levels first, until others
  *        wait for the lock. Set to NULL if they do: the next attempt goes on
@@ -82,6 +84,7 @@ struct tce_run {
 	struct page **page;
 	bool pinned;
 	unsigned long reserved;
+	struct tce_spares *spares;
 	struct rw_semaphore *trim;
 	unsigned int trims;
 	void *hint;

@@ -208,7 +208,7 @@ static int tce_powernv_create(struct tce_platform *platform)
 	struct iommu_table *tbl, *probe;
 	long ret;
 
-	tbl = kzalloc(sizeof(*tbl), TCE_GFP);
+	tbl = kzalloc(sizeof(*tbl), TCE_GFP_FIXED);
 	if (!tbl)
 		return -ENOMEM;
 

@@ -24,6 +24,9 @@
 /* Minimum number of entries of a range that are set in a backing by lists. */
 #define TCE_LIST_MIN		5
 
+/* There is at most one upper level for this many leaves of a long range. */
+#define TCE_UPPER_PART		256
+
 /* The walk */
 
 /*
@@ -221,21 +224,21 @@ static void tce_walk_undo(struct tce_table *table, unsigned long index)
 
 /*
  * Hold the leaf of @index for entries of @owner. Missing levels and views are
- * allocated with @gfp, unless it is 0, with no lock of the table held and
- * outside the table's own RCU read-side sections. (The caller may be in one,
- * and hold a spinlock, if @gfp does not allow sleeping.) Return NULL if there
- * is no memory.
+ * allocated, unless @gfp is 0, with no lock of the table held and outside the
+ * table's own RCU read-side sections. Return NULL if there is no memory.
  */
 static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 						unsigned long index, u64 owner,
-						gfp_t gfp)
+						gfp_t gfp,
+						struct tce_spares *spares)
 {
 	struct tce_level *leaf = NULL;
 	__be64 *spare = NULL;
 
 	while (!leaf && gfp) {
 		if (!spare)
-			spare = tce_level_alloc(table, gfp);
+			spare = tce_level_alloc(table, spares,
+						gfpflags_allow_blocking(gfp));
 		if (!spare) {
 			tce_walk_undo(table, index);
 			return NULL;
@@ -254,12 +257,12 @@ static noinline struct tce_level *tce_leaf_grow(struct tce_table *table,
 
 static __always_inline struct tce_level *
 tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
-	      gfp_t gfp)
+	      gfp_t gfp, struct tce_spares *spares)
 {
 	__be64 *spare = NULL;
 
 	return tce_leaf_try_hold(table, index, owner, &spare) ?:
-	       tce_leaf_grow(table, index, owner, gfp);
+	       tce_leaf_grow(table, index, owner, gfp, spares);
 }
 
 /*
@@ -561,12 +564,13 @@ tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
 
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 				   struct tce_charge *charge,
-				   const struct tce_table_ops *ops, void *data)
+				   const struct tce_table_ops *ops, void *data,
+				   struct tce_spares *spares)
 {
 	static atomic_t last = ATOMIC_INIT(-1);
 	struct tce_table *table;
 
-	table = kzalloc_node(sizeof(*table), TCE_GFP, nid);
+	table = kzalloc_node(sizeof(*table), TCE_GFP_FIXED, nid);
 	if (!table)
 		return ERR_PTR(-ENOMEM);
 
@@ -581,7 +585,7 @@ struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 	INIT_LIST_HEAD(&table->idle);
 	mutex_init(&table->trim_lock);
 
-	table->root = tce_level_alloc(table, GFP_KERNEL);
+	table->root = tce_level_alloc(table, spares, true);
 	if (!table->root) {
 		kfree(table);
 		return ERR_PTR(-ENOMEM);
@@ -699,7 +703,7 @@ static noinline int tce_exchange_alloc(struct tce_table *table,
 	struct tce_level *leaf;
 	int ret;
 
-	leaf = tce_leaf_hold(table, index, entry->owner, GFP_NOWAIT);
+	leaf = tce_leaf_hold(table, index, entry->owner, GFP_NOWAIT, NULL);
 	if (!leaf)
 		return -ENOMEM;
 
@@ -792,21 +796,38 @@ static unsigned long tce_leaf_part(const struct tce_geometry *geo,
 /*
  * Allocate an array for more than TCE_RANGE_FEW leaves, and a list for the
  * backing. Without a list, entries are set one by one: for a few of them this
- * costs less than the allocation, which is not charged to the memory cgroup as
- * it lasts no longer than the command.
+ * costs less than the allocation.
  */
 static int tce_range_alloc(struct tce_range *range, unsigned long leaves)
 {
 	if (leaves > TCE_RANGE_FEW)
 		range->all = kvmalloc_array(leaves, sizeof(*range->all),
-					    TCE_GFP);
+					    TCE_GFP_FIXED);
 	/* kmalloc() aligns a size that is a power of two. */
 	if (range->table->ops->lists &&
 	    range->end - range->index >= TCE_LIST_MIN)
 		range->list = kmalloc_array(TCE_SET_MAX, sizeof(*range->list),
-					    TCE_GFP & ~__GFP_ACCOUNT);
+					    TCE_GFP_FIXED);
 
 	return range->all ? 0 : -ENOMEM;
+}
+
+/* Note how many blocks the leaves from @index on need at most. */
+static void tce_range_want(const struct tce_range *range, unsigned long index,
+			   u64 owner)
+{
+	const struct tce_geometry *geo = &range->table->geo;
+	unsigned long levels = ((range->end - 1) >> geo->level_shift) -
+			       (index >> geo->level_shift) + 1;
+
+	if (!range->spares || !range->spares->missing)
+		return;
+
+	/* Leaves may need a view; upper levels are few. */
+	if (owner == TCE_OWNER_EACH)
+		levels *= 2;
+	levels += levels / TCE_UPPER_PART + geo->levels;
+	range->spares->wanted = DIV_ROUND_UP(levels, range->spares->places);
 }
 
 int tce_table_prepare(struct tce_table *table, struct tce_range *range,
@@ -832,8 +853,9 @@ int tce_table_prepare(struct tce_table *table, struct tce_range *range,
 		ret = -ENOMEM;
 	range->leaf = range->all;
 	while (!ret) {
-		leaf = tce_leaf_hold(table, index, owner, gfp);
+		leaf = tce_leaf_hold(table, index, owner, gfp, range->spares);
 		if (!leaf) {
+			tce_range_want(range, index, owner);
 			ret = -ENOMEM;
 			break;
 		}

@@ -9,6 +9,7 @@
 #define TCE_TABLE_H
 
 #include <linux/gfp_types.h>
+#include <linux/list.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
@@ -273,8 +274,35 @@ struct tce_cursor {
 };
 
 /**
+ * struct tce_spares - memory for levels that was allocated with no lock held
+ * @blocks: blocks of memory
+ * @count: number of blocks
+ * @missing: a level could not be allocated without waiting. The following
+ *           members are valid then
+ * @wanted: number of blocks that are enough for what is missing
+ * @order: size of a block, as an order of kernel pages
+ * @size: bytes of the description of a block
+ * @places: number of levels in a block
+ * @nid: NUMA node
+ *
+ * A table uses the blocks if they have the right size. See
+ * tce_table_prepare().
+ */
+struct tce_spares {
+	struct list_head blocks;
+	unsigned long count;
+	bool missing;
+	unsigned long wanted;
+	unsigned int order;
+	size_t size;
+	unsigned int places;
+	int nid;
+};
+
+/**
  * struct tce_range - a range whose leaves are held
  * @table: the table
+ * @spares: memory for levels that are missing; may be NULL
  * @index: the next entry to store, in IOMMU pages
  * @end: one past the last entry
  * @leaf: the leaves that are still held, beginning with that of @index
@@ -286,6 +314,7 @@ struct tce_cursor {
  */
 struct tce_range {
 	struct tce_table *table;
+	struct tce_spares *spares;
 	unsigned long index;
 	unsigned long end;
 	struct tce_level **leaf;
@@ -331,16 +360,19 @@ struct tce_table_ops {
  *          NULL if they are not charged
  * @ops: its callbacks
  * @data: for @ops
+ * @spares: memory for the first level; may be NULL
  *
  * Allocates only the first level, which is taken from the credit of @charge and
  * accounted to the caller's memory cgroup.
  *
- * Context: Process, may sleep.
+ * Context: Process, may sleep. The level is allocated as in
+ * tce_table_prepare().
  * Return: the table, or ERR_PTR(-ENOMEM), also if there is no credit.
  */
 struct tce_table *tce_table_create(const struct tce_geometry *geo, int nid,
 				   struct tce_charge *charge,
-				   const struct tce_table_ops *ops, void *data);
+				   const struct tce_table_ops *ops, void *data,
+				   struct tce_spares *spares);
 
 /**
  * tce_table_destroy() - free a table and all its levels
@@ -412,15 +444,54 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 u64 tce_table_get(struct tce_table *table, unsigned long index);
 
 /**
+ * tce_spares_init() - initialise
+ * @spares: the object
+ *
+ * Context: Any.
+ */
+static inline void tce_spares_init(struct tce_spares *spares)
+{
+	INIT_LIST_HEAD(&spares->blocks);
+	spares->count = 0;
+	spares->missing = false;
+}
+
+/**
+ * tce_spares_fill() - allocate memory for levels like the one that could not be
+ * allocated
+ * @spares: the object; &tce_spares.missing was set
+ * @count: number of blocks that it shall have
+ *
+ * Waits for memory, which is accounted to the caller's memory cgroup.
+ *
+ * Context: Process, may sleep. The caller holds no lock that another process
+ * may need.
+ * Return: true if it has a block more than before.
+ */
+bool tce_spares_fill(struct tce_spares *spares, unsigned long count);
+
+/**
+ * tce_spares_free() - free the blocks that were not used
+ * @spares: the object
+ *
+ * Context: Process, may sleep.
+ */
+void tce_spares_free(struct tce_spares *spares);
+
+/**
  * tce_table_prepare() - allocate and hold the leaves of a range
  * @table: the table
- * @range: the range: &tce_range.index and &tce_range.end are set
+ * @range: the range: &tce_range.spares, &tce_range.index and &tce_range.end are
+ *         set
  * @owner: owner of all entries that will be stored, or TCE_OWNER_EACH
- * @gfp: allocation flags; 0 to allocate nothing
+ * @gfp: GFP_KERNEL if the caller may sleep, otherwise GFP_NOWAIT; 0 to allocate
+ *       nothing
  *
  * Allocates the missing levels, and views for leaves that get more than one
- * owner; memory that must be allocated for them is accounted to the caller's
- * memory cgroup. Each leaf is held until its last entry of the range is stored,
+ * owner. In any case this does not wait for memory, as the caller may hold
+ * locks (TCE_GFP_NOWAIT): if it fails, and has set &tce_spares.missing, the
+ * caller can call tce_spares_fill() without these locks and start over. Each
+ * leaf is held until its last entry of the range is stored,
  * or until tce_table_finish(). After a failure nothing is held,
  * tce_table_finish() must not be called, and levels that were already allocated
  * stay, empty.

@@ -273,17 +273,19 @@ static inline struct tce_level *tce_level_of(const struct tce_table *table,
 /**
  * tce_level_alloc() - allocate an empty level, or a view
  * @table: the table
- * @gfp: allocation flags
+ * @spares: memory to use if there is none without waiting; may be NULL
+ * @wait: the caller can wait for credit and start over
  *
  * Takes a free place in a block of the table, if there is one. Otherwise
  * allocates a block, which is accounted to the caller's memory cgroup and taken
  * from the credit of &tce_table.charge.
  *
- * Context: Any but an interrupt handler; sleeps if @gfp allows it.
+ * Context: Any but an interrupt handler. Does not wait for memory.
  * Return: the level's entries, or the view; NULL if there is no memory or no
  * credit.
  */
-__be64 *tce_level_alloc(struct tce_table *table, gfp_t gfp);
+__be64 *tce_level_alloc(struct tce_table *table, struct tce_spares *spares,
+			bool wait);
 
 /**
  * tce_level_free() - free a level or a view that nothing can reach

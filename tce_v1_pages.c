@@ -191,7 +191,7 @@ static int tce_v1_add(struct tce_run *run, struct page *page,
 	if (before)
 		entries += xa_to_value(before);
 	ret = xa_err(xa_store(&v1->entries, pfn, xa_mk_value(entries),
-			      TCE_GFP));
+			      TCE_GFP_FIXED));
 	if (!ret && !before)
 		run->reserved--;
 
@@ -471,12 +471,15 @@ static void tce_v1_release_extent(struct tce_pages *pages,
 static void tce_v1_free(struct tce_pages *pages)
 {
 	struct tce_v1 *v1 = tce_v1_of(pages);
+	unsigned long pfn = 0;
 
 	/*
 	 * Pins that are left are those of entries that were still set when the
-	 * table was freed.
+	 * table was freed. (The array may have nodes without an entry, if there
+	 * was no memory for others.)
 	 */
-	if (atomic_long_read(&v1->spare) || !xa_empty(&v1->entries)) {
+	if (atomic_long_read(&v1->spare) ||
+	    xa_find(&v1->entries, &pfn, ULONG_MAX, XA_PRESENT)) {
 		WARN_ON_ONCE(!firmware_has_feature(FW_FEATURE_LPAR));
 		pr_warn("pages of a closed container stay pinned, as the hypervisor has refused to clear their entries\n");
 	}
@@ -530,7 +533,7 @@ struct tce_pages *tce_v1_create(void)
 	struct tce_v1 *v1;
 	int ret;
 
-	v1 = kzalloc(sizeof(*v1), TCE_GFP);
+	v1 = kzalloc(sizeof(*v1), TCE_GFP_FIXED);
 	if (!v1)
 		return ERR_PTR(-ENOMEM);
 
@@ -542,7 +545,7 @@ struct tce_pages *tce_v1_create(void)
 
 	mutex_init(&v1->pin_lock);
 	mutex_init(&v1->lock);
-	xa_init_flags(&v1->entries, XA_FLAGS_ACCOUNT);
+	xa_init(&v1->entries);
 
 	return &v1->pages;
 }

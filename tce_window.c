@@ -216,7 +216,8 @@ static int tce_window_create_table(struct tce_window *window,
 						      NULL;
 
 	window->table = tce_table_create(&window->platform.geo, nid, charge,
-					 tce_window_table_ops(window), window);
+					 tce_window_table_ops(window), window,
+					 request->spares);
 
 	return PTR_ERR_OR_ZERO(window->table);
 }
@@ -227,11 +228,11 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 {
 	const struct tce_geometry *geo;
 	struct tce_platform *platform;
+	struct tce_kvm *kvm = request->kvm;
 	struct tce_window *window;
-	struct tce_kvm *kvm;
 	int ret;
 
-	window = kzalloc(sizeof(*window), TCE_GFP);
+	window = kzalloc(sizeof(*window), TCE_GFP_FIXED);
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 
@@ -253,18 +254,15 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 		ret = -EAGAIN;
 		goto free_window;
 	}
-
-	/* alloc_percpu() would not account it to the caller's memory cgroup. */
-	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP);
-	if (!window->counts) {
-		ret = -ENOMEM;
+	if (!kvm) {
+		ret = -EAGAIN;
 		goto free_window;
 	}
 
-	kvm = tce_kvm_create(geo);
-	if (!kvm) {
+	window->counts = alloc_percpu_gfp(struct tce_counts, TCE_GFP_FIXED);
+	if (!window->counts) {
 		ret = -ENOMEM;
-		goto free_counts;
+		goto free_window;
 	}
 
 	/*
@@ -276,7 +274,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (platform->backed) {
 		ret = tce_window_create_table(window, request, NUMA_NO_NODE);
 		if (ret)
-			goto destroy_kvm;
+			goto free_counts;
 	}
 
 	ret = tce_platform_create(platform);
@@ -288,6 +286,7 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	 * use the platform's operations, which bypass our table.
 	 */
 	tce_kvm_set_ops(kvm, platform, request->pinned);
+	request->kvm = NULL;
 	/* On pSeries this has freed the platform's view. */
 	if (request->charge)
 		window->locked = 0;
@@ -316,8 +315,6 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 destroy_table:
 	if (platform->backed)
 		tce_table_destroy(window->table);
-destroy_kvm:
-	tce_kvm_destroy(kvm);
 free_counts:
 	free_percpu(window->counts);
 free_window:
@@ -545,6 +542,7 @@ static noinline int tce_window_map_run(struct tce_window *window,
 	if (run->next < run->count)
 		run->pages->ops->translate(run, &new);
 
+	range.spares = run->spares;
 	range.index = index;
 	range.end = index + run->count;
 	ret = 0;

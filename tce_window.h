@@ -30,8 +30,10 @@
  */
 
 struct iommu_table_group;
+struct tce_kvm;
 struct tce_pages;
 struct tce_run;
+struct tce_spares;
 struct tce_window;
 
 /**
@@ -45,10 +47,14 @@ struct tce_window;
  *          whole table is charged for the life of the window, or on pSeries the
  *          platform's view, although it is freed
  * @pinned: pages are pinned when they are mapped, so KVM cannot map them
+ * @spares: memory for the first level
+ * @kvm: state of KVM's callbacks, or NULL if there is none yet; NULL once the
+ *       window owns it
  * @charged: number of kernel pages that were charged for the window; those that
  *           it uses are subtracted
  * @missing: if tce_window_create() returns -EAGAIN: number of kernel pages that
- *           must be charged in addition
+ *           must be charged in addition; 0, as before the call, if @kvm must be
+ *           created
  */
 struct tce_window_request {
 	unsigned int page_shift;
@@ -57,6 +63,8 @@ struct tce_window_request {
 	struct tce_pages *pages;
 	bool charge;
 	bool pinned;
+	struct tce_spares *spares;
+	struct tce_kvm *kvm;
 	unsigned long charged;
 	unsigned long missing;
 };
@@ -65,15 +73,17 @@ struct tce_window_request {
  * tce_window_create() - create a window that is not programmed into a group yet
  * @table_group: the first group that it will be attached to
  * @num: number of the window in its groups, 0 or 1
- * @request: the arguments; &tce_window_request.charged and
- *           &tce_window_request.missing are also results
+ * @request: the arguments; &tce_window_request.kvm,
+ *           &tce_window_request.charged and &tce_window_request.missing are
+ *           also results
  *
  * On pSeries the hypervisor creates its window for that group here.
  *
  * Context: Process, may sleep.
  * Return: the window, or ERR_PTR() of an errno of tce_platform_check() or
  * tce_platform_create(), of -ENOMEM, or of -EAGAIN if
- * &tce_window_request.missing pages must be charged first.
+ * &tce_window_request.missing pages must be charged first, or if it is 0 and
+ * &tce_window_request.kvm must be created.
  */
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,

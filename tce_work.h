@@ -29,13 +29,30 @@
  */
 
 /*
- * For allocations on behalf of user space that may sleep. They are accounted to
- * the memory cgroup of the caller. If the cgroup is full they fail with -ENOMEM
- * and do not invoke the OOM killer. Nor do they log a warning, which user space
- * could repeat as often as it likes.
+ * For allocations on behalf of user space. If there is no memory they fail with
+ * -ENOMEM and do not invoke the OOM killer. Nor do they log a warning, which
+ * user space could repeat as often as it likes.
+ *
+ * What is accounted to the memory cgroup of the caller may have to wait for
+ * memory of the cgroup, for as long as whoever sets its limits likes. So memory
+ * that is allocated with a lock held that another process may need, such as
+ * the container's lock or locks of the VFIO core, is either not accounted,
+ * which is for objects of which a group or a process has a fixed number, for
+ * what lasts no longer than a command, and for what is small compared with the
+ * pinned memory that it describes; or allocated without waiting. After that has
+ * failed, a command gets memory with no such lock held and starts over
+ * (tce_call_no_memory()).
  */
+
+/* With no lock held */
 #define TCE_GFP		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | \
 			 __GFP_NOWARN)
+
+/* Not accounted */
+#define TCE_GFP_FIXED	(GFP_KERNEL | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* Without waiting */
+#define TCE_GFP_NOWAIT	(GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
 
 struct workqueue_struct;
 

@@ -31,6 +31,7 @@
 #include "tce_charge.h"
 #include "tce_debugfs.h"
 #include "tce_eeh.h"
+#include "tce_kvm.h"
 #include "tce_memory.h"
 #include "tce_pages.h"
 #include "tce_platform.h"
@@ -54,13 +55,15 @@
  * A command makes all its decisions under container->lock. If it needs
  * something that it cannot get with the lock held (the lock for writing, pinned
  * pages, charged memory), it returns -EAGAIN, or -ENOMEM if there is no credit
- * for a level. tce_call_end() then gets what the command needs, without the
- * lock, and starts it over. If the command has already set the address space or
- * created the default window, that stays and is not repeated. UNREGISTER_MEMORY
- * is completed by tce_call_end_unregister(); it starts over, once, if pages are
- * still counted, perhaps by callbacks of KVM that are about to end. So no
- * command holds the lock while it waits for something that user space can
- * prolong, such as a page fault or the mmap_lock. (There is one exception: on
+ * or no memory for a level: a level is allocated without waiting for memory,
+ * because the limits of its cgroup can prolong that. tce_call_end() then gets
+ * what the command needs, without the lock, and starts it over. If the command
+ * has already set the address space or created the default window, that stays
+ * and is not repeated. UNREGISTER_MEMORY is completed by
+ * tce_call_end_unregister(); it starts over, once, if pages are still counted,
+ * perhaps by callbacks of KVM that are about to end. So no command holds the
+ * lock while it waits for something that user space can prolong, such as a page
+ * fault, the mmap_lock, or memory of a cgroup. (There is one exception: on
  * pSeries KVM may get the iommu_table of a new window before its operations are
  * replaced. The command that creates the window then waits for the calls of KVM
  * that have begun.) Arguments are copied from user space before the lock is
@@ -80,6 +83,9 @@
 
 /* Number of levels that is requested for it, which is a hint. */
 #define TCE_DEFAULT_LEVELS	1
+
+/* Maximum number of times that a command allocates memory for levels. */
+#define TCE_FILLS_MAX		1024
 
 static bool charge_allocated;
 module_param(charge_allocated, bool, 0644);
@@ -240,6 +246,7 @@ static void tce_container_unlock(struct tce_container *container, bool write)
  * enum tce_need - what a command needs and cannot get or do with the lock held
  * @TCE_NEED_NOTHING: nothing
  * @TCE_NEED_WRITE: take the lock for writing
+ * @TCE_NEED_KVM: allocate &tce_call.kvm
  * @TCE_NEED_CHARGE: charge &tce_call.missing more kernel pages
  * @TCE_NEED_PIN: pin &tce_call.run
  * @TCE_NEED_REGION: allocate and pin &tce_call.region
@@ -251,6 +258,7 @@ static void tce_container_unlock(struct tce_container *container, bool write)
 enum tce_need {
 	TCE_NEED_NOTHING,
 	TCE_NEED_WRITE,
+	TCE_NEED_KVM,
 	TCE_NEED_CHARGE,
 	TCE_NEED_PIN,
 	TCE_NEED_REGION,
@@ -280,6 +288,10 @@ struct tce_args {
  * @misses: tce_charge_misses() when this attempt began
  * @refill: size of the last refill of the credit, in kernel pages; 0 if there
  *          was none
+ * @kvm: for a new window: the state of KVM's callbacks; NULL if there is none
+ * @spares: memory for levels
+ * @spare: number of blocks that @spares was filled up to
+ * @fills: number of times that it was filled
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
@@ -312,6 +324,10 @@ struct tce_call {
 	unsigned long missing;
 	unsigned int misses;
 	unsigned long refill;
+	struct tce_kvm *kvm;
+	struct tce_spares spares;
+	unsigned long spare;
+	unsigned int fills;
 	struct tce_run run;
 	struct tce_memory *memory;
 	struct tce_region *region;
@@ -469,6 +485,8 @@ static int tce_create_window(struct tce_container *container,
 		.pages = container->pages,
 		.charge = READ_ONCE(charge_allocated),
 		.pinned = container->version == 1,
+		.spares = &call->spares,
+		.kvm = call->kvm,
 		.charged = call->charged,
 	};
 	struct tce_window *window;
@@ -485,8 +503,11 @@ static int tce_create_window(struct tce_container *container,
 
 	window = tce_window_create(tce_first_table_group(container), num,
 				   &request);
+	call->kvm = request.kvm;
 	if (window == ERR_PTR(-EAGAIN))
-		return tce_call_charge(call, request.missing);
+		return request.missing ?
+			       tce_call_charge(call, request.missing) :
+			       tce_call_needs(call, TCE_NEED_KVM);
 	if (IS_ERR(window))
 		return PTR_ERR(window);
 
@@ -1092,6 +1113,11 @@ static void tce_call_init(struct tce_call *call)
 	call->charged = 0;
 	call->misses = 0;
 	call->refill = 0;
+	call->kvm = NULL;
+	tce_spares_init(&call->spares);
+	call->spare = 0;
+	call->fills = 0;
+	call->run.spares = &call->spares;
 	call->run.pages = NULL;
 	call->run.page = NULL;
 	call->run.pinned = false;
@@ -1115,6 +1141,7 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 	long ret;
 
 	call->need = TCE_NEED_NOTHING;
+	call->spares.missing = false;
 	ret = tce_container_lock(container, call->write);
 	if (ret)
 		return ret;
@@ -1179,6 +1206,9 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 	case TCE_NEED_WRITE:
 		call->write = true;
 		return 0;
+	case TCE_NEED_KVM:
+		call->kvm = tce_kvm_create();
+		return call->kvm ? 0 : -ENOMEM;
 	case TCE_NEED_CHARGE:
 		ret = tce_call_add(call);
 		if (!ret)
@@ -1216,8 +1246,25 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
 }
 
 /*
- * After -ENOMEM, get credit or let the next attempt free unused levels. No lock
- * is held. Return 0 if the command must start over.
+ * Allocate memory for levels that the last attempt could not allocate without
+ * waiting: twice as much for each attempt, as most levels may exist. Levels
+ * that an attempt has linked in vain are freed after a while, or by others that
+ * have no memory, so limit the attempts.
+ */
+static bool tce_call_fill(struct tce_call *call)
+{
+	if (call->fills++ == TCE_FILLS_MAX)
+		return false;
+
+	call->spare = min(max(2 * call->spare, 2UL), call->spares.wanted);
+
+	return tce_spares_fill(&call->spares, call->spare);
+}
+
+/*
+ * After -ENOMEM, get credit, get memory, or let the next attempt free unused
+ * levels. No lock is held that another process may need. Return 0 if the
+ * command must start over.
  */
 static long tce_call_no_memory(struct tce_container *container,
 			       struct tce_call *call)
@@ -1248,6 +1295,9 @@ static long tce_call_no_memory(struct tce_container *container,
 			ret = tce_charge_refill(call->charge, call->refill);
 		}
 	}
+
+	if (ret == -ENOMEM && call->spares.missing && tce_call_fill(call))
+		ret = 0;
 
 	/*
 	 * MAP_DMA: free the levels that are not in use, which otherwise stay
@@ -1296,6 +1346,9 @@ static noinline long tce_call_end(struct tce_container *container,
 
 	if (call->refill)
 		tce_charge_unhold(call->charge);
+	if (call->kvm)
+		tce_kvm_destroy(call->kvm);
+	tce_spares_free(&call->spares);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* Uncharge what the command did not use, and settle the credit. */
@@ -1386,7 +1439,7 @@ static void *tce_iommu_open(unsigned long arg)
 		return ERR_PTR(ret);
 	}
 
-	container = kzalloc(sizeof(*container), TCE_GFP);
+	container = kzalloc(sizeof(*container), TCE_GFP_FIXED);
 	if (!container)
 		return ERR_PTR(-ENOMEM);
 
@@ -1497,7 +1550,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 	if (type != VFIO_IOMMU)
 		return tce_refuse(-EINVAL, "the group has no IOMMU");
 
-	group = kzalloc(sizeof(*group), TCE_GFP);
+	group = kzalloc(sizeof(*group), TCE_GFP_FIXED);
 	if (!group)
 		return -ENOMEM;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A full memory cgroup: MAP_DMA and TCE_CREATE fail with ENOMEM, and the table
- * of a device causes no OOM kill.
+ * A full memory cgroup: MAP_DMA and TCE_CREATE fail with ENOMEM if nothing can
+ * be reclaimed, and the table of a device causes no OOM kill.
  */
 
 #define _GNU_SOURCE
@@ -34,6 +34,10 @@
 #define LEAF_BYTES	BIT_ULL(22)
 /* Memory that the cgroup may allocate: less than the leaves of all slots. */
 #define ROOM		(2 << 20)
+
+/* Memory that the kernel can reclaim: more than the leaves of SLOTS slots. */
+#define RECLAIMABLE	(16 << 20)
+#define SLOTS		512
 
 #define POLLS		6000
 #define POLL_US		10000
@@ -142,6 +146,82 @@ static void in_group(void *unused)
 	vfio_close(&vfio);
 }
 
+/*
+ * The cgroup is full, but most of its memory can be reclaimed: the kernel frees
+ * pages with MADV_FREE when it needs memory.
+ */
+static void in_full_group(void *unused)
+{
+	__u64 eight = BIT_ULL(page == 1 << 16 ? 28 : 24);
+	unsigned char *lazy;
+	unsigned long i;
+	__u64 start;
+
+	(void)unused;
+	write_file(GROUP "/cgroup.procs", "0");
+	vfio_open(&vfio);
+	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, window_bytes, levels,
+			     &start),
+		 0);
+	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
+	lazy = vfio_memory(RECLAIMABLE);
+	memset(lazy, 1, RECLAIMABLE);
+	CHECK_EQ(madvise(lazy, RECLAIMABLE, MADV_FREE), 0);
+	set_stage(&common->stage, 1);
+	wait_for(&common->go, 1);
+
+	for (i = 1; i <= SLOTS && !common->map; i++)
+		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES,
+				       memory, page, MAP_BOTH);
+	common->mapped = i - 1;
+	common->create =
+		vfio_create(vfio.container, PAGE_SHIFT, eight, 1, NULL);
+	set_stage(&common->stage, 2);
+	wait_for(&common->go, 2);
+	vfio_close(&vfio);
+}
+
+static void test_reclaim(void)
+{
+	unsigned long before, killed;
+	char text[32];
+	int status;
+	pid_t pid;
+
+	if (vfio_is_guest()) {
+		tap_skip("a guest has one level, and no second window");
+		return;
+	}
+
+	memset(common, 0, sizeof(*common));
+	write_file(GROUP "/memory.max", "max");
+	killed = read_named(GROUP "/memory.events", "oom_kill");
+	before = read_named(GROUP "/memory.events", "max");
+	pid = tap_start(in_full_group, NULL);
+	if (!CHECK(wait_for(&common->stage, 1)))
+		return;
+	snprintf(text, sizeof(text), "%ld",
+		 read_number(GROUP "/memory.current"));
+	write_file(GROUP "/memory.max", text);
+	set_stage(&common->go, 1);
+
+	while (!wait_for(&common->stage, 2) && !waitpid(pid, &status, WNOHANG))
+		;
+	CHECK_EQ(common->stage, 2);
+	CHECK_EQ(common->map, 0);
+	CHECK_EQ(common->mapped, SLOTS);
+	CHECK_EQ(common->create, 0);
+	CHECK(read_named(GROUP "/memory.events", "max") > before);
+	CHECK_EQ(read_named(GROUP "/memory.events", "oom_kill"), killed);
+
+	write_file(GROUP "/memory.max", "max");
+	set_stage(&common->go, 2);
+	if (waitpid(pid, &status, 0) == pid)
+		CHECK_EQ(status, 0);
+}
+
 static bool make_group(void)
 {
 	mkdir(MOUNT_POINT, 0755);
@@ -218,6 +298,7 @@ int main(void)
 
 	/* In-tree tables are not charged to a cgroup. */
 	tap_test_ours("a full cgroup: ENOMEM, and no OOM kill", test_full);
+	tap_test_ours("memory of a full cgroup is reclaimed", test_reclaim);
 	ret = tap_main();
 	rmdir(GROUP);
 	umount2(MOUNT_POINT, MNT_DETACH);

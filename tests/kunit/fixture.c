@@ -74,19 +74,16 @@ static void fixture_meet(struct fixture *fixture)
 		barrier();
 }
 
-static bool fixture_gfp_is_bad(gfp_t gfp)
+static bool fixture_gfp_is_bad(const struct fixture *fixture, gfp_t gfp)
 {
-	if (!gfpflags_allow_blocking(gfp))
-		return false;
-
-	if (irqs_disabled() ||
-	    (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count()))
+	if (!(gfp & __GFP_ACCOUNT))
 		return true;
 
 	/*
 	 * Without __GFP_RETRY_MAYFAIL the allocation may invoke the OOM killer.
 	 */
-	return !(gfp & __GFP_ACCOUNT) || !(gfp & __GFP_RETRY_MAYFAIL);
+	return gfpflags_allow_blocking(gfp) &&
+	       !(fixture->may_wait && gfp & __GFP_RETRY_MAYFAIL);
 }
 
 static struct page *fixture_pages_alloc(int nid, gfp_t gfp, unsigned int order)
@@ -95,7 +92,7 @@ static struct page *fixture_pages_alloc(int nid, gfp_t gfp, unsigned int order)
 	struct fixture *fixture = fixture_of(test);
 	struct page *page;
 
-	if (fixture_gfp_is_bad(gfp))
+	if (fixture_gfp_is_bad(fixture, gfp))
 		atomic_long_inc(&fixture->bad_gfp);
 
 	if (!atomic_long_dec_return(&fixture->until_failure)) {
@@ -174,6 +171,11 @@ long fixture_blocks(struct kunit *test)
 long fixture_bytes(struct kunit *test)
 {
 	return atomic_long_read(&fixture_of(test)->bytes);
+}
+
+void fixture_let_wait(struct kunit *test, bool may_wait)
+{
+	fixture_of(test)->may_wait = may_wait;
 }
 
 void fixture_fail_alloc(struct kunit *test, long nth)
@@ -349,7 +351,8 @@ struct tce_table *table_create(struct kunit *test,
 			       const struct tce_geometry *geo,
 			       struct tce_charge *charge)
 {
-	return tce_table_create(geo, NUMA_NO_NODE, charge, &fixture_ops, test);
+	return tce_table_create(geo, NUMA_NO_NODE, charge, &fixture_ops, test,
+				NULL);
 }
 
 struct tce_table *table_of(struct kunit *test, const struct shape *shape)
@@ -378,7 +381,8 @@ struct tce_table *table_backed(struct kunit *test, const struct shape *shape,
 					  shape->entries, shape->levels));
 	table = tce_table_create(&geo, NUMA_NO_NODE, NULL,
 				 backing->lists ? &fixture_listed_ops :
-						  &fixture_backed_ops, test);
+						  &fixture_backed_ops,
+				 test, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(table));
 
 	return table;
@@ -506,6 +510,7 @@ void table_prepare(struct kunit *test, struct tce_table *table,
 		   struct tce_range *range, unsigned long index,
 		   unsigned long count, u64 owner)
 {
+	range->spares = NULL;
 	range->index = index;
 	range->end = index + count;
 	KUNIT_ASSERT_EQ(test, 0,
@@ -515,6 +520,7 @@ void table_prepare(struct kunit *test, struct tce_table *table,
 int table_hold(struct tce_table *table, struct tce_range *range,
 	       unsigned long index, gfp_t gfp)
 {
+	range->spares = NULL;
 	range->index = index;
 	range->end = index + 1;
 

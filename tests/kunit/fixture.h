@@ -70,8 +70,9 @@ struct found {
  * @failed: allocations that were made to fail
  * @until_failure: number of the allocation that fails, counted down by each; 0
  *                 or less for none
- * @bad_gfp: number of allocations that may sleep and are wrong: made in atomic
- *           context, or without __GFP_ACCOUNT, or without __GFP_RETRY_MAYFAIL
+ * @may_wait: allocations may wait for memory
+ * @bad_gfp: number of allocations that are wrong: they may wait, or invoke the
+ *           OOM killer, or are not accounted
  * @meet: number of threads that wait for each other in each allocation, or 0
  * @met: number of threads that have arrived so far
  * @alloc_hook: called once, by the next allocation
@@ -88,6 +89,7 @@ struct fixture {
 	atomic_long_t bytes;
 	atomic_long_t failed;
 	atomic_long_t until_failure;
+	bool may_wait;
 	atomic_long_t bad_gfp;
 	int meet;
 	atomic_t met;
@@ -110,6 +112,9 @@ void fixture_exit(struct kunit *test);
 /* Number of page allocations of all tables of the test now, and their bytes. */
 long fixture_blocks(struct kunit *test);
 long fixture_bytes(struct kunit *test);
+
+/* From now on allocations may wait for memory, or must not, as at first. */
+void fixture_let_wait(struct kunit *test, bool may_wait);
 
 /* Makes the @nth allocation from now on fail; 0 for none. */
 void fixture_fail_alloc(struct kunit *test, long nth);

@@ -538,6 +538,65 @@ static void prepare_without_allocation(struct kunit *test)
 	table_destroy(test, table);
 }
 
+/* A level that cannot be allocated without waiting uses a spare block. */
+static void spares_are_used(struct kunit *test)
+{
+	/* Each level has a block of its own. */
+	const struct shape shape = {
+		.page_shift = 16, .levels = 2, .entries = BIT(26),
+	};
+	struct tce_table *table = table_of(test, &shape);
+	struct tce_spares spares = {};
+	struct tce_range range = { .spares = &spares, .index = 1, .end = 2 };
+
+	tce_spares_init(&spares);
+	fixture_fail_alloc(test, 1);
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(1), GFP_KERNEL));
+	KUNIT_ASSERT_TRUE(test, spares.missing);
+	KUNIT_EXPECT_EQ(test, spares.count, 0);
+
+	fixture_let_wait(test, true);
+	KUNIT_EXPECT_TRUE(test, tce_spares_fill(&spares, 2));
+	KUNIT_EXPECT_EQ(test, spares.count, 2);
+	KUNIT_EXPECT_FALSE(test, tce_spares_fill(&spares, 2));
+	/* There is no memory for more. */
+	fixture_fail_alloc(test, 1);
+	KUNIT_EXPECT_FALSE(test, tce_spares_fill(&spares, 3));
+	fixture_let_wait(test, false);
+
+	spares.missing = false;
+	fixture_fail_alloc(test, 1);
+	KUNIT_EXPECT_EQ(test, 0,
+			tce_table_prepare(table, &range, ua_of(1), GFP_KERNEL));
+	KUNIT_EXPECT_TRUE(test, fixture_alloc_failed(test));
+	fixture_fail_alloc(test, 0);
+	KUNIT_EXPECT_FALSE(test, spares.missing);
+	KUNIT_EXPECT_EQ(test, spares.count, 1);
+	tce_table_finish(&range);
+
+	/* Blocks of another size are of no use. */
+	range.index += shape.entries / 2;
+	range.end += shape.entries / 2;
+	spares.size++;
+	fixture_fail_alloc(test, 1);
+	KUNIT_EXPECT_EQ(test, -ENOMEM,
+			tce_table_prepare(table, &range, ua_of(1), GFP_KERNEL));
+	fixture_fail_alloc(test, 0);
+	KUNIT_EXPECT_TRUE(test, spares.missing);
+	KUNIT_EXPECT_EQ(test, spares.count, 0);
+
+	fixture_let_wait(test, true);
+	KUNIT_EXPECT_TRUE(test, tce_spares_fill(&spares, 1));
+	fixture_let_wait(test, false);
+	tce_spares_free(&spares);
+	KUNIT_EXPECT_EQ(test, spares.count, 0);
+	expect_figures(test, table, 0);
+	table_trim_all(test, table);
+
+	table_destroy(test, table);
+}
+
 static struct kunit_case tce_table_range_cases[] = {
 	KUNIT_CASE_PARAM(adjacent_entries_are_one_extent, range_gen_params),
 	KUNIT_CASE_PARAM(permissions_and_holes_end_extents, range_gen_params),
@@ -549,6 +608,7 @@ static struct kunit_case tce_table_range_cases[] = {
 	KUNIT_CASE_PARAM(prepare_fails_midway, range_gen_params),
 	KUNIT_CASE_PARAM(prepare_huge_range, huge_gen_params),
 	KUNIT_CASE_PARAM(prepare_without_allocation, range_gen_params),
+	KUNIT_CASE(spares_are_used),
 	{}
 };
 
