@@ -68,10 +68,11 @@ static struct tce_level *tce_trim_dequeue(struct tce_table *table)
 
 /*
  * Unlink a level that was dequeued, or whose last lower level was just
- * unlinked, if it has not been in use for @age. Return whether it was unlinked.
+ * unlinked, if it has not been in use since @before, in jiffies. Return whether
+ * it was unlinked.
  */
 static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
-			    unsigned long age, struct list_head *trimmed)
+			    unsigned long before, struct list_head *trimmed)
 {
 	struct tce_level *parent = tce_level_parent(table, level);
 	bool unlink;
@@ -80,7 +81,7 @@ static bool tce_trim_unlink(struct tce_table *table, struct tce_level *level,
 	spin_lock(&parent->lock);
 	spin_lock_nested(&level->lock, SINGLE_DEPTH_NESTING);
 	unlink = tce_level_idle(level) &&
-		 time_after_eq(jiffies, level->since + age);
+		 time_before_eq(level->since, before);
 	if (unlink) {
 		level->dead = true;
 		atomic_inc(&table->unlinked);
@@ -172,21 +173,24 @@ static void tce_trim_free(struct tce_table *table, struct list_head *trimmed)
 	}
 }
 
-/* Unlink and free up to @count levels. The caller holds the trim lock. */
-static void tce_trim_batch(struct tce_table *table, unsigned long age,
+/*
+ * Unlink and free levels, up to @count of those in the queue. The caller holds
+ * the trim lock.
+ */
+static void tce_trim_batch(struct tce_table *table, unsigned long before,
 			   unsigned int count)
 {
 	struct tce_level *level;
 	LIST_HEAD(trimmed);
 
 	while (count-- && (level = tce_trim_dequeue(table))) {
-		unsigned long min_age = age;
+		unsigned long latest = before;
 
 		while (level->link &&
-		       tce_trim_unlink(table, level, min_age, &trimmed)) {
+		       tce_trim_unlink(table, level, latest, &trimmed)) {
 			level = tce_level_parent(table, level);
 			/* An upper level goes with its last lower level. */
-			min_age = 0;
+			latest = jiffies;
 		}
 		cond_resched();
 	}
@@ -209,6 +213,7 @@ int tce_trim(struct tce_table *table, unsigned long age,
 	unsigned int most = max(TCE_TRIM_ENTRIES >> table->geo.level_shift,
 				1UL);
 	unsigned int n = 0, queued = 0, count;
+	unsigned long before = 0;
 	int ends = 0;
 
 	do {
@@ -229,10 +234,13 @@ int tce_trim(struct tce_table *table, unsigned long age,
 			ends = tce_trim_ends(table, held);
 		}
 		if (!ends) {
-			if (!n)
+			if (!n) {
 				queued = READ_ONCE(table->idle_levels);
+				/* No level may go before an older one. */
+				before = jiffies - age;
+			}
 			count = min(most, queued - n);
-			tce_trim_batch(table, age, count);
+			tce_trim_batch(table, before, count);
 			n += count;
 			ends = n < queued ? tce_trim_ends(table, held) : 0;
 		}
