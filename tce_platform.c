@@ -702,25 +702,32 @@ void tce_platform_unlink(struct tce_platform *platform,
  * of the group access all memory. pnv_ioda2_take_ownership() disables bypass
  * only if the group has the platform's default window. The group lacks that
  * window if it could not be set up when VFIO released the group
- * (pnv_pci_ioda2_setup_default_config()). unset_window() of number 1 clears the
- * TVE that bypass and window 1 share, so it disables bypass.
+ * (pnv_pci_ioda2_setup_default_config()). On PHB3 a driver of the host may then
+ * have got bypass in the place of window 0
+ * (pnv_pci_ioda_dma_64bit_bypass()). If the group has the default window,
+ * pnv_ioda2_take_ownership() frees its table even if the firmware has refused
+ * to remove the window.
+ *
+ * unset_window() clears the TVE, also if the platform knows of no window.
  */
-#define TCE_BYPASS_NUM		1
-
-static int tce_powernv_disable_bypass(struct tce_platform *unused,
-				      struct iommu_table_group *table_group)
+static int tce_powernv_take_group(struct tce_platform *unused,
+				  struct iommu_table_group *table_group)
 {
-	if (READ_ONCE(table_group->tables[TCE_BYPASS_NUM]) ||
-	    !table_group->ops->unset_window(table_group, TCE_BYPASS_NUM))
-		return 0;
+	int num;
 
-	return tce_refuse(-EIO, "the firmware refused to disable bypass");
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++)
+		if (!READ_ONCE(table_group->tables[num]) &&
+		    table_group->ops->unset_window(table_group, num))
+			return tce_refuse(-EIO,
+					  "the firmware refused to disable bypass or the default window");
+
+	return 0;
 }
 
-int tce_platform_disable_bypass(struct iommu_table_group *table_group)
+int tce_platform_take_group(struct iommu_table_group *table_group)
 {
 	if (tce_platform_is_guest() || !table_group->ops->unset_window)
 		return 0;
 
-	return tce_group_change(NULL, table_group, tce_powernv_disable_bypass);
+	return tce_group_change(NULL, table_group, tce_powernv_take_group);
 }

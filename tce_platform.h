@@ -194,15 +194,15 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 			       unsigned long index, unsigned long count);
 
 /**
- * tce_platform_disable_bypass() - make sure that a group accesses memory
- * through its windows only
+ * tce_platform_take_group() - make sure that a group accesses memory through
+ * its windows only
  * @table_group: a group that VFIO has just taken, without a window of a
  *               container
  *
  * Context: Process, may sleep.
  * Return: 0; -EIO if the firmware refuses.
  */
-int tce_platform_disable_bypass(struct iommu_table_group *table_group);
+int tce_platform_take_group(struct iommu_table_group *table_group);
 
 /**
  * tce_platform_set_window() - program a window into a group

@@ -1561,7 +1561,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 	down_write(&container->lock);
 	ret = tce_check_group(container, group);
 	if (!ret)
-		ret = tce_platform_disable_bypass(group->table_group);
+		ret = tce_platform_take_group(group->table_group);
 	if (ret)
 		goto unlock;
 

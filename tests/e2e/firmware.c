@@ -356,6 +356,30 @@ static void test_bypass(void)
 	vfio_close(&vfio);
 }
 
+/*
+ * The platform ignores that the firmware has refused to remove the default
+ * window when VFIO takes a group.
+ */
+static void test_take(void)
+{
+	int container;
+
+	if (vfio_is_guest()) {
+		tap_skip("the hypervisor disables the default window itself");
+		return;
+	}
+
+	container = vfio_open_container();
+	CHECK_EQ(vfio_attach(&vfio, container, 0), 0);
+	answer(0, "unset_window", -6);
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), -EIO);
+	CHECK_EQ(count_answered(), 1);
+	write_file(PARAMETERS "unset", "0");
+	CHECK_EQ(vfio_set_iommu(container, VFIO_SPAPR_TCE_v2_IOMMU), 0);
+	CHECK_EQ(read_number(PARAMETERS "unset"), 3);
+	vfio_close(&vfio);
+}
+
 int main(void)
 {
 	int ret;
@@ -377,6 +401,8 @@ int main(void)
 		      test_join);
 	tap_test_ours("attach: the platform has left bypass enabled",
 		      test_bypass);
+	tap_test_ours("attach: the firmware refuses to disable a window",
+		      test_take);
 	tap_test_ours("TCE_CREATE: the platform has no memory for a link",
 		      test_no_link);
 	tap_test_ours("TCE_REMOVE: the firmware keeps the window", test_remove);

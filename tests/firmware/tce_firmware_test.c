@@ -21,7 +21,8 @@
  * memory for the default window when a group is given back to the platform, for
  * all groups and until "answer" is written again; its number is ignored.
  * "answered" is the number of calls that were answered since "answer" was
- * written.
+ * written. "unset" has a bit for each number of a window that unset_window was
+ * called for since it was written.
  *
  * "create_ms" is how long create_table keeps the CPU busy when the platform has
  * created the table, and others may find it, for all groups once "answer" was
@@ -182,6 +183,9 @@ static long tce_set_window(struct iommu_table_group *table_group, int num,
 	return 0;
 }
 
+/* Callers hold the mutex of the group; the tests use one group. */
+static unsigned long tce_unset;
+
 static long tce_unset_window(struct iommu_table_group *table_group, int num)
 {
 	long answer, ret;
@@ -190,6 +194,7 @@ static long tce_unset_window(struct iommu_table_group *table_group, int num)
 		return answer;
 
 	ret = tce_platform_ops.unset_window(table_group, num);
+	tce_unset |= BIT(num);
 
 	return tce_take_answer(table_group, TCE_UNSET_WINDOW, &answer) ?
 		       answer :
@@ -296,6 +301,9 @@ static const struct kernel_param_ops tce_answer_ops = {
 };
 module_param_cb(answer, &tce_answer_ops, NULL, 0200);
 MODULE_PARM_DESC(answer, "PCI address, call and answer, or off");
+
+module_param_named(unset, tce_unset, ulong, 0600);
+MODULE_PARM_DESC(unset, "bitmap of the windows that unset_window was called for");
 
 module_param_named(answered, tce_answered, ulong, 0400);
 MODULE_PARM_DESC(answered, "number of calls that were answered");
