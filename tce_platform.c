@@ -343,6 +343,13 @@ static int tce_pseries_create(struct tce_platform *platform)
 		return tce_platform_refuse(ret,
 					   "the hypervisor cannot create the window");
 
+	/*
+	 * A device has appeared in the group meanwhile, and the platform has
+	 * put the window before it got our reference.
+	 */
+	if (!platform->tbl)
+		return tce_refuse(-EIO, "the window was removed meanwhile");
+
 	platform->ops = platform->tbl->it_ops;
 	platform->is_default = platform->num == 0 &&
 			       tce_pseries_default(table_group, platform->tbl);
