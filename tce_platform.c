@@ -294,7 +294,9 @@ int tce_platform_clear_entries(const struct tce_platform *platform,
 
 bool tce_platform_takes_lists(void)
 {
-	return firmware_has_feature(FW_FEATURE_PUT_TCE_IND);
+	/* Without the second one a list that is refused is cleared singly. */
+	return firmware_has_feature(FW_FEATURE_PUT_TCE_IND) &&
+	       firmware_has_feature(FW_FEATURE_STUFF_TCE);
 }
 
 int tce_platform_set_entries(const struct tce_platform *platform,
@@ -321,7 +323,8 @@ int tce_platform_set_entries(const struct tce_platform *platform,
 	ret = plpar_tce_put_indirect(tbl->it_index, ioba, __pa(tces), count);
 	/*
 	 * The hypervisor does not say how many entries of a list it has set:
-	 * clear all, one by one if it does not clear them at once.
+	 * clear all, one by one if it also refuses to clear them at once. As
+	 * the caller tries no further list, this happens once for each MAP_DMA.
 	 */
 	if (ret && tce_pseries_clear_entries(platform, index, count, count))
 		pr_warn_ratelimited("the hypervisor refused entries at %#llx, and refuses to clear them\n",

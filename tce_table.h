@@ -77,7 +77,8 @@
 
 /*
  * Maximum number of entries that are set or cleared in a backing one by one
- * with a spinlock held.
+ * with a spinlock held, unless it has refused a list and to clear what it has
+ * set of it (tce_platform_set_entries()).
  */
 #define TCE_SINGLY_MAX		16UL
 
