@@ -198,10 +198,9 @@ static void tce_trim_batch(struct tce_table *table, unsigned long before,
 }
 
 /* Return 0, or 1 or -EAGAIN if a trim must end early. */
-static int tce_trim_ends(const struct tce_table *table,
-			 struct rw_semaphore *held)
+static int tce_trim_ends(struct rw_semaphore *held)
 {
-	if (fatal_signal_pending(current) || READ_ONCE(table->stop_trim))
+	if (fatal_signal_pending(current))
 		return 1;
 
 	return held && rwsem_is_contended(held) ? -EAGAIN : 0;
@@ -231,8 +230,10 @@ int tce_trim(struct tce_table *table, unsigned long age,
 			 * Of many that have waited here, each would free a
 			 * batch before others get @held.
 			 */
-			ends = tce_trim_ends(table, held);
+			ends = tce_trim_ends(held);
 		}
+		if (READ_ONCE(table->stop_trim))
+			ends = 1;
 		if (!ends) {
 			if (!n) {
 				queued = READ_ONCE(table->idle_levels);
@@ -242,7 +243,7 @@ int tce_trim(struct tce_table *table, unsigned long age,
 			count = min(most, queued - n);
 			tce_trim_batch(table, before, count);
 			n += count;
-			ends = n < queued ? tce_trim_ends(table, held) : 0;
+			ends = n < queued ? tce_trim_ends(held) : 0;
 		}
 		mutex_unlock(&table->trim_lock);
 	} while (!ends && n < queued);

@@ -40,7 +40,7 @@ struct tce_table;
  *
  * Ends early if a fatal signal is pending, after tce_trim_stop(), or if others
  * wait for @held. It looks after each batch of 4 MiB, and before one if it had
- * to wait for another trim.
+ * to wait for another trim; after tce_trim_stop() it frees nothing more.
  *
  * Context: Process, may sleep; reschedules.
  * Return: 0, or 1 if levels remain queued, for example because they were used

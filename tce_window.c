@@ -354,8 +354,17 @@ void tce_window_destroy(struct tce_window *window)
 int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group)
 {
-	int ret = tce_platform_set_window(&window->platform, table_group);
+	int ret;
 
+	/*
+	 * The platform programs the window before a TCE kill reaches the group:
+	 * no level may be freed meanwhile. The container's lock excludes a trim
+	 * by MAP_DMA; a work item that KVM's callbacks queue frees nothing.
+	 */
+	tce_trim_stop(window->table, true);
+	cancel_delayed_work_sync(&window->trim_work);
+	ret = tce_platform_set_window(&window->platform, table_group);
+	tce_trim_stop(window->table, false);
 	trace_tce_window_attach(tce_table_id(window->table),
 				iommu_group_id(table_group->group), ret);
 	if (!ret)
@@ -366,6 +375,7 @@ int tce_window_attach(struct tce_window *window,
 	 */
 	if (ret == -ENOMEM)
 		tce_window_detach(window, table_group);
+	tce_window_trim_soon(window);
 
 	return ret;
 }

@@ -779,9 +779,19 @@ static void trim_ends_early(struct kunit *test,
 	table_destroy(test, table);
 }
 
-static void trim_ends_when_stopped(struct kunit *test)
+static void trim_does_nothing_when_stopped(struct kunit *test)
 {
-	trim_ends_early(test, tce_trim_stop, NULL, 1);
+	struct tce_table *table = table_of_two_batches(test);
+	unsigned int queued = table_queued(table);
+
+	tce_trim_stop(table, true);
+	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, NULL), 1);
+	KUNIT_EXPECT_EQ(test, table_queued(table), queued);
+	tce_trim_stop(table, false);
+	KUNIT_EXPECT_EQ(test, tce_trim(table, 0, NULL), 0);
+	KUNIT_EXPECT_EQ(test, table_queued(table), 0);
+
+	table_destroy(test, table);
 }
 
 static void kill_current(struct tce_table *table, bool kill)
@@ -906,7 +916,7 @@ static struct kunit_case tce_table_trim_cases[] = {
 	KUNIT_CASE_PARAM(failed_exchange_leaves_no_level, trim_gen_params),
 	KUNIT_CASE_PARAM(failed_hold_leaves_no_level, trim_gen_params),
 	KUNIT_CASE_PARAM(unkilled_until_killed, trim_gen_params),
-	KUNIT_CASE(trim_ends_when_stopped),
+	KUNIT_CASE(trim_does_nothing_when_stopped),
 	KUNIT_CASE(trim_ends_when_killed),
 	KUNIT_CASE(trim_ends_when_others_wait),
 	KUNIT_CASE(trim_goes_on_if_nobody_waits),
