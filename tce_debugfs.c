@@ -335,7 +335,11 @@ static int mappings_open(struct inode *inode, struct file *file)
 	mappings->debugfs = inode->i_private;
 	kref_get(&mappings->debugfs->ref);
 
-	return 0;
+	/*
+	 * To read at an offset, seq_file would walk all entries before it with
+	 * the mutex held.
+	 */
+	return nonseekable_open(inode, file);
 }
 
 static int mappings_release(struct inode *inode, struct file *file)
@@ -352,7 +356,6 @@ static const struct file_operations mappings_fops = {
 	.owner = THIS_MODULE,
 	.open = mappings_open,
 	.read = seq_read,
-	.llseek = seq_lseek,
 	.release = mappings_release,
 };
 
