@@ -64,9 +64,10 @@
  * Delays of the work item that puts orphans (&tce_memory.orphans). The first
  * attempt is made at once. If the work item finds the address space's mmap_lock
  * or put_lock held, the next attempt is after 2 * TCE_ORPHAN_RETRY, then after
- * twice the last delay. TCE_ORPHAN_POLL is the longest delay, and the one for
- * regions with pages that are counted elsewhere: this module is not always
- * notified when they are uncounted.
+ * twice the last delay, TCE_ORPHAN_KICK_MAX at most if pages were uncounted
+ * since. TCE_ORPHAN_POLL is the longest delay, and the one for regions with
+ * pages that are counted elsewhere: this module is not always notified when
+ * they are uncounted.
  *
  * After pages were uncounted the next attempt is after TCE_ORPHAN_RETRY. It
  * tries all regions of the address space. If it has put none, the next one is
@@ -153,7 +154,6 @@ struct tce_memory {
  */
 static DEFINE_HASHTABLE(tce_orphans, 6);
 static DEFINE_SPINLOCK(tce_orphans_lock);
-static atomic_t tce_orphans_count = ATOMIC_INIT(0);
 
 /* Orphans */
 
@@ -215,8 +215,6 @@ static void tce_orphans_add(struct list_head *regions)
 		tce_pages_get(&memory->pages);
 		__module_get(THIS_MODULE);
 		hash_add(tce_orphans, &memory->node, (unsigned long)mm);
-		/* From here on tce_orphans_kick() finds the orphans. */
-		atomic_inc(&tce_orphans_count);
 	}
 	list_splice_tail_init(regions, &memory->orphans);
 	/* An attempt that is scheduled soon finds these regions, too. */
@@ -325,7 +323,10 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 /* A lock is held: retry later. */
 static void tce_orphans_retry(struct tce_memory *memory)
 {
-	memory->delay = min(2 * memory->delay, TCE_ORPHAN_POLL);
+	unsigned long most = memory->kicked ? TCE_ORPHAN_KICK_MAX :
+					      TCE_ORPHAN_POLL;
+
+	memory->delay = min(2 * memory->delay, most);
 	tce_orphans_schedule(memory, memory->delay, memory->delay);
 }
 
@@ -370,7 +371,6 @@ static void tce_orphan_work(struct work_struct *work)
 	if (last) {
 		/* tce_orphans_kick() may have queued the work item again. */
 		hash_del(&memory->node);
-		atomic_dec(&tce_orphans_count);
 		cancel_delayed_work(&memory->orphan_work);
 		memory->kicked = false;
 	} else if (!done) {
@@ -392,7 +392,7 @@ static void tce_orphan_work(struct work_struct *work)
 	 * sees the new state, or it has queued itself and is woken here.
 	 */
 	smp_mb();
-	wake_up_var(&tce_orphans_count);
+	wake_up_var(&tce_orphans);
 	if (last) {
 		tce_pages_put(&memory->pages);
 		module_put(THIS_MODULE);
@@ -404,16 +404,20 @@ static void tce_orphan_work(struct work_struct *work)
  */
 static void tce_orphans_kick(const struct mm_struct *mm)
 {
+	const struct hlist_head *bucket =
+		&tce_orphans[hash_min((unsigned long)mm,
+				      HASH_BITS(tce_orphans))];
 	struct tce_memory *memory;
 
 	/*
-	 * Order the caller's uncount before the read of tce_orphans_count.
-	 * tce_orphans_add() increments that before the work item tries to put
+	 * Order the caller's uncount before the read of the bucket.
+	 * tce_orphans_add() adds the object before the work item tries to put
 	 * the region: either the attempt sees the uncount, or the orphan is
-	 * seen here.
+	 * seen here. The lock is global, so do not take it for the orphans of
+	 * other address spaces.
 	 */
 	smp_mb();
-	if (!atomic_read(&tce_orphans_count))
+	if (hlist_empty(bucket))
 		return;
 
 	spin_lock(&tce_orphans_lock);
@@ -709,7 +713,7 @@ void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions)
 	if (!list_empty(&orphans))
 		tce_orphans_add(&orphans);
 
-	wait_var_event_timeout(&tce_orphans_count, !tce_memory_has_orphans(mm),
+	wait_var_event_timeout(&tce_orphans, !tce_memory_has_orphans(mm),
 			       TCE_ORPHAN_WAIT);
 }
 
