@@ -30,6 +30,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
+#include <linux/workqueue.h>
 
 #include <asm/eeh.h>
 #include <asm/iommu.h>
@@ -71,6 +72,7 @@ struct tce_debugfs_group {
  *        while data is copied to user space
  * @window: the window; NULL after tce_debugfs_remove()
  * @groups: groups that have the window
+ * @create: work item that creates the directory
  */
 struct tce_debugfs {
 	struct kref ref;
@@ -82,6 +84,7 @@ struct tce_debugfs {
 	struct mutex lock; /* @window, @groups */
 	struct tce_window *window;
 	struct list_head groups;
+	struct work_struct create;
 };
 
 static void tce_debugfs_free(struct kref *ref)
@@ -380,11 +383,35 @@ static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name,
 		 window->platform.num);
 }
 
+/*
+ * The kernel accounts dentries and inodes to the memory cgroup of the process
+ * that creates them, and may wait for memory of the cgroup with the lock of the
+ * directory held, which all containers need. A worker is in no such cgroup. (So
+ * may a process that looks up or opens a file there, which usually only root
+ * can do.)
+ */
+static void tce_debugfs_create(struct work_struct *work)
+{
+	struct tce_debugfs *debugfs = container_of(work, struct tce_debugfs,
+						   create);
+	char name[64];
+
+	tce_debugfs_name(debugfs, name, sizeof(name));
+	debugfs->dir = debugfs_create_dir(name, tce_debugfs_root);
+	/*
+	 * The _unsafe() variant lets debugfs_remove() wait for open() only and
+	 * not for readers, which user space can block.
+	 */
+	debugfs_create_file_unsafe("figures", 0444, debugfs->dir, debugfs,
+				   &figures_fops);
+	debugfs_create_file_unsafe("mappings", 0400, debugfs->dir, debugfs,
+				   &mappings_fops);
+}
+
 struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 				    unsigned int interface)
 {
 	struct tce_debugfs *debugfs;
-	char name[64];
 
 	debugfs = kzalloc(sizeof(*debugfs), TCE_GFP_FIXED);
 	if (!debugfs)
@@ -405,16 +432,9 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	rcu_read_lock();
 	get_task_comm(debugfs->comm, current->group_leader);
 	rcu_read_unlock();
-	tce_debugfs_name(debugfs, name, sizeof(name));
-	debugfs->dir = debugfs_create_dir(name, tce_debugfs_root);
-	/*
-	 * The _unsafe() variant lets debugfs_remove() wait for open() only and
-	 * not for readers, which user space can block.
-	 */
-	debugfs_create_file_unsafe("figures", 0444, debugfs->dir, debugfs,
-				   &figures_fops);
-	debugfs_create_file_unsafe("mappings", 0400, debugfs->dir, debugfs,
-				   &mappings_fops);
+	INIT_WORK(&debugfs->create, tce_debugfs_create);
+	queue_work(tce_short_wq, &debugfs->create);
+	flush_work(&debugfs->create);
 
 	return debugfs;
 }

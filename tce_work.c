@@ -12,6 +12,7 @@
 
 struct workqueue_struct *tce_wq;
 struct workqueue_struct *tce_mm_wq;
+struct workqueue_struct *tce_short_wq;
 
 int tce_work_init(void)
 {
@@ -26,16 +27,26 @@ int tce_work_init(void)
 	 */
 	tce_mm_wq = alloc_workqueue(KBUILD_MODNAME "_mm", WQ_UNBOUND,
 				    WQ_MAX_ACTIVE);
-	if (!tce_mm_wq) {
-		destroy_workqueue(tce_wq);
-		return -ENOMEM;
-	}
+	if (!tce_mm_wq)
+		goto destroy_wq;
+
+	tce_short_wq = alloc_workqueue(KBUILD_MODNAME "_short", WQ_UNBOUND, 0);
+	if (!tce_short_wq)
+		goto destroy_mm_wq;
 
 	return 0;
+
+destroy_mm_wq:
+	destroy_workqueue(tce_mm_wq);
+destroy_wq:
+	destroy_workqueue(tce_wq);
+
+	return -ENOMEM;
 }
 
 void tce_work_exit(void)
 {
+	destroy_workqueue(tce_short_wq);
 	destroy_workqueue(tce_mm_wq);
 	destroy_workqueue(tce_wq);
 }
