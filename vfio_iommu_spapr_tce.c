@@ -1348,7 +1348,8 @@ static noinline long tce_call_end(struct tce_container *container,
 		tce_charge_unhold(call->charge);
 	if (call->kvm)
 		tce_kvm_destroy(call->kvm);
-	tce_spares_free(&call->spares);
+	if (call->spares.count)
+		tce_spares_free(&call->spares);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
 	/* Uncharge what the command did not use, and settle the credit. */
