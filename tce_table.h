@@ -489,11 +489,11 @@ void tce_spares_free(struct tce_spares *spares);
  *       nothing
  *
  * Allocates the missing levels, and views for leaves that get more than one
- * owner. In any case this does not wait for memory, as the caller may hold
- * locks (TCE_GFP_NOWAIT): if it fails, and has set &tce_spares.missing, the
- * caller can call tce_spares_fill() without these locks and start over. Each
- * leaf is held until its last entry of the range is stored,
- * or until tce_table_finish(). After a failure nothing is held,
+ * owner. In any case this does not wait for memory of the memory cgroup, as the
+ * caller may hold locks (TCE_GFP_NOWAIT): if it fails, and has set
+ * &tce_spares.missing, the caller can call tce_spares_fill() without these
+ * locks and start over. Each leaf is held until its last entry of the range is
+ * stored, or until tce_table_finish(). After a failure nothing is held,
  * tce_table_finish() must not be called, and levels that were already allocated
  * stay, empty.
  *

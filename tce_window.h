@@ -49,7 +49,7 @@ struct tce_window;
  * @pinned: pages are pinned when they are mapped, so KVM cannot map them
  * @spares: memory for the first level
  * @kvm: state of KVM's callbacks, or NULL if there is none yet; NULL once the
- *       window owns it
+ *       window or its iommu_table owns it
  * @charged: number of kernel pages that were charged for the window; those that
  *           it uses are subtracted
  * @missing: if tce_window_create() returns -EAGAIN: number of kernel pages that

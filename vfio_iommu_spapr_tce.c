@@ -84,8 +84,12 @@
 /* Number of levels that is requested for it, which is a hint. */
 #define TCE_DEFAULT_LEVELS	1
 
-/* Maximum number of times that a command allocates memory for levels. */
+/*
+ * Number of times that a command allocates memory for levels: maximum, and
+ * number after which it no longer counts on those that it has linked.
+ */
 #define TCE_FILLS_MAX		1024
+#define TCE_FILLS_FEW		16
 
 static bool charge_allocated;
 module_param(charge_allocated, bool, 0644);
@@ -292,6 +296,7 @@ struct tce_args {
  * @spares: memory for levels
  * @spare: number of blocks that @spares was filled up to
  * @fills: number of times that it was filled
+ * @most: the largest &tce_spares.wanted so far
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
@@ -328,6 +333,7 @@ struct tce_call {
 	struct tce_spares spares;
 	unsigned long spare;
 	unsigned int fills;
+	unsigned long most;
 	struct tce_run run;
 	struct tce_memory *memory;
 	struct tce_region *region;
@@ -1117,6 +1123,7 @@ static void tce_call_init(struct tce_call *call)
 	tce_spares_init(&call->spares);
 	call->spare = 0;
 	call->fills = 0;
+	call->most = 0;
 	call->run.spares = &call->spares;
 	call->run.pages = NULL;
 	call->run.page = NULL;
@@ -1249,14 +1256,21 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
  * Allocate memory for levels that the last attempt could not allocate without
  * waiting: twice as much for each attempt, as most levels may exist. Levels
  * that an attempt has linked in vain are freed after a while, or by others that
- * have no memory, so limit the attempts.
+ * have no memory: after some attempts, get as much as was ever missing. Limit
+ * the attempts all the same.
  */
 static bool tce_call_fill(struct tce_call *call)
 {
-	if (call->fills++ == TCE_FILLS_MAX)
+	unsigned long wanted = call->spares.wanted;
+
+	if (call->fills == TCE_FILLS_MAX)
 		return false;
 
-	call->spare = min(max(2 * call->spare, 2UL), call->spares.wanted);
+	call->fills++;
+	call->most = max(call->most, wanted);
+	if (call->fills > TCE_FILLS_FEW)
+		wanted = call->most;
+	call->spare = min(max(2 * call->spare, 2UL), wanted);
 
 	return tce_spares_fill(&call->spares, call->spare);
 }
@@ -1296,8 +1310,11 @@ static long tce_call_no_memory(struct tce_container *container,
 		}
 	}
 
-	if (ret == -ENOMEM && call->spares.missing && tce_call_fill(call))
+	if (ret == -ENOMEM && call->spares.missing && tce_call_fill(call)) {
+		/* Keep the levels that the last attempt has linked. */
+		call->run.trim = NULL;
 		ret = 0;
+	}
 
 	/*
 	 * MAP_DMA: free the levels that are not in use, which otherwise stay
