@@ -92,17 +92,11 @@ static void set_stage(int *what, int value)
 	__atomic_store_n(what, value, __ATOMIC_RELEASE);
 }
 
-/*
- * Runs in the cgroup. From the first stage on only the calls under test
- * allocate memory.
- */
-static void in_group(void *unused)
+/* Enters the cgroup and maps a page in a new window. Returns its start. */
+static __u64 enter_group(void)
 {
-	__u64 eight = BIT_ULL(page == 1 << 16 ? 28 : 24);
-	unsigned long i;
 	__u64 start;
 
-	(void)unused;
 	write_file(GROUP "/cgroup.procs", "0");
 	vfio_open(&vfio);
 	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
@@ -111,6 +105,29 @@ static void in_group(void *unused)
 			     &start),
 		 0);
 	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
+
+	return start;
+}
+
+/* A window with a level of eight pages */
+static int create_eight(void)
+{
+	__u64 size = BIT_ULL(page == 1 << 16 ? 28 : 24);
+
+	return vfio_create(vfio.container, PAGE_SHIFT, size, 1, NULL);
+}
+
+/*
+ * Runs in the cgroup. From the first stage on only the calls under test
+ * allocate memory.
+ */
+static void in_group(void *unused)
+{
+	unsigned long i;
+	__u64 start;
+
+	(void)unused;
+	start = enter_group();
 	common->start = start;
 	set_stage(&common->stage, 1);
 	wait_for(&common->go, 1);
@@ -122,9 +139,7 @@ static void in_group(void *unused)
 			break;
 		common->mapped = i;
 	}
-	/* A level of eight pages. */
-	common->create =
-		vfio_create(vfio.container, PAGE_SHIFT, eight, 1, NULL);
+	common->create = create_eight();
 	set_stage(&common->stage, 2);
 	wait_for(&common->go, 2);
 
@@ -152,20 +167,12 @@ static void in_group(void *unused)
  */
 static void in_full_group(void *unused)
 {
-	__u64 eight = BIT_ULL(page == 1 << 16 ? 28 : 24);
 	unsigned char *lazy;
 	unsigned long i;
 	__u64 start;
 
 	(void)unused;
-	write_file(GROUP "/cgroup.procs", "0");
-	vfio_open(&vfio);
-	CHECK_EQ(vfio_register(vfio.container, memory, page), 0);
-	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
-	CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, window_bytes, levels,
-			     &start),
-		 0);
-	CHECK_EQ(vfio_map(vfio.container, start, memory, page, MAP_BOTH), 0);
+	start = enter_group();
 	lazy = vfio_memory(RECLAIMABLE);
 	memset(lazy, 1, RECLAIMABLE);
 	CHECK_EQ(madvise(lazy, RECLAIMABLE, MADV_FREE), 0);
@@ -176,8 +183,7 @@ static void in_full_group(void *unused)
 		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES,
 				       memory, page, MAP_BOTH);
 	common->mapped = i - 1;
-	common->create =
-		vfio_create(vfio.container, PAGE_SHIFT, eight, 1, NULL);
+	common->create = create_eight();
 	set_stage(&common->stage, 2);
 	wait_for(&common->go, 2);
 	vfio_close(&vfio);
