@@ -125,8 +125,7 @@ static noinline bool tce_gather_grow(struct tce_gather *gather)
 
 	gather->max_retired = 0;
 	for (; max > retired->max; max /= 2) {
-		list = kmalloc_array(max, sizeof(*list),
-				     TCE_GFP_NOWAIT);
+		list = kmalloc_array(max, sizeof(*list), TCE_GFP_NOWAIT);
 		if (list)
 			break;
 	}
