@@ -340,7 +340,7 @@ static void test_bypass(void)
 		return;
 	}
 	if (!read_number(PARAMETERS "has_init_table")) {
-		tap_skip("the kernel has no kretprobes");
+		tap_skip("the kernel has no kprobes");
 		return;
 	}
 

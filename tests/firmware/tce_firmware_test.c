@@ -42,6 +42,8 @@
 
 #include <asm/iommu.h>
 
+#include "../kill/tce_trap.h"
+
 enum tce_call {
 	TCE_CREATE_TABLE,
 	TCE_SET_WINDOW,
@@ -79,29 +81,29 @@ static long tce_answer;
 static unsigned long tce_answered;
 
 /*
- * The platform calls iommu_init_table() directly, so its return value is
- * replaced. The handler runs with preemption disabled and cannot take the
- * mutex.
+ * The platform calls iommu_init_table() directly, so a probe returns in its
+ * place. The handler runs with preemption disabled and cannot take the mutex.
  */
-static int tce_init_table(struct kretprobe_instance *instance,
-			  struct pt_regs *regs)
+static int tce_init_table(struct kprobe *probe, struct pt_regs *regs)
 {
-	if (READ_ONCE(tce_call) == TCE_INIT_TABLE) {
-		regs_set_return_value(regs, 0);
-		tce_answered++;
-	}
+	if (READ_ONCE(tce_call) != TCE_INIT_TABLE)
+		return 0;
 
-	return 0;
+	tce_answered++;
+	regs_set_return_value(regs, 0);
+	instruction_pointer_set(regs, regs->link);
+
+	/* The registers have changed: do not execute the instruction. */
+	return 1;
 }
 
-/* 0 if the kernel has no kretprobes. */
+/* 0 if the kernel has no kprobes. */
 static int tce_init_probed;
 module_param_named(has_init_table, tce_init_probed, int, 0400);
 MODULE_PARM_DESC(has_init_table, "1 if init_table can be answered, otherwise 0");
 
-static struct kretprobe tce_init_probe = {
-	.handler = tce_init_table,
-	.kp.symbol_name = "iommu_init_table",
+static struct kprobe tce_init_probe = {
+	.pre_handler = tce_init_table,
 };
 
 static unsigned int tce_create_ms;
@@ -310,7 +312,8 @@ MODULE_PARM_DESC(answered, "number of calls that were answered");
 
 static int __init tce_firmware_init(void)
 {
-	tce_init_probed = !register_kretprobe(&tce_init_probe);
+	tce_init_probed = !tce_trap_find(&tce_init_probe, "iommu_init_table") &&
+			  !register_kprobe(&tce_init_probe);
 
 	return 0;
 }
@@ -318,7 +321,7 @@ static int __init tce_firmware_init(void)
 static void __exit tce_firmware_exit(void)
 {
 	if (tce_init_probed)
-		unregister_kretprobe(&tce_init_probe);
+		unregister_kprobe(&tce_init_probe);
 
 	mutex_lock(&tce_answer_lock);
 	tce_restore_ops();

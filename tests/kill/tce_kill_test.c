@@ -52,6 +52,8 @@
 #include <asm/iommu.h>
 #include <asm/tce.h>
 
+#include "tce_trap.h"
+
 #define TCE_PERM	((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
 
 /**
@@ -210,13 +212,16 @@ static int tce_lie_undo(struct kprobe *probe, struct pt_regs *regs)
 	return 0;
 }
 
+static const char * const tce_probed[] = {
+	"vfio_iommu_spapr_tce:tce_iommu_ioctl",
+	"vfio_iommu_spapr_tce:tce_iommu_detach_group",
+};
+
 static struct kprobe tce_ioctl_probe = {
-	.symbol_name = "vfio_iommu_spapr_tce:tce_iommu_ioctl",
 	.pre_handler = tce_lie_undo,
 };
 
 static struct kprobe tce_detach_probe = {
-	.symbol_name = "vfio_iommu_spapr_tce:tce_iommu_detach_group",
 	.pre_handler = tce_lie_undo,
 };
 
@@ -398,10 +403,17 @@ MODULE_PARM_DESC(seen, "number of kills, first, end, set, pinned, longest");
 
 static int tce_probe(void)
 {
+	unsigned int i;
 	int ret;
 
 	if (tce_probing)
 		return 0;
+
+	for (i = 0; i < ARRAY_SIZE(tce_probes); i++) {
+		ret = tce_trap_find(tce_probes[i], tce_probed[i]);
+		if (ret)
+			return ret;
+	}
 
 	ret = register_kprobes(tce_probes, ARRAY_SIZE(tce_probes));
 	tce_probing = !ret;
