@@ -146,12 +146,17 @@ static bool tce_window_trim_now(struct tce_window *window,
 
 /*
  * A trim that is running may have thousands of grace periods to wait for: have
- * it end early.
+ * it end early. Further ones free nothing.
  */
-static void tce_window_cancel_trim(struct tce_window *window)
+static void tce_window_stop_trim(struct tce_window *window)
 {
 	tce_trim_stop(window->table, true);
 	cancel_delayed_work_sync(&window->trim_work);
+}
+
+static void tce_window_cancel_trim(struct tce_window *window)
+{
+	tce_window_stop_trim(window);
 	tce_trim_stop(window->table, false);
 }
 
@@ -361,10 +366,8 @@ int tce_window_attach(struct tce_window *window,
 	 * no level may be freed meanwhile. The container's lock excludes a trim
 	 * by MAP_DMA; a work item that KVM's callbacks queue frees nothing.
 	 */
-	tce_trim_stop(window->table, true);
-	cancel_delayed_work_sync(&window->trim_work);
+	tce_window_stop_trim(window);
 	ret = tce_platform_set_window(&window->platform, table_group);
-	tce_trim_stop(window->table, false);
 	trace_tce_window_attach(tce_table_id(window->table),
 				iommu_group_id(table_group->group), ret);
 	if (!ret)
@@ -375,6 +378,7 @@ int tce_window_attach(struct tce_window *window,
 	 */
 	if (ret == -ENOMEM)
 		tce_window_detach(window, table_group);
+	tce_trim_stop(window->table, false);
 	tce_window_trim_soon(window);
 
 	return ret;
