@@ -823,10 +823,13 @@ static void tce_range_want(const struct tce_range *range, unsigned long index,
 	if (!range->spares || !range->spares->missing)
 		return;
 
-	/* Leaves may need a view; upper levels are few. */
+	/*
+	 * Leaves may need a view. Upper levels are few, but two leaves may need
+	 * two of each depth.
+	 */
 	if (owner == TCE_OWNER_EACH)
 		levels *= 2;
-	levels += levels / TCE_UPPER_PART + geo->levels;
+	levels += levels / TCE_UPPER_PART + 2 * geo->levels;
 	range->spares->wanted = DIV_ROUND_UP(levels, range->spares->places);
 }
 
