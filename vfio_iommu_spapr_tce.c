@@ -85,11 +85,12 @@
 #define TCE_DEFAULT_LEVELS	1
 
 /*
- * Number of times that a command allocates memory for levels: maximum, and
- * number after which it no longer counts on those that it has linked.
+ * Number of times that a command starts over because there was no memory or
+ * credit: maximum, and number after which it no longer counts on levels that it
+ * has linked.
  */
-#define TCE_FILLS_MAX		1024
-#define TCE_FILLS_FEW		16
+#define TCE_RETRIES_MAX		1024
+#define TCE_RETRIES_FEW		16
 
 static bool charge_allocated;
 module_param(charge_allocated, bool, 0644);
@@ -295,7 +296,8 @@ struct tce_args {
  * @kvm: for a new window: the state of KVM's callbacks; NULL if there is none
  * @spares: memory for levels
  * @spare: number of blocks that @spares was filled up to
- * @fills: number of times that it was filled
+ * @retries: number of times that the command has started over because there was
+ *           no memory or credit
  * @most: the largest &tce_spares.wanted so far
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
@@ -332,7 +334,7 @@ struct tce_call {
 	struct tce_kvm *kvm;
 	struct tce_spares spares;
 	unsigned long spare;
-	unsigned int fills;
+	unsigned int retries;
 	unsigned long most;
 	struct tce_run run;
 	struct tce_memory *memory;
@@ -1122,7 +1124,7 @@ static void tce_call_init(struct tce_call *call)
 	call->kvm = NULL;
 	tce_spares_init(&call->spares);
 	call->spare = 0;
-	call->fills = 0;
+	call->retries = 0;
 	call->most = 0;
 	call->run.spares = &call->spares;
 	call->run.pages = NULL;
@@ -1256,19 +1258,14 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
  * Allocate memory for levels that the last attempt could not allocate without
  * waiting: twice as much for each attempt, as most levels may exist. Levels
  * that an attempt has linked in vain are freed after a while, or by others that
- * have no memory: after some attempts, get as much as was ever missing. Limit
- * the attempts all the same.
+ * have no memory: after some attempts, get as much as was ever missing.
  */
 static bool tce_call_fill(struct tce_call *call)
 {
 	unsigned long wanted = call->spares.wanted;
 
-	if (call->fills == TCE_FILLS_MAX)
-		return false;
-
-	call->fills++;
 	call->most = max(call->most, wanted);
-	if (call->fills > TCE_FILLS_FEW)
+	if (call->retries > TCE_RETRIES_FEW)
 		wanted = call->most;
 	call->spare = min(max(2 * call->spare, 2UL), wanted);
 
@@ -1284,6 +1281,10 @@ static long tce_call_no_memory(struct tce_container *container,
 			       struct tce_call *call)
 {
 	long ret = -ENOMEM;
+
+	/* Other threads may take what was missing, again and again. */
+	if (call->retries++ == TCE_RETRIES_MAX)
+		return ret;
 
 	/*
 	 * There was no credit for a level of this or another command: get some,
@@ -1310,10 +1311,11 @@ static long tce_call_no_memory(struct tce_container *container,
 		}
 	}
 
-	if (ret == -ENOMEM && call->spares.missing && tce_call_fill(call)) {
+	if ((!ret || ret == -ENOMEM) && call->spares.missing) {
+		ret = tce_call_fill(call) ? 0 : -ENOMEM;
 		/* Keep the levels that the last attempt has linked. */
-		call->run.trim = NULL;
-		ret = 0;
+		if (!ret)
+			call->run.trim = NULL;
 	}
 
 	/*
