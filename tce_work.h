@@ -41,9 +41,10 @@
  * the container's lock or locks of the VFIO core, is either not accounted,
  * which is for objects of which a group or a process has a fixed number, for
  * what lasts no longer than a command, and for what is small compared with the
- * pinned memory that it describes; or allocated without waiting. After that has
- * failed, a command gets memory with no such lock held and starts over
- * (tce_call_no_memory()).
+ * pinned memory that it describes, or at most twice as large as accounted
+ * memory that lives as long (an iommu_table and its struct tce_kvm); or
+ * allocated without waiting. After that has failed, a command gets memory with
+ * no such lock held and starts over (tce_call_no_memory()).
  */
 
 /* With no lock held */

@@ -63,10 +63,11 @@
  * tce_call_end_unregister(); it starts over, once, if pages are still counted,
  * perhaps by callbacks of KVM that are about to end. So no command holds the
  * lock while it waits for something that user space can prolong, such as a page
- * fault, the mmap_lock, or memory of a cgroup. (There is one exception: on
- * pSeries KVM may get the iommu_table of a new window before its operations are
- * replaced. The command that creates the window then waits for the calls of KVM
- * that have begun.) Arguments are copied from user space before the lock is
+ * fault, the mmap_lock, or memory of a cgroup, apart from what SECURITY.md
+ * lists (on pSeries a new window may wait for calls of KVM that have begun,
+ * Linux 6.12 stops a task that has used up its cgroup's CPU time wherever it
+ * is, and the platform of some kernels creates files in debugfs). Arguments are
+ * copied from user space before the lock is
  * taken, and results to user space after it was dropped. Therefore a process
  * that is stuck in a command does not keep another one from closing the
  * container or its group.
