@@ -8,6 +8,7 @@
 #ifndef TCE_WINDOW_PRIVATE_H
 #define TCE_WINDOW_PRIVATE_H
 
+#include <linux/cache.h>
 #include <linux/workqueue.h>
 
 #include "tce_pages.h"
@@ -23,34 +24,36 @@ struct tce_kvm;
 
 /**
  * struct tce_window - a window
- * @kvm: state of KVM's callbacks
  * @platform: the part that depends on the platform; holds the window's
  *            reference to the iommu_table
  * @table: the TCE table
  * @pages: the user memory that can be mapped
- * @locked: kernel pages that are charged for the whole table, or on pSeries for
- *          the platform's view; 0 if each level is charged while it is
- *          allocated
  * @start: its first bus address
  * @counts: event counters
- * @debugfs: the debugfs directory, or NULL
  * @lost: tce_window_map() fails: the firmware refused to remove the window from
  *        a group, or the platform has removed or disabled it
  * @kept: the hardware may still walk the table: it must not be freed
+ * @kvm: state of KVM's callbacks
+ * @locked: kernel pages that are charged for the whole table, or on pSeries for
+ *          the platform's view; 0 if each level is charged while it is
+ *          allocated
+ * @debugfs: the debugfs directory, or NULL
  * @trim_work: frees levels that are not in use, and records of tasks that make
  *             no hypercalls any more
  */
 struct tce_window {
-	struct tce_kvm *kvm;
 	struct tce_platform platform;
 	struct tce_table *table;
 	struct tce_pages *pages;
-	unsigned long locked;
 	u64 start;
 	struct tce_counts __percpu *counts;
-	struct tce_debugfs *debugfs;
 	bool lost;
 	bool kept;
+
+	/* Not read by each MAP_DMA and hypercall: a cache line apart. */
+	struct tce_kvm *kvm ____cacheline_aligned_in_smp;
+	unsigned long locked;
+	struct tce_debugfs *debugfs;
 	struct delayed_work trim_work;
 };
 
