@@ -101,14 +101,16 @@ struct tce_kvm_record {
  * @platform_useraddrptr: the platform's useraddrptr(), in the same case
  * @window: the window; NULL before tce_kvm_connect() and after
  *          tce_kvm_disconnect()
- * @closed: no entry may be set any more, see tce_kvm_close()
- * @used: a callback has looked up @window; also set by tce_kvm_disconnect()
- * @refused: the hypervisor has refused an entry
+ * @record: the records
+ * @mask: number of elements of @record, a power of two, minus 1
+ * @tbl: the iommu_table
  * @page_shift: IOMMU page size, as a shift
  * @leaf_shift: entries of a leaf, as a shift
+ * @used: a callback has looked up @window; also set by tce_kvm_disconnect()
+ * @closed: no entry may be set any more, see tce_kvm_close()
+ * @refused: the hypervisor has refused an entry
  * @put: tasks no longer find their records; @record is freed after a grace
  *       period
- * @tbl: the iommu_table
  * @put_rcu: waits until each task has slept or left the kernel; used twice, one
  *           after the other
  * @record_work: frees @record
@@ -116,10 +118,8 @@ struct tce_kvm_record {
  * @free_work: frees this after @tbl was freed
  * @flush_lock: held while tce_kvm_flush() or tce_kvm_trim() kill entries of
  *              records and release their pages: each waits for the other's
- * @mask: number of elements of @record, a power of two, minus 1
  * @elsewhere: number of records that are not the first one of their task's
  *             probe sequence
- * @record: the records
  */
 struct tce_kvm {
 	struct iommu_table_ops ops;
@@ -127,21 +127,23 @@ struct tce_kvm {
 	__be64 *(*platform_useraddrptr)(struct iommu_table *tbl, long index,
 					bool alloc);
 	struct tce_window __rcu *window;
-	bool closed;
-	unsigned int used;
-	bool refused;
+	struct tce_kvm_record *record;
+	unsigned long mask;
+	struct iommu_table *tbl;
 	unsigned int page_shift;
 	unsigned int leaf_shift;
+	unsigned int used;
+	bool closed;
+	bool refused;
 	bool put;
-	struct iommu_table *tbl;
-	struct rcu_head put_rcu;
+
+	/* Not read by most hypercalls: a cache line apart. */
+	struct rcu_head put_rcu ____cacheline_aligned_in_smp;
 	struct rcu_work record_work;
 	struct work_struct table_work;
 	struct rcu_work free_work;
 	struct mutex flush_lock; /* see above */
-	unsigned long mask;
 	atomic_t elsewhere;
-	struct tce_kvm_record *record;
 };
 
 static struct tce_kvm *tce_kvm_of(const struct iommu_table *tbl)
