@@ -8,6 +8,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/align.h>
+#include <linux/cache.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/jiffies.h>
@@ -95,10 +96,10 @@
  * @last: last user-space address
  * @mem: the kernel's region, with a reference from mm_iommu_new() or
  *       mm_iommu_get()
- * @mapped: its mapped count, that is the number of entries that translate to
- *          its pages and were counted here, plus one until it is unregistered
  * @unregistering: between tce_memory_unregister_begin() and
  *                 tce_memory_unregister_end()
+ * @mapped: its mapped count, that is the number of entries that translate to
+ *          its pages and were counted here, plus one until it is unregistered
  */
 struct tce_region {
 	struct tce_memory *memory;
@@ -107,8 +108,13 @@ struct tce_region {
 	unsigned long first;
 	unsigned long last;
 	struct mm_iommu_table_group_mem_t *mem;
-	atomic_long_t mapped;
 	bool unregistering;
+
+	/*
+	 * Written by each MAP_DMA; a cache line apart from the members that
+	 * are read to find this or another region.
+	 */
+	atomic_long_t mapped ____cacheline_aligned_in_smp;
 };
 
 /**
@@ -137,7 +143,9 @@ struct tce_memory {
 	struct rw_semaphore *lock;
 	struct rb_root regions;
 	struct list_head list;
-	struct list_head orphans;
+
+	/* Written for other containers, too, and by KVM: a cache line apart. */
+	struct list_head orphans ____cacheline_aligned_in_smp;
 	struct hlist_node node;
 	struct mutex put_lock; /* see above */
 	unsigned long delay;
