@@ -10,6 +10,7 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cache.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/iommu.h>
@@ -116,10 +117,6 @@ struct tce_group {
  * struct tce_container - a container
  * @node: in tce_containers
  * @number: the cookie that the VFIO core is given; never reused
- * @ref: one for the VFIO core, until release(), and one for each operation that
- *       uses the container
- * @free_work: frees the container
- * @lock: see DOC: Locking
  * @released: the VFIO core has called release()
  * @version: version of the interface, 1 or 2
  * @pages: user memory that can be mapped; NULL until the first command that
@@ -134,13 +131,14 @@ struct tce_group {
  *           before it
  * @next_created: number of windows that were created so far
  * @next_group: number of groups that were attached so far
+ * @ref: one for the VFIO core, until release(), and one for each operation that
+ *       uses the container
+ * @lock: see DOC: Locking
+ * @free_work: frees the container
  */
 struct tce_container {
 	struct hlist_node node;
 	unsigned long number;
-	struct kref ref;
-	struct rcu_work free_work;
-	struct rw_semaphore lock; /* see DOC: Locking */
 	bool released;
 	unsigned int version;
 	struct tce_pages *pages;
@@ -152,6 +150,14 @@ struct tce_container {
 	u64 created[IOMMU_TABLE_GROUP_MAX_TABLES];
 	u64 next_created;
 	u64 next_group;
+
+	/*
+	 * Written by each command; a cache line apart from the members that are
+	 * only read by most, and by those that look up another container.
+	 */
+	struct kref ref ____cacheline_aligned_in_smp;
+	struct rw_semaphore lock; /* see DOC: Locking */
+	struct rcu_work free_work;
 };
 
 /* Containers by cookie. Changed under the lock, looked up under RCU. */
