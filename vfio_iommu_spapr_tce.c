@@ -1025,6 +1025,8 @@ static void tce_undo_create(struct tce_container *container,
 		    container->created[num] == call->created)
 			tce_remove_window(container, num);
 	up_write(&container->lock);
+	/* What was charged for the window is credit now. */
+	tce_charge_settle(container->pages->charge);
 }
 
 static long tce_ioctl_remove(struct tce_container *container,

@@ -167,6 +167,7 @@ static void test_create_read_only(void)
 	mprotect(args, vfio_page_size(), PROT_READ);
 	before = state_now();
 	CHECK_EQ(vfio_ioctl(vfio.container, CREATE, args), -EFAULT);
+	CHECK_EQ(state_locked(), before.locked);
 	CHECK_STATE(&before);
 	CHECK_EQ(vfio_remove(vfio.container, 0), -EINVAL);
 	CHECK_EQ(create(&vfio), 0);
