@@ -25,8 +25,8 @@
  * An ioctl or a hypercall that unmaps an entry may find it empty because
  * another one has just cleared it, and must not return before the TCE was
  * killed. It then kills the entry itself; it does not wait for the other one,
- * which may have been preempted. Only an UNMAP_DMA that has found a leaf
- * missing waits, for a trim that has unlinked it (tce_trim_wait()).
+ * which may have been preempted. Only a call that clears a range and has found
+ * a leaf missing waits, for a trim that has unlinked it (tce_trim_wait()).
  *
  * A level is freed only after a kill for its range (tce_trim()). This
  * relies on the kill of a page to make the PHB also drop the cached addresses

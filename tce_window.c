@@ -138,10 +138,21 @@ static void tce_window_trim_work(struct work_struct *work)
 static bool tce_window_trim_now(struct tce_window *window,
 				struct rw_semaphore *held)
 {
-	tce_kvm_trim(window->kvm, window, 0);
+	int ret;
 
-	return READ_ONCE(window->kept) ||
-	       tce_trim(window->table, 0, held) != -EAGAIN;
+	tce_kvm_trim(window->kvm, window, 0);
+	if (READ_ONCE(window->kept))
+		return true;
+
+	ret = tce_trim(window->table, 0, held);
+	/*
+	 * The work item may have found no level while this had the last one in
+	 * hand, and a level that is queued already does not schedule it again.
+	 */
+	if (ret)
+		tce_window_trim_soon(window);
+
+	return ret != -EAGAIN;
 }
 
 /*
