@@ -366,6 +366,11 @@ int tce_platform_create(struct tce_platform *platform)
 					 tce_powernv_create(platform);
 }
 
+void tce_platform_discard(struct tce_platform *platform)
+{
+	kfree(platform->tbl);
+}
+
 void tce_platform_set_root(struct tce_platform *platform, void *root)
 {
 	if (!tce_platform_is_guest())

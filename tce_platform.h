@@ -119,6 +119,14 @@ unsigned long tce_platform_locked_pages(const struct tce_platform *platform,
 int tce_platform_create(struct tce_platform *platform);
 
 /**
+ * tce_platform_discard() - free an iommu_table that only the caller has found
+ * @platform: a window of PowerNV, created, without operations
+ *
+ * Context: Process, may sleep.
+ */
+void tce_platform_discard(struct tce_platform *platform);
+
+/**
  * tce_platform_set_root() - set the first level and the geometry in the struct
  * iommu_table
  * @platform: the window

@@ -297,6 +297,15 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	if (ret)
 		goto destroy_table;
 
+	if (!platform->backed) {
+		ret = tce_window_create_table(window, request,
+					      platform->tbl->it_nid);
+		if (ret) {
+			tce_platform_discard(platform);
+			goto free_counts;
+		}
+	}
+
 	/*
 	 * On pSeries KVM may have found the iommu_table already: it must not
 	 * use the platform's operations, which bypass our table.
@@ -306,15 +315,6 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	/* On pSeries this has freed the platform's view. */
 	if (request->charge)
 		window->locked = 0;
-	if (!platform->backed) {
-		ret = tce_window_create_table(window, request,
-					      platform->tbl->it_nid);
-		if (ret) {
-			tce_kvm_put(kvm);
-			goto free_counts;
-		}
-	}
-
 	window->pages = tce_pages_get(request->pages);
 	tce_platform_set_root(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << geo->page_shift;
