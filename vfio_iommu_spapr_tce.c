@@ -68,10 +68,9 @@
  * lists (on pSeries a new window may wait for calls of KVM that have begun,
  * Linux 6.12 stops a task that has used up its cgroup's CPU time wherever it
  * is, and the platform of some kernels creates files in debugfs). Arguments are
- * copied from user space before the lock is
- * taken, and results to user space after it was dropped. Therefore a process
- * that is stuck in a command does not keep another one from closing the
- * container or its group.
+ * copied from user space before the lock is taken, and results to user space
+ * after it was dropped. Therefore a process that is stuck in a command does not
+ * keep another one from closing the container or its group.
  *
  * The VFIO core calls ioctl() with no lock held, even while another thread
  * removes the last group and release() runs. So the core is given a cookie, a
