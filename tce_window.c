@@ -319,7 +319,6 @@ struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 	tce_platform_set_root(platform, tce_table_root(window->table));
 	window->start = (u64)platform->tbl->it_offset << geo->page_shift;
 	window->kvm = kvm;
-	tce_kvm_connect(kvm, window);
 	window->debugfs = tce_debugfs_add(window, request->pinned ? 1 : 2);
 	request->charged -= window->locked;
 	trace_tce_window_create(tce_table_id(window->table), window->start,
@@ -337,6 +336,11 @@ free_window:
 	kfree(window);
 
 	return ERR_PTR(ret);
+}
+
+void tce_window_connect(struct tce_window *window)
+{
+	tce_kvm_connect(window->kvm, window);
 }
 
 void tce_window_destroy(struct tce_window *window)

@@ -77,7 +77,8 @@ struct tce_window_request {
  *           &tce_window_request.charged and &tce_window_request.missing are
  *           also results
  *
- * On pSeries the hypervisor creates its window for that group here.
+ * On pSeries the hypervisor creates its window for that group here. KVM does
+ * not use the window before tce_window_connect().
  *
  * Context: Process, may sleep.
  * Return: the window, or ERR_PTR() of an errno of tce_platform_check() or
@@ -88,6 +89,19 @@ struct tce_window_request {
 struct tce_window *tce_window_create(struct iommu_table_group *table_group,
 				     int num,
 				     struct tce_window_request *request);
+
+/**
+ * tce_window_connect() - let KVM use a window
+ * @window: the window, attached to all groups that the container has
+ *
+ * The platform programs a window into a group before a TCE kill reaches the
+ * group. If KVM cleared an entry meanwhile, devices of the group could still
+ * reach the page after it was uncounted. A group that is added later has no
+ * open devices yet.
+ *
+ * Context: Any.
+ */
+void tce_window_connect(struct tce_window *window);
 
 /**
  * tce_window_destroy() - unmap everything and free a window

@@ -533,6 +533,7 @@ static int tce_create_window(struct tce_container *container,
 		return ret;
 	}
 
+	tce_window_connect(window);
 	container->windows[num] = window;
 	container->created[num] = container->next_created++;
 

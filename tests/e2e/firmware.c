@@ -226,6 +226,36 @@ static void test_join(void)
 }
 
 /*
+ * KVM finds a window as soon as one group has it, but uses it only when all
+ * groups do: before the platform has programmed it into the last one, a TCE
+ * kill does not reach that group. A group that is added later gets a window
+ * that KVM uses already: its devices are not open yet.
+ */
+static void test_usable(void)
+{
+	unsigned long usable;
+	__u64 start;
+
+	if (!vfio_have_device(1) || vfio_is_guest()) {
+		tap_skip("no second device that shares the windows");
+		return;
+	}
+	open_staged();
+	answer(0, "set_window", 0);
+	write_file(PARAMETERS "answer", "off");
+	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
+	usable = read_number(PARAMETERS "usable");
+	CHECK_EQ(create(&start), 0);
+	CHECK_EQ(read_number(PARAMETERS "usable"), usable);
+
+	vfio_detach(&second);
+	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
+	CHECK_EQ(read_number(PARAMETERS "usable"), usable + 2);
+	vfio_detach(&second);
+	vfio_close(&vfio);
+}
+
+/*
  * The firmware keeps the window, in which nothing is mapped any more. The table
  * is never freed, so only the charges and counts of the process are checked.
  */
@@ -399,6 +429,8 @@ int main(void)
 		      test_default_set_window);
 	tap_test_ours("a second group: the firmware refuses the table",
 		      test_join);
+	tap_test_ours("TCE_CREATE: KVM waits until all groups have the window",
+		      test_usable);
 	tap_test_ours("attach: the platform has left bypass enabled",
 		      test_bypass);
 	tap_test_ours("attach: the firmware refuses to disable a window",

@@ -24,6 +24,9 @@
  * written. "unset" has a bit for each number of a window that unset_window was
  * called for since it was written.
  *
+ * "usable" is the number of calls of set_window at whose end KVM could set
+ * entries of the table.
+ *
  * "create_ms" is how long create_table keeps the CPU busy when the platform has
  * created the table, and others may find it, for all groups once "answer" was
  * written.
@@ -163,6 +166,25 @@ static void tce_lose_link(struct iommu_table_group *table_group, int num)
 	}
 }
 
+/* Callers hold the mutex of the group; the tests change one at a time. */
+static unsigned long tce_usable;
+
+/*
+ * What KVM calls first when a guest sets an entry, and what it calls last. The
+ * caller has the address space that the window maps.
+ */
+static void tce_try_table(struct iommu_table *tbl)
+{
+	const struct iommu_table_ops *ops = tbl->it_ops;
+
+	rcu_read_lock();
+	if (ops->useraddrptr && ops->useraddrptr(tbl, tbl->it_offset, true)) {
+		ops->tce_kill(tbl, tbl->it_offset, 1);
+		tce_usable++;
+	}
+	rcu_read_unlock();
+}
+
 static long tce_set_window(struct iommu_table_group *table_group, int num,
 			   struct iommu_table *tbl)
 {
@@ -172,6 +194,8 @@ static long tce_set_window(struct iommu_table_group *table_group, int num,
 		return answer;
 
 	ret = tce_platform_ops.set_window(table_group, num, tbl);
+	if (!ret)
+		tce_try_table(tbl);
 	if (ret || !tce_take_answer(table_group, TCE_NO_LINK, &answer))
 		return ret;
 
@@ -306,6 +330,9 @@ MODULE_PARM_DESC(answer, "PCI address, call and answer, or off");
 
 module_param_named(unset, tce_unset, ulong, 0600);
 MODULE_PARM_DESC(unset, "bitmap of the windows that unset_window was called for");
+
+module_param_named(usable, tce_usable, ulong, 0400);
+MODULE_PARM_DESC(usable, "number of set_window calls in which KVM could set entries");
 
 module_param_named(answered, tce_answered, ulong, 0400);
 MODULE_PARM_DESC(answered, "number of calls that were answered");
