@@ -44,7 +44,8 @@ struct tce_spares;
 
 /*
  * Limit for &tce_run.trims. Without it, other threads that use up what is freed
- * could keep a MAP busy for ever.
+ * could keep a MAP busy for ever. The MAP goes on then, so there must be
+ * attempts left (TCE_RETRIES_MAX).
  */
 #define TCE_TRIMS_MAX		1024
 

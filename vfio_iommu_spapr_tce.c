@@ -88,9 +88,9 @@
 /*
  * Number of times that a command starts over because there was no memory or
  * credit: maximum, and number after which it no longer counts on levels that it
- * has linked.
+ * has linked, nor gives back what it was charged.
  */
-#define TCE_RETRIES_MAX		1024
+#define TCE_RETRIES_MAX		(2 * TCE_TRIMS_MAX)
 #define TCE_RETRIES_FEW		16
 
 static bool charge_allocated;
