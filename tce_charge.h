@@ -8,6 +8,7 @@
 #define TCE_CHARGE_H
 
 #include <linux/atomic.h>
+#include <linux/bits.h>
 #include <linux/kref.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -34,8 +35,12 @@
 
 struct mm_struct;
 
-/* Kernel pages that the first tce_charge_refill() of a command asks for. */
-#define TCE_CHARGE_REFILL	64
+/*
+ * Kernel pages that the first tce_charge_refill() of a command asks for, and
+ * the most that one asks for.
+ */
+#define TCE_CHARGE_REFILL	64UL
+#define TCE_CHARGE_REFILL_MAX	BIT(20)
 
 /**
  * struct tce_charge - an address space that is charged
@@ -115,8 +120,8 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages);
  * @pages: as for tce_charge_add()
  *
  * Credit is not settled while a command of any container of the process holds
- * it. That command can get some again. One that holds credit itself must not
- * call this: it would take what it needs for levels, and never end.
+ * it. That command, which may be the caller, starts over if it lacks credit
+ * then, so the number of its attempts must be limited.
  *
  * Context: As for tce_charge_add().
  * Return: As for tce_charge_add().

@@ -16,6 +16,7 @@
 #include <linux/iommu.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
@@ -1196,7 +1197,7 @@ static long tce_call_end_unregister(struct tce_container *container,
 
 /*
  * Memory of closed containers may still be charged. A command that has pinned
- * pages leaves it, as it holds a lock; one that holds credit may not take it.
+ * pages leaves it, as it holds a lock.
  */
 static int tce_call_add(struct tce_call *call)
 {
@@ -1207,8 +1208,6 @@ static int tce_call_add(struct tce_call *call)
 
 	if (!call->run.pinned)
 		tce_memory_put_orphans(current->mm, 0, ULONG_MAX);
-	if (call->refill)
-		return tce_charge_add(call->charge, call->missing);
 
 	return tce_charge_add_or_take(call->charge, call->missing);
 }
@@ -1302,15 +1301,16 @@ static long tce_call_no_memory(struct tce_container *container,
 	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
 		if (!call->refill)
 			tce_charge_hold(call->charge);
-		call->refill = max(2 * call->refill,
-				   (unsigned long)TCE_CHARGE_REFILL);
+		call->refill = clamp(2 * call->refill, TCE_CHARGE_REFILL,
+				     TCE_CHARGE_REFILL_MAX);
 		ret = tce_charge_refill(call->charge, call->refill);
 		/*
 		 * Give back what is charged for a window: it was not needed, or
-		 * the next attempt charges it again. For the rest see
-		 * tce_call_add().
+		 * the next attempt charges it again, if need be with the credit
+		 * (tce_call_add()). So this must end after some attempts.
 		 */
-		if (ret == -ENOMEM) {
+		if (ret == -ENOMEM &&
+		    (!call->charged || call->retries <= TCE_RETRIES_FEW)) {
 			tce_charge_sub(call->charge, call->charged);
 			call->charged = 0;
 			if (!call->run.pinned)
