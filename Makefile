@@ -38,6 +38,7 @@ On any Debian machine (x86-64 or ppc64le):
   make check-clients  QEMU guests, libvirt and DPDK with devices
   make bench      count instructions, and compare with the in-tree module
     ROWS=map-4k3-1   only these, in M=powernv9-64k; B=ours: only this module
+  make profile    with ROWS=: which functions these instructions are spent in
   make guard G=NAME  remove a line of the driver, run the test that must fail
   make mutants    show whether the tests notice random changes of the driver
     N=100 SEED=1     how many, which; FILES="tce_charge.c ..." only in these
@@ -128,6 +129,9 @@ demo check check-long bench style deb dist test shell mutants guard:
 check-ci check-clients:
 	@scripts/check $(@:check-%=%)
 
+profile:
+	@scripts/bench profile
+
 .PHONY: all help module install uninstall dkms dkms-remove status clean demo \
-	check check-ci check-long check-clients bench style deb dist test \
+	check check-ci check-long check-clients bench profile style deb dist test \
 	shell mutants guard

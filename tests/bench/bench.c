@@ -2,7 +2,8 @@
 /*
  * Measures the cost of the interface, see bench.h. Environment: ROWS, the rows
  * to measure; BENCH=parallel, to measure only what needs several CPUs and a
- * real clock.
+ * real clock; PROFILE=y, to print the kernel's functions, for the counts of
+ * profile.c.
  */
 
 #include <stdio.h>
@@ -10,6 +11,25 @@
 #include <string.h>
 
 #include "bench.h"
+
+/*
+ * The addresses of the functions of the kernel and of its modules. To the
+ * console, as the results of a program are printed twice.
+ */
+static void print_functions(void)
+{
+	FILE *from = fopen("/proc/kallsyms", "r");
+	FILE *to = fopen("/dev/console", "w");
+	char line[512], type;
+
+	if (!from || !to)
+		tap_bail("/proc/kallsyms, /dev/console: cannot be opened");
+	while (fgets(line, sizeof(line), from))
+		if (sscanf(line, "%*s %c", &type) == 1 && strchr("tTwW", type))
+			fprintf(to, "bench.function %s", line);
+	fclose(to);
+	fclose(from);
+}
 
 int main(void)
 {
@@ -31,6 +51,8 @@ int main(void)
 	bench_windows();
 	bench_hypercalls();
 	bench_memory();
+	if (getenv("PROFILE"))
+		print_functions();
 
 	return 0;
 }

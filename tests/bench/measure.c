@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "../kvm/tce_mark.h"
 
 /* Longer work is not repeated: the noise of timer interrupts is small in it. */
 #define MAX_REPEATED_NS		100000000ULL
@@ -140,11 +141,17 @@ static uint64_t run(const struct row *row)
 {
 	uint64_t start, cost;
 
-	if (row->timed)
-		return row->timed();
+	if (row->timed) {
+		tce_mark(TCE_MARK_ROUND);
+		cost = row->timed();
+		tce_mark(TCE_MARK_END);
+		return cost;
+	}
 
 	start = bench_now();
+	tce_mark(TCE_MARK_ROUND);
 	row->run();
+	tce_mark(TCE_MARK_END);
 	cost = bench_now() - start;
 
 	return cost;
@@ -199,6 +206,7 @@ void bench_row(const struct row *row)
 		if (cost == BENCH_FAILED) {
 			printf("# %s-%" PRIu64 ": failed\n", row->work,
 			       row->param);
+			tce_mark(TCE_MARK_ROW);
 			return;
 		}
 		best = cost < best ? cost : best;
@@ -211,6 +219,7 @@ void bench_row(const struct row *row)
 		printf(", \"kills\": [%" PRIu64 ", %" PRIu64 "]", kills.kills,
 		       kills.pages);
 	printf("}\n");
+	tce_mark(TCE_MARK_ROW);
 }
 
 void bench_figure(const char *work, uint64_t param, uint64_t figure)

@@ -34,6 +34,7 @@
 
 #include "tce_kvm_time.h"
 #include "tce_kvm_table.h"
+#include "tce_mark.h"
 
 #define TCE_LIST_MAX	(SZ_4K / sizeof(__be64))
 #define TCE_PERM	((u64)(TCE_PCI_READ | TCE_PCI_WRITE))
@@ -306,7 +307,9 @@ static long tce_kvm_time_run(const struct tce_kvm_timed *timed,
 		return -EINVAL;
 
 	start = ktime_get_ns();
+	tce_mark(TCE_MARK_BEGIN);
 	time.status = tce_kvm_run(timed, &time);
+	tce_mark(TCE_MARK_END);
 	time.ns = ktime_get_ns() - start;
 
 	return copy_to_user(argp, &time, sizeof(time)) ? -EFAULT : 0;
