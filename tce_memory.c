@@ -8,6 +8,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/align.h>
+#include <linux/bits.h>
 #include <linux/cache.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
@@ -54,6 +55,15 @@
  * one owner must be uncounted one by one.
  */
 #define TCE_MEMORY_FLUSH	512
+
+/*
+ * Memory of devices (device-dax) comes on top of that of the machine. So a
+ * region can be this many times as large, with up to TCE_REGION_MAX pages: the
+ * kernel's list of the pages takes up to a 64th of the memory then, and an RCU
+ * callback unpins all of them at once.
+ */
+#define TCE_REGION_MAX_RAM	8
+#define TCE_REGION_MAX		BIT(27)
 
 /* Further attempts to register memory that exceeds RLIMIT_MEMLOCK. */
 #define TCE_MEMORY_TRIES	3
@@ -501,6 +511,18 @@ static bool tce_memory_aligned(u64 ua, u64 size)
 	return PAGE_ALIGNED(ua) && PAGE_ALIGNED(size);
 }
 
+/*
+ * The largest region, in pages. mm_iommu_new() allocates an array with an
+ * element for each page. It must not use up the memory of the machine; if it is
+ * larger than that, vmalloc() logs a warning, which user space could repeat.
+ */
+static unsigned long tce_region_max(void)
+{
+	unsigned long ram = totalram_pages();
+
+	return max(ram, min(TCE_REGION_MAX_RAM * ram, TCE_REGION_MAX));
+}
+
 struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 {
 	struct tce_region *region;
@@ -515,12 +537,7 @@ struct tce_region *tce_memory_pin(struct tce_memory *memory, u64 ua, u64 size)
 		return ERR_PTR(ret);
 	}
 
-	/*
-	 * mm_iommu_new() allocates an array with an element for each page. If
-	 * it is too large for the machine, vmalloc() logs a warning, which user
-	 * space could repeat.
-	 */
-	if (size >> PAGE_SHIFT > totalram_pages())
+	if (size >> PAGE_SHIFT > tce_region_max())
 		return ERR_PTR(-ENOMEM);
 
 	region = kzalloc(sizeof(*region), TCE_GFP);

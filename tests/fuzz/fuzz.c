@@ -1027,18 +1027,28 @@ static void probe_huge_pages(void)
 		 machine.huge_pages);
 }
 
+/* The largest region, as docs/INTERFACE.md says. */
+static __u64 most_pages(void)
+{
+	struct sysinfo system;
+	__u64 memory, most;
+
+	sysinfo(&system);
+	memory = (__u64)system.totalram * system.mem_unit / machine.page;
+	most = 8 * memory < BIT_ULL(27) ? 8 * memory : BIT_ULL(27);
+
+	return memory > most ? memory : most;
+}
+
 static void probe_machine(void)
 {
 	struct vfio_iommu_spapr_tce_info info;
-	struct sysinfo system;
 	struct vfio vfio;
 	int ret;
 
 	machine.page = vfio_page_size();
 	machine.page_shift = vfio_page_shift();
-	sysinfo(&system);
-	machine.memory_pages = (__u64)system.totalram * system.mem_unit /
-			       machine.page;
+	machine.region_pages = most_pages();
 
 	vfio_open(&vfio);
 	ret = vfio_info(vfio.container, &info);

@@ -513,7 +513,7 @@ static int kregion_get(struct model *model, __u64 address, __u64 size)
 		return first;
 	}
 
-	if (size / machine.page > machine.memory_pages)
+	if (size / machine.page > machine.region_pages)
 		return -ENOMEM;
 	if (!charge(model, size / machine.page))
 		return -ENOMEM;

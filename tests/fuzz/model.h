@@ -199,7 +199,7 @@ struct model {
  * @page_sizes: IOMMU page sizes
  * @windows: largest number of windows
  * @levels: largest number of levels that can be requested
- * @memory_pages: kernel pages of memory
+ * @region_pages: kernel pages of the largest region
  * @eeh: whether there is EEH
  */
 struct machine {
@@ -211,7 +211,7 @@ struct machine {
 	__u64 page_sizes;
 	unsigned int windows;
 	unsigned int levels;
-	__u64 memory_pages;
+	__u64 region_pages;
 	bool eeh;
 };
 
