@@ -30,9 +30,10 @@
 
 /*
  * With the hash MMU all pages of a slice have one size; below 4 GiB a slice has
- * 256 MiB. Huge pages end at this boundary, and small ones begin there.
+ * 256 MiB. Huge pages end at this boundary, and small ones begin there. The
+ * heap is anywhere in the first GiB after the program, which is at 0x10000000.
  */
-#define BORDER		0x50000000UL
+#define BORDER		0x80000000UL
 
 static const struct size {
 	const char *name;
