@@ -5,6 +5,7 @@
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
 
+#include <linux/capability.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
 #include <linux/lockdep.h>
@@ -34,6 +35,9 @@
 
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
+
+/* Attempts to charge pages, or to take the credit that is in the way. */
+#define TCE_CHARGE_TRIES	3
 
 /* By address space */
 static DEFINE_HASHTABLE(tce_charges, 6);
@@ -262,7 +266,7 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	return account_locked_vm(charge->mm, pages, true);
 }
 
-int tce_charge_add_or_take(struct tce_charge *charge, unsigned long pages)
+static int tce_charge_try_take(struct tce_charge *charge, unsigned long pages)
 {
 	unsigned long take;
 	long credit;
@@ -287,6 +291,24 @@ int tce_charge_add_or_take(struct tce_charge *charge, unsigned long pages)
 	return ret;
 }
 
+int tce_charge_add_or_take(struct tce_charge *charge, unsigned long pages)
+{
+	unsigned int i;
+	int ret;
+
+	/*
+	 * After the limit was exceeded, and before the credit is read, another
+	 * command may begin to settle it: then try again.
+	 */
+	for (i = 0; i < TCE_CHARGE_TRIES; i++) {
+		ret = tce_charge_try_take(charge, pages);
+		if (!ret)
+			break;
+	}
+
+	return ret;
+}
+
 int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait)
 {
 	if (!charge || tce_charge_take_credit(charge, pages))
@@ -300,6 +322,26 @@ int tce_charge_take(struct tce_charge *charge, unsigned long pages, bool wait)
 	return -ENOMEM;
 }
 
+/*
+ * The pages become credit before the mmap_lock is released: another command
+ * that exceeds the limit because of them must find them there.
+ */
+static int tce_charge_add_credit(struct tce_charge *charge, unsigned long pages)
+{
+	int ret;
+
+	mmap_write_lock(charge->mm);
+	ret = __account_locked_vm(charge->mm, pages, true, current,
+				  capable(CAP_IPC_LOCK));
+	if (!ret)
+		atomic_long_add(pages, &charge->credit);
+	mmap_write_unlock(charge->mm);
+	if (!ret)
+		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
+
+	return ret;
+}
+
 int tce_charge_refill(struct tce_charge *charge, unsigned long pages)
 {
 	int ret;
@@ -309,9 +351,11 @@ int tce_charge_refill(struct tce_charge *charge, unsigned long pages)
 
 	/* Near the limit, charge less: one page may be enough for a level. */
 	do {
-		ret = tce_charge_add(charge, pages);
-		if (!ret)
-			tce_charge_return(charge, pages);
+		ret = tce_charge_add_credit(charge, pages);
+		if (ret) {
+			tce_charge_settle(charge);
+			ret = tce_charge_add_credit(charge, pages);
+		}
 	} while (ret && (pages /= 2));
 
 	return ret;
