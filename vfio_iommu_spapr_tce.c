@@ -1281,6 +1281,36 @@ static bool tce_call_fill(struct tce_call *call)
 }
 
 /*
+ * There was no credit for a level of this or another command: get some, and
+ * twice as much for each further attempt.
+ */
+static int tce_call_refill(struct tce_call *call)
+{
+	int ret;
+
+	if (!call->refill)
+		tce_charge_hold(call->charge);
+	call->refill = clamp(2 * call->refill, TCE_CHARGE_REFILL,
+			     TCE_CHARGE_REFILL_MAX);
+	ret = tce_charge_refill(call->charge, call->refill);
+	if (ret != -ENOMEM ||
+	    (call->charged && call->retries > TCE_RETRIES_FEW))
+		return ret;
+
+	/*
+	 * Give back what is charged for a window: it was not needed, or the
+	 * next attempt charges it again, if need be with the credit
+	 * (tce_call_add()). So this must end after some attempts.
+	 */
+	tce_charge_sub(call->charge, call->charged);
+	call->charged = 0;
+	if (!call->run.pinned)
+		tce_memory_put_orphans(current->mm, 0, ULONG_MAX);
+
+	return tce_charge_refill(call->charge, call->refill);
+}
+
+/*
  * After -ENOMEM, get credit, get memory, or let the next attempt free unused
  * levels. No lock is held that another process may need. Return 0 if the
  * command must start over.
@@ -1294,37 +1324,15 @@ static long tce_call_no_memory(struct tce_container *container,
 	if (call->retries++ == TCE_RETRIES_MAX)
 		return ret;
 
-	/*
-	 * There was no credit for a level of this or another command: get some,
-	 * and twice as much for each further attempt.
-	 */
-	if (call->charge && call->misses != tce_charge_misses(call->charge)) {
-		if (!call->refill)
-			tce_charge_hold(call->charge);
-		call->refill = clamp(2 * call->refill, TCE_CHARGE_REFILL,
-				     TCE_CHARGE_REFILL_MAX);
-		ret = tce_charge_refill(call->charge, call->refill);
-		/*
-		 * Give back what is charged for a window: it was not needed, or
-		 * the next attempt charges it again, if need be with the credit
-		 * (tce_call_add()). So this must end after some attempts.
-		 */
-		if (ret == -ENOMEM &&
-		    (!call->charged || call->retries <= TCE_RETRIES_FEW)) {
-			tce_charge_sub(call->charge, call->charged);
-			call->charged = 0;
-			if (!call->run.pinned)
-				tce_memory_put_orphans(current->mm, 0,
-						       ULONG_MAX);
-			ret = tce_charge_refill(call->charge, call->refill);
-		}
-	}
-
-	if ((!ret || ret == -ENOMEM) && call->spares.missing) {
+	if (call->spares.missing) {
+		/* There was credit for a level, but no memory. */
 		ret = tce_call_fill(call) ? 0 : -ENOMEM;
 		/* Keep the levels that the last attempt has linked. */
 		if (!ret)
 			call->run.trim = NULL;
+	} else if (call->charge &&
+		   call->misses != tce_charge_misses(call->charge)) {
+		ret = tce_call_refill(call);
 	}
 
 	/*
