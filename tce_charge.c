@@ -161,6 +161,8 @@ static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages,
  */
 static void tce_charge_wait_settling(struct tce_charge *charge)
 {
+	/* The caller has read the credit. See tce_charge_settled(). */
+	smp_rmb();
 	wait_var_event(&charge->settling, !atomic_read(&charge->settling));
 }
 
@@ -266,27 +268,38 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 	return account_locked_vm(charge->mm, pages, true);
 }
 
-static int tce_charge_try_take(struct tce_charge *charge, unsigned long pages)
+/*
+ * Charge what the credit lacks, and take it. Under the mmap_lock, so that
+ * nobody misses the credit if the limit does not allow the rest.
+ */
+static int tce_charge_add_and_take(struct tce_charge *charge,
+				   unsigned long pages)
 {
+	bool bypass = capable(CAP_IPC_LOCK), taken;
+	struct mm_struct *mm = charge->mm;
 	unsigned long take;
 	long credit;
 	int ret;
 
-	ret = tce_charge_add(charge, pages);
-	if (!ret)
-		return 0;
-
-	credit = atomic_long_read(&charge->credit);
+	mmap_write_lock(mm);
 	do {
-		if (credit <= 0)
-			return ret;
-		take = min_t(unsigned long, credit, pages);
-	} while (!atomic_long_try_cmpxchg(&charge->credit, &credit,
-					  credit - take));
-
-	ret = take < pages ? tce_charge_add(charge, pages - take) : 0;
-	if (ret)
-		tce_charge_return(charge, take);
+		credit = atomic_long_read(&charge->credit);
+		take = min_t(unsigned long, max(credit, 0L), pages);
+		/* The limit may have been lowered below what is charged. */
+		ret = take == pages ? 0 :
+				      __account_locked_vm(mm, pages - take,
+							  true, current,
+							  bypass);
+		if (ret)
+			break;
+		taken = atomic_long_try_cmpxchg(&charge->credit, &credit,
+						credit - take);
+		/* A level was charged meanwhile, or the credit is settled. */
+		if (!taken)
+			__account_locked_vm(mm, pages - take, false, current,
+					    bypass);
+	} while (!taken);
+	mmap_write_unlock(mm);
 
 	return ret;
 }
@@ -301,7 +314,9 @@ int tce_charge_add_or_take(struct tce_charge *charge, unsigned long pages)
 	 * command may begin to settle it: then try again.
 	 */
 	for (i = 0; i < TCE_CHARGE_TRIES; i++) {
-		ret = tce_charge_try_take(charge, pages);
+		ret = tce_charge_add(charge, pages);
+		if (ret == -ENOMEM)
+			ret = tce_charge_add_and_take(charge, pages);
 		if (!ret)
 			break;
 	}
