@@ -191,6 +191,11 @@ static bool tce_charge_settled(struct tce_charge *charge)
 	return !credit && !atomic_read(&charge->settling);
 }
 
+bool tce_charge_has_credit(struct tce_charge *charge)
+{
+	return !tce_charge_settled(charge);
+}
+
 static void tce_charge_settle_work(struct work_struct *work)
 {
 	struct tce_charge *charge = container_of(to_delayed_work(work),

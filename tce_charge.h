@@ -180,13 +180,23 @@ static inline void tce_charge_unhold(struct tce_charge *charge)
 }
 
 /**
+ * tce_charge_has_credit() - whether there is credit
+ * @charge: the address space
+ *
+ * Context: Any.
+ * Return: true if there was credit just now, or if it is being settled.
+ */
+bool tce_charge_has_credit(struct tce_charge *charge);
+
+/**
  * tce_charge_refill() - get some credit
  * @charge: the current process's address space
  * @pages: kernel pages; fewer are charged if RLIMIT_MEMLOCK allows no more
  *
  * Context: As for tce_charge_add().
- * Return: 0; -ENOMEM if RLIMIT_MEMLOCK does not allow a single page; -EINTR if
- * a fatal signal is pending.
+ * Return: 0; -ENOMEM if RLIMIT_MEMLOCK does not allow a single page beside what
+ * is charged and credit that is held (tce_charge_has_credit()); -EINTR if a
+ * fatal signal is pending.
  */
 int tce_charge_refill(struct tce_charge *charge, unsigned long pages);
 

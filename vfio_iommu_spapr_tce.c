@@ -1306,8 +1306,19 @@ static int tce_call_refill(struct tce_call *call)
 	call->charged = 0;
 	if (!call->run.pinned)
 		tce_memory_put_orphans(current->mm, 0, ULONG_MAX);
+	ret = tce_charge_refill(call->charge, call->refill);
+	if (ret != -ENOMEM || call->retries > TCE_RETRIES_FEW ||
+	    !tce_charge_has_credit(call->charge))
+		return ret;
 
-	return tce_charge_refill(call->charge, call->refill);
+	/*
+	 * The credit of others may be what exceeds the limit, and be enough. If
+	 * it is not after some attempts, it never is. Nothing was charged: ask
+	 * for no more the next time.
+	 */
+	call->refill /= 2;
+
+	return 0;
 }
 
 /*
@@ -1325,7 +1336,7 @@ static long tce_call_no_memory(struct tce_container *container,
 		return ret;
 
 	if (call->spares.missing) {
-		/* There was credit for a level, but no memory. */
+		/* The level was charged, if levels are. */
 		ret = tce_call_fill(call) ? 0 : -ENOMEM;
 		/* Keep the levels that the last attempt has linked. */
 		if (!ret)

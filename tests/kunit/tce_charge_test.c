@@ -289,11 +289,46 @@ static void held_credit_can_be_taken(struct kunit *test)
 	expect_charged(test, charge, 0, 5);
 	tce_charge_return(charge, 5);
 	expect_charged(test, charge, 5, 5);
+	/* What is in use after that is all that the limit must allow. */
+	current->signal->rlim[RLIMIT_MEMLOCK].rlim_cur = 2 << PAGE_SHIFT;
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_add_or_take(charge, 2));
+	expect_charged(test, charge, 3, 5);
+	tce_charge_return(charge, 2);
 	tce_charge_settle(charge);
 	expect_charged(test, charge, 5, 5);
 	tce_charge_settle_held(charge);
 	expect_charged(test, charge, 0, 0);
 	tce_charge_unhold(charge);
+
+	charge_destroy(test, charge);
+}
+
+/* A refill fails because of credit that another command got: it is found. */
+static void credit_of_others_is_found(struct kunit *test)
+{
+	struct tce_charge *charge = charge_create(test);
+	unsigned int i;
+
+	charge_delay_settle(test, charge);
+	charge_limit(test, 2);
+	KUNIT_EXPECT_FALSE(test, tce_charge_has_credit(charge));
+	tce_charge_hold(charge);
+	KUNIT_EXPECT_EQ(test, 0, tce_charge_refill(charge, REFILL));
+	expect_charged(test, charge, 2, 2);
+	tce_charge_hold(charge);
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_refill(charge, REFILL));
+	expect_charged(test, charge, 2, 2);
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_TRUE(test, tce_charge_has_credit(charge));
+		KUNIT_EXPECT_EQ(test, 0, tce_charge_take(charge, 1, true));
+	}
+	KUNIT_EXPECT_FALSE(test, tce_charge_has_credit(charge));
+	KUNIT_EXPECT_EQ(test, -ENOMEM, tce_charge_refill(charge, REFILL));
+	expect_charged(test, charge, 0, 2);
+	tce_charge_return(charge, 2);
+	tce_charge_unhold(charge);
+	tce_charge_unhold(charge);
+	tce_charge_settle(charge);
 
 	charge_destroy(test, charge);
 }
@@ -537,6 +572,7 @@ static struct kunit_case tce_charge_cases[] = {
 	KUNIT_CASE(top_up_leaves_credit),
 	KUNIT_CASE(refill_up_to_memlock_limit),
 	KUNIT_CASE(held_credit_can_be_taken),
+	KUNIT_CASE(credit_of_others_is_found),
 	KUNIT_CASE(settle_does_not_wait_for_mmap_lock),
 	KUNIT_CASE(settle_waits_for_other_threads),
 	KUNIT_CASE(containers_of_a_process_share),
