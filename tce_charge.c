@@ -36,7 +36,7 @@
 /* How long the release of a container waits for the credit to be settled. */
 #define TCE_CHARGE_WAIT		(HZ / 10)
 
-/* Attempts to charge pages, or to take the credit that is in the way. */
+/* Attempts to charge pages, or to take credit that counts towards the limit. */
 #define TCE_CHARGE_TRIES	3
 
 /* By address space */
@@ -274,8 +274,10 @@ int tce_charge_add(struct tce_charge *charge, unsigned long pages)
 }
 
 /*
- * Charge what the credit lacks, and take it. Under the mmap_lock, so that
- * nobody misses the credit if the limit does not allow the rest.
+ * Take what credit there is, and charge the rest: the rest first, so that no
+ * credit is taken if the limit does not allow it. The mmap_lock is held
+ * throughout, so that no other command exceeds the limit because of a charge
+ * that is undone.
  */
 static int tce_charge_add_and_take(struct tce_charge *charge,
 				   unsigned long pages)

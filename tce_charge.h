@@ -50,8 +50,8 @@ struct mm_struct;
  * @misses: number of allocations for which there was no credit and whose caller
  *          could wait
  * @wanted: there was no credit for a caller that could not wait
- * @held: number of commands, of any container of the process, that got credit
- *        and are starting over; while it is not 0 only
+ * @held: number of commands, of any container of the process, that have tried
+ *        to get credit and are starting over; while it is not 0 only
  *        tce_charge_settle_held() settles the credit
  * @settling: number of calls that have taken the credit and not yet updated
  *            locked_vm
@@ -115,7 +115,8 @@ void tce_charge_put(struct tce_charge *charge);
 int tce_charge_add(struct tce_charge *charge, unsigned long pages);
 
 /**
- * tce_charge_add_or_take() - charge pages, or take credit that others hold
+ * tce_charge_add_or_take() - charge pages, or take held credit for those that
+ * the limit does not allow
  * @charge: the current process's address space
  * @pages: as for tce_charge_add()
  *

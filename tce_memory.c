@@ -58,9 +58,10 @@
 
 /*
  * Memory of devices (device-dax) comes on top of that of the machine. So a
- * region can be this many times as large, with up to TCE_REGION_MAX pages: the
- * kernel's list of the pages takes up to a 64th of the memory then, and an RCU
- * callback unpins all of them at once.
+ * region can be TCE_REGION_MAX_RAM times as large as the machine's memory, but
+ * if that is more than TCE_REGION_MAX pages, only as large as the larger of
+ * TCE_REGION_MAX and the machine's memory. The kernel's list of the pages takes
+ * a 64th of the memory at most, and an RCU callback unpins all of them at once.
  */
 #define TCE_REGION_MAX_RAM	8
 #define TCE_REGION_MAX		BIT(27)

@@ -44,8 +44,8 @@ struct tce_spares;
 
 /*
  * Limit for &tce_run.trims. Without it, other threads that use up what is freed
- * could keep a MAP busy for ever. The MAP goes on then, so there must be
- * attempts left (TCE_RETRIES_MAX).
+ * could keep a MAP busy for ever. After that it allocates levels without a trim
+ * before, for which it needs further attempts: TCE_RETRIES_MAX must be larger.
  */
 #define TCE_TRIMS_MAX		1024
 

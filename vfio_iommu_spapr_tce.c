@@ -298,8 +298,8 @@ struct tce_args {
  *           command, or no longer in use after DISABLE; uncharged at its end
  * @missing: number of kernel pages that must be charged in addition
  * @misses: tce_charge_misses() when this attempt began
- * @refill: size of the last refill of the credit, in kernel pages; 0 if there
- *          was none
+ * @refill: half of what the next refill of the credit asks for, in kernel
+ *          pages; 0 if there was no refill
  * @kvm: for a new window: the state of KVM's callbacks; NULL if there is none
  * @spares: memory for levels
  * @spare: number of blocks that @spares was filled up to
@@ -1282,7 +1282,8 @@ static bool tce_call_fill(struct tce_call *call)
 
 /*
  * There was no credit for a level of this or another command: get some, and
- * twice as much for each further attempt.
+ * twice as much for each further attempt. Return 0 if the command must start
+ * over, perhaps only to use the credit of others.
  */
 static int tce_call_refill(struct tce_call *call)
 {
@@ -1312,9 +1313,9 @@ static int tce_call_refill(struct tce_call *call)
 		return ret;
 
 	/*
-	 * The credit of others may be what exceeds the limit, and be enough. If
-	 * it is not after some attempts, it never is. Nothing was charged: ask
-	 * for no more the next time.
+	 * The credit of others may be what exceeds the limit, and be enough.
+	 * Give up after some attempts. Nothing was charged: ask for no more the
+	 * next time.
 	 */
 	call->refill /= 2;
 

@@ -511,7 +511,7 @@ static int new_window(void)
 
 /*
  * Checks, in some rounds, that the state is that before the window was created.
- * This takes as long as half of the round.
+ * This takes half as long as a round.
  */
 static int look(unsigned int round)
 {
