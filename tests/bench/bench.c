@@ -27,7 +27,8 @@ static void print_functions(void)
 	while (fgets(line, sizeof(line), from))
 		if (sscanf(line, "%*s %c", &type) == 1 && strchr("tTwW", type))
 			fprintf(to, "bench.function %s", line);
-	fclose(to);
+	if (ferror(to) || fclose(to))
+		tap_bail("/dev/console: write error");
 	fclose(from);
 }
 

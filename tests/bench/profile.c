@@ -124,7 +124,8 @@ static void row_end(void)
 		list[i]->best = 0;
 		list[i]->listed = false;
 	}
-	fflush(out);
+	if (fflush(out))
+		die("write");
 	listed = 0;
 	best = UINT64_MAX;
 }
