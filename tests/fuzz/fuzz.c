@@ -58,6 +58,10 @@
 #define SHARED		16
 #define OWN		((ARENA_PAGES - SHARED) / THREADS)
 
+/* Bus addresses of 32-bit MSIs. */
+#define MSI32		0xffff0000ULL
+#define MSI32_END	0x100000000ULL
+
 /* Number of calls that are shown with a finding. */
 #define LOG		40
 
@@ -351,6 +355,15 @@ struct target {
 	const struct entry *entry;
 };
 
+/*
+ * Whether a device can reach the page at @iova: on PowerNV the PHB takes
+ * accesses to these addresses for 32-bit MSIs, and does not translate them.
+ */
+static bool reached(__u64 iova)
+{
+	return vfio_is_guest() || iova < MSI32 || iova >= MSI32_END;
+}
+
 /* Whether the page is still the one that was pinned, and can be written. */
 static bool entry_usable(const struct entry *entry)
 {
@@ -381,17 +394,19 @@ static bool pick_target(struct worker *worker,
 				for (k = 0; k < CHUNK_ENTRIES; k++) {
 					const struct entry *entry =
 						&chunk->entries[k];
+					__u64 iova = window->start +
+						((chunk->base + k) <<
+						 window->page_shift);
 
 					if ((entry->tce & perm) != perm ||
 					    (entry->tce & not_perm) ||
+					    !reached(iova) ||
 					    !random_one_in(&worker->random,
 							   ++seen) ||
 					    !entry_usable(entry))
 						continue;
 					*target = (struct target) {
-						.iova = window->start +
-							((chunk->base + k) <<
-							 window->page_shift),
+						.iova = iova,
 						.memory = (void *)entry->ua,
 						.entry = entry,
 					};
