@@ -356,10 +356,8 @@ static int tce_charge_add_credit(struct tce_charge *charge, unsigned long pages)
 	ret = __account_locked_vm(charge->mm, pages, true, current,
 				  capable(CAP_IPC_LOCK));
 	if (!ret)
-		atomic_long_add(pages, &charge->credit);
+		tce_charge_return(charge, pages);
 	mmap_write_unlock(charge->mm);
-	if (!ret)
-		tce_charge_schedule(charge, TCE_CHARGE_DELAY);
 
 	return ret;
 }
