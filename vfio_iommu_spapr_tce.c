@@ -105,12 +105,15 @@ MODULE_PARM_DESC(charge_allocated,
  * @iommu_group: the group
  * @table_group: the platform's data of the group
  * @number: number of groups that were attached to the container before
+ * @lost: for each of &tce_container.windows: tce_check_windows() has found that
+ *        the platform has taken it out of the group, and has marked all windows
  */
 struct tce_group {
 	struct list_head node;
 	struct iommu_group *iommu_group;
 	struct iommu_table_group *table_group;
 	u64 number;
+	bool lost[IOMMU_TABLE_GROUP_MAX_TABLES];
 };
 
 /**
@@ -437,15 +440,19 @@ static int tce_attach_window(struct tce_container *container,
 	return 0;
 }
 
-/* Whether all groups still have a window that was attached to them. */
-static bool tce_groups_have(struct tce_container *container,
-			    struct tce_window *window)
+/* Whether each group still has a window, or was found before to lack it. */
+static bool tce_groups_have(struct tce_container *container, unsigned int num)
 {
 	struct tce_group *group;
 
-	list_for_each_entry(group, &container->groups, node)
-		if (!tce_window_attached(window, group->table_group))
+	list_for_each_entry(group, &container->groups, node) {
+		if (tce_window_attached(container->windows[num],
+					group->table_group))
+			continue;
+		/* What was marked then is seen: see tce_check_windows(). */
+		if (!smp_load_acquire(&group->lost[num]))
 			return false;
+	}
 
 	return true;
 }
@@ -455,17 +462,18 @@ static bool tce_groups_have(struct tce_container *container,
  * pSeries removes both. PowerNV removes window 0, and disables window 1 without
  * removing it: pnv_ioda2_take_ownership() disables bypass, and the hardware has
  * one translation validation entry (TVE) for both bypass and window 1. So if a
- * group lacks one window, mark all as lost.
+ * group lacks one window, mark all as lost. This is done once for each window
+ * that a group lacks: a window that is created later is not lost.
  */
 static void tce_check_windows(struct tce_container *container)
 {
+	struct tce_group *group;
 	unsigned int num;
 
 	lockdep_assert_held(&container->lock);
 
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
-		if (container->windows[num] &&
-		    !tce_groups_have(container, container->windows[num]))
+		if (container->windows[num] && !tce_groups_have(container, num))
 			break;
 	if (likely(num == ARRAY_SIZE(container->windows)))
 		return;
@@ -473,10 +481,23 @@ static void tce_check_windows(struct tce_container *container)
 	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
 		if (container->windows[num])
 			tce_window_mark_lost(container->windows[num]);
+
+	list_for_each_entry(group, &container->groups, node) {
+		for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
+			if (!container->windows[num] ||
+			    tce_window_attached(container->windows[num],
+						group->table_group))
+				continue;
+			/* The marks come first, for tce_groups_have(). */
+			smp_store_release(&group->lost[num], true);
+		}
+	}
 }
 
 static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
+	struct tce_group *group;
+
 	/*
 	 * If a group lacks only this window, the other one is lost, too. Once
 	 * this one is removed, the check would not notice.
@@ -486,6 +507,8 @@ static void tce_remove_window(struct tce_container *container, unsigned int num)
 			  &container->groups);
 	tce_window_destroy(container->windows[num]);
 	container->windows[num] = NULL;
+	list_for_each_entry(group, &container->groups, node)
+		group->lost[num] = false;
 }
 
 /* Return the number of the window, or an errno. */
@@ -516,6 +539,8 @@ static int tce_create_window(struct tce_container *container,
 	if (num == ARRAY_SIZE(container->windows))
 		return tce_refuse(-ENOSPC, "there are two windows already");
 
+	/* Once the new window is among them, it would be marked, too. */
+	tce_check_windows(container);
 	window = tce_window_create(tce_first_table_group(container), num,
 				   &request);
 	call->kvm = request.kvm;

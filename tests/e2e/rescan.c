@@ -45,7 +45,8 @@
 static struct vfio vfio, second;
 static unsigned char *memory;
 static size_t page;
-static char sibling[NAME_MAX + 1];
+/* The other functions in the groups of the test devices. */
+static char sibling[2][NAME_MAX + 1];
 
 static unsigned int device_number(const char *device, const char *file)
 {
@@ -77,10 +78,9 @@ static bool same_group(const char *a, const char *b)
 	return !strcmp(group[0], group[1]);
 }
 
-/* Finds the other function in the group of the first test device. */
-static void find_sibling(void)
+/* Finds the other function in the group of a test device. */
+static void find_sibling(int which, const char *device)
 {
-	const char *device = getenv("VFIO_DEVICE");
 	DIR *dir = opendir(DEVICES);
 	struct dirent *entry;
 
@@ -90,27 +90,34 @@ static void find_sibling(void)
 		    device_number(entry->d_name, "device") != SIBLING_DEVICE ||
 		    !same_group(entry->d_name, device))
 			continue;
-		snprintf(sibling, sizeof(sibling), "%s", entry->d_name);
+		snprintf(sibling[which], sizeof(sibling[which]), "%s",
+			 entry->d_name);
 	}
-	if (!*sibling)
+	if (!*sibling[which])
 		tap_bail("no pci-testdev in the group of %s", device);
 	closedir(dir);
 }
 
-static void remove_and_rescan(void)
+static void remove_and_rescan_of(int which)
 {
 	char path[PATH_MAX], group[PATH_MAX];
 	unsigned int polls;
 
-	snprintf(path, sizeof(path), DEVICES "%s/remove", sibling);
+	snprintf(path, sizeof(path), DEVICES "%s/remove", sibling[which]);
 	write_file(path, "1");
 	CHECK(access(path, F_OK));
 	write_file("/sys/bus/pci/rescan", "1");
 
-	snprintf(group, sizeof(group), DEVICES "%s/iommu_group", sibling);
+	snprintf(group, sizeof(group), DEVICES "%s/iommu_group",
+		 sibling[which]);
 	for (polls = 0; polls < POLLS && access(group, F_OK); polls++)
 		usleep(POLL_US);
 	CHECK(!access(group, F_OK));
+}
+
+static void remove_and_rescan(void)
+{
+	remove_and_rescan_of(0);
 }
 
 static int map(struct vfio *which, __u64 iova)
@@ -228,6 +235,41 @@ static void test_second_window(void)
 	check_new_container();
 }
 
+/*
+ * A window that is created beside a lost one works, whether or not that one has
+ * been found to be lost, and also once that one is removed.
+ */
+static void new_beside_lost(bool found)
+{
+	__u64 start;
+
+	open_mapped();
+	remove_and_rescan();
+	if (found)
+		CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
+	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start),
+		 0);
+	CHECK_EQ(start, WINDOW1_START);
+	edu_stage(&vfio, HIGH_STAGE);
+	CHECK_EQ(map(&vfio, HIGH), 0);
+	CHECK(works(&vfio, HIGH));
+	CHECK_EQ(map(&vfio, FREE_IOVA), -EIO);
+	CHECK_EQ(map(&vfio, HIGH), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(map(&vfio, HIGH), 0);
+	CHECK(works(&vfio, HIGH));
+	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
+	CHECK(!edu_reads(&vfio, HIGH, memory));
+	vfio_close(&vfio);
+	check_new_container();
+}
+
+static void test_new_beside_lost(void)
+{
+	new_beside_lost(true);
+	new_beside_lost(false);
+}
+
 /* Without a first window the platform has nothing to unset. */
 static void test_second_window_alone(void)
 {
@@ -319,11 +361,50 @@ static void test_other_group(void)
 	check_new_container();
 }
 
+/*
+ * The second group loses the first window after the second window was created:
+ * its place is that of the bypass, so it is lost with it.
+ */
+static void test_both_groups(void)
+{
+	__u64 start;
+
+	if (!vfio_have_device(1) || vfio_is_guest()) {
+		tap_skip("no second device that shares the windows");
+		return;
+	}
+	open_mapped();
+	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
+	vfio_start_device(&second);
+	remove_and_rescan_of(0);
+	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start),
+		 0);
+	CHECK_EQ(start, WINDOW1_START);
+	second.stage = vfio_memory(page);
+	second.stage_iova = HIGH_STAGE;
+	CHECK_EQ(vfio_register(vfio.container, second.stage, page), 0);
+	CHECK_EQ(vfio_map(vfio.container, HIGH_STAGE, second.stage, page,
+			  MAP_BOTH), 0);
+	CHECK_EQ(map(&vfio, HIGH), 0);
+	CHECK(works(&second, HIGH));
+	remove_and_rescan_of(1);
+	CHECK_EQ(map(&vfio, HIGH), -EIO);
+	CHECK_EQ(vfio_unmap(vfio.container, HIGH, page), 0);
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(map(&vfio, HIGH), -EIO);
+	CHECK_EQ(vfio_remove(vfio.container, WINDOW1_START), 0);
+	vfio_detach(&second);
+	vfio_close(&vfio);
+	check_new_container();
+}
+
 int main(void)
 {
 	page = vfio_page_size();
 	memory = vfio_memory(PAGES * page);
-	find_sibling();
+	find_sibling(0, getenv("VFIO_DEVICE"));
+	if (vfio_have_device(1))
+		find_sibling(1, getenv("VFIO_DEVICE2"));
 	state_watch();
 
 	tap_test_ours("a device appears: group without windows", test_before);
@@ -332,12 +413,16 @@ int main(void)
 	tap_test_ours("a device appears: the first window is lost", test_lost);
 	tap_test_ours("a device appears: both windows are lost, new ones work",
 		      test_second_window);
+	tap_test_ours("a device appears: a new window beside a lost one works",
+		      test_new_beside_lost);
 	tap_test_ours("a device appears: a second window alone still works",
 		      test_second_window_alone);
 	tap_test_ours("a device appears: several times", test_again);
 	tap_test_ours("a device appears: version 1", test_v1);
 	tap_test_ours("a device appears: the other group keeps its window",
 		      test_other_group);
+	tap_test_ours("a device appears: in one group, then in the other",
+		      test_both_groups);
 
 	return tap_main();
 }
