@@ -32,7 +32,6 @@
 struct mm_struct;
 struct mm_iommu_table_group_mem_t;
 struct page;
-struct rw_semaphore;
 struct tce_batch;
 struct tce_charge;
 struct tce_extent;
@@ -41,13 +40,6 @@ struct tce_spares;
 
 /* Elements that struct tce_retired has room for without an allocated array. */
 #define TCE_RETIRED_FEW	32
-
-/*
- * Limit for &tce_run.trims. Without it, other threads that use up what is freed
- * could keep a MAP busy for ever. After that it allocates levels without a trim
- * before, for which it needs further attempts: TCE_RETRIES_MAX must be larger.
- */
-#define TCE_TRIMS_MAX		1024
 
 /**
  * struct tce_run - consecutive pages that a MAP is about to map
@@ -66,10 +58,6 @@ struct tce_spares;
  * @reserved: set by &tce_pages_ops.pin: number of kernel pages that are charged
  *            and not yet in use
  * @spares: memory for levels
- * @trim: if an earlier attempt had no memory or no credit for levels, the lock
- *        that is held, otherwise NULL: free unused levels first, until others
- *        wait for the lock. Set to NULL if they do: the next attempt goes on
- * @trims: number of attempts that have not freed all because others waited
  * @hint: the last region found that this container has registered
  * @other: the last region found that only another container has registered;
  *         valid while a page of it is counted
@@ -86,8 +74,6 @@ struct tce_run {
 	bool pinned;
 	unsigned long reserved;
 	struct tce_spares *spares;
-	struct rw_semaphore *trim;
-	unsigned int trims;
 	void *hint;
 	struct mm_iommu_table_group_mem_t *other;
 };

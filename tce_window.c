@@ -130,13 +130,7 @@ static void tce_window_trim_work(struct work_struct *work)
 		tce_window_trim_soon(window);
 }
 
-/*
- * Free all unused levels immediately, whatever their age: there was no memory
- * or no credit for further ones. This may take thousands of grace periods, so
- * stop if others wait for the lock of the caller, and return false.
- */
-static bool tce_window_trim_now(struct tce_window *window,
-				struct rw_semaphore *held)
+bool tce_window_trim(struct tce_window *window, struct rw_semaphore *held)
 {
 	int ret;
 
@@ -574,18 +568,7 @@ static noinline int tce_window_map_run(struct tce_window *window,
 	range.spares = run->spares;
 	range.index = index;
 	range.end = index + run->count;
-	ret = 0;
-	if (run->trim && !tce_window_trim_now(window, run->trim) &&
-	    ++run->trims < TCE_TRIMS_MAX) {
-		/*
-		 * The next attempt goes on. Levels that this one allocated
-		 * would become unused, and would have to be freed again.
-		 */
-		run->trim = NULL;
-		ret = -ENOMEM;
-	}
-	ret = ret ?: tce_table_prepare(window->table, &range, run->owner,
-				       GFP_KERNEL);
+	ret = tce_table_prepare(window->table, &range, run->owner, GFP_KERNEL);
 	if (ret) {
 		run->pages->ops->cancel(run, 0);
 		return ret;

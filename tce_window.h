@@ -21,8 +21,8 @@
  *
  * The caller serialises tce_window_attach(), tce_window_detach(),
  * tce_window_wait_kills(), tce_window_clear_all() and tce_window_destroy()
- * against each other and against tce_window_map() and tce_window_unmap(). The
- * latter two may run in parallel.
+ * against each other and against tce_window_map(), tce_window_unmap() and
+ * tce_window_trim(). The latter three may run in parallel.
  *
  * The window lives until tce_window_destroy(). The iommu_table lives until its
  * last reference is put, which may be KVM's; after tce_window_destroy() KVM
@@ -30,6 +30,7 @@
  */
 
 struct iommu_table_group;
+struct rw_semaphore;
 struct tce_kvm;
 struct tce_pages;
 struct tce_run;
@@ -196,6 +197,19 @@ void tce_window_clear_all(struct tce_window *window);
 void tce_window_flush_kvm(struct tce_window *window, bool wait);
 
 /**
+ * tce_window_trim() - free the levels that are not in use, whatever their age
+ * @window: the window
+ * @held: a lock that the caller holds
+ *
+ * This may take thousands of grace periods, so it ends early if others wait for
+ * @held.
+ *
+ * Context: Process, may sleep; reschedules.
+ * Return: false if it ended early because others wait for @held.
+ */
+bool tce_window_trim(struct tce_window *window, struct rw_semaphore *held);
+
+/**
  * tce_window_start() - the first bus address of a window
  * @window: the window
  *
@@ -219,9 +233,9 @@ bool tce_window_contains(const struct tce_window *window, u64 iova);
  * @window: the window
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
- * @run: the pages: &tce_run.pages, &tce_run.ua, &tce_run.perm and &tce_run.trim
- *       are set; &tce_run.hint and &tce_run.other are NULL; &tce_run.page is
- *       NULL unless the run is pinned
+ * @run: the pages: &tce_run.pages, &tce_run.ua and &tce_run.perm are set;
+ *       &tce_run.hint and &tce_run.other are NULL; &tce_run.page is NULL unless
+ *       the run is pinned
  *
  * On success earlier mappings of the range are replaced. On failure nothing is
  * changed, unless a hypervisor refuses a page after other pages have been

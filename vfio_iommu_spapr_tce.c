@@ -91,8 +91,15 @@
  * credit: maximum, and number after which it no longer counts on levels that it
  * has linked, nor gives back what it was charged.
  */
-#define TCE_RETRIES_MAX		(2 * TCE_TRIMS_MAX)
+#define TCE_RETRIES_MAX		1024
 #define TCE_RETRIES_FEW		16
+
+/*
+ * Number of times that a command trims, or goes on with a trim that has ended
+ * early. Without a limit, other threads whose levels become unused meanwhile
+ * could keep it busy for ever.
+ */
+#define TCE_TRIMS_MAX		1024
 
 static bool charge_allocated;
 module_param(charge_allocated, bool, 0644);
@@ -309,6 +316,9 @@ struct tce_args {
  * @retries: number of times that the command has started over because there was
  *           no memory or credit
  * @most: the largest &tce_spares.wanted so far
+ * @trimmed: levels that were not in use have been freed since the command last
+ *           got memory or credit
+ * @trims: number of trims, at most TCE_TRIMS_MAX
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
@@ -346,6 +356,8 @@ struct tce_call {
 	unsigned long spare;
 	unsigned int retries;
 	unsigned long most;
+	bool trimmed;
+	unsigned int trims;
 	struct tce_run run;
 	struct tce_memory *memory;
 	struct tce_region *region;
@@ -1161,12 +1173,12 @@ static void tce_call_init(struct tce_call *call)
 	call->spare = 0;
 	call->retries = 0;
 	call->most = 0;
+	call->trimmed = false;
+	call->trims = 0;
 	call->run.spares = &call->spares;
 	call->run.pages = NULL;
 	call->run.page = NULL;
 	call->run.pinned = false;
-	call->run.trim = NULL;
-	call->run.trims = 0;
 	call->region = NULL;
 	call->retried = false;
 	call->group = 0;
@@ -1348,40 +1360,69 @@ static int tce_call_refill(struct tce_call *call)
 }
 
 /*
- * After -ENOMEM, get credit, get memory, or let the next attempt free unused
- * levels. No lock is held that another process may need. Return 0 if the
- * command must start over.
+ * After -ENOMEM, get credit or memory. No lock is held that another process may
+ * need. Return 0 if the command must start over.
  */
-static long tce_call_no_memory(struct tce_container *container,
-			       struct tce_call *call)
+static long tce_call_no_memory(struct tce_call *call)
 {
 	long ret = -ENOMEM;
 
 	/* Other threads may take what was missing, again and again. */
-	if (call->retries++ == TCE_RETRIES_MAX)
+	if (call->retries >= TCE_RETRIES_MAX)
 		return ret;
 
-	if (call->spares.missing) {
+	call->retries++;
+	if (call->spares.missing)
 		/* The level was charged, if levels are. */
 		ret = tce_call_fill(call) ? 0 : -ENOMEM;
-		/* Keep the levels that the last attempt has linked. */
-		if (!ret)
-			call->run.trim = NULL;
-	} else if (call->charge &&
-		   call->misses != tce_charge_misses(call->charge)) {
+	else if (call->charge &&
+		 call->misses != tce_charge_misses(call->charge))
 		ret = tce_call_refill(call);
-	}
-
-	/*
-	 * MAP_DMA: free the levels that are not in use, which otherwise stay
-	 * for a second.
-	 */
-	if (ret == -ENOMEM && call->run.pages && !call->run.trim) {
-		call->run.trim = &container->lock;
-		ret = 0;
-	}
+	if (!ret)
+		call->trimmed = false;
 
 	return ret;
+}
+
+/*
+ * Whether levels that are not in use may be what the command lacks: it maps, it
+ * had no memory or credit for a level, or it could not charge pages. Otherwise
+ * the platform had no memory, and is not asked twice.
+ */
+static bool tce_call_can_trim(const struct tce_call *call)
+{
+	if (call->trimmed)
+		return false;
+
+	return call->run.pages || call->spares.missing ||
+	       call->need == TCE_NEED_CHARGE ||
+	       call->need == TCE_NEED_REGION ||
+	       (call->charge &&
+		call->misses != tce_charge_misses(call->charge));
+}
+
+/*
+ * Free the levels that are not in use, which otherwise stay for a second.
+ * Others who wait for the lock come first.
+ */
+static void tce_call_trim(struct tce_container *container,
+			  struct tce_call *call)
+{
+	bool done = false;
+	unsigned int num;
+
+	call->trimmed = true;
+	for (; !done && call->trims < TCE_TRIMS_MAX; call->trims++) {
+		if (tce_container_lock(container, false))
+			return;
+
+		done = true;
+		for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+			if (done && container->windows[num])
+				done = tce_window_trim(container->windows[num],
+						       &container->lock);
+		tce_container_unlock(container, false);
+	}
 }
 
 /*
@@ -1408,9 +1449,13 @@ static noinline long tce_call_end(struct tce_container *container,
 		if (ret == -EAGAIN && call->need != TCE_NEED_NOTHING)
 			ret = tce_call_get(container, call);
 		else if (ret == -ENOMEM)
-			ret = tce_call_no_memory(container, call);
+			ret = tce_call_no_memory(call);
 		else
 			break;
+		if (ret == -ENOMEM && tce_call_can_trim(call)) {
+			tce_call_trim(container, call);
+			ret = 0;
+		}
 		if (ret)
 			break;
 

@@ -26,6 +26,7 @@
 #define LEVELS		(vfio_is_guest() ? 1 : 3)
 
 /* Unused levels are freed after a second. */
+#define UNUSED_TRIES	10
 #define POLLS		500
 #define POLL_US		10000
 
@@ -156,6 +157,61 @@ static void test_limit(void)
 	CHECK_STATE(&full);
 	state_unlimit();
 	CHECK_EQ(map((LEAVES - 1) * LEAF_BYTES), 0);
+	vfio_close(&vfio);
+}
+
+/*
+ * At the limit, with levels that are charged and no longer in use. Returns
+ * their number of pages.
+ */
+static __u64 leave_unused(void)
+{
+	__u64 first, unused = 0;
+	unsigned int i, tries;
+
+	/* They are freed if this takes a second. */
+	for (tries = 0; !unused && tries < UNUSED_TRIES; tries++) {
+		state_unlimit();
+		first = table_pages();
+		for (i = 0; i < 64; i++)
+			CHECK_EQ(map(i * LEAF_BYTES), 0);
+		state_limit(0);
+		CHECK_EQ(vfio_unmap(vfio.container, window, SIZE), 0);
+		unused = table_pages() - first;
+	}
+	if (!unused)
+		tap_bail("no level is unused");
+
+	return unused;
+}
+
+/* A command that exceeds the limit frees such levels, and succeeds. */
+static void test_unused(void)
+{
+	unsigned char *other;
+	__u64 unused, start;
+	unsigned int i;
+
+	state_charge_allocated(true);
+	open_registered();
+	CHECK_EQ(create(), 0);
+	unused = leave_unused();
+	other = vfio_memory(unused * page);
+	CHECK_EQ(vfio_register(vfio.container, other, unused * page), 0);
+	CHECK_EQ(state_locked(), before + table_pages() + unused);
+	if (!vfio_is_guest()) {
+		/* Its first level takes no more. */
+		leave_unused();
+		CHECK_EQ(vfio_create(vfio.container, PAGE_SHIFT, SIZE, LEVELS,
+				     &start), 0);
+		leave_unused();
+		/* More than fit into the kernel page of its first level. */
+		for (i = 0; i < 32; i++)
+			CHECK_EQ(vfio_map(vfio.container,
+					  start + i * LEAF_BYTES, memory,
+					  IOMMU_PAGE, MAP_BOTH), 0);
+	}
+	state_unlimit();
 	vfio_close(&vfio);
 }
 
@@ -301,6 +357,7 @@ int main(void)
 		      test_closed);
 	tap_test_ours("MAP_DMA respects RLIMIT_MEMLOCK for levels",
 		      test_limit);
+	tap_test_ours("commands at the limit free unused levels", test_unused);
 	tap_test_ours("TCE_CREATE respects the limit", test_no_window);
 	tap_test_ours("charge_allocated applies to windows created later",
 		      test_switch);
