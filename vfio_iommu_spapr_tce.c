@@ -1345,9 +1345,12 @@ static int tce_call_refill(struct tce_call *call)
 	if (!call->run.pinned)
 		tce_memory_put_orphans(current->mm, 0, ULONG_MAX);
 	ret = tce_charge_refill(call->charge, call->refill);
-	if (ret != -ENOMEM || call->retries > TCE_RETRIES_FEW ||
-	    !tce_charge_has_credit(call->charge))
+	if (ret != -ENOMEM || call->retries > TCE_RETRIES_FEW)
 		return ret;
+
+	/* What exceeded the limit may have been subtracted since. */
+	if (!tce_charge_has_credit(call->charge))
+		return tce_charge_refill(call->charge, call->refill);
 
 	/*
 	 * The credit of others may be what exceeds the limit, and be enough.
