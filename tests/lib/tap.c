@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,10 +116,26 @@ static void tap_run(const struct test *test)
 		skipped = NULL;
 }
 
+/* Keeps the tests whose names match the pattern ONLY in the environment. */
+static void tap_select(void)
+{
+	const char *only = getenv("ONLY");
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < count; i++)
+		if (!only || !fnmatch(only, tests[i].name, 0))
+			tests[kept++] = tests[i];
+	count = kept;
+	if (only && !kept)
+		tap_bail("no test matches %s", only);
+}
+
 int tap_main(void)
 {
 	bool bad = false;
 	unsigned int i;
+
+	tap_select();
 
 	/*
 	 * Write each line at once: children write too, and if a machine

@@ -42,7 +42,10 @@ void tap_test_case(bool ours, void (*run)(const void *data), const void *data,
 /* Functions to call before and after each test; both may use CHECK(). */
 void tap_around(void (*begin)(void), void (*end)(void));
 
-/* Runs all tests. Returns the exit status of the program. */
+/*
+ * Runs all tests, or, if ONLY is in the environment, those whose names match
+ * this pattern (fnmatch()). Returns the exit status of the program.
+ */
 int tap_main(void);
 
 /* Called in a test that cannot run on this machine or with this module. */
