@@ -33,8 +33,19 @@
 #define CALLS		5000
 #define ROUNDS		100
 
+/*
+ * IOMMU pages that are mapped in the races of events, and the memory that is
+ * registered there, of each region: registering more would take most of a
+ * round.
+ */
+#define EVENT_PAGES	16
+#define EVENT_BYTES	(EVENT_PAGES * IOMMU_PAGE)
+
 /* Rounds between two checks of the whole state, which may have to wait. */
 #define LOOK_EVERY	16
+/* How often, and how long apart, locked_vm is read in the others. */
+#define LOOK_POLLS	20000
+#define LOOK_US		100
 
 /* Pages of one H_PUT_TCE_INDIRECT, and of one H_STUFF_TCE. */
 #define LIST_PAGES	8
@@ -433,10 +444,10 @@ static int status_error(long status)
 /* Maps one entry after the other, then unmaps one after the other. */
 static int put_round(unsigned int round)
 {
-	__u64 offset = made % RACE_PAGES * IOMMU_PAGE;
+	__u64 offset = made % EVENT_PAGES * IOMMU_PAGE;
 
 	(void)round;
-	if (made++ / RACE_PAGES % 2)
+	if (made++ / EVENT_PAGES % 2)
 		return status_error(h_unmap(guest, IOVA + offset));
 
 	return status_error(h_put(guest, IOVA + offset, region[OTHER] + offset,
@@ -445,7 +456,7 @@ static int put_round(unsigned int round)
 
 static int indirect_round(unsigned int round)
 {
-	unsigned int first = made % (RACE_PAGES / LIST_PAGES) * LIST_PAGES;
+	unsigned int first = made % (EVENT_PAGES / LIST_PAGES) * LIST_PAGES;
 	__u64 offset = first * IOMMU_PAGE;
 	unsigned char *memory = region[made % REGIONS] + offset;
 	unsigned int flags = made % 5 ? MAP_BOTH : 0;
@@ -459,7 +470,7 @@ static int indirect_round(unsigned int round)
 
 static int stuff_round(unsigned int round)
 {
-	unsigned int turn = made % (RACE_PAGES / STUFF_PAGES);
+	unsigned int turn = made % (EVENT_PAGES / STUFF_PAGES);
 	__u64 iova = IOVA + turn * STUFF_PAGES * IOMMU_PAGE;
 	int ret = 0;
 
@@ -467,7 +478,7 @@ static int stuff_round(unsigned int round)
 	/* Entries must be mapped before they can be unmapped. */
 	if (made && !turn)
 		ret = status_error(h_indirect(guest, IOVA, region[OTHER],
-					      PAGE_SHIFT, RACE_PAGES,
+					      PAGE_SHIFT, EVENT_PAGES,
 					      MAP_BOTH));
 	made++;
 
@@ -491,10 +502,10 @@ static int fill(void)
 	made = 0;
 	ret = guest_attach(guest, 0, 0, SIZE, PAGE_SHIFT) ?:
 	      vfio_map(vfio.container, IOVA, region[MEMORY],
-		       RACE_PAGES * IOMMU_PAGE, MAP_BOTH);
+		       EVENT_PAGES * IOMMU_PAGE, MAP_BOTH);
 	if (ret)
 		return ret;
-	if (h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT, RACE_PAGES / 2,
+	if (h_indirect(guest, IOVA, region[OTHER], PAGE_SHIFT, EVENT_PAGES / 2,
 		       MAP_BOTH) != TCE_KVM_SUCCESS)
 		return -EBADE;
 
@@ -511,12 +522,20 @@ static int new_window(void)
 
 /*
  * Checks that the state is that before the window was created: locked_vm, or in
- * some rounds all of it, which takes half as long as a round. The credit may be
- * settled later, if a page fault held mmap_lock.
+ * some rounds all of it, which takes longer than a round. The table is charged
+ * until an RCU callback has put KVM's reference, and the credit may be settled
+ * later, if a page fault held mmap_lock.
  */
 static int look(unsigned int round)
 {
-	if (round % LOOK_EVERY && state_locked() == before.locked)
+	unsigned int polls;
+
+	for (polls = 0; state_locked() != before.locked; polls++) {
+		if (polls == LOOK_POLLS)
+			break;
+		usleep(LOOK_US);
+	}
+	if (round % LOOK_EVERY && polls < LOOK_POLLS)
 		return 0;
 
 	return CHECK_STATE(&before) ? 0 : -EBADE;
@@ -524,14 +543,19 @@ static int look(unsigned int round)
 
 /* The container with its memory and its window */
 
+static int register_memory(void)
+{
+	return vfio_register(vfio.container, region[MEMORY], EVENT_BYTES) ?:
+	       vfio_register(vfio.container, region[OTHER], EVENT_BYTES);
+}
+
 static int open_round(void)
 {
 	int ret;
 
 	ret = vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_v2_IOMMU) ?:
-	      vfio_register(vfio.container, region[MEMORY], REGION_BYTES) ?:
-	      vfio_register(vfio.container, region[OTHER], REGION_BYTES) ?:
-	      vfio_remove(vfio.container, 0) ?: new_window();
+	      register_memory() ?: vfio_remove(vfio.container, 0) ?:
+	      new_window();
 
 	return ret ?: fill();
 }
@@ -625,7 +649,7 @@ static int unregister_round(unsigned int round)
 {
 	int i = round % REGIONS, ret;
 
-	ret = vfio_unregister(vfio.container, region[i], REGION_BYTES);
+	ret = vfio_unregister(vfio.container, region[i], EVENT_BYTES);
 	unregistered[i] = !ret;
 
 	return ret == -EBUSY ? 0 : ret;
@@ -641,10 +665,10 @@ static int unregister_over(unsigned int begun, unsigned int end)
 		/* Now nothing may be counted. */
 		if (!unregistered[i])
 			ret = vfio_unregister(vfio.container, region[i],
-					      REGION_BYTES);
+					      EVENT_BYTES);
 		unregistered[i] = false;
 		ret = ret ?: vfio_register(vfio.container, region[i],
-					   REGION_BYTES);
+					   EVENT_BYTES);
 	}
 
 	/* In half of the rounds it is registered and not mapped. */
@@ -694,7 +718,7 @@ static void test_event_race(const void *data)
 	vfio_open(&vfio);
 	CHECK_EQ(guest_keep(keeper, 0), 0);
 	if (event->removal->container) {
-		register_regions(&vfio);
+		CHECK_EQ(register_memory(), 0);
 		CHECK_EQ(vfio_remove(vfio.container, 0), 0);
 		before = state_now();
 		CHECK_EQ(new_window(), 0);
@@ -707,9 +731,9 @@ static void test_event_race(const void *data)
 	race_run(&event_race, race_rounds(ROUNDS));
 
 	CHECK_EQ(vfio_unmap(vfio.container, 0, SIZE), 0);
-	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], REGION_BYTES),
+	CHECK_EQ(vfio_unregister(vfio.container, region[MEMORY], EVENT_BYTES),
 		 0);
-	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], REGION_BYTES),
+	CHECK_EQ(vfio_unregister(vfio.container, region[OTHER], EVENT_BYTES),
 		 0);
 	close(keeper);
 	close(guest);

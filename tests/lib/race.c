@@ -3,11 +3,15 @@
 
 #define _GNU_SOURCE
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "race.h"
 #include "tap.h"
@@ -17,14 +21,19 @@
 
 /* A thread that is not running must not keep the other one waiting. */
 #define MEETING_SPINS	100000
+/* A thread that waits for longer sleeps, where the other one has much to do. */
+#define RESTING_SPINS	1000
 #define PARTING_SPINS	256
 
 /* The current race. */
 static const struct race *race;
 static unsigned int rounds;
 static unsigned int arrived[2];
+static unsigned int asleep[2];
 /* The round that each side is in, from 1 on; 0 outside of any. */
 static unsigned int inside[2];
+/* The round that the first side has ended last. */
+static unsigned int ended;
 static unsigned int overlapped;
 /* The last round that overlapped; both sides may see it. */
 static unsigned int overlap;
@@ -63,6 +72,30 @@ static void meet(unsigned int me, bool patient)
 	}
 }
 
+/*
+ * Waits for the other side, which may take long, and leaves the CPU to other
+ * machines meanwhile. Then both meet again, as one of them has to wake up.
+ */
+static void rest(unsigned int me)
+{
+	unsigned int times = arrived[me] + 1, spins, seen;
+
+	__atomic_store_n(&arrived[me], times, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&asleep[!me], __ATOMIC_SEQ_CST))
+		syscall(SYS_futex, &arrived[me], FUTEX_WAKE_PRIVATE, INT_MAX,
+			NULL, NULL, 0);
+	for (spins = 0; load(&arrived[!me]) < times && spins < RESTING_SPINS;)
+		spins++;
+
+	__atomic_store_n(&asleep[me], 1, __ATOMIC_SEQ_CST);
+	while ((seen = load(&arrived[!me])) < times)
+		syscall(SYS_futex, &arrived[!me], FUTEX_WAIT_PRIVATE, seen,
+			NULL, NULL, 0);
+	__atomic_store_n(&asleep[me], 0, __ATOMIC_SEQ_CST);
+
+	meet(me, true);
+}
+
 /* Waits for a number of instructions that changes with each round. */
 static void part(unsigned int me, unsigned int round)
 {
@@ -91,9 +124,11 @@ static int attempt(unsigned int me, unsigned int round)
 	do {
 		ret = race->side[me](round);
 		made++;
-	} while (me && race->again && !ret && load(&inside[0]) == round + 1);
+	} while (me && race->again && !ret && load(&ended) <= round);
 	if (me)
 		calls += made;
+	else
+		__atomic_store_n(&ended, round + 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&inside[me], 0, __ATOMIC_SEQ_CST);
 	/* The side that begins later sees the other one in the same round. */
 	if (other == round + 1 &&
@@ -154,7 +189,7 @@ static void *run(void *data)
 
 	run_on_cpu(me);
 	for (begun = 0; begun < rounds; begun = end) {
-		meet(me, true);
+		rest(me);
 		if (error || late)
 			break;
 
@@ -194,6 +229,7 @@ void race_run(const struct race *this, unsigned int count)
 	late = false;
 	memset(arrived, 0, sizeof(arrived));
 	memset(inside, 0, sizeof(inside));
+	ended = 0;
 	overlapped = 0;
 	overlap = 0;
 	calls = 0;

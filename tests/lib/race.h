@@ -23,7 +23,7 @@
  * @batch: number of rounds that are checked together; they use different
  *         addresses
  * @again: the first side's call takes so much longer that the second side
- *         repeats its call until the first one returns
+ *         repeats its call until the first one has returned
  * @ready: prepares a round, on either side; optional
  * @over: checks the rounds from @begun to @end (exclusive), on the first side,
  *         and restores the state before them
