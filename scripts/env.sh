@@ -62,6 +62,14 @@ for flavour in kasan kcsan; do
 		config/debug.config config/$flavour.config)
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
+# Only these objects of the kernel, and modules, are compiled with KASAN in the
+# debug kernels whose name ends with "light"
+light="iommu iommu_api pci-ioda pci-ioda-tce container group vfio_main \
+	workqueue tree timer mutex rwsem build_utility rbtree xarray refcount \
+	list_debug inode file"
+debugkey=$(key "$sourcekey $light" mkkunit config/kunit.config \
+	config/debug.config config/light.config config/kasanlight.config)
+DEBUG_kasanlight=$CACHE/debug-kasanlight-$debugkey
 SIGNED=$CACHE/signed-$(key "$sourcekey" mkkunit config/kunit.config \
 	config/signed.config)
 
@@ -73,6 +81,10 @@ for flavour in preempt preempt4k; do
 		config/debug.config config/$flavour.config)
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
+
+debugkey=$(key "$serieskey $light" mkkunit config/kunit.config \
+	config/debug.config config/light.config config/preemptlight.config)
+DEBUG_preemptlight=$CACHE/debug-preemptlight-$debugkey
 
 # The stock kernels' source, configured for clang and for big-endian. Those
 # named HEADERS_ are only for compiling modules: no kernel is built
@@ -93,13 +105,14 @@ releases="$ci_releases $long_releases"
 
 # The parts of make check-long
 long_parts="ci stock machines native graft releases newest clang big-endian"
-long_parts="$long_parts kasan kcsan preempt preempt4k"
+long_parts="$long_parts kasan kcsan preempt preempt4k races"
 
 # Kernels are named SUITE-FLAVOUR. The suite stock is the root's own suite of
 # Debian, kunit and debug are built by mkkunit, headers and kunit-clang by
 # mkheaders, graft by scripts/lib/mkgraft from two of the debug kernels
 kernels="stock-64k stock-4k kunit-64k kunit-4k debug-kasan debug-kcsan"
-kernels="$kernels debug-preempt debug-preempt4k headers-clang headers-be"
+kernels="$kernels debug-preempt debug-preempt4k debug-kasanlight"
+kernels="$kernels debug-preemptlight headers-clang headers-be"
 kernels="$kernels kunit-clang kunit-be"
 kernels="$kernels graft-m graft-y graft-$series-m graft-$series-y"
 for suite in $releases; do
