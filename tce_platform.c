@@ -654,6 +654,7 @@ static int tce_powernv_unset_window(struct tce_platform *platform,
 	struct iommu_table *tbl = platform->tbl;
 	long ret;
 
+	platform->taken = !has_window;
 	/*
 	 * The platform has removed the window, and the group has another one in
 	 * its place.
@@ -686,7 +687,8 @@ static int tce_pseries_unset_window(struct tce_platform *platform,
 	 * windows, but only forgets the default one: entries of it that the
 	 * hypervisor has refused to clear are still set.
 	 */
-	if (tce_platform_has_window(platform, table_group))
+	platform->taken = !tce_platform_has_window(platform, table_group);
+	if (!platform->taken)
 		ret = table_group->ops->unset_window(table_group,
 						     platform->num);
 	/* If the hypervisor refuses, entries can still be cleared. */

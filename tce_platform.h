@@ -51,6 +51,8 @@
  *              entries stay when it is removed from the group
  * @removed: the hypervisor's window was removed from the group: its entries
  *           must not be changed any more, as the kernel may use it again
+ * @taken: set by tce_platform_unset_window(): the platform had removed the
+ *         window from the group already
  */
 struct tce_platform {
 	struct iommu_table_group *table_group;
@@ -63,6 +65,7 @@ struct tce_platform {
 	bool backed;
 	bool is_default;
 	bool removed;
+	bool taken;
 };
 
 /**
@@ -239,7 +242,8 @@ int tce_platform_set_window(struct tce_platform *platform,
  * one window; this is so with the in-tree module, too.
  *
  * Context: Process, may sleep.
- * Return: 0, also if the platform has already removed it; -EIO if the firmware
+ * Return: 0, also if the platform has already removed it
+ * (&tce_platform.taken); -EIO if the firmware
  * refuses, on PowerNV even if the platform has already removed the window: then
  * the group's devices may still translate through the window, and
  * TCE kills reach them until tce_platform_unlink().

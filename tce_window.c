@@ -373,7 +373,7 @@ int tce_window_attach(struct tce_window *window,
 	/*
 	 * The platform programs the window before a TCE kill reaches the group:
 	 * no level may be freed meanwhile. The container's lock excludes a trim
-	 * by MAP_DMA; a work item that KVM's callbacks queue frees nothing.
+	 * by a command; a work item that KVM's callbacks queue frees nothing.
 	 */
 	tce_window_stop_trim(window);
 	ret = tce_platform_set_window(&window->platform, table_group);
@@ -398,7 +398,7 @@ void tce_window_mark_lost(struct tce_window *window)
 	WRITE_ONCE(window->lost, true);
 }
 
-void tce_window_detach(struct tce_window *window,
+bool tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group)
 {
 	int ret, group = iommu_group_id(table_group->group);
@@ -424,7 +424,7 @@ void tce_window_detach(struct tce_window *window,
 		 */
 		if (window->platform.backed)
 			tce_kvm_synchronize(window->kvm);
-		return;
+		return !window->platform.taken;
 	}
 
 	/*
@@ -450,6 +450,8 @@ void tce_window_detach(struct tce_window *window,
 	tce_platform_unlink(&window->platform, table_group);
 	pr_warn("window %u at %#llx: the firmware refused to remove it from IOMMU group %d\n",
 		tce_table_id(window->table), window->start, group);
+
+	return !window->platform.taken;
 }
 
 void tce_window_wait_kills(struct tce_window *window)

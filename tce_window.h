@@ -162,8 +162,9 @@ void tce_window_mark_lost(struct tce_window *window);
  * tce_window_wait_kills() or tce_window_destroy() returns.
  *
  * Context: Process, may sleep.
+ * Return: false if the platform had removed the window from the group already.
  */
-void tce_window_detach(struct tce_window *window,
+bool tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group);
 
 /**

@@ -422,21 +422,34 @@ tce_find_window(struct tce_container *container, u64 iova)
 	return NULL;
 }
 
+static void tce_mark_windows_lost(struct tce_container *container)
+{
+	unsigned int num;
+
+	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
+		if (container->windows[num])
+			tce_window_mark_lost(container->windows[num]);
+}
+
 /* Remove a window from the groups before @end, which may be the list's head. */
 static void tce_detach_window(struct tce_container *container,
-			      struct tce_window *window, struct list_head *end)
+			      struct tce_window *window, unsigned int num,
+			      struct list_head *end)
 {
 	struct tce_group *group;
 
 	list_for_each_entry(group, &container->groups, node) {
 		if (&group->node == end)
 			break;
-		tce_window_detach(window, group->table_group);
+		/* tce_check_windows() would not notice this any more. */
+		if (!tce_window_detach(window, group->table_group) &&
+		    !group->lost[num])
+			tce_mark_windows_lost(container);
 	}
 }
 
 static int tce_attach_window(struct tce_container *container,
-			     struct tce_window *window)
+			     struct tce_window *window, unsigned int num)
 {
 	struct tce_group *group;
 	int ret;
@@ -444,7 +457,7 @@ static int tce_attach_window(struct tce_container *container,
 	list_for_each_entry(group, &container->groups, node) {
 		ret = tce_window_attach(window, group->table_group);
 		if (ret) {
-			tce_detach_window(container, window, &group->node);
+			tce_detach_window(container, window, num, &group->node);
 			return ret;
 		}
 	}
@@ -490,10 +503,7 @@ static void tce_check_windows(struct tce_container *container)
 	if (likely(num == ARRAY_SIZE(container->windows)))
 		return;
 
-	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
-		if (container->windows[num])
-			tce_window_mark_lost(container->windows[num]);
-
+	tce_mark_windows_lost(container);
 	list_for_each_entry(group, &container->groups, node) {
 		for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
 			if (!container->windows[num] ||
@@ -510,12 +520,7 @@ static void tce_remove_window(struct tce_container *container, unsigned int num)
 {
 	struct tce_group *group;
 
-	/*
-	 * If a group lacks only this window, the other one is lost, too. Once
-	 * this one is removed, the check would not notice.
-	 */
-	tce_check_windows(container);
-	tce_detach_window(container, container->windows[num],
+	tce_detach_window(container, container->windows[num], num,
 			  &container->groups);
 	tce_window_destroy(container->windows[num]);
 	container->windows[num] = NULL;
@@ -565,7 +570,7 @@ static int tce_create_window(struct tce_container *container,
 
 	call->charged = request.charged;
 
-	ret = tce_attach_window(container, window);
+	ret = tce_attach_window(container, window, num);
 	if (ret) {
 		tce_window_destroy(window);
 		return ret;

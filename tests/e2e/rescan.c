@@ -230,8 +230,24 @@ static void test_second_window(void)
 	CHECK(works(&vfio, HIGH));
 	CHECK_EQ(vfio_unmap(vfio.container, IOVA, page), 0);
 	CHECK(!edu_reads(&vfio, IOVA, memory));
+
+	/* They are lost like the first ones. */
+	remove_and_rescan();
+	CHECK_EQ(map(&vfio, IOVA), -EIO);
+	CHECK_EQ(map(&vfio, HIGH), -EIO);
 	vfio_close(&vfio);
 	check_new_container();
+	check_new_container();
+}
+
+/* The first window is removed before anything was mapped. */
+static void test_first_removed(void)
+{
+	open_both();
+	remove_and_rescan();
+	CHECK_EQ(vfio_remove(vfio.container, 0), 0);
+	CHECK_EQ(map(&vfio, HIGH), -EIO);
+	vfio_close(&vfio);
 	check_new_container();
 }
 
@@ -413,6 +429,8 @@ int main(void)
 	tap_test_ours("a device appears: the first window is lost", test_lost);
 	tap_test_ours("a device appears: both windows are lost, new ones work",
 		      test_second_window);
+	tap_test_ours("a device appears: the first window is removed",
+		      test_first_removed);
 	tap_test_ours("a device appears: a new window beside a lost one works",
 		      test_new_beside_lost);
 	tap_test_ours("a device appears: a second window alone still works",
