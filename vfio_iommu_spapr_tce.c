@@ -556,8 +556,6 @@ static int tce_create_window(struct tce_container *container,
 	if (num == ARRAY_SIZE(container->windows))
 		return tce_refuse(-ENOSPC, "there are two windows already");
 
-	/* Once the new window is among them, it would be marked, too. */
-	tce_check_windows(container);
 	window = tce_window_create(tce_first_table_group(container), num,
 				   &request);
 	call->kvm = request.kvm;
@@ -570,6 +568,8 @@ static int tce_create_window(struct tce_container *container,
 
 	call->charged = request.charged;
 
+	/* Later, the new window would be among those that are marked. */
+	tce_check_windows(container);
 	ret = tce_attach_window(container, window, num);
 	if (ret) {
 		tce_window_destroy(window);
