@@ -51,8 +51,8 @@
  *              entries stay when it is removed from the group
  * @removed: the hypervisor's window was removed from the group: its entries
  *           must not be changed any more, as the kernel may use it again
- * @taken: set by tce_platform_unset_window(): the platform had removed the
- *         window from the group already
+ * @taken: set by tce_platform_unset_window(): the group did not have the
+ *         window; the platform may have removed it
  */
 struct tce_platform {
 	struct iommu_table_group *table_group;

@@ -162,7 +162,8 @@ void tce_window_mark_lost(struct tce_window *window);
  * tce_window_wait_kills() or tce_window_destroy() returns.
  *
  * Context: Process, may sleep.
- * Return: false if the platform had removed the window from the group already.
+ * Return: false if the group did not have the window: if it was attached, the
+ * platform had removed it already.
  */
 bool tce_window_detach(struct tce_window *window,
 		       struct iommu_table_group *table_group);
