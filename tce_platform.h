@@ -242,11 +242,10 @@ int tce_platform_set_window(struct tce_platform *platform,
  * one window; this is so with the in-tree module, too.
  *
  * Context: Process, may sleep.
- * Return: 0, also if the platform has already removed it
- * (&tce_platform.taken); -EIO if the firmware
- * refuses, on PowerNV even if the platform has already removed the window: then
- * the group's devices may still translate through the window, and
- * TCE kills reach them until tce_platform_unlink().
+ * Return: 0, also if the platform has already removed it (&tce_platform.taken);
+ * -EIO if the firmware refuses, on PowerNV even if the platform has already
+ * removed the window: then the group's devices may still translate through the
+ * window, and TCE kills reach them until tce_platform_unlink().
  */
 int tce_platform_unset_window(struct tce_platform *platform,
 			      struct iommu_table_group *table_group);

@@ -62,8 +62,8 @@ for flavour in kasan kcsan; do
 		config/debug.config config/$flavour.config)
 	eval "DEBUG_$flavour=\$CACHE/debug-$flavour-$debugkey"
 done
-# Only these objects of the kernel, and modules, are compiled with KASAN in the
-# debug kernels whose name ends with "light"
+# In the debug kernels whose name ends with "light", only these objects of the
+# kernel are compiled with KASAN; the driver and modules of the tests are, too
 light="iommu iommu_api pci-ioda pci-ioda-tce container group vfio_main \
 	workqueue tree timer mutex rwsem build_utility rbtree xarray refcount \
 	list_debug inode file"
