@@ -1367,6 +1367,12 @@ static int tce_call_refill(struct tce_call *call)
 	return 0;
 }
 
+/* Whether there was no credit for a level since the last attempt began. */
+static bool tce_call_missed(const struct tce_call *call)
+{
+	return call->charge && call->misses != tce_charge_misses(call->charge);
+}
+
 /*
  * After -ENOMEM, get credit or memory. No lock is held that another process may
  * need. Return 0 if the command must start over.
@@ -1383,8 +1389,7 @@ static long tce_call_no_memory(struct tce_call *call)
 	if (call->spares.missing)
 		/* The level was charged, if levels are. */
 		ret = tce_call_fill(call) ? 0 : -ENOMEM;
-	else if (call->charge &&
-		 call->misses != tce_charge_misses(call->charge))
+	else if (tce_call_missed(call))
 		ret = tce_call_refill(call);
 	if (!ret)
 		call->trimmed = false;
@@ -1404,9 +1409,7 @@ static bool tce_call_can_trim(const struct tce_call *call)
 
 	return call->run.pages || call->spares.missing ||
 	       call->need == TCE_NEED_CHARGE ||
-	       call->need == TCE_NEED_REGION ||
-	       (call->charge &&
-		call->misses != tce_charge_misses(call->charge));
+	       call->need == TCE_NEED_REGION || tce_call_missed(call);
 }
 
 /*
