@@ -350,21 +350,29 @@ static void test_v1(void)
 	check_new_container();
 }
 
-/* Two groups have the windows, and one of them loses the first one. */
-static void test_other_group(void)
+/*
+ * Attaches the second group, with its device; false if there is none that can
+ * share the windows.
+ */
+static bool open_second(void)
 {
 	if (!vfio_have_device(1) || vfio_is_guest()) {
 		tap_skip("no second device that shares the windows");
-		return;
+		return false;
 	}
 	open_mapped();
 	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
 	vfio_start_device(&second);
-	second.stage = vfio_memory(page);
-	second.stage_iova = 0x100000;
-	CHECK_EQ(vfio_register(vfio.container, second.stage, page), 0);
-	CHECK_EQ(vfio_map(vfio.container, second.stage_iova, second.stage, page,
-			  MAP_BOTH), 0);
+
+	return true;
+}
+
+/* Two groups have the windows, and one of them loses the first one. */
+static void test_other_group(void)
+{
+	if (!open_second())
+		return;
+	edu_stage(&second, 0x100000);
 	CHECK(works(&second, IOVA));
 	remove_and_rescan();
 	CHECK(works(&second, IOVA));
@@ -385,22 +393,13 @@ static void test_both_groups(void)
 {
 	__u64 start;
 
-	if (!vfio_have_device(1) || vfio_is_guest()) {
-		tap_skip("no second device that shares the windows");
+	if (!open_second())
 		return;
-	}
-	open_mapped();
-	CHECK_EQ(vfio_attach(&second, vfio.container, 1), 0);
-	vfio_start_device(&second);
 	remove_and_rescan_of(0);
 	CHECK_EQ(vfio_create(vfio.container, 16, WINDOW_BYTES, LEVELS, &start),
 		 0);
 	CHECK_EQ(start, WINDOW1_START);
-	second.stage = vfio_memory(page);
-	second.stage_iova = HIGH_STAGE;
-	CHECK_EQ(vfio_register(vfio.container, second.stage, page), 0);
-	CHECK_EQ(vfio_map(vfio.container, HIGH_STAGE, second.stage, page,
-			  MAP_BOTH), 0);
+	edu_stage(&second, HIGH_STAGE);
 	CHECK_EQ(map(&vfio, HIGH), 0);
 	CHECK(works(&second, HIGH));
 	remove_and_rescan_of(1);
