@@ -66,11 +66,13 @@ struct tce_kvm_displaced {
  * @task: the task, or NULL if the record is free. Set and cleared under @lock
  * @lock: protects the following members against tce_kvm_flush(), tce_kvm_trim()
  *        and tasks that need a record; taken before the locks of the table.
- *        While @active, only the task accesses @pending, @index and @tce
+ *        While @active, only the task accesses @pending, @index and @tce. The
+ *        task also reads @active and @changed without the lock
  * @active: the task is between useraddrptr() and tce_kill(). Only the task
  *          changes this
  * @pending: @tce must be set at @index, with @ua as its owner
- * @changed: the task has changed an entry since its last kill
+ * @changed: the task has changed an entry since its last kill; set if there is
+ *           anything in @displaced
  * @index: the entry that KVM asked to set
  * @tce: the new value of the entry
  * @used: when the task used the record last, in jiffies
@@ -241,7 +243,7 @@ static void tce_kvm_drop_record(struct tce_kvm *kvm,
 	if (record != tce_kvm_probe(kvm, record->task, 0))
 		atomic_dec(&kvm->elsewhere);
 	/* The entries that the task had cleared have been killed. */
-	record->changed = false;
+	WRITE_ONCE(record->changed, false);
 	WRITE_ONCE(record->task, NULL);
 }
 
@@ -393,7 +395,7 @@ tce_kvm_displace(struct tce_window *window, struct tce_kvm_record *record,
 
 	lockdep_assert_held(&record->lock);
 
-	record->changed = true;
+	WRITE_ONCE(record->changed, true);
 	if (!entry->tce)
 		return;
 
@@ -515,7 +517,7 @@ tce_kvm_begin(struct tce_kvm *kvm, struct tce_window *window,
 	ret = ret && tce_kvm_hold(kvm, window, record, index);
 	if (ret) {
 		record->index = index;
-		record->active = true;
+		WRITE_ONCE(record->active, true);
 		record->used = jiffies;
 	}
 	spin_unlock(&record->lock);
@@ -585,16 +587,26 @@ tce_kvm_end(struct tce_kvm *kvm, struct tce_window *window,
 	struct tce_kvm_killed killed __uninitialized;
 	bool kill = false;
 
+	/*
+	 * Nothing is pending unless @active is set, and nothing displaced
+	 * unless @changed is, which only the task sets. If the record was
+	 * freed, which clears @changed, its entries have been killed:
+	 * tce_table_killed() orders the kills before the store. If it has
+	 * another owner, @task is compared under the lock.
+	 */
+	if (!READ_ONCE(record->active) && !READ_ONCE(record->changed))
+		return false;
+
 	killed.count = 0;
 	spin_lock(&record->lock);
 	if (record->task == current) {
 		if (record->pending)
 			tce_kvm_commit(kvm, window, record, &killed);
-		record->active = false;
+		WRITE_ONCE(record->active, false);
 		kill = window && record->changed;
 	}
 	if (kill) {
-		record->changed = false;
+		WRITE_ONCE(record->changed, false);
 		tce_kill(window, index, pages);
 		tce_kvm_kill_displaced(window, record, index, pages, &killed);
 	}
