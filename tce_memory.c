@@ -1043,16 +1043,19 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 					  struct tce_extent *extents,
 					  unsigned int n)
 {
-	unsigned long ua = run->ua + (run->next << run->page_shift), pages, hpa;
+	struct mm_iommu_table_group_mem_t *mem = segment->mem;
+	unsigned int page_shift = run->page_shift;
+	unsigned long at = run->next, pages, hpa;
+	unsigned long ua = run->ua + (at << page_shift);
 	u64 owner = tce_segment_owner(segment), next = 0;
 
 	if (n && extents[n - 1].owner == owner)
 		next = extents[n - 1].tce +
-		       (extents[n - 1].count << run->page_shift);
-	while (run->next < end) {
-		pages = min(tce_pages_in_page(run, ua), end - run->next);
+		       (extents[n - 1].count << page_shift);
+	while (at < end) {
+		pages = min(tce_pages_in_page(run, ua), end - at);
 		/* Cannot fail: tce_memory_count() has checked the page size. */
-		mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, &hpa);
+		mm_iommu_ua_to_hpa(mem, ua, page_shift, &hpa);
 		hpa |= run->perm;
 		if (hpa == next) {
 			extents[n - 1].count += pages;
@@ -1063,10 +1066,12 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 			extents[n].owner = owner;
 			extents[n++].count = pages;
 		}
-		next = hpa + (pages << run->page_shift);
-		run->next += pages;
-		ua += pages << run->page_shift;
+		at += pages;
+		pages <<= page_shift;
+		next = hpa + pages;
+		ua += pages;
 	}
+	run->next = at;
 
 	return n;
 }
@@ -1112,7 +1117,7 @@ static bool tce_owner_is_region(u64 owner)
  * and reclaim does not write pinned pages to swap. Since Linux 6.5 pages of
  * files that are written back cannot be pinned for writing with FOLL_LONGTERM.
  */
-static void tce_memory_set_dirty(unsigned long pfn, u64 owner)
+static __always_inline void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 {
 	struct page *page;
 
@@ -1125,8 +1130,8 @@ static void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 		SetPageDirty(page);
 }
 
-static void tce_extent_dirty(const struct tce_extent *extent,
-			     unsigned int page_shift)
+static __always_inline void tce_extent_dirty(const struct tce_extent *extent,
+					     unsigned int page_shift)
 {
 	u64 step = max(PAGE_SIZE, 1UL << page_shift), end;
 	u64 pa = extent->tce & ~TCE_PERM;
@@ -1143,29 +1148,34 @@ static void tce_extent_dirty(const struct tce_extent *extent,
 static bool tce_memory_retire(struct tce_retired *retired,
 			      struct tce_batch *batch)
 {
-	for (; batch->first < batch->count; batch->first++) {
-		const struct tce_extent *extent = &batch->extent[batch->first];
-		unsigned int last = retired->count;
+	unsigned int page_shift = retired->page_shift, i;
+	struct tce_owned *last = NULL;
+
+	if (retired->count)
+		last = &retired->list[retired->count - 1];
+	for (i = batch->first; i < batch->count; i++) {
+		const struct tce_extent *extent = &batch->extent[i];
 		u64 owner = extent->owner;
 
-		if (!last || retired->list[last - 1].word != owner) {
-			if (last == retired->max)
-				return false;
-			retired->list[last].word = owner;
-			retired->list[last].pages = 0;
-			retired->count = ++last;
+		if (!last || last->word != owner) {
+			if (retired->count == retired->max)
+				break;
+			last = &retired->list[retired->count++];
+			last->word = owner;
+			last->pages = 0;
 		}
 		/* Limit the pages that one flush must uncount one by one. */
 		if (!tce_owner_is_region(owner) &&
-		    retired->list[last - 1].pages > TCE_MEMORY_FLUSH)
-			return false;
+		    last->pages > TCE_MEMORY_FLUSH)
+			break;
 
 		if (extent->tce & TCE_PCI_WRITE)
-			tce_extent_dirty(extent, retired->page_shift);
-		retired->list[last - 1].pages += extent->count;
+			tce_extent_dirty(extent, page_shift);
+		last->pages += extent->count;
 	}
+	batch->first = i;
 
-	return true;
+	return i == batch->count;
 }
 
 void tce_memory_dirty(const struct tce_entry *entry)
