@@ -279,6 +279,34 @@ static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
 	return owner ?: leaf->owner;
 }
 
+/* Return the first entry from @at up to @end that is set, or @end. */
+static __always_inline unsigned long
+tce_entries_skip(const __be64 *tces, unsigned long at, unsigned long end)
+{
+	/* Most are empty: a test for each would be half of the cost of a MAP. */
+	while (end - at >= 4 &&
+	       !(tces[at] | tces[at + 1] | tces[at + 2] | tces[at + 3]))
+		at += 4;
+	while (at < end && !tces[at])
+		at++;
+
+	return at;
+}
+
+/* Return the end of the extent that begins at @first, with @tce. */
+static __always_inline unsigned long
+tce_extent_end(const __be64 *tces, const __be64 *view, unsigned long first,
+	       unsigned long end, u64 tce, u64 step)
+{
+	unsigned long at = first + 1;
+
+	for (; at < end && be64_to_cpu(tces[at]) == (tce += step); at++)
+		if (view && view[at] != view[first])
+			break;
+
+	return at;
+}
+
 /*
  * Find up to @room extents from @slot up to @end. Move @slot past the entries
  * that were visited, and return the number of extents.
@@ -289,17 +317,16 @@ tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
 	      struct tce_extent *extents, unsigned int room)
 {
 	const __be64 *tces = leaf->tces, *view = leaf->view;
-	u64 step = BIT_ULL(table->geo.page_shift);
+	u64 step = BIT_ULL(table->geo.page_shift), tce;
 	unsigned long at = *slot, first;
 	unsigned int n = 0;
 
 	lockdep_assert_held(&leaf->lock);
 
 	while (at < end) {
-		u64 tce = be64_to_cpu(tces[at]), next = tce;
-
+		tce = be64_to_cpu(tces[at]);
 		if (!tce) {
-			at++;
+			at = tce_entries_skip(tces, at + 1, end);
 			continue;
 		}
 
@@ -307,12 +334,8 @@ tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
 			break;
 
 		first = at;
-		do {
-			next += step;
-			at++;
-		} while (at < end && be64_to_cpu(tces[at]) == next &&
-			 (!view || view[at] == view[first]));
-
+		at = view ? tce_extent_end(tces, view, first, end, tce, step) :
+			    tce_extent_end(tces, NULL, first, end, tce, step);
 		extents[n].index = leaf->index + first;
 		extents[n].count = at - first;
 		extents[n].tce = tce;
