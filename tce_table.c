@@ -534,50 +534,51 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 }
 
 /*
- * Clear the entries that are set from @slot up to @end, as far as @old has
- * @room for their extents. Move @slot past the entries that were visited.
- * Return 0, or the errno of the backing: nothing was changed in the leaf then,
- * and @slot is at the first entry that is set.
+ * Clear the entries that are set from @slot up to @end, up to @room extents.
+ * Move @slot past the entries that were visited. Return 0, or the errno of the
+ * backing: nothing was changed in the leaf then, and @slot is at the first
+ * entry that is set. On entry @old is empty.
  */
-static int
-tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
-	       unsigned long *slot, unsigned long end, struct tce_extent *old,
-	       unsigned int room, unsigned int *olds)
+static int tce_leaf_clear(struct tce_table *table, struct tce_level *leaf,
+			  unsigned long *slot, unsigned long end,
+			  unsigned int room, struct tce_batch *old)
 {
-	unsigned long first, count;
-	unsigned int i, set;
+	const struct tce_extent *first = old->extent, *last;
+	unsigned long at, count, entries = 0;
+	unsigned int i;
 	int ret;
 
 	lockdep_assert_held(&leaf->lock);
 
-	*olds = tce_leaf_scan(table, leaf, slot, end, old, room);
-	if (!*olds)
+	old->count = tce_leaf_scan(table, leaf, slot, end, old->extent, room);
+	if (!old->count)
 		return 0;
 
-	first = old->index - leaf->index;
-	count = old[*olds - 1].index + old[*olds - 1].count - old->index;
+	last = &first[old->count - 1];
+	at = first->index - leaf->index;
+	count = last->index + last->count - first->index;
 	if (table->ops->clear) {
-		ret = table->ops->clear(table->data, old->index, count);
+		ret = table->ops->clear(table->data, first->index, count);
 		if (ret) {
-			*slot = first;
-			*olds = 0;
+			*slot = at;
+			old->count = 0;
 			return ret;
 		}
 	}
 
 	tce_unkilled_add(table);
-	tce_fill(leaf->tces + first, count, 0);
+	tce_fill(leaf->tces + at, count, 0);
 	if (leaf->view)
-		tce_fill(leaf->view + first, count, 0);
-	set = leaf->set;
-	for (i = 0; i < *olds; i++)
-		set -= old[i].count;
+		tce_fill(leaf->view + at, count, 0);
+	for (i = 0; i < old->count; i++)
+		entries += first[i].count;
+	old->entries = entries;
 	/*
 	 * Another task that reads only @set (tce_table_clear()), and finds it
 	 * 0, may kill the entries: they must be cleared by then. Pairs with the
 	 * barriers in tce_table_unkilled() and tce_kill_once().
 	 */
-	smp_store_release(&leaf->set, set);
+	smp_store_release(&leaf->set, leaf->set - entries);
 	tce_trim_check(table, leaf);
 
 	return 0;
@@ -984,8 +985,7 @@ static noinline void tce_leaf_clear_single(struct tce_cursor *cursor,
 					   struct tce_batch *old)
 {
 	cursor->single = true;
-	if (tce_leaf_clear(cursor->table, leaf, slot, *slot + 1, old->extent, 1,
-			   &old->count))
+	if (tce_leaf_clear(cursor->table, leaf, slot, *slot + 1, 1, old))
 		++*slot;
 }
 
@@ -1017,6 +1017,7 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 
 	old->first = 0;
 	old->count = 0;
+	old->entries = 0;
 	rcu_read_lock();
 	tces = tce_walk(table, cursor->index, &shift);
 	leaf = tce_level_of(table, tces);
@@ -1030,8 +1031,8 @@ void tce_table_clear(struct tce_cursor *cursor, struct tce_batch *old)
 	end = slot + min(tce_leaf_part(&table->geo, cursor->index, cursor->end),
 			 TCE_TABLE_SCAN);
 	if (cursor->single ||
-	    tce_leaf_clear(table, leaf, &slot, end, old->extent,
-			   cursor->max_extents ?: TCE_BATCH, &old->count))
+	    tce_leaf_clear(table, leaf, &slot, end,
+			   cursor->max_extents ?: TCE_BATCH, old))
 		tce_leaf_clear_single(cursor, leaf, &slot, old);
 	if (leaf->set)
 		cursor->index = leaf->index + slot;

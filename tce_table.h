@@ -236,7 +236,8 @@ struct tce_extent {
  * struct tce_batch - extents that are to be stored, or were cleared
  * @first: index in @extent of the first one that is not processed yet
  * @count: number of extents in @extent
- * @entries: if they are to be stored: number of entries that are not stored yet
+ * @entries: number of entries that are not stored yet, or that
+ *           tce_table_clear() has cleared; not set in @old of tce_table_store()
  * @extent: the extents
  */
 struct tce_batch {

@@ -62,10 +62,9 @@ static unsigned long tce_window_clear(struct tce_window *window,
 		.index = index,
 		.end = index + count,
 	};
-	unsigned long cleared = 0, first, end, n;
+	unsigned long cleared = 0, first, end;
 	const struct tce_extent *last;
 	bool holes = false;
-	unsigned int i;
 
 	tce_gather_init(&gather, window, count);
 	cursor.max_extents = tce_gather_max_extents(&gather);
@@ -73,17 +72,14 @@ static unsigned long tce_window_clear(struct tce_window *window,
 		first = cursor.index;
 		tce_table_clear(&cursor, &old);
 		holes |= cursor.hole;
-		n = 0;
+		cleared += old.entries;
 		if (old.count) {
 			last = &old.extent[old.count - 1];
-			for (i = 0; i < old.count; i++)
-				n += old.extent[i].count;
-			cleared += n;
 			tce_gather_batch(&gather, old.extent[0].index,
 					 last->index + last->count, &old);
 		}
 		end = min(cursor.index, cursor.end);
-		if (!cursor.hole && n != end - first)
+		if (!cursor.hole && old.entries != end - first)
 			tce_window_kill_empty(&gather, first, end);
 		tce_gather_resched(&gather);
 	}

@@ -555,7 +555,7 @@ static void random_store(struct oracle *oracle)
 static bool clear(struct oracle *oracle, struct tce_cursor *cursor)
 {
 	unsigned long leaf_size = BIT(level_bits(oracle));
-	unsigned long start = cursor->index, stop, index, first;
+	unsigned long start = cursor->index, stop, index, first, entries = 0;
 	bool full;
 	void *value;
 
@@ -571,8 +571,11 @@ static bool clear(struct oracle *oracle, struct tce_cursor *cursor)
 	/* All entries that the cursor has passed were cleared. */
 	stop = min(cursor->index, cursor->end);
 	expect_old(oracle, start, stop);
-	xa_for_each_range(&oracle->tces, index, value, start, stop - 1)
+	xa_for_each_range(&oracle->tces, index, value, start, stop - 1) {
 		save_entry(oracle, index, 0, 0);
+		entries++;
+	}
+	ORACLE_EQ(oracle, oracle->old.entries, entries);
 
 	/* Inside a leaf it stops only at the limit of the scan. */
 	if (first != ULONG_MAX && !full && cursor->index < cursor->end &&
