@@ -55,6 +55,24 @@ static __always_inline __be64 *tce_walk(const struct tce_table *table,
 }
 
 /*
+ * Return the first entry of a level from @at up to @end that is set, or @end.
+ * @at is not beyond @end. Entries of upper levels are read without the lock.
+ */
+static __always_inline unsigned long
+tce_entries_skip(const __be64 *tces, unsigned long at, unsigned long end)
+{
+	/* Most are empty, and a test for each costs twice as much. */
+	while (end - at >= 4 &&
+	       !(READ_ONCE(tces[at]) | READ_ONCE(tces[at + 1]) |
+		 READ_ONCE(tces[at + 2]) | READ_ONCE(tces[at + 3])))
+		at += 4;
+	while (at < end && !READ_ONCE(tces[at]))
+		at++;
+
+	return at;
+}
+
+/*
  * The upper level @tces has no lower level for @index: move @index to the next
  * entry that has one, to the end of the level, or by TCE_TABLE_SCAN entries.
  */
@@ -62,12 +80,10 @@ static void tce_walk_next(const struct tce_table *table, const __be64 *tces,
 			  unsigned int shift, unsigned long *index)
 {
 	unsigned long entries = tce_level_entries(&table->geo);
-	unsigned long first = (*index >> shift) & (entries - 1), slot = first;
+	unsigned long first = (*index >> shift) & (entries - 1);
 	unsigned long end = min(first + TCE_TABLE_SCAN, entries);
+	unsigned long slot = tce_entries_skip(tces, first + 1, end);
 
-	do {
-		slot++;
-	} while (slot < end && !tce_present(READ_ONCE(tces[slot])));
 	*index = ((*index >> shift) + slot - first) << shift;
 }
 
@@ -277,20 +293,6 @@ static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
 	u64 owner = leaf->view ? be64_to_cpu(leaf->view[slot]) : 0;
 
 	return owner ?: leaf->owner;
-}
-
-/* Return the first entry from @at up to @end that is set, or @end. */
-static __always_inline unsigned long
-tce_entries_skip(const __be64 *tces, unsigned long at, unsigned long end)
-{
-	/* Most are empty: a test for each would be half of the cost of a MAP. */
-	while (end - at >= 4 &&
-	       !(tces[at] | tces[at + 1] | tces[at + 2] | tces[at + 3]))
-		at += 4;
-	while (at < end && !tces[at])
-		at++;
-
-	return at;
 }
 
 /* Return the end of the extent that begins at @first, with @tce. */
