@@ -1044,31 +1044,34 @@ static unsigned int tce_segment_translate(struct tce_run *run,
 					  unsigned int n)
 {
 	struct mm_iommu_table_group_mem_t *mem = segment->mem;
+	u64 owner = tce_segment_owner(segment), perm = run->perm, next = 0, tce;
 	unsigned int page_shift = run->page_shift;
-	unsigned long at = run->next, pages, hpa;
-	unsigned long ua = run->ua + (at << page_shift);
-	u64 owner = tce_segment_owner(segment), next = 0;
+	unsigned long at = run->next, ua = run->ua + (at << page_shift);
+	unsigned long in_page = tce_pages_in_page(run, ua), pages, hpa;
+	/* From the second kernel page on, @ua is at the beginning of one. */
+	unsigned long in_next = tce_pages_in_page(run, 0);
 
 	if (n && extents[n - 1].owner == owner)
 		next = extents[n - 1].tce +
 		       (extents[n - 1].count << page_shift);
 	while (at < end) {
-		pages = min(tce_pages_in_page(run, ua), end - at);
+		pages = min(in_page, end - at);
+		in_page = in_next;
 		/* Cannot fail: tce_memory_count() has checked the page size. */
 		mm_iommu_ua_to_hpa(mem, ua, page_shift, &hpa);
-		hpa |= run->perm;
-		if (hpa == next) {
+		tce = hpa | perm;
+		if (tce == next) {
 			extents[n - 1].count += pages;
 		} else {
 			if (n == TCE_BATCH)
 				break;
-			extents[n].tce = hpa;
+			extents[n].tce = tce;
 			extents[n].owner = owner;
 			extents[n++].count = pages;
 		}
 		at += pages;
 		pages <<= page_shift;
-		next = hpa + pages;
+		next = tce + pages;
 		ua += pages;
 	}
 	run->next = at;
@@ -1117,12 +1120,12 @@ static bool tce_owner_is_region(u64 owner)
  * and reclaim does not write pinned pages to swap. Since Linux 6.5 pages of
  * files that are written back cannot be pinned for writing with FOLL_LONGTERM.
  */
-static __always_inline void tce_memory_set_dirty(unsigned long pfn, u64 owner)
+static __always_inline void tce_memory_set_dirty(unsigned long pfn, bool region)
 {
 	struct page *page;
 
 	/* Regions of the container are memory and have a struct page. */
-	if (!tce_owner_is_region(owner) && !pfn_valid(pfn))
+	if (!region && !pfn_valid(pfn))
 		return;
 
 	page = pfn_to_page(pfn);
@@ -1130,19 +1133,21 @@ static __always_inline void tce_memory_set_dirty(unsigned long pfn, u64 owner)
 		SetPageDirty(page);
 }
 
+/* @region: its owner is a region of the container. */
 static __always_inline void tce_extent_dirty(const struct tce_extent *extent,
-					     unsigned int page_shift)
+					     unsigned int page_shift,
+					     bool region)
 {
-	u64 step = max(PAGE_SIZE, 1UL << page_shift), end;
 	u64 pa = extent->tce & ~TCE_PERM;
-
+	u64 end = pa + ((u64)extent->count << page_shift);
 	/*
 	 * An IOMMU page that is larger than a kernel page is inside one folio:
 	 * one of its kernel pages is enough.
 	 */
-	for (end = pa + ((u64)extent->count << page_shift); pa < end;
-	     pa = ALIGN_DOWN(pa, step) + step)
-		tce_memory_set_dirty(PHYS_PFN(pa), extent->owner);
+	u64 step = max(PAGE_SIZE, 1UL << page_shift);
+
+	for (pa = ALIGN_DOWN(pa, step); pa < end; pa += step)
+		tce_memory_set_dirty(PHYS_PFN(pa), region);
 }
 
 static bool tce_memory_retire(struct tce_retired *retired,
@@ -1150,9 +1155,12 @@ static bool tce_memory_retire(struct tce_retired *retired,
 {
 	unsigned int page_shift = retired->page_shift, i;
 	struct tce_owned *last = NULL;
+	bool region = false;
 
-	if (retired->count)
+	if (retired->count) {
 		last = &retired->list[retired->count - 1];
+		region = tce_owner_is_region(last->word);
+	}
 	for (i = batch->first; i < batch->count; i++) {
 		const struct tce_extent *extent = &batch->extent[i];
 		u64 owner = extent->owner;
@@ -1163,14 +1171,14 @@ static bool tce_memory_retire(struct tce_retired *retired,
 			last = &retired->list[retired->count++];
 			last->word = owner;
 			last->pages = 0;
+			region = tce_owner_is_region(owner);
 		}
 		/* Limit the pages that one flush must uncount one by one. */
-		if (!tce_owner_is_region(owner) &&
-		    last->pages > TCE_MEMORY_FLUSH)
+		if (!region && last->pages > TCE_MEMORY_FLUSH)
 			break;
 
 		if (extent->tce & TCE_PCI_WRITE)
-			tce_extent_dirty(extent, page_shift);
+			tce_extent_dirty(extent, page_shift, region);
 		last->pages += extent->count;
 	}
 	batch->first = i;
@@ -1181,7 +1189,8 @@ static bool tce_memory_retire(struct tce_retired *retired,
 void tce_memory_dirty(const struct tce_entry *entry)
 {
 	if (entry->tce & TCE_PCI_WRITE)
-		tce_memory_set_dirty(PHYS_PFN(entry->tce), entry->owner);
+		tce_memory_set_dirty(PHYS_PFN(entry->tce),
+				     tce_owner_is_region(entry->owner));
 }
 
 static void tce_user_uncount(struct mm_struct *mm, unsigned long ua,
@@ -1236,7 +1245,8 @@ static void tce_memory_release_extent(struct tce_pages *pages,
 				      unsigned int page_shift)
 {
 	if (extent->tce & TCE_PCI_WRITE)
-		tce_extent_dirty(extent, page_shift);
+		tce_extent_dirty(extent, page_shift,
+				 tce_owner_is_region(extent->owner));
 	tce_memory_uncount(pages, extent->owner, extent->count, page_shift);
 }
 
