@@ -349,6 +349,15 @@ tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
 	return n;
 }
 
+/* Entries that a MAP replaces are rare: keep the scan out of its way. */
+static noinline unsigned int
+tce_leaf_scan_old(const struct tce_table *table, const struct tce_level *leaf,
+		  unsigned long *slot, unsigned long end,
+		  struct tce_extent *extents, unsigned int room)
+{
+	return tce_leaf_scan(table, leaf, slot, end, extents, room);
+}
+
 /*
  * The compiler may replace plain stores of 0 by a call of memset(), which need
  * not store whole words.
@@ -512,8 +521,13 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 	 */
 	if (table->ops->set && (!list || leaf->tces[slot]))
 		count = min(count, TCE_SINGLY_MAX);
-	*olds = tce_leaf_scan(table, leaf, &end, slot + count, old, room);
-	n = end - slot;
+	n = count;
+	*olds = 0;
+	if (tce_entries_skip(leaf->tces, slot, slot + count) != slot + count) {
+		*olds = tce_leaf_scan_old(table, leaf, &end, slot + count, old,
+					  room);
+		n = end - slot;
+	}
 	if (table->ops->set) {
 		n = tce_leaf_set_backing(table, leaf->index + slot, n, new, old,
 					 olds, list);
