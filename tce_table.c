@@ -283,14 +283,14 @@ tce_leaf_hold(struct tce_table *table, unsigned long index, u64 owner,
 
 /*
  * Entries of a leaf. They change only under the lock of the leaf. The caller
- * holds it, so plain loads are enough, for which the compiler can emit
- * instructions that swap bytes. Others load entries without the lock, so they
- * are stored by tce_store() or WRITE_ONCE().
+ * holds it, so plain loads would be enough; tce_load() is used where it costs
+ * less. Others load entries without the lock, so they are stored by tce_store()
+ * or WRITE_ONCE().
  */
 
 static u64 tce_leaf_owner(const struct tce_level *leaf, unsigned long slot)
 {
-	u64 owner = leaf->view ? be64_to_cpu(leaf->view[slot]) : 0;
+	u64 owner = leaf->view ? tce_load(&leaf->view[slot]) : 0;
 
 	return owner ?: leaf->owner;
 }
@@ -326,7 +326,7 @@ tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
 	lockdep_assert_held(&leaf->lock);
 
 	while (at < end) {
-		tce = be64_to_cpu(tces[at]);
+		tce = tce_load(&tces[at]);
 		if (!tce) {
 			at = tce_entries_skip(tces, at + 1, end);
 			continue;
@@ -338,10 +338,11 @@ tce_leaf_scan(const struct tce_table *table, const struct tce_level *leaf,
 		first = at;
 		at = view ? tce_extent_end(tces, view, first, end, tce, step) :
 			    tce_extent_end(tces, NULL, first, end, tce, step);
-		extents[n].index = leaf->index + first;
-		extents[n].count = at - first;
-		extents[n].tce = tce;
-		extents[n].owner = tce_leaf_owner(leaf, first);
+		extents->index = leaf->index + first;
+		extents->count = at - first;
+		extents->tce = tce;
+		extents->owner = tce_leaf_owner(leaf, first);
+		extents++;
 		n++;
 	}
 	*slot = at;

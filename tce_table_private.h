@@ -193,9 +193,10 @@ static inline unsigned long tce_slot(const struct tce_geometry *geo,
 /* Entries */
 
 /*
- * Load an entry of an upper level without its lock. ldbrx loads and swaps the
- * bytes in one instruction. For a volatile load and be64_to_cpu() the compiler
- * emits about ten, and a plain load may be repeated by the compiler.
+ * Load an entry, with or without the lock of its level, or an owner from a
+ * view. ldbrx loads and swaps the bytes in one instruction; for be64_to_cpu()
+ * of a volatile load, and sometimes of a plain one, the compiler emits about
+ * ten. It may also repeat a plain load.
  */
 static __always_inline u64 tce_load(const __be64 *entry)
 {
