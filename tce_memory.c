@@ -1153,7 +1153,9 @@ static __always_inline void tce_extent_dirty(const struct tce_extent *extent,
 static bool tce_memory_retire(struct tce_retired *retired,
 			      struct tce_batch *batch)
 {
-	unsigned int page_shift = retired->page_shift, i;
+	const struct tce_extent *extent = &batch->extent[batch->first];
+	const struct tce_extent *end = &batch->extent[batch->count];
+	unsigned int page_shift = retired->page_shift;
 	struct tce_owned *last = NULL;
 	bool region = false;
 
@@ -1161,8 +1163,7 @@ static bool tce_memory_retire(struct tce_retired *retired,
 		last = &retired->list[retired->count - 1];
 		region = tce_owner_is_region(last->word);
 	}
-	for (i = batch->first; i < batch->count; i++) {
-		const struct tce_extent *extent = &batch->extent[i];
+	for (; extent < end; extent++) {
 		u64 owner = extent->owner;
 
 		if (!last || last->word != owner) {
@@ -1181,9 +1182,9 @@ static bool tce_memory_retire(struct tce_retired *retired,
 			tce_extent_dirty(extent, page_shift, region);
 		last->pages += extent->count;
 	}
-	batch->first = i;
+	batch->first = extent - batch->extent;
 
-	return i == batch->count;
+	return extent == end;
 }
 
 void tce_memory_dirty(const struct tce_entry *entry)
