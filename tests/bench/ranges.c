@@ -203,6 +203,25 @@ static void measure_borders(const struct geometry *geometry,
 		    bytes);
 }
 
+/*
+ * Prints how many extents the first MAX_PAGES kernel pages of @memory are, and
+ * returns the number.
+ */
+static unsigned int show_extents(const char *what, const unsigned char *memory)
+{
+	unsigned int i, extents = 0;
+	__u64 frame, next = 0;
+
+	for (i = 0; i < MAX_PAGES; i++) {
+		frame = page_frame(memory + i * vfio_page_size());
+		extents += frame != next;
+		next = frame + 1;
+	}
+	tap_diag("%s: %u kernel pages in %u extents", what, MAX_PAGES, extents);
+
+	return extents;
+}
+
 static void measure_windows(void)
 {
 	static const struct {
@@ -220,6 +239,7 @@ static void measure_windows(void)
 	const struct geometry *geometry = &windows[0].geometry;
 	size_t i;
 
+	show_extents("memory", memory);
 	for (i = 0; i < ARRAY_SIZE(windows); i++) {
 		geometry = &windows[i].geometry;
 		if (!bench_supported(geometry) ||
@@ -234,6 +254,47 @@ static void measure_windows(void)
 		if (geometry->levels > 1)
 			measure_borders(geometry, memory, bytes);
 	}
+	bench_close();
+	munmap(memory, bytes);
+}
+
+/*
+ * IOMMU pages as large as kernel pages, of which no two neighbours are next to
+ * each other in physical memory: every other one is allocated first.
+ */
+static void measure_scattered(void)
+{
+	static const struct geometry geometries[] = {
+		{ "4k3", 12, 40, 3 }, { "64k2", 16, 40, 2 },
+	};
+	static const uint64_t pages[] = { 256, MAX_PAGES };
+	uint64_t page = vfio_page_size(), bytes = MAX_PAGES * page, at;
+	const struct geometry *geometry = geometries;
+	unsigned char *memory;
+	char name[64];
+	size_t i;
+
+	if (geometry->page_shift != vfio_page_shift())
+		geometry++;
+	if (!bench_supported(geometry))
+		return;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		tap_bail("no memory");
+	/* Fails if the kernel has no huge pages. */
+	madvise(memory, bytes, MADV_NOHUGEPAGE);
+	for (at = 0; at < bytes; at += 2 * page)
+		memory[at] = 1;
+	for (at = page; at < bytes; at += 2 * page)
+		memory[at] = 1;
+	if (show_extents("scattered", memory) != MAX_PAGES)
+		tap_bail("pages are next to each other");
+
+	snprintf(name, sizeof(name), "%s-scattered", geometry->name);
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		measure_all(geometry, name, pages[i], 0, pages[i], memory,
+			    bytes);
 	bench_close();
 	munmap(memory, bytes);
 }
@@ -357,6 +418,7 @@ static void measure_v1(void)
 void bench_ranges(void)
 {
 	measure_windows();
+	measure_scattered();
 	measure_ends();
 	measure_two_regions();
 	measure_huge();
