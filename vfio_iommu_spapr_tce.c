@@ -1399,16 +1399,17 @@ static long tce_call_no_memory(struct tce_call *call)
 
 /*
  * Whether levels that are not in use may be what the command lacks: it maps, it
- * had no memory or credit for a level, or it could not charge pages. Otherwise
+ * had no memory or credit for a level, no memory for KVM's state, which its
+ * cgroup is charged for as for levels, or it could not charge pages. Otherwise
  * the platform had no memory, and is not asked twice.
  */
 static bool tce_call_can_trim(const struct tce_call *call)
 {
-	if (call->trimmed)
+	if (call->trimmed || call->need == TCE_NEED_EEH)
 		return false;
 
 	return call->run.pages || call->spares.missing ||
-	       call->need == TCE_NEED_CHARGE ||
+	       call->need == TCE_NEED_KVM || call->need == TCE_NEED_CHARGE ||
 	       call->need == TCE_NEED_REGION || tce_call_missed(call);
 }
 
