@@ -51,6 +51,7 @@
  * @mapped: slots that were mapped before it
  * @create: result of TCE_CREATE in the full cgroup
  * @unmap: result of UNMAP_DMA of all slots
+ * @idle: result of TCE_CREATE right after that, while their leaves exist
  * @again: result of another MAP_DMA of one slot
  * @later: result of TCE_CREATE after memory was freed
  * @start: start of its window
@@ -62,6 +63,7 @@ static struct common {
 	unsigned long mapped;
 	long create;
 	long unmap;
+	long idle;
 	long again;
 	long later;
 	__u64 start;
@@ -110,11 +112,11 @@ static __u64 enter_group(void)
 }
 
 /* A window with a level of eight pages */
-static int create_eight(void)
+static int create_eight(__u64 *start)
 {
 	__u64 size = BIT_ULL(page == 1 << 16 ? 28 : 24);
 
-	return vfio_create(vfio.container, PAGE_SHIFT, size, 1, NULL);
+	return vfio_create(vfio.container, PAGE_SHIFT, size, 1, start);
 }
 
 /*
@@ -123,8 +125,8 @@ static int create_eight(void)
  */
 static void in_group(void *unused)
 {
+	__u64 start, other;
 	unsigned long i;
-	__u64 start;
 
 	(void)unused;
 	start = enter_group();
@@ -139,12 +141,16 @@ static void in_group(void *unused)
 			break;
 		common->mapped = i;
 	}
-	common->create = create_eight();
+	common->create = create_eight(NULL);
 	set_stage(&common->stage, 2);
 	wait_for(&common->go, 2);
 
 	common->unmap = vfio_unmap(vfio.container, start, window_bytes);
-	/* The levels are freed by a work item. */
+	/* The command frees levels that are no longer in use. */
+	common->idle = create_eight(&other);
+	if (!common->idle)
+		vfio_remove(vfio.container, other);
+	/* So does a work item. */
 	for (i = 0; i < POLLS; i++) {
 		common->again =
 			vfio_map(vfio.container, start, memory, page, MAP_BOTH);
@@ -183,7 +189,7 @@ static void in_full_group(void *unused)
 		common->map = vfio_map(vfio.container, start + i * LEAF_BYTES,
 				       memory, page, MAP_BOTH);
 	common->mapped = i - 1;
-	common->create = create_eight();
+	common->create = create_eight(NULL);
 	set_stage(&common->stage, 2);
 	wait_for(&common->go, 2);
 	vfio_close(&vfio);
@@ -282,8 +288,10 @@ static void test_full(void)
 		CHECK_EQ(status, 0);
 	CHECK_EQ(common->unmap, 0);
 	CHECK_EQ(common->again, 0);
-	if (!vfio_is_guest())
+	if (!vfio_is_guest()) {
+		CHECK_EQ(common->idle, 0);
 		CHECK_EQ(common->later, 0);
+	}
 	CHECK_EQ(read_named(GROUP "/memory.events", "oom_kill"), killed);
 }
 
