@@ -510,8 +510,8 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 	     const struct tce_extent *new, struct tce_extent *old,
 	     unsigned int room, unsigned int *olds, __be64 *list)
 {
-	unsigned long end = slot;
 	unsigned int i, set;
+	unsigned long end;
 	long n;
 
 	lockdep_assert_held(&leaf->lock);
@@ -522,13 +522,12 @@ tce_leaf_set(struct tce_table *table, struct tce_level *leaf,
 	 */
 	if (table->ops->set && (!list || leaf->tces[slot]))
 		count = min(count, TCE_SINGLY_MAX);
-	n = count;
+	end = tce_entries_skip(leaf->tces, slot, slot + count);
 	*olds = 0;
-	if (tce_entries_skip(leaf->tces, slot, slot + count) != slot + count) {
+	if (end != slot + count)
 		*olds = tce_leaf_scan_old(table, leaf, &end, slot + count, old,
 					  room);
-		n = end - slot;
-	}
+	n = end - slot;
 	if (table->ops->set) {
 		n = tce_leaf_set_backing(table, leaf->index + slot, n, new, old,
 					 olds, list);
