@@ -705,7 +705,7 @@ static __always_inline void tce_kvm_set(struct tce_kvm *kvm,
 	 * Without an active record, KVM has called the platform's
 	 * useraddrptr(), before tce_platform_set_ops() replaced it.
 	 */
-	if (record && record->active && record->index == index) {
+	if (record && READ_ONCE(record->active) && record->index == index) {
 		record->tce = tce;
 		record->pending = true;
 	}
