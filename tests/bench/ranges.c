@@ -270,13 +270,18 @@ static void measure_scattered(void)
 	static const uint64_t pages[] = { 256, MAX_PAGES };
 	uint64_t page = vfio_page_size(), bytes = MAX_PAGES * page, at;
 	const struct geometry *geometry = geometries;
+	bool selected = false;
 	unsigned char *memory;
-	char name[64];
+	char name[32];
 	size_t i;
 
 	if (geometry->page_shift != vfio_page_shift())
 		geometry++;
-	if (!bench_supported(geometry))
+	snprintf(name, sizeof(name), "%s-scattered", geometry->name);
+	for (i = 0; i < ARRAY_SIZE(pages); i++)
+		selected |= any_selected(works, ARRAY_SIZE(works), name,
+					 pages[i]);
+	if (!selected || !bench_supported(geometry))
 		return;
 	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -291,7 +296,6 @@ static void measure_scattered(void)
 	if (show_extents("scattered", memory) != MAX_PAGES)
 		tap_bail("pages are next to each other");
 
-	snprintf(name, sizeof(name), "%s-scattered", geometry->name);
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		measure_all(geometry, name, pages[i], 0, pages[i], memory,
 			    bytes);
