@@ -91,20 +91,32 @@ static void check_charged(__u64 pages)
 	CHECK_EQ(state_locked(), before + pages);
 }
 
-static void test_charged(void)
+/* Opens a container with a window of which only allocated levels are charged */
+static void open_charged(void)
 {
-	__u64 first, more;
-	unsigned int i;
-
 	state_charge_allocated(true);
 	open_registered();
 	CHECK_EQ(create(), 0);
+}
+
+static void map_leaves(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 64; i++)
+		CHECK_EQ(map(i * LEAF_BYTES), 0);
+}
+
+static void test_charged(void)
+{
+	__u64 first, more;
+
+	open_charged();
 	first = table_pages();
 	CHECK(first > 0 && first < LEAVES);
 	check_charged(first);
 
-	for (i = 0; i < 64; i++)
-		CHECK_EQ(map(i * LEAF_BYTES), 0);
+	map_leaves();
 	more = table_pages();
 	CHECK(more > first);
 	CHECK_EQ(state_locked(), before + more);
@@ -118,13 +130,8 @@ static void test_charged(void)
 
 static void test_closed(void)
 {
-	unsigned int i;
-
-	state_charge_allocated(true);
-	open_registered();
-	CHECK_EQ(create(), 0);
-	for (i = 0; i < 64; i++)
-		CHECK_EQ(map(i * LEAF_BYTES), 0);
+	open_charged();
+	map_leaves();
 	/* Everything is still mapped. */
 	vfio_close(&vfio);
 }
@@ -136,9 +143,7 @@ static void test_limit(void)
 	unsigned int i;
 	int ret = 0;
 
-	state_charge_allocated(true);
-	open_registered();
-	CHECK_EQ(create(), 0);
+	open_charged();
 	state_limit(2);
 	for (i = 0; i < LEAVES && !ret; i++)
 		ret = map(i * LEAF_BYTES);
@@ -167,14 +172,13 @@ static void test_limit(void)
 static __u64 leave_unused(void)
 {
 	__u64 first, unused = 0;
-	unsigned int i, tries;
+	unsigned int tries;
 
 	/* They are freed if this takes a second. */
 	for (tries = 0; !unused && tries < UNUSED_TRIES; tries++) {
 		state_unlimit();
 		first = table_pages();
-		for (i = 0; i < 64; i++)
-			CHECK_EQ(map(i * LEAF_BYTES), 0);
+		map_leaves();
 		state_limit(0);
 		CHECK_EQ(vfio_unmap(vfio.container, window, SIZE), 0);
 		unused = table_pages() - first;
@@ -192,9 +196,7 @@ static void test_unused(void)
 	__u64 unused, start;
 	unsigned int i;
 
-	state_charge_allocated(true);
-	open_registered();
-	CHECK_EQ(create(), 0);
+	open_charged();
 	unused = leave_unused();
 	other = vfio_memory(unused * page);
 	CHECK_EQ(vfio_register(vfio.container, other, unused * page), 0);
@@ -270,9 +272,7 @@ static int open_guest(void)
 {
 	int guest;
 
-	state_charge_allocated(true);
-	open_registered();
-	CHECK_EQ(create(), 0);
+	open_charged();
 	guest = guest_open();
 	CHECK_EQ(guest_attach(guest, 0, window, SIZE, PAGE_SHIFT), 0);
 
