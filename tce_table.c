@@ -391,8 +391,12 @@ tce_extents_write(const struct tce_table *table, const struct tce_extent *new,
 
 	for (; count; new++) {
 		unsigned long n = min(count, new->count);
+		u64 tce = new->tce;
 
-		tce_fill_pages(tces, n, tce_with_read(table, new->tce), step);
+		/* No permission is added in a backing, nor in its shadow. */
+		if (!table->ops->set)
+			tce = tce_with_read(tce);
+		tce_fill_pages(tces, n, tce, step);
 		tces += n;
 		if (view) {
 			tce_fill(view, n, new->owner);
@@ -699,25 +703,30 @@ static noinline int tce_leaf_swap_backing(const struct tce_table *table,
 	       table->ops->clear(table->data, index, 1) : 0;
 }
 
-/* Exchange an entry of a leaf, whose lock the caller holds. */
+/*
+ * Exchange an entry of a leaf, whose lock the caller holds. @slot is the slot
+ * of @index.
+ */
 static __always_inline int
 tce_leaf_swap(struct tce_table *table, struct tce_level *leaf,
-	      unsigned long index, struct tce_entry *entry)
+	      unsigned long index, unsigned long slot, struct tce_entry *entry)
 {
-	unsigned long slot = tce_slot(&table->geo, index, 0);
 	u64 tce, new, owner;
 	int ret;
 
 	if (entry->tce && !tce_leaf_claim(leaf, entry->owner))
 		return H_TOO_HARD;
 
+	/* No permission is added in a backing, nor in its shadow. */
 	if (table->ops->set) {
 		ret = tce_leaf_swap_backing(table, leaf, index, entry);
 		if (ret)
 			return ret;
+		new = entry->tce;
+	} else {
+		new = tce_with_read(entry->tce);
 	}
 
-	new = tce_with_read(table, entry->tce);
 	owner = entry->owner;
 	tce = be64_to_cpu(leaf->tces[slot]);
 	entry->tce = tce;
@@ -748,7 +757,8 @@ static noinline int tce_exchange_alloc(struct tce_table *table,
 		return -ENOMEM;
 
 	spin_lock(&leaf->lock);
-	ret = tce_leaf_swap(table, leaf, index, entry);
+	ret = tce_leaf_swap(table, leaf, index,
+			    tce_slot(&table->geo, index, 0), entry);
 	leaf->holds--;
 	tce_trim_check(table, leaf);
 	spin_unlock(&leaf->lock);
@@ -756,11 +766,61 @@ static noinline int tce_exchange_alloc(struct tce_table *table,
 	return ret;
 }
 
-int tce_table_exchange(struct tce_table *table, unsigned long index,
-		       struct tce_entry *entry, bool alloc)
+/*
+ * Try once to exchange an entry. Return 0; H_TOO_HARD if there is no leaf, or
+ * no view for the owner; -EAGAIN if the leaf was unlinked before its lock was
+ * taken: a new walk does not find it; or the errno of the backing.
+ */
+static __always_inline int tce_exchange_once(struct tce_table *table,
+					     unsigned long index,
+					     struct tce_entry *entry)
 {
 	unsigned long slot = tce_slot(&table->geo, index, 0);
 	struct tce_level *leaf;
+	int ret;
+
+	rcu_read_lock();
+	leaf = tce_leaf_find(table, index);
+	/*
+	 * The entry is empty. If it is being set concurrently, this clear comes
+	 * first.
+	 */
+	if (!entry->tce && (!leaf || !READ_ONCE(leaf->tces[slot]))) {
+		ret = 0;
+	} else if (!leaf) {
+		ret = H_TOO_HARD;
+	} else {
+		spin_lock(&leaf->lock);
+		ret = unlikely(leaf->dead) ? -EAGAIN :
+		      tce_leaf_swap(table, leaf, index, slot, entry);
+		spin_unlock(&leaf->lock);
+	}
+	rcu_read_unlock();
+
+	return ret;
+}
+
+/*
+ * Try again, as the leaf was unlinked, or as a leaf or view is missing and
+ * @alloc is true: allocate it if it is still missing.
+ */
+static noinline int tce_exchange_retry(struct tce_table *table,
+				       unsigned long index,
+				       struct tce_entry *entry, bool alloc)
+{
+	int ret;
+
+	do {
+		ret = tce_exchange_once(table, index, entry);
+	} while (ret == -EAGAIN);
+
+	return ret == H_TOO_HARD && alloc ?
+	       tce_exchange_alloc(table, index, entry) : ret;
+}
+
+int tce_table_exchange(struct tce_table *table, unsigned long index,
+		       struct tce_entry *entry, bool alloc)
+{
 	int ret;
 
 	if (index >= table->geo.entries ||
@@ -771,36 +831,9 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 	if (!entry->tce)
 		entry->owner = 0;
 
-	rcu_read_lock();
-	do {
-		ret = H_TOO_HARD;
-		leaf = tce_leaf_find(table, index);
-		/*
-		 * The entry is empty. If it is being set concurrently, this
-		 * clear comes first.
-		 */
-		if (!entry->tce &&
-		    (!leaf || !READ_ONCE(leaf->tces[slot]))) {
-			ret = 0;
-			break;
-		}
-		if (!leaf)
-			break;
-		spin_lock(&leaf->lock);
-		if (likely(!leaf->dead))
-			ret = tce_leaf_swap(table, leaf, index, entry);
-		else
-			/*
-			 * The leaf was unlinked before the lock was taken: a
-			 * new walk does not find it.
-			 */
-			ret = -EAGAIN;
-		spin_unlock(&leaf->lock);
-	} while (unlikely(ret == -EAGAIN));
-	rcu_read_unlock();
-
-	if (unlikely(ret == H_TOO_HARD) && alloc)
-		ret = tce_exchange_alloc(table, index, entry);
+	ret = tce_exchange_once(table, index, entry);
+	if (unlikely(ret == -EAGAIN || (ret == H_TOO_HARD && alloc)))
+		ret = tce_exchange_retry(table, index, entry, alloc);
 
 	return ret;
 }

@@ -331,13 +331,13 @@ struct tce_range {
  * @set: sets @count entries of the backing, beginning with @index. @tces are
  *       the new entries, big-endian; if @count is not 1 they are in an aligned
  *       buffer for TCE_SET_MAX entries, and replace no entries that are set.
- *       Returns 0, or an errno: the entries are then as before, as far as the
- *       backing allows. Called with a spinlock held. @set and @clear are NULL
- *       if there is no backing
+ *       Returns 0, or an errno other than -EAGAIN: the entries are then as
+ *       before, as far as the backing allows. Called with a spinlock held.
+ *       @set and @clear are NULL if there is no backing
  * @lists: @set takes several entries at once
  * @clear: clears @count entries of the backing, beginning with @index. Returns
- *         0, or an errno: some may still be set then. Called with a spinlock
- *         held
+ *         0, or an errno other than -EAGAIN: some may still be set then. Called
+ *         with a spinlock held
  * @kill: invalidates @count entries, beginning with @index, for
  *        tce_trim(). May sleep
  * @idle: called when a level was queued for tce_trim() and the queue was

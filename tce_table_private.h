@@ -238,11 +238,11 @@ static inline __be64 tce_from_level(const __be64 *tces)
 
 /*
  * Write permission needs read permission in the hardware, see also
- * pnv_tce_build(). A backing gets what the user of the table has asked for.
+ * pnv_tce_build().
  */
-static inline u64 tce_with_read(const struct tce_table *table, u64 tce)
+static inline u64 tce_with_read(u64 tce)
 {
-	return table->ops->set ? tce : tce | ((tce & TCE_PCI_WRITE) >> 1);
+	return tce | ((tce & TCE_PCI_WRITE) >> 1);
 }
 
 /*
