@@ -41,11 +41,16 @@
 /* Maximum number of extents of pinned pages that wait for a kill. */
 #define TCE_RETIRED_MAX		4096UL
 
-/* Call the platform's TCE kill once. */
-static void tce_kill_once(struct tce_window *window, unsigned long index,
-			  unsigned long count)
+/* Call the platform's TCE kill once; pSeries has none. */
+static __always_inline void tce_kill_once(struct tce_window *window,
+					  unsigned long index,
+					  unsigned long count)
 {
+	const struct iommu_table_ops *ops = window->platform.ops;
 	struct iommu_table *tbl = window->platform.tbl;
+
+	if (!ops->tce_kill)
+		return;
 
 	tce_observe_kill(window, count);
 	/*
@@ -58,7 +63,7 @@ static void tce_kill_once(struct tce_window *window, unsigned long index,
 	 * freed by kfree_rcu().
 	 */
 	rcu_read_lock();
-	window->platform.ops->tce_kill(tbl, tbl->it_offset + index, count);
+	ops->tce_kill(tbl, tbl->it_offset + index, count);
 	rcu_read_unlock();
 }
 
@@ -73,6 +78,9 @@ static noinline void tce_kill_parts(struct tce_window *window,
 {
 	unsigned long n;
 
+	if (!window->platform.ops->tce_kill)
+		return;
+
 	for (; count; index += n, count -= n) {
 		n = min(count, tce_kill_max_entries());
 		tce_kill_once(window, index, n);
@@ -82,11 +90,11 @@ static noinline void tce_kill_parts(struct tce_window *window,
 void tce_kill(struct tce_window *window, unsigned long index,
 	      unsigned long count)
 {
-	if (!window->platform.ops->tce_kill)
-		return;
-
-	/* Most kills are one call. */
-	if (count && count <= tce_kill_max_entries())
+	/*
+	 * So many are one call on any PHB. If @count is 0 the difference wraps,
+	 * and tce_kill_parts() kills nothing.
+	 */
+	if (count - 1 < TCE_KILL_MAX_PHB3)
 		tce_kill_once(window, index, count);
 	else
 		tce_kill_parts(window, index, count);
