@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A DMA window. Contract: tce_window.h.
+ * DMA windows. Contract: tce_window.h.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -466,10 +466,19 @@ void tce_window_wait_kills(struct tce_window *window)
 	tce_window_trim_soon(window);
 }
 
-bool tce_window_attached(const struct tce_window *window,
-			 const struct iommu_table_group *table_group)
+unsigned int tce_windows_missing(struct tce_window *const *windows,
+				 const struct iommu_table_group *table_group)
 {
-	return tce_platform_has_window(&window->platform, table_group);
+	unsigned int num, missing = 0;
+
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
+		if (windows[num] &&
+		    !tce_platform_has_window(&windows[num]->platform,
+					     table_group))
+			missing |= BIT(num);
+	}
+
+	return missing;
 }
 
 u64 tce_window_start(const struct tce_window *window)
@@ -477,29 +486,45 @@ u64 tce_window_start(const struct tce_window *window)
 	return window->start;
 }
 
-bool tce_window_contains(const struct tce_window *window, u64 iova)
+/*
+ * Find the window of a bus address, and the index of its entry. Report -ENXIO
+ * and return NULL if there is none.
+ */
+static __always_inline struct tce_window *
+tce_windows_find(struct tce_window *const *windows, u64 iova,
+		 unsigned long *index)
 {
-	const struct tce_geometry *geo = &window->platform.geo;
+	unsigned int num;
 
-	return (iova - window->start) >> geo->page_shift < geo->entries;
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
+		struct tce_window *window = windows[num];
+
+		if (!window)
+			continue;
+		*index = (iova - window->start) >>
+			tce_window_page_shift(window);
+		if (*index < window->platform.geo.entries)
+			return window;
+	}
+
+	tce_refuse(-ENXIO, "no window contains the address");
+
+	return NULL;
 }
 
-/* Convert a range of bus addresses to a range of indices, and check it. */
+/* Check a range that begins in a window, and get its number of entries. */
 static __always_inline int
 tce_window_range(const struct tce_window *window, u64 iova, u64 size,
-		 unsigned long *index, unsigned long *count)
+		 unsigned long index, unsigned long *count)
 {
 	const struct tce_geometry *geo = &window->platform.geo;
-	u64 offset = iova - window->start;
 
 	if ((iova | size) & (BIT_ULL(geo->page_shift) - 1))
 		return tce_refuse(-EINVAL,
 				  "the range is not aligned to the IOMMU page size");
 
-	*index = offset >> geo->page_shift;
 	*count = size >> geo->page_shift;
-	if (!*count || *index >= geo->entries ||
-	    *count > geo->entries - *index)
+	if (!*count || *count > geo->entries - index)
 		return tce_refuse(-EINVAL,
 				  "the range is empty, or leaves the window");
 
@@ -596,7 +621,7 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
 		    u64 owner)
 {
 	struct tce_entry entry = { .tce = tce, .owner = owner };
-	struct tce_extent old = { .count = 1 };
+	struct tce_extent old __uninitialized;
 
 	if (tce_table_exchange(window->table, index, &entry, false))
 		return -EAGAIN;
@@ -611,32 +636,41 @@ tce_window_exchange(struct tce_window *window, unsigned long index, u64 tce,
 		return 0;
 
 	tce_table_killed(window->table, 1);
-	old.tce = entry.tce;
-	old.owner = entry.owner;
+	old = (struct tce_extent){
+		.count = 1,
+		.tce = entry.tce,
+		.owner = entry.owner,
+	};
 	window->pages->ops->release(window->pages, &old,
 				    tce_window_page_shift(window));
 
 	return 1;
 }
 
-int tce_window_map(struct tce_window *window, u64 iova, u64 size,
-		   struct tce_run *run)
+int tce_windows_map(struct tce_window *const *windows, u64 iova, u64 size,
+		    struct tce_run *run)
 {
-	unsigned int page_shift = tce_window_page_shift(window);
 	const struct tce_pages_ops *ops = run->pages->ops;
 	struct tce_extent first __uninitialized;
 	unsigned long index, count;
+	struct tce_window *window;
+	unsigned int page_shift;
 	u64 last;
 	int ret;
+
+	window = tce_windows_find(windows, iova, &index);
+	if (!window)
+		return -ENXIO;
 
 	if (READ_ONCE(window->lost))
 		return tce_refuse(-EIO,
 				  "a group lost the window, or its removal was refused");
 
-	ret = tce_window_range(window, iova, size, &index, &count);
+	ret = tce_window_range(window, iova, size, index, &count);
 	if (ret)
 		return ret;
 
+	page_shift = tce_window_page_shift(window);
 	if ((run->ua & (BIT_ULL(page_shift) - 1)) ||
 	    check_add_overflow((u64)run->ua, size - 1, &last))
 		return tce_refuse(-EINVAL,
@@ -672,13 +706,18 @@ int tce_window_map(struct tce_window *window, u64 iova, u64 size,
 	return ret;
 }
 
-int tce_window_unmap(struct tce_window *window, u64 iova, u64 size)
+int tce_windows_unmap(struct tce_window *const *windows, u64 iova, u64 size)
 {
 	unsigned long index, count;
+	struct tce_window *window;
 	long cleared;
 	int ret;
 
-	ret = tce_window_range(window, iova, size, &index, &count);
+	window = tce_windows_find(windows, iova, &index);
+	if (!window)
+		return -ENXIO;
+
+	ret = tce_window_range(window, iova, size, index, &count);
 	if (ret)
 		return ret;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A DMA window: a table that is programmed into groups, and the pages that it
- * maps.
+ * DMA windows: tables that are programmed into groups, and the pages that they
+ * map.
  *
  * Copyright (C) 2026 The vfio_iommu_spapr_tce authors
  */
@@ -21,7 +21,7 @@
  *
  * The caller serialises tce_window_attach(), tce_window_detach(),
  * tce_window_wait_kills(), tce_window_clear_all() and tce_window_destroy()
- * against each other and against tce_window_map(), tce_window_unmap() and
+ * against each other and against tce_windows_map(), tce_windows_unmap() and
  * tce_window_trim(). The latter three may run in parallel.
  *
  * The window lives until tce_window_destroy(). The iommu_table lives until its
@@ -129,18 +129,20 @@ int tce_window_attach(struct tce_window *window,
 		      struct iommu_table_group *table_group);
 
 /**
- * tce_window_attached() - whether a group still has a window
- * @window: the window
- * @table_group: the group
+ * tce_windows_missing() - which windows a group no longer has
+ * @windows: array of %IOMMU_TABLE_GROUP_MAX_TABLES: a container's windows by
+ *           number, NULL where there is none; does not change during the call
+ * @table_group: a group into which they were programmed
  *
  * Context: Any.
- * Return: false if the platform has removed it.
+ * Return: bit mask of the numbers of windows that the platform has removed (see
+ * tce_platform_has_window()), 0 if the group has all.
  */
-bool tce_window_attached(const struct tce_window *window,
-			 const struct iommu_table_group *table_group);
+unsigned int tce_windows_missing(struct tce_window *const *windows,
+				 const struct iommu_table_group *table_group);
 
 /**
- * tce_window_mark_lost() - make tce_window_map() fail from now on
+ * tce_window_mark_lost() - make tce_windows_map() fail from now on
  * @window: the window, which the platform has removed from a group or disabled
  *
  * KVM can still set entries, unless tce_kvm_close() is called, too.
@@ -221,53 +223,46 @@ bool tce_window_trim(struct tce_window *window, struct rw_semaphore *held);
 u64 tce_window_start(const struct tce_window *window);
 
 /**
- * tce_window_contains() - whether a bus address is inside a window
- * @window: the window
- * @iova: bus address, bytes
- *
- * Context: Any.
- * Return: true if so.
- */
-bool tce_window_contains(const struct tce_window *window, u64 iova);
-
-/**
- * tce_window_map() - map a run of user memory
- * @window: the window
+ * tce_windows_map() - map a run of user memory
+ * @windows: array of %IOMMU_TABLE_GROUP_MAX_TABLES: a container's windows by
+ *           number, NULL where there is none; does not change during the call
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
- * @run: the pages: &tce_run.pages, &tce_run.ua and &tce_run.perm are set;
- *       &tce_run.hint and &tce_run.other are NULL; &tce_run.page is NULL unless
- *       the run is pinned
+ * @run: the pages: &tce_run.pages, &tce_run.ua, &tce_run.perm and
+ *       &tce_run.spares are set; &tce_run.hint and &tce_run.other are NULL;
+ *       &tce_run.page is NULL unless the run is pinned
  *
  * On success earlier mappings of the range are replaced. On failure nothing is
  * changed, unless a hypervisor refuses a page after other pages have been
  * mapped: then the range is unmapped up to that page.
  *
  * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside
- * the window or wraps, for memory that is misaligned or wraps, or if @run was
- * pinned for another number or size of IOMMU pages; -EAGAIN if the caller must
- * pin @run first (&tce_pages_ops.pin), with no lock held; an errno of
- * &tce_pages_ops.use; -ENOMEM; -EIO after tce_window_mark_lost(), after the
- * firmware has refused to remove the window from a group, or if a hypervisor
- * refuses a page; -ENODEV if the hypervisor's default window was removed from
- * its group; -EINTR if a fatal signal is pending.
+ * Return: 0; -ENXIO if no window contains @iova; -EINVAL for a misaligned or
+ * empty range, or one that leaves the window, for memory that is misaligned or
+ * wraps, or if @run was pinned for another number or size of IOMMU pages;
+ * -EAGAIN if the caller must pin @run first (&tce_pages_ops.pin), with no lock
+ * held; an errno of &tce_pages_ops.use; -ENOMEM; -EIO after
+ * tce_window_mark_lost(), after the firmware has refused to remove the window
+ * from a group, or if a hypervisor refuses a page; -ENODEV if the hypervisor's
+ * default window was removed from its group; -EINTR if a fatal signal is
+ * pending.
  */
-int tce_window_map(struct tce_window *window, u64 iova, u64 size,
-		   struct tce_run *run);
+int tce_windows_map(struct tce_window *const *windows, u64 iova, u64 size,
+		    struct tce_run *run);
 
 /**
- * tce_window_unmap() - unmap all pages of a range that are mapped
- * @window: the window
+ * tce_windows_unmap() - unmap all pages of a range that are mapped
+ * @windows: array of %IOMMU_TABLE_GROUP_MAX_TABLES: a container's windows by
+ *           number, NULL where there is none; does not change during the call
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
  *
  * Pages that a hypervisor refuses to unmap stay mapped; this is not an error.
  *
  * Context: Process, may sleep; reschedules.
- * Return: 0; -EINVAL for a misaligned or empty range, or one that is not inside
- * the window or wraps.
+ * Return: 0; -ENXIO if no window contains @iova; -EINVAL for a misaligned or
+ * empty range, or one that leaves the window.
  */
-int tce_window_unmap(struct tce_window *window, u64 iova, u64 size);
+int tce_windows_unmap(struct tce_window *const *windows, u64 iova, u64 size);
 
 #endif /* TCE_WINDOW_H */

@@ -30,8 +30,8 @@ struct tce_kvm;
  * @pages: the user memory that can be mapped
  * @start: its first bus address
  * @counts: event counters
- * @lost: tce_window_map() fails: the firmware refused to remove the window from
- *        a group, or the platform has removed or disabled it
+ * @lost: tce_windows_map() fails: the firmware refused to remove the window
+ *        from a group, or the platform has removed or disabled it
  * @kept: the hardware may still walk the table: it must not be freed
  * @kvm: state of KVM's callbacks
  * @locked: kernel pages that are charged for the whole table, or on pSeries for

@@ -112,8 +112,9 @@ MODULE_PARM_DESC(charge_allocated,
  * @iommu_group: the group
  * @table_group: the platform's data of the group
  * @number: number of groups that were attached to the container before
- * @lost: for each of &tce_container.windows: tce_check_windows() has found that
- *        the platform has taken it out of the group, and has marked all windows
+ * @lost: for each of &tce_container.windows: tce_note_lost_windows() has found
+ *        that the platform has taken it out of the group, after it had marked
+ *        all windows
  */
 struct tce_group {
 	struct list_head node;
@@ -405,23 +406,6 @@ tce_first_table_group(struct tce_container *container)
 	return group ? group->table_group : NULL;
 }
 
-static struct tce_window *
-tce_find_window(struct tce_container *container, u64 iova)
-{
-	unsigned int num;
-
-	lockdep_assert_held(&container->lock);
-
-	for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
-		struct tce_window *window = container->windows[num];
-
-		if (window && tce_window_contains(window, iova))
-			return window;
-	}
-
-	return NULL;
-}
-
 static void tce_mark_windows_lost(struct tce_container *container)
 {
 	unsigned int num;
@@ -465,21 +449,43 @@ static int tce_attach_window(struct tce_container *container,
 	return 0;
 }
 
-/* Whether each group still has a window, or was found before to lack it. */
-static bool tce_groups_have(struct tce_container *container, unsigned int num)
+/*
+ * Whether a group was found before to lack the windows in @missing, a bit mask
+ * of numbers. If so, tce_note_lost_windows() has marked all windows that
+ * existed then.
+ */
+static bool tce_group_lost(const struct tce_group *group, unsigned int missing)
 {
-	struct tce_group *group;
+	unsigned int num;
 
-	list_for_each_entry(group, &container->groups, node) {
-		if (tce_window_attached(container->windows[num],
-					group->table_group))
+	for (num = 0; num < ARRAY_SIZE(group->lost); num++) {
+		if (!(missing & BIT(num)))
 			continue;
-		/* What was marked then is seen: see tce_check_windows(). */
+		/* Pairs with tce_note_lost_windows(): its marks are seen. */
 		if (!smp_load_acquire(&group->lost[num]))
 			return false;
 	}
 
 	return true;
+}
+
+/* Mark all windows as lost, and remember which ones each group lacks. */
+static noinline void tce_note_lost_windows(struct tce_container *container)
+{
+	struct tce_group *group;
+	unsigned int missing, num;
+
+	tce_mark_windows_lost(container);
+	list_for_each_entry(group, &container->groups, node) {
+		missing = tce_windows_missing(container->windows,
+					      group->table_group);
+		for (num = 0; num < ARRAY_SIZE(group->lost); num++) {
+			if (!(missing & BIT(num)))
+				continue;
+			/* The marks come first, for tce_group_lost(). */
+			smp_store_release(&group->lost[num], true);
+		}
+	}
 }
 
 /*
@@ -490,28 +496,19 @@ static bool tce_groups_have(struct tce_container *container, unsigned int num)
  * group lacks one window, mark all as lost. This is done once for each window
  * that a group lacks: a window that is created later is not lost.
  */
-static void tce_check_windows(struct tce_container *container)
+static __always_inline void tce_check_windows(struct tce_container *container)
 {
 	struct tce_group *group;
-	unsigned int num;
 
 	lockdep_assert_held(&container->lock);
 
-	for (num = 0; num < ARRAY_SIZE(container->windows); num++)
-		if (container->windows[num] && !tce_groups_have(container, num))
-			break;
-	if (likely(num == ARRAY_SIZE(container->windows)))
-		return;
-
-	tce_mark_windows_lost(container);
 	list_for_each_entry(group, &container->groups, node) {
-		for (num = 0; num < ARRAY_SIZE(container->windows); num++) {
-			if (!container->windows[num] ||
-			    tce_window_attached(container->windows[num],
-						group->table_group))
-				continue;
-			/* The marks come first, for tce_groups_have(). */
-			smp_store_release(&group->lost[num], true);
+		unsigned int missing = tce_windows_missing(container->windows,
+							   group->table_group);
+
+		if (unlikely(missing) && !tce_group_lost(group, missing)) {
+			tce_note_lost_windows(container);
+			break;
 		}
 	}
 }
@@ -766,32 +763,26 @@ static long tce_ioctl_get_info(struct tce_container *container,
 }
 
 /*
- * Find the window of a bus address. Create the default window if it is pending.
+ * Create the default window if it is pending. Return 0 or an errno, -EAGAIN if
+ * the command must start over.
  */
-static __always_inline struct tce_window *
-tce_dma_window(struct tce_container *container, struct tce_call *call, u64 iova)
+static __always_inline int
+tce_ensure_default_window(struct tce_container *container,
+			  struct tce_call *call)
 {
-	struct tce_window *window;
-	int ret;
+	lockdep_assert_held(&container->lock);
 
-	if (container->default_pending) {
-		ret = call->write ? tce_create_default_window(container, call) :
-				    tce_call_needs(call, TCE_NEED_WRITE);
-		if (ret)
-			return ERR_PTR(ret);
-	}
+	if (likely(!container->default_pending))
+		return 0;
 
-	window = tce_find_window(container, iova);
-
-	return window ?: ERR_PTR(tce_refuse(-ENXIO,
-					    "no window contains the address"));
+	return call->write ? tce_create_default_window(container, call) :
+			     tce_call_needs(call, TCE_NEED_WRITE);
 }
 
 static long tce_ioctl_map_dma(struct tce_container *container,
 			      struct tce_call *call)
 {
 	const struct vfio_iommu_type1_dma_map *map = &call->args.map;
-	struct tce_window *window;
 	int ret;
 
 	/* The flags have the same values as the permission bits of an entry. */
@@ -809,9 +800,9 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 		return tce_refuse(-EINVAL,
 				  "neither read nor write is asked for");
 
-	window = tce_dma_window(container, call, map->iova);
-	if (IS_ERR(window))
-		return PTR_ERR(window);
+	ret = tce_ensure_default_window(container, call);
+	if (ret)
+		return ret;
 
 	tce_check_windows(container);
 	call->run.pages = container->pages;
@@ -823,7 +814,8 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	 */
 	call->run.hint = NULL;
 	call->run.other = NULL;
-	ret = tce_window_map(window, map->iova, map->size, &call->run);
+	ret = tce_windows_map(container->windows, map->iova, map->size,
+			      &call->run);
 
 	return ret == -EAGAIN ? tce_call_needs(call, TCE_NEED_PIN) : ret;
 }
@@ -832,7 +824,7 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 				struct tce_call *call)
 {
 	const struct vfio_iommu_type1_dma_unmap *unmap = &call->args.unmap;
-	struct tce_window *window;
+	int ret;
 
 	if (!container->enabled)
 		return tce_refuse(-EPERM,
@@ -841,11 +833,11 @@ static long tce_ioctl_unmap_dma(struct tce_container *container,
 	if (call->error)
 		return call->error;
 
-	window = tce_dma_window(container, call, unmap->iova);
-	if (IS_ERR(window))
-		return PTR_ERR(window);
+	ret = tce_ensure_default_window(container, call);
+	if (ret)
+		return ret;
 
-	return tce_window_unmap(window, unmap->iova, unmap->size);
+	return tce_windows_unmap(container->windows, unmap->iova, unmap->size);
 }
 
 static long tce_ioctl_enable(struct tce_container *container,
