@@ -788,17 +788,19 @@ tce_memory_other(const struct tce_run *run, unsigned long ua)
 
 /*
  * Find the registered pages of a run that begin with page @first and have the
- * same owner. Return false if page @first is not registered. A region that this
- * container has not registered may be freed unless a page of it is counted or
- * the caller is in an RCU read-side section.
+ * same owner. @hint is the container's region that was found last, or NULL.
+ * Return false if page @first is not registered. A region that this container
+ * has not registered may be freed unless a page of it is counted or the caller
+ * is in an RCU read-side section.
  */
 static __always_inline bool tce_memory_segment(struct tce_run *run,
+					       struct tce_region *hint,
 					       unsigned long first,
 					       struct tce_segment *segment)
 {
 	struct tce_memory *memory = tce_memory_of(run->pages);
 	unsigned long ua = run->ua + (first << run->page_shift);
-	struct tce_region *region = run->hint;
+	struct tce_region *region = hint;
 
 	lockdep_assert_held(memory->lock);
 
@@ -905,12 +907,14 @@ static noinline bool tce_segment_contained(const struct tce_run *run,
 }
 
 /*
- * Find and count the pages of a segment that begins with page @first. The
- * container's own regions stay because its lock is held, other regions because
- * a page of them is counted. Return 0, and the physical address of the first
- * page in @hpa, or an errno.
+ * Find and count the pages of a segment that begins with page @first. @hint is
+ * the container's region that was found last, or NULL. The container's own
+ * regions stay because its lock is held, other regions because a page of them
+ * is counted. Return 0, and the physical address of the first page in @hpa, or
+ * an errno.
  */
 static __always_inline int tce_memory_count(struct tce_run *run,
+					    struct tce_region *hint,
 					    unsigned long first,
 					    struct tce_segment *segment,
 					    unsigned long *hpa)
@@ -919,7 +923,7 @@ static __always_inline int tce_memory_count(struct tce_run *run,
 	int ret = -EINVAL;
 
 	rcu_read_lock();
-	if (tce_memory_segment(run, first, segment) &&
+	if (tce_memory_segment(run, hint, first, segment) &&
 	    !mm_iommu_ua_to_hpa(segment->mem, ua, run->page_shift, hpa))
 		ret = 0;
 	if (!ret && segment->region)
@@ -960,7 +964,8 @@ static void tce_memory_cancel_range(struct tce_run *run, unsigned long first,
 	 * uncounted.
 	 */
 	rcu_read_lock();
-	while (first < end && tce_memory_segment(run, first, &segment)) {
+	while (first < end &&
+	       tce_memory_segment(run, run->hint, first, &segment)) {
 		segment.count = min(segment.count, end - first);
 		tce_segment_uncount(&segment, run->pages->mm);
 		run->other = segment.region ? NULL : segment.mem;
@@ -1002,7 +1007,8 @@ static noinline int tce_memory_use_each(struct tce_run *run,
 				ret = -EINTR;
 		}
 		if (!ret)
-			ret = tce_memory_count(run, first, &segment, &hpa);
+			ret = tce_memory_count(run, run->hint, first, &segment,
+					       &hpa);
 		if (ret) {
 			tce_memory_cancel_range(run, 0, first);
 			return ret;
@@ -1015,18 +1021,27 @@ static noinline int tce_memory_use_each(struct tce_run *run,
 static int tce_memory_use(struct tce_run *run, struct tce_extent *first)
 {
 	struct tce_segment segment;
-	unsigned long hpa;
+	unsigned long hpa, count;
+	u64 owner;
 	int ret;
 
-	ret = tce_memory_count(run, 0, &segment, &hpa);
+	/*
+	 * They are not set yet, or an earlier attempt has set them and the
+	 * regions may have been freed since.
+	 */
+	run->hint = NULL;
+	run->other = NULL;
+	ret = tce_memory_count(run, NULL, 0, &segment, &hpa);
 	if (ret)
 		return ret;
 
-	run->owner = tce_segment_owner(&segment);
-	run->next = min(segment.count, tce_pages_in_page(run, run->ua));
+	owner = tce_segment_owner(&segment);
+	count = min(segment.count, tce_pages_in_page(run, run->ua));
+	run->owner = owner;
+	run->next = count;
 	first->tce = hpa | run->perm;
-	first->owner = run->owner;
-	first->count = run->next;
+	first->owner = owner;
+	first->count = count;
 	if (segment.count == run->count)
 		return 0;
 
@@ -1088,7 +1103,8 @@ static void tce_memory_translate(struct tce_run *run, struct tce_batch *batch)
 	struct tce_segment segment;
 
 	while (run->next < most && n < TCE_BATCH) {
-		if (WARN_ON_ONCE(!tce_memory_segment(run, run->next, &segment)))
+		if (WARN_ON_ONCE(!tce_memory_segment(run, run->hint, run->next,
+						     &segment)))
 			break;
 		/* Its page is counted, and only the caller stores it. */
 		if (!segment.region)

@@ -58,9 +58,10 @@ struct tce_spares;
  * @reserved: set by &tce_pages_ops.pin: number of kernel pages that are charged
  *            and not yet in use
  * @spares: memory for levels
- * @hint: the last region found that this container has registered
- * @other: the last region found that only another container has registered;
- *         valid while a page of it is counted
+ * @hint: version 2, set by &tce_pages_ops.use: the last region found that this
+ *        container has registered, or NULL
+ * @other: likewise: the last region found that only another container has
+ *         registered, or NULL; valid while a page of it is counted
  */
 struct tce_run {
 	struct tce_pages *pages;
@@ -117,8 +118,8 @@ struct tce_retired {
  *         it, and also if @pin has failed: unpins and uncharges what was not
  *         mapped. Process context, no lock held but that mutex, may sleep
  * @use: makes sure that the pages of a run stay pinned, and sets
- *       &tce_run.owner, &tce_run.next and the first extent. If it fails no page
- *       is in use.
+ *       &tce_run.owner, &tce_run.next, the first extent and, in version 2,
+ *       &tce_run.hint and &tce_run.other. If it fails no page is in use.
  *       Process context, the container's lock is held, may sleep, reschedules.
  *       Returns 0, -EINVAL, -EPERM, -ENOMEM, or -EINTR if a fatal signal is
  *       pending

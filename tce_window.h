@@ -229,8 +229,7 @@ u64 tce_window_start(const struct tce_window *window);
  * @iova: bus address, bytes, aligned to the IOMMU page
  * @size: bytes, a multiple of the IOMMU page
  * @run: the pages: &tce_run.pages, &tce_run.ua, &tce_run.perm and
- *       &tce_run.spares are set; &tce_run.hint and &tce_run.other are NULL;
- *       &tce_run.page is NULL unless the run is pinned
+ *       &tce_run.spares are set; &tce_run.page is NULL unless the run is pinned
  *
  * On success earlier mappings of the range are replaced. On failure nothing is
  * changed, unless a hypervisor refuses a page after other pages have been

@@ -808,12 +808,6 @@ static long tce_ioctl_map_dma(struct tce_container *container,
 	call->run.pages = container->pages;
 	call->run.ua = map->vaddr;
 	call->run.perm = map->flags;
-	/*
-	 * The region that run.hint points to may have been freed since the last
-	 * attempt.
-	 */
-	call->run.hint = NULL;
-	call->run.other = NULL;
 	ret = tce_windows_map(container->windows, map->iova, map->size,
 			      &call->run);
 
