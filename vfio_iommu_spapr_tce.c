@@ -198,7 +198,7 @@ static void tce_container_withdraw(struct tce_container *container)
  * Return NULL if no container has this number. The container that is returned
  * may be released at any time: its lock protects @released.
  */
-static struct tce_container *tce_container_get(void *iommu_data)
+static __always_inline struct tce_container *tce_container_get(void *iommu_data)
 {
 	unsigned long number = (unsigned long)iommu_data;
 	struct tce_container *container;
@@ -297,6 +297,27 @@ struct tce_args {
 };
 
 /**
+ * struct tce_retry - further attempts of a command, see tce_call_end()
+ * @retries: number of times that the command has started over because there was
+ *           no memory or credit
+ * @trims: number of trims, at most TCE_TRIMS_MAX
+ * @refill: half of what the next refill of the credit asks for, in kernel
+ *          pages; 0 if there was no refill
+ * @spare: number of blocks that &tce_call.spares was filled up to
+ * @most: the largest &tce_spares.wanted so far
+ * @trimmed: levels that were not in use have been freed since the command last
+ *           got memory or credit after -ENOMEM
+ */
+struct tce_retry {
+	unsigned int retries;
+	unsigned int trims;
+	unsigned long refill;
+	unsigned long spare;
+	unsigned long most;
+	bool trimmed;
+};
+
+/**
  * struct tce_call - state of a command
  * @args: the argument
  * @error: errno for an invalid argument, or 0. The command returns it after
@@ -309,17 +330,9 @@ struct tce_args {
  *           command, or no longer in use after DISABLE; uncharged at its end
  * @missing: number of kernel pages that must be charged in addition
  * @misses: tce_charge_misses() when this attempt began
- * @refill: half of what the next refill of the credit asks for, in kernel
- *          pages; 0 if there was no refill
  * @kvm: for a new window: the state of KVM's callbacks; NULL if there is none
  * @spares: memory for levels
- * @spare: number of blocks that @spares was filled up to
- * @retries: number of times that the command has started over because there was
- *           no memory or credit
- * @most: the largest &tce_spares.wanted so far
- * @trimmed: levels that were not in use have been freed since the command last
- *           got memory or credit
- * @trims: number of trims, at most TCE_TRIMS_MAX
+ * @retry: further attempts; initialised by tce_call_end()
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
@@ -351,14 +364,9 @@ struct tce_call {
 	unsigned long charged;
 	unsigned long missing;
 	unsigned int misses;
-	unsigned long refill;
 	struct tce_kvm *kvm;
 	struct tce_spares spares;
-	unsigned long spare;
-	unsigned int retries;
-	unsigned long most;
-	bool trimmed;
-	unsigned int trims;
+	struct tce_retry retry;
 	struct tce_run run;
 	struct tce_memory *memory;
 	struct tce_region *region;
@@ -671,6 +679,9 @@ static int tce_get_remove(struct tce_call *call, void __user *argp)
 
 static int tce_get_eeh(struct tce_call *call, void __user *argp)
 {
+	call->group = 0;
+	call->group_end = 0;
+
 	return tce_eeh_get_op(&call->args.eeh, argp);
 }
 
@@ -1150,45 +1161,38 @@ static const struct tce_ioctl *tce_find_ioctl(unsigned int cmd)
 
 /*
  * Initialise only the members that are read before they are set: the structure
- * is large, and this is a hot path.
+ * is large, and this is a hot path. tce_get_eeh() initialises @group and
+ * @group_end, tce_call_end() @retry.
  */
 static void tce_call_init(struct tce_call *call)
 {
 	call->answer = 0;
+	call->need = TCE_NEED_NOTHING;
 	call->charge = NULL;
 	call->charged = 0;
 	call->misses = 0;
-	call->refill = 0;
 	call->kvm = NULL;
 	tce_spares_init(&call->spares);
-	call->spare = 0;
-	call->retries = 0;
-	call->most = 0;
-	call->trimmed = false;
-	call->trims = 0;
 	call->run.spares = &call->spares;
 	call->run.pages = NULL;
 	call->run.page = NULL;
 	call->run.pinned = false;
 	call->region = NULL;
 	call->retried = false;
-	call->group = 0;
-	call->group_end = 0;
 }
 
 /*
- * Try the command once. Return -EAGAIN if it needs something, which is then in
- * call->need.
+ * Try the command once. The caller has reset call->need and
+ * call->spares.missing. Return -EAGAIN if the command needs something, which is
+ * then in call->need.
  */
 static __always_inline long
 tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 	     struct tce_call *call)
 {
-	struct tce_pages *pages;
+	const struct tce_pages *pages;
 	long ret;
 
-	call->need = TCE_NEED_NOTHING;
-	call->spares.missing = false;
 	ret = tce_container_lock(container, call->write);
 	if (ret)
 		return ret;
@@ -1198,11 +1202,14 @@ tce_call_try(struct tce_container *container, const struct tce_ioctl *ioctl,
 		tce_check_mm(container);
 	if (!ret) {
 		pages = container->pages;
-		if (pages)
+		if (pages) {
+			call->charge = pages->charge;
 			call->misses = tce_charge_misses(pages->charge);
+		}
 		ret = ioctl->fn(container, call);
-		pages = container->pages;
-		call->charge = pages ? pages->charge : NULL;
+		/* The command may have set the address space. */
+		if (unlikely(!call->charge) && container->pages)
+			call->charge = container->pages->charge;
 	}
 	tce_container_unlock(container, call->write);
 
@@ -1298,14 +1305,15 @@ static long tce_call_get(struct tce_container *container, struct tce_call *call)
  */
 static bool tce_call_fill(struct tce_call *call)
 {
+	struct tce_retry *retry = &call->retry;
 	unsigned long wanted = call->spares.wanted;
 
-	call->most = max(call->most, wanted);
-	if (call->retries > TCE_RETRIES_FEW)
-		wanted = call->most;
-	call->spare = min(max(2 * call->spare, 2UL), wanted);
+	retry->most = max(retry->most, wanted);
+	if (retry->retries > TCE_RETRIES_FEW)
+		wanted = retry->most;
+	retry->spare = min(max(2 * retry->spare, 2UL), wanted);
 
-	return tce_spares_fill(&call->spares, call->spare);
+	return tce_spares_fill(&call->spares, retry->spare);
 }
 
 /*
@@ -1315,15 +1323,16 @@ static bool tce_call_fill(struct tce_call *call)
  */
 static int tce_call_refill(struct tce_call *call)
 {
+	struct tce_retry *retry = &call->retry;
 	int ret;
 
-	if (!call->refill)
+	if (!retry->refill)
 		tce_charge_hold(call->charge);
-	call->refill = clamp(2 * call->refill, TCE_CHARGE_REFILL,
-			     TCE_CHARGE_REFILL_MAX);
-	ret = tce_charge_refill(call->charge, call->refill);
+	retry->refill = clamp(2 * retry->refill, TCE_CHARGE_REFILL,
+			      TCE_CHARGE_REFILL_MAX);
+	ret = tce_charge_refill(call->charge, retry->refill);
 	if (ret != -ENOMEM ||
-	    (call->charged && call->retries > TCE_RETRIES_FEW))
+	    (call->charged && retry->retries > TCE_RETRIES_FEW))
 		return ret;
 
 	/*
@@ -1335,20 +1344,20 @@ static int tce_call_refill(struct tce_call *call)
 	call->charged = 0;
 	if (!call->run.pinned)
 		tce_memory_put_orphans(current->mm, 0, ULONG_MAX);
-	ret = tce_charge_refill(call->charge, call->refill);
-	if (ret != -ENOMEM || call->retries > TCE_RETRIES_FEW)
+	ret = tce_charge_refill(call->charge, retry->refill);
+	if (ret != -ENOMEM || retry->retries > TCE_RETRIES_FEW)
 		return ret;
 
 	/* What exceeded the limit may have been subtracted since. */
 	if (!tce_charge_has_credit(call->charge))
-		return tce_charge_refill(call->charge, call->refill);
+		return tce_charge_refill(call->charge, retry->refill);
 
 	/*
 	 * The credit of others may be what exceeds the limit, and be enough.
 	 * Give up after some attempts. Nothing was charged: ask for no more the
 	 * next time.
 	 */
-	call->refill /= 2;
+	retry->refill /= 2;
 
 	return 0;
 }
@@ -1368,17 +1377,17 @@ static long tce_call_no_memory(struct tce_call *call)
 	long ret = -ENOMEM;
 
 	/* Other threads may take what was missing, again and again. */
-	if (call->retries >= TCE_RETRIES_MAX)
+	if (call->retry.retries >= TCE_RETRIES_MAX)
 		return ret;
 
-	call->retries++;
+	call->retry.retries++;
 	if (call->spares.missing)
 		/* The level was charged, if levels are. */
 		ret = tce_call_fill(call) ? 0 : -ENOMEM;
 	else if (tce_call_missed(call))
 		ret = tce_call_refill(call);
 	if (!ret)
-		call->trimmed = false;
+		call->retry.trimmed = false;
 
 	return ret;
 }
@@ -1391,7 +1400,7 @@ static long tce_call_no_memory(struct tce_call *call)
  */
 static bool tce_call_can_trim(const struct tce_call *call)
 {
-	if (call->trimmed || call->need == TCE_NEED_EEH)
+	if (call->retry.trimmed || call->need == TCE_NEED_EEH)
 		return false;
 
 	return call->run.pages || call->spares.missing ||
@@ -1406,11 +1415,12 @@ static bool tce_call_can_trim(const struct tce_call *call)
 static void tce_call_trim(struct tce_container *container,
 			  struct tce_call *call)
 {
+	struct tce_retry *retry = &call->retry;
 	bool done = false;
 	unsigned int num;
 
-	call->trimmed = true;
-	for (; !done && call->trims < TCE_TRIMS_MAX; call->trims++) {
+	retry->trimmed = true;
+	for (; !done && retry->trims < TCE_TRIMS_MAX; retry->trims++) {
 		if (tce_container_lock(container, false))
 			return;
 
@@ -1424,13 +1434,15 @@ static void tce_call_trim(struct tce_container *container,
 }
 
 /*
- * Get what a command needs and retry it, until it succeeds or fails. Then unpin
- * and uncharge what it did not use.
+ * Get what a command needs and retry it, until it succeeds or fails. Then free,
+ * unpin and uncharge what it did not use, and report -ENOMEM, which commands
+ * can only end with here.
  */
 static noinline long tce_call_end(struct tce_container *container,
 				  const struct tce_ioctl *ioctl,
 				  struct tce_call *call, long ret)
 {
+	call->retry = (struct tce_retry){};
 	for (;;) {
 		if (ret == -EAGAIN && call->need == TCE_NEED_PUT) {
 			ret = tce_call_end_unregister(container, call);
@@ -1457,10 +1469,12 @@ static noinline long tce_call_end(struct tce_container *container,
 		if (ret)
 			break;
 
+		call->need = TCE_NEED_NOTHING;
+		call->spares.missing = false;
 		ret = tce_call_try(container, ioctl, call);
 	}
 
-	if (call->refill)
+	if (call->retry.refill)
 		tce_charge_unhold(call->charge);
 	if (call->kvm)
 		tce_kvm_destroy(call->kvm);
@@ -1468,9 +1482,14 @@ static noinline long tce_call_end(struct tce_container *container,
 		tce_spares_free(&call->spares);
 	if (call->run.pinned)
 		call->run.pages->ops->unpin(&call->run);
+	if (call->region)
+		tce_memory_unpin(call->memory, call->region);
 	/* Uncharge what the command did not use, and settle the credit. */
 	if (call->charge)
 		tce_charge_sub(call->charge, call->charged);
+	if (ret == -ENOMEM)
+		tce_refuse(ret,
+			   "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
 
 	return ret;
 }
@@ -1528,17 +1547,12 @@ static long tce_iommu_ioctl(void *iommu_data, unsigned int cmd,
 	tce_call_init(&call);
 	call.error = ioctl->get ? ioctl->get(&call, argp) : 0;
 	ret = tce_call_run(container, ioctl, &call);
-	if (call.region)
-		tce_memory_unpin(call.memory, call.region);
 	if (!ret && call.answer &&
 	    copy_to_user(argp, &call.args, call.answer)) {
 		if (cmd == VFIO_IOMMU_SPAPR_TCE_CREATE)
 			tce_undo_create(container, &call);
 		ret = tce_refuse(-EFAULT, "the result cannot be written");
 	}
-	if (ret == -ENOMEM)
-		tce_refuse(-ENOMEM,
-			   "no memory, a full memory cgroup, or RLIMIT_MEMLOCK");
 put:
 	tce_container_put(container);
 
