@@ -72,7 +72,7 @@ struct tce_debugfs_group {
  *        while data is copied to user space
  * @window: the window; NULL after tce_debugfs_remove()
  * @groups: groups that have the window
- * @create: work item that creates the directory
+ * @work: work item that creates or removes the directory
  */
 struct tce_debugfs {
 	struct kref ref;
@@ -84,7 +84,7 @@ struct tce_debugfs {
 	struct mutex lock; /* @window, @groups */
 	struct tce_window *window;
 	struct list_head groups;
-	struct work_struct create;
+	struct work_struct work;
 };
 
 static void tce_debugfs_free(struct kref *ref)
@@ -384,16 +384,25 @@ static void tce_debugfs_name(struct tce_debugfs *debugfs, char *name,
 }
 
 /*
- * The kernel accounts dentries and inodes to the memory cgroup of the process
- * that creates them, and may wait for memory of the cgroup with the lock of the
- * directory held, which all containers need. A worker is in no such cgroup. (So
- * may a process that looks up or opens a file there, which usually only root
- * can do.)
+ * Directories are created and removed by workers, as the lock of the directory
+ * above is held meanwhile, which all containers need. The kernel accounts
+ * dentries and inodes to the memory cgroup of the process that creates them,
+ * and may wait for memory of the cgroup; and a process may get no CPU time for
+ * as long as its owner likes. A worker is in no such cgroup. (A process that
+ * lists the directory, or looks up a name that is not there, also takes the
+ * lock, but usually only root can do that.)
  */
+static void tce_debugfs_run(struct tce_debugfs *debugfs, work_func_t fn)
+{
+	INIT_WORK(&debugfs->work, fn);
+	queue_work(tce_short_wq, &debugfs->work);
+	flush_work(&debugfs->work);
+}
+
 static void tce_debugfs_create(struct work_struct *work)
 {
 	struct tce_debugfs *debugfs = container_of(work, struct tce_debugfs,
-						   create);
+						   work);
 	char name[64];
 
 	tce_debugfs_name(debugfs, name, sizeof(name));
@@ -432,9 +441,7 @@ struct tce_debugfs *tce_debugfs_add(struct tce_window *window,
 	rcu_read_lock();
 	get_task_comm(debugfs->comm, current->group_leader);
 	rcu_read_unlock();
-	INIT_WORK(&debugfs->create, tce_debugfs_create);
-	queue_work(tce_short_wq, &debugfs->create);
-	flush_work(&debugfs->create);
+	tce_debugfs_run(debugfs, tce_debugfs_create);
 
 	return debugfs;
 }
@@ -517,6 +524,14 @@ void tce_debugfs_remove_group(struct tce_debugfs *debugfs,
 	mutex_unlock(&debugfs->lock);
 }
 
+static void tce_debugfs_remove_dir(struct work_struct *work)
+{
+	struct tce_debugfs *debugfs = container_of(work, struct tce_debugfs,
+						   work);
+
+	debugfs_remove(debugfs->dir);
+}
+
 void tce_debugfs_remove(struct tce_debugfs *debugfs)
 {
 	struct tce_debugfs_group *group, *next;
@@ -529,6 +544,6 @@ void tce_debugfs_remove(struct tce_debugfs *debugfs)
 	list_for_each_entry_safe(group, next, &debugfs->groups, node)
 		tce_debugfs_forget(group);
 	mutex_unlock(&debugfs->lock);
-	debugfs_remove(debugfs->dir);
+	tce_debugfs_run(debugfs, tce_debugfs_remove_dir);
 	kref_put(&debugfs->ref, tce_debugfs_free);
 }

@@ -30,7 +30,12 @@ int tce_work_init(void)
 	if (!tce_mm_wq)
 		goto destroy_wq;
 
-	tce_short_wq = alloc_workqueue(KBUILD_MODNAME "_short", WQ_UNBOUND, 0);
+	/*
+	 * The release of a container waits for an item of each window: not for
+	 * a worker to be created, if there is no memory.
+	 */
+	tce_short_wq = alloc_workqueue(KBUILD_MODNAME "_short",
+				       WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!tce_short_wq)
 		goto destroy_mm_wq;
 

@@ -20,12 +20,12 @@
  * that, the object waits only for its own items (cancel_delayed_work_sync()) or
  * is freed by them.
  *
- * A new window waits for the item that creates its files in debugfs. Such items
- * have a workqueue of their own, and so have those that take an mmap_lock. The
- * latter check first whether the lock is held, but may still have to wait for
- * it. Only commands of the same process, which may have to wait for its
- * mmap_lock themselves, wait for them without a limit (tce_charge_sub(),
- * tce_memory_put_orphans()).
+ * A window waits for the items that create and remove its files in debugfs.
+ * Such items have a workqueue of their own, and so have those that take an
+ * mmap_lock. The latter check first whether the lock is held, but may still
+ * have to wait for it. Only commands of the same process, which may have to
+ * wait for its mmap_lock themselves, wait for them without a limit
+ * (tce_charge_sub(), tce_memory_put_orphans()).
  * tce_work_exit() waits for items that have dropped the last reference to the
  * module and have not returned yet.
  */
@@ -66,8 +66,9 @@ extern struct workqueue_struct *tce_wq;
 extern struct workqueue_struct *tce_mm_wq;
 
 /*
- * For work items that a command waits for with the container's lock held. They
- * must not be queued behind others, which may take long.
+ * For work items that a command or the release of a container waits for with
+ * the container's lock held. They must not be queued behind others, which may
+ * take long.
  */
 extern struct workqueue_struct *tce_short_wq;
 
