@@ -165,6 +165,31 @@ static void test_limit(void)
 	vfio_close(&vfio);
 }
 
+/* Pages are pinned again for each attempt, which must end. */
+static void test_limit_v1(void)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	__u64 offset;
+	int ret = 0;
+
+	state_charge_allocated(true);
+	CHECK_EQ(vfio_attach(&vfio, vfio_open_container(), 0), 0);
+	CHECK_EQ(vfio_set_iommu(vfio.container, VFIO_SPAPR_TCE_IOMMU), 0);
+	CHECK_EQ(vfio_ioctl(vfio.container, VFIO_IOMMU_ENABLE, NULL), 0);
+	CHECK_EQ(vfio_info(vfio.container, &info), 0);
+	window = info.dma32_window_start;
+	/* This creates the window. */
+	CHECK_EQ(map(0), 0);
+	state_limit(0);
+	for (offset = 0; offset < info.dma32_window_size && !ret;
+	     offset += LEAF_BYTES)
+		ret = map(offset);
+	CHECK_EQ(ret, -ENOMEM);
+	state_unlimit();
+	CHECK_EQ(map(info.dma32_window_size - IOMMU_PAGE), 0);
+	vfio_close(&vfio);
+}
+
 /*
  * At the limit, with levels that are charged and no longer in use. Returns
  * their number of pages.
@@ -357,6 +382,7 @@ int main(void)
 		      test_closed);
 	tap_test_ours("MAP_DMA respects RLIMIT_MEMLOCK for levels",
 		      test_limit);
+	tap_test_ours("MAP_DMA of version 1 respects it, too", test_limit_v1);
 	tap_test_ours("commands at the limit free unused levels", test_unused);
 	tap_test_ours("TCE_CREATE respects the limit", test_no_window);
 	tap_test_ours("charge_allocated applies to windows created later",
