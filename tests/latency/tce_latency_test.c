@@ -12,6 +12,7 @@
  * tce_latency_test.
  */
 
+#include <linux/compiler.h>
 #include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/err.h>
@@ -162,21 +163,27 @@ static void latency_begin(void *data, unsigned long ip, unsigned long parent)
 static void latency_end(void *data, unsigned long ip, unsigned long parent)
 {
 	struct latency *latency = data;
-	u64 now = get_tb(), all, own, spent;
+	u64 since, now, all, own, spent;
 
 	if (latency_busy)
 		return;
 
+	/* An interrupt handler whose own section is longest moves @since. */
+	do {
+		since = READ_ONCE(latency->since);
+		now = get_tb();
+	} while (since != READ_ONCE(latency->since));
+
 	/* Interrupt handlers, and kernel functions that turn interrupts off. */
 	if (latency == &latency_irq && latency->off && !latency_last_softirq)
 		latency_preempt.others +=
-			now - max(latency->since, latency_preempt.since);
+			now - max(since, latency_preempt.since);
 	latency_account(now);
 	if (!latency->off)
 		return;
 
 	latency->off = false;
-	all = tb_to_ns(now - latency->since);
+	all = tb_to_ns(now - since);
 	own = all - min(all, tb_to_ns(latency->others));
 	if (all < LATENCY_LEAST || (own <= latency->worst[LATENCY_OWN].ns &&
 				    all <= latency->worst[LATENCY_ANY].ns))
