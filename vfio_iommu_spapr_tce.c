@@ -596,9 +596,6 @@ static int tce_create_default_window(struct tce_container *container,
 
 	lockdep_assert_held_write(&container->lock);
 
-	if (!container->default_pending)
-		return 0;
-
 	table_group = tce_first_table_group(container);
 	if (!table_group)
 		return tce_refuse(-ENODEV, "the container has no group");
@@ -1033,7 +1030,7 @@ static long tce_ioctl_create(struct tce_container *container,
 
 	ret = tce_claim_mm(container);
 	if (!ret)
-		ret = tce_create_default_window(container, call);
+		ret = tce_ensure_default_window(container, call);
 	if (ret)
 		return ret;
 
