@@ -154,6 +154,19 @@ static void tce_charge_subtract(struct tce_charge *charge, unsigned long pages,
 	}
 }
 
+static bool tce_charge_settled(struct tce_charge *charge)
+{
+	bool credit = atomic_long_read(&charge->credit);
+
+	/*
+	 * Pairs with the xchg() of the credit in tce_charge_subtract(), which
+	 * comes after @settling was raised.
+	 */
+	smp_rmb();
+
+	return !credit && !atomic_read(&charge->settling);
+}
+
 /*
  * The work item may have taken the credit, and not yet have changed locked_vm:
  * tce_charge_add() could fail because of it, although the limit allows its
@@ -168,6 +181,10 @@ static void tce_charge_wait_settling(struct tce_charge *charge)
 
 void tce_charge_sub(struct tce_charge *charge, unsigned long pages)
 {
+	might_lock(&charge->mm->mmap_lock);
+	if (!pages && tce_charge_settled(charge))
+		return;
+
 	tce_charge_subtract(charge, pages, false);
 	tce_charge_wait_settling(charge);
 }
@@ -176,19 +193,6 @@ void tce_charge_settle_held(struct tce_charge *charge)
 {
 	tce_charge_subtract(charge, 0, true);
 	tce_charge_wait_settling(charge);
-}
-
-static bool tce_charge_settled(struct tce_charge *charge)
-{
-	bool credit = atomic_long_read(&charge->credit);
-
-	/*
-	 * Pairs with the xchg() of the credit in tce_charge_subtract(), which
-	 * comes after @settling was raised.
-	 */
-	smp_rmb();
-
-	return !credit && !atomic_read(&charge->settling);
 }
 
 bool tce_charge_has_credit(struct tce_charge *charge)
