@@ -1037,6 +1037,13 @@ void tce_kvm_flush(struct tce_kvm *kvm, struct tce_window *window)
 	struct tce_kvm_killed killed __uninitialized;
 	unsigned int i;
 
+	/*
+	 * Only a callback that has looked up the window takes a record. One
+	 * that tce_kvm_synchronize() has waited for is seen.
+	 */
+	if (!READ_ONCE(kvm->used))
+		return;
+
 	mutex_lock(&kvm->flush_lock);
 	for (i = 0; i <= kvm->mask; i++) {
 		struct tce_kvm_record *record = &kvm->record[i];
