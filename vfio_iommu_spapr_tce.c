@@ -246,11 +246,17 @@ static void tce_container_put(struct tce_container *container)
 
 static int tce_container_lock(struct tce_container *container, bool write)
 {
-	if (write)
-		return down_write_killable(&container->lock);
+	/*
+	 * Most commands find the lock free. The killable functions offer to
+	 * reschedule first, which costs more than taking the lock.
+	 */
+	if (write) {
+		might_lock(&container->lock);
+		return down_write_trylock(&container->lock) ? 0 :
+		       down_write_killable(&container->lock);
+	}
 
 	might_lock_read(&container->lock);
-	/* down_read_killable() first offers to reschedule, which costs more. */
 	return down_read_trylock(&container->lock) ? 0 :
 	       down_read_killable(&container->lock);
 }
