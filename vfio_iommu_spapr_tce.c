@@ -58,7 +58,7 @@
  * something that it cannot get with the lock held (the lock for writing, pinned
  * pages, charged memory), it returns -EAGAIN, or -ENOMEM if there is no credit
  * or no memory for a level: a level is allocated without waiting for memory,
- * because the limits of its cgroup can prolong that. tce_call_end() then gets
+ * because the limits of its cgroup can prolong that. tce_call_retry() then gets
  * what the command needs, without the lock, and starts it over. If the command
  * has already set the address space or created the default window, that stays
  * and is not repeated. UNREGISTER_MEMORY is completed by
@@ -303,7 +303,7 @@ struct tce_args {
 };
 
 /**
- * struct tce_retry - further attempts of a command, see tce_call_end()
+ * struct tce_retry - further attempts of a command, see tce_call_retry()
  * @retries: number of times that the command has started over because there was
  *           no memory or credit
  * @trims: number of trims, at most TCE_TRIMS_MAX
@@ -338,7 +338,7 @@ struct tce_retry {
  * @misses: tce_charge_misses() when this attempt began
  * @kvm: for a new window: the state of KVM's callbacks; NULL if there is none
  * @spares: memory for levels
- * @retry: further attempts; initialised by tce_call_end()
+ * @retry: further attempts; initialised by tce_call_retry()
  * @run: MAP_DMA: the pages
  * @memory: REGISTER_MEMORY, UNREGISTER_MEMORY: the registered memory of @region
  * @region: REGISTER_MEMORY: pinned and not yet registered; UNREGISTER_MEMORY:
@@ -384,7 +384,7 @@ struct tce_call {
 };
 
 /*
- * Note what the command needs. tce_call_end() gets it and starts the command
+ * Note what the command needs. tce_call_retry() gets it and starts the command
  * over, or completes it (TCE_NEED_PUT).
  */
 static int tce_call_needs(struct tce_call *call, enum tce_need need)
@@ -1165,7 +1165,7 @@ static const struct tce_ioctl *tce_find_ioctl(unsigned int cmd)
 /*
  * Initialise only the members that are read before they are set: the structure
  * is large, and this is a hot path. tce_get_eeh() initialises @group and
- * @group_end, tce_call_end() @retry.
+ * @group_end, tce_call_retry() @retry.
  */
 static void tce_call_init(struct tce_call *call)
 {
@@ -1436,14 +1436,10 @@ static void tce_call_trim(struct tce_container *container,
 	}
 }
 
-/*
- * Get what a command needs and retry it, until it succeeds or fails. Then free,
- * unpin and uncharge what it did not use, and report -ENOMEM, which commands
- * can only end with here.
- */
-static noinline long tce_call_end(struct tce_container *container,
-				  const struct tce_ioctl *ioctl,
-				  struct tce_call *call, long ret)
+/* Get what a command needs and retry it, until it succeeds or fails. */
+static noinline long tce_call_retry(struct tce_container *container,
+				    const struct tce_ioctl *ioctl,
+				    struct tce_call *call, long ret)
 {
 	call->retry = (struct tce_retry){};
 	for (;;) {
@@ -1479,6 +1475,21 @@ static noinline long tce_call_end(struct tce_container *container,
 
 	if (call->retry.refill)
 		tce_charge_unhold(call->charge);
+
+	return ret;
+}
+
+/*
+ * Retry the command if need be. Then free, unpin and uncharge what it did not
+ * use, and report -ENOMEM, which commands can only end with here.
+ */
+static noinline long tce_call_end(struct tce_container *container,
+				  const struct tce_ioctl *ioctl,
+				  struct tce_call *call, long ret)
+{
+	if (ret == -EAGAIN || ret == -ENOMEM)
+		ret = tce_call_retry(container, ioctl, call, ret);
+
 	if (call->kvm)
 		tce_kvm_destroy(call->kvm);
 	if (call->spares.count)
