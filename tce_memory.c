@@ -197,6 +197,17 @@ static struct tce_memory *tce_orphans_find(const struct mm_struct *mm)
 	return memory;
 }
 
+/*
+ * Whether an address space, or another one with the same hash, has orphans. The
+ * lock is global, so this is tested without it. If there are none, those that
+ * were there before have been put: the object is removed last.
+ */
+static bool tce_orphans_may_exist(const struct mm_struct *mm)
+{
+	return !hlist_empty(&tce_orphans[hash_min((unsigned long)mm,
+						  HASH_BITS(tce_orphans))]);
+}
+
 /* Schedule an attempt after @delay, unless there is one within @within. */
 static void tce_orphans_schedule(struct tce_memory *memory,
 				 unsigned long within, unsigned long delay)
@@ -291,6 +302,9 @@ void tce_memory_put_orphans(struct mm_struct *mm, unsigned long first,
 	struct tce_memory *memory;
 	LIST_HEAD(orphans);
 	bool put = false;
+
+	if (!tce_orphans_may_exist(mm))
+		return;
 
 	spin_lock(&tce_orphans_lock);
 	memory = tce_orphans_find(mm);
@@ -423,20 +437,15 @@ static void tce_orphan_work(struct work_struct *work)
  */
 static void tce_orphans_kick(const struct mm_struct *mm)
 {
-	const struct hlist_head *bucket =
-		&tce_orphans[hash_min((unsigned long)mm,
-				      HASH_BITS(tce_orphans))];
 	struct tce_memory *memory;
 
 	/*
-	 * Order the caller's uncount before the read of the bucket.
-	 * tce_orphans_add() adds the object before the work item tries to put
-	 * the region: either the attempt sees the uncount, or the orphan is
-	 * seen here. The lock is global, so do not take it for the orphans of
-	 * other address spaces.
+	 * Order the caller's uncount before the test. tce_orphans_add() adds
+	 * the object before the work item tries to put the region: either the
+	 * attempt sees the uncount, or the orphan is seen here.
 	 */
 	smp_mb();
-	if (hlist_empty(bucket))
+	if (!tce_orphans_may_exist(mm))
 		return;
 
 	spin_lock(&tce_orphans_lock);
