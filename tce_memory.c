@@ -269,16 +269,21 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 	struct tce_region *region, *next;
 	bool done = true;
 	LIST_HEAD(tried);
-	LIST_HEAD(gone);
 
+	*put = false;
 	list_for_each_entry_safe(region, next, orphans, list) {
 		done = wait || !rwsem_is_locked(&mm->mmap_lock);
 		if (!done)
 			break;
-		if (region->first <= last && region->last >= first)
-			list_move(&region->list,
-				  mm_iommu_put(mm, region->mem) ? &tried :
-								  &gone);
+		if (region->first <= last && region->last >= first) {
+			list_del(&region->list);
+			if (mm_iommu_put(mm, region->mem)) {
+				list_add_tail(&region->list, &tried);
+			} else {
+				tce_region_free(region);
+				*put = true;
+			}
+		}
 		if (wait && fatal_signal_pending(current))
 			break;
 		cond_resched();
@@ -286,12 +291,6 @@ static bool tce_orphans_put(struct mm_struct *mm, struct list_head *orphans,
 
 	/* The next attempt begins with those that this one has not reached. */
 	list_splice_tail(&tried, orphans);
-	*put = !list_empty(&gone);
-	list_for_each_entry_safe(region, next, &gone, list) {
-		list_del(&region->list);
-		tce_region_free(region);
-		cond_resched();
-	}
 
 	return done;
 }
@@ -709,10 +708,14 @@ void tce_memory_unregister_all(struct tce_memory *memory,
 
 	memory->regions = RB_ROOT;
 	list_for_each_entry_safe(region, next, &memory->list, list) {
-		if (region->unregistering)
-			list_del_init(&region->list);
-		else
-			list_move(&region->list, regions);
+		list_del_init(&region->list);
+		/*
+		 * If pages are still counted, the last uncount adds the region
+		 * to the orphans.
+		 */
+		if (!region->unregistering &&
+		    !atomic_long_dec_return(&region->mapped))
+			list_add_tail(&region->list, regions);
 		cond_resched();
 	}
 }
@@ -731,22 +734,13 @@ static bool tce_memory_has_orphans(const struct mm_struct *mm)
 void tce_memory_put_all(struct tce_memory *memory, struct list_head *regions)
 {
 	const struct mm_struct *mm = memory->pages.mm;
-	struct tce_region *region, *next;
-	LIST_HEAD(orphans);
 
 	/*
-	 * Add all at once: if they were added one by one, the work item, queued
-	 * for the first, could run once for each.
+	 * All at once: if they were added one by one, the work item, queued for
+	 * the first, could run once for each.
 	 */
-	list_for_each_entry_safe(region, next, regions, list) {
-		/* The last uncount, which may be elsewhere, adds the region. */
-		list_del_init(&region->list);
-		if (!atomic_long_dec_return(&region->mapped))
-			list_add_tail(&region->list, &orphans);
-		cond_resched();
-	}
-	if (!list_empty(&orphans))
-		tce_orphans_add(&orphans);
+	if (!list_empty(regions))
+		tce_orphans_add(regions);
 
 	wait_var_event_timeout(&tce_orphans, !tce_memory_has_orphans(mm),
 			       TCE_ORPHAN_WAIT);

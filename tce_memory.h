@@ -162,9 +162,11 @@ void tce_memory_unregister_end(struct tce_memory *memory,
 /**
  * tce_memory_unregister_all() - unregister all regions
  * @memory: the object; the container has no mappings any more
- * @regions: list to which the regions are moved, for tce_memory_put_all()
+ * @regions: list to which regions are moved, for tce_memory_put_all()
  *
- * A region that is being unregistered is left to tce_memory_unregister_end().
+ * A region that is being unregistered is left to tce_memory_unregister_end(),
+ * and one with pages that are still counted here to the last uncount. That is
+ * one of whose entries a hypervisor has refused to clear: it stays pinned.
  *
  * Context: Process. The container's lock is held for writing.
  */
