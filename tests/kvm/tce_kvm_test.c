@@ -15,20 +15,21 @@
  * section. Tables are removed from the list by list_del_rcu(), and an RCU
  * callback drops the reference that the list has. Therefore:
  *
- * - Without preemption, a hypercall is an RCU reader until it sleeps. In the
- *   walk only the callbacks in it_ops could sleep, and the table may be freed
- *   by the time such a callback returns. This module takes no lock or reference
- *   either, and warns about a callback that sleeps.
+ * - Without CONFIG_PREEMPT_COUNT, a hypercall is an RCU reader until it sleeps.
+ *   In the walk only the callbacks in it_ops could sleep, and the table may be
+ *   freed by the time such a callback returns. This module takes no lock or
+ *   reference either, and warns about a callback that sleeps.
  *
- * - With preemption, a hypercall is not an RCU reader, so KVM itself may use a
- *   table after it was freed, and no other module can prevent that. This is not
- *   tested here: a table that was removed from the list keeps its reference
- *   until the calls that use it have returned, and for a grace period after
- *   that (@hold). This protects only the struct iommu_table and its it_ops: the
- *   call is still not in an RCU section, and everything else may be freed
- *   during it.
+ * - With CONFIG_PREEMPT_COUNT (preemptible kernels, and others with checks of
+ *   locks), a grace period waits for read-side sections only. So KVM itself may
+ *   use a table after it was freed, and no other module can prevent that. This
+ *   is not tested here: a table that was removed from the list keeps its
+ *   reference until the calls that use it have returned, and for a grace period
+ *   after that (@hold). This protects only the struct iommu_table and its
+ *   it_ops: the call is still not in an RCU section, and everything else may be
+ *   freed during it.
  *
- * - mm_iommu_lookup() returns a region without a reference, so with preemption
+ * - mm_iommu_lookup() returns a region without a reference, so on such a kernel
  *   KVM could also use a freed region, until mm_iommu_mapped_inc(). Here this
  *   part is an RCU section, in which no callback is called.
  *
@@ -84,7 +85,7 @@ static_assert(TCE_KVM_TOO_HARD == H_TOO_HARD);
 /* Long enough for a test to notice a pause, too short for a watchdog. */
 #define TCE_PAUSE_MAX_MS	2000
 
-static bool hold = IS_ENABLED(CONFIG_PREEMPTION);
+static bool hold = IS_ENABLED(CONFIG_PREEMPT_COUNT);
 module_param(hold, bool, 0444);
 MODULE_PARM_DESC(hold, "hold a reference to a table during calls that use it");
 
