@@ -113,8 +113,9 @@ struct tce_kvm_record {
  * @refused: the hypervisor has refused an entry
  * @put: tasks no longer find their records; @record is freed after a grace
  *       period
- * @put_rcu: waits until each task has slept or left the kernel; used twice, one
- *           after the other
+ * @put_rcu: waits until each task has slept or left the kernel; used more than
+ *           once, one after the other
+ * @put_work: calls tce_kvm_put() again
  * @record_work: frees @record
  * @table_work: puts the window's reference to @tbl
  * @free_work: frees this after @tbl was freed
@@ -141,6 +142,7 @@ struct tce_kvm {
 
 	/* Not read by most hypercalls: a cache line apart. */
 	struct rcu_head put_rcu ____cacheline_aligned_in_smp;
+	struct work_struct put_work;
 	struct rcu_work record_work;
 	struct work_struct table_work;
 	struct rcu_work free_work;
@@ -902,15 +904,6 @@ static void tce_kvm_put_records(struct tce_kvm *kvm)
 	queue_rcu_work(tce_wq, &kvm->record_work);
 }
 
-/*
- * Each task has slept or left the kernel since the window became empty for KVM,
- * and KVM does not sleep between useraddrptr() and tce_kill().
- */
-static void tce_kvm_put_active(struct rcu_head *rcu)
-{
-	tce_kvm_put_records(container_of(rcu, struct tce_kvm, put_rcu));
-}
-
 /* Whether KVM may still store to a record. */
 static bool tce_kvm_is_active(struct tce_kvm *kvm)
 {
@@ -930,6 +923,24 @@ static bool tce_kvm_is_active(struct tce_kvm *kvm)
 	}
 
 	return active;
+}
+
+/*
+ * Each task has slept or left the kernel since a record was found active, and
+ * KVM does not sleep between useraddrptr() and tce_kill(): none is active now.
+ * But if the kernel has CONFIG_PREEMPT_COUNT and not CONFIG_TASKS_RCU, a
+ * hypercall may still run, so look again.
+ */
+static void tce_kvm_put_work(struct work_struct *work)
+{
+	tce_kvm_put(container_of(work, struct tce_kvm, put_work));
+}
+
+static void tce_kvm_put_active(struct rcu_head *rcu)
+{
+	struct tce_kvm *kvm = container_of(rcu, struct tce_kvm, put_rcu);
+
+	queue_work(tce_wq, &kvm->put_work);
 }
 
 struct tce_kvm *tce_kvm_create(void)
@@ -952,6 +963,7 @@ struct tce_kvm *tce_kvm_create(void)
 		spin_lock_init(&kvm->record[i].lock);
 	kvm->mask = records - 1;
 	mutex_init(&kvm->flush_lock);
+	INIT_WORK(&kvm->put_work, tce_kvm_put_work);
 	INIT_RCU_WORK(&kvm->record_work, tce_kvm_record_work);
 	INIT_WORK(&kvm->table_work, tce_kvm_table_work);
 	INIT_RCU_WORK(&kvm->free_work, tce_kvm_free_work);

@@ -16,11 +16,12 @@
  * The hypercalls H_PUT_TCE, H_PUT_TCE_INDIRECT and H_STUFF_TCE
  * (arch/powerpc/kvm/book3s_64_vio.c) find the iommu_table in a list that they
  * walk with no lock, no reference and no RCU read-side section. The list and
- * the table are freed after a grace period. On a kernel without preemption they
- * therefore stay until the hypercall sleeps, so no callback here may sleep. On
- * a preemptible kernel the iommu_table may be freed at any point of a
- * hypercall, with or without this module. In both cases the window is not used
- * outside the RCU read-side section in which it was looked up.
+ * the table are freed after a grace period. On a kernel without
+ * CONFIG_PREEMPT_COUNT they therefore stay until the hypercall sleeps, so no
+ * callback here may sleep. On other kernels the iommu_table may be freed at any
+ * point of a hypercall, with or without this module, except between
+ * useraddrptr() and tce_kill(). In both cases the window is not used outside
+ * the RCU read-side section in which it was looked up.
  *
  * For each TCE, KVM calls in this order, from one task:
  *
@@ -115,10 +116,10 @@ void tce_kvm_connect(struct tce_kvm *kvm, struct tce_window *window);
  * @kvm: state of KVM's callbacks, without a window. No group has the
  *       iommu_table any more, unless the hypervisor refused to remove it
  *
- * The records of tasks are freed after a grace period, but if a hypercall may
- * still store to one, not before each task has slept or left the kernel. The
- * reference is put once each task has, after that. The iommu_table and @kvm are
- * freed with the last reference, which may be KVM's.
+ * The records of tasks are freed after a grace period, but not while a
+ * hypercall may still store to one. The reference is put once each task has
+ * slept or left the kernel, after that. The iommu_table and @kvm are freed with
+ * the last reference, which may be KVM's.
  *
  * Context: Process.
  */
