@@ -801,18 +801,16 @@ static __always_inline int tce_exchange_once(struct tce_table *table,
 }
 
 /*
- * Try again, as the leaf was unlinked, or as a leaf or view is missing and
- * @alloc is true: allocate it if it is still missing.
+ * Try again while the leaf is unlinked, and allocate a leaf or view that is
+ * missing if @alloc is true. @ret is the result of the first attempt.
  */
 static noinline int tce_exchange_retry(struct tce_table *table,
 				       unsigned long index,
-				       struct tce_entry *entry, bool alloc)
+				       struct tce_entry *entry, bool alloc,
+				       int ret)
 {
-	int ret;
-
-	do {
+	while (ret == -EAGAIN)
 		ret = tce_exchange_once(table, index, entry);
-	} while (ret == -EAGAIN);
 
 	return ret == H_TOO_HARD && alloc ?
 	       tce_exchange_alloc(table, index, entry) : ret;
@@ -833,7 +831,7 @@ int tce_table_exchange(struct tce_table *table, unsigned long index,
 
 	ret = tce_exchange_once(table, index, entry);
 	if (unlikely(ret == -EAGAIN || (ret == H_TOO_HARD && alloc)))
-		ret = tce_exchange_retry(table, index, entry, alloc);
+		ret = tce_exchange_retry(table, index, entry, alloc, ret);
 
 	return ret;
 }
