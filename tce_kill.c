@@ -41,16 +41,12 @@
 /* Maximum number of extents of pinned pages that wait for a kill. */
 #define TCE_RETIRED_MAX		4096UL
 
-/* Call the platform's TCE kill once; pSeries has none. */
+/* Call the platform's TCE kill once. */
 static __always_inline void tce_kill_once(struct tce_window *window,
 					  unsigned long index,
 					  unsigned long count)
 {
-	const struct iommu_table_ops *ops = window->platform.ops;
 	struct iommu_table *tbl = window->platform.tbl;
-
-	if (!ops->tce_kill)
-		return;
 
 	tce_observe_kill(window, count);
 	/*
@@ -63,7 +59,7 @@ static __always_inline void tce_kill_once(struct tce_window *window,
 	 * freed by kfree_rcu().
 	 */
 	rcu_read_lock();
-	ops->tce_kill(tbl, tbl->it_offset + index, count);
+	window->platform.ops->tce_kill(tbl, tbl->it_offset + index, count);
 	rcu_read_unlock();
 }
 
@@ -78,9 +74,6 @@ static noinline void tce_kill_parts(struct tce_window *window,
 {
 	unsigned long n;
 
-	if (!window->platform.ops->tce_kill)
-		return;
-
 	for (; count; index += n, count -= n) {
 		n = min(count, tce_kill_max_entries());
 		tce_kill_once(window, index, n);
@@ -90,6 +83,10 @@ static noinline void tce_kill_parts(struct tce_window *window,
 void tce_kill(struct tce_window *window, unsigned long index,
 	      unsigned long count)
 {
+	/* pSeries has none. */
+	if (!window->platform.ops->tce_kill)
+		return;
+
 	/*
 	 * So many are one call on any PHB. If @count is 0 the difference wraps,
 	 * and tce_kill_parts() kills nothing.
