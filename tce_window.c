@@ -466,10 +466,11 @@ void tce_window_wait_kills(struct tce_window *window)
 	tce_window_trim_soon(window);
 }
 
-unsigned int tce_windows_missing(struct tce_window *const *windows,
-				 const struct iommu_table_group *table_group)
+unsigned long tce_windows_missing(struct tce_window *const *windows,
+				  const struct iommu_table_group *table_group)
 {
-	unsigned int num, missing = 0;
+	unsigned long missing = 0;
+	unsigned int num;
 
 	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
 		if (windows[num] &&

@@ -138,8 +138,8 @@ int tce_window_attach(struct tce_window *window,
  * Return: bit mask of the numbers of windows that the platform has removed (see
  * tce_platform_has_window()), 0 if the group has all.
  */
-unsigned int tce_windows_missing(struct tce_window *const *windows,
-				 const struct iommu_table_group *table_group);
+unsigned long tce_windows_missing(struct tce_window *const *windows,
+				  const struct iommu_table_group *table_group);
 
 /**
  * tce_window_mark_lost() - make tce_windows_map() fail from now on

@@ -10,6 +10,7 @@
 
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/bitops.h>
 #include <linux/cache.h>
 #include <linux/err.h>
 #include <linux/hashtable.h>
@@ -468,13 +469,11 @@ static int tce_attach_window(struct tce_container *container,
  * of numbers. If so, tce_note_lost_windows() has marked all windows that
  * existed then.
  */
-static bool tce_group_lost(const struct tce_group *group, unsigned int missing)
+static bool tce_group_lost(const struct tce_group *group, unsigned long missing)
 {
 	unsigned int num;
 
-	for (num = 0; num < ARRAY_SIZE(group->lost); num++) {
-		if (!(missing & BIT(num)))
-			continue;
+	for_each_set_bit(num, &missing, ARRAY_SIZE(group->lost)) {
 		/* Pairs with tce_note_lost_windows(): its marks are seen. */
 		if (!smp_load_acquire(&group->lost[num]))
 			return false;
@@ -487,15 +486,14 @@ static bool tce_group_lost(const struct tce_group *group, unsigned int missing)
 static noinline void tce_note_lost_windows(struct tce_container *container)
 {
 	struct tce_group *group;
-	unsigned int missing, num;
+	unsigned long missing;
+	unsigned int num;
 
 	tce_mark_windows_lost(container);
 	list_for_each_entry(group, &container->groups, node) {
 		missing = tce_windows_missing(container->windows,
 					      group->table_group);
-		for (num = 0; num < ARRAY_SIZE(group->lost); num++) {
-			if (!(missing & BIT(num)))
-				continue;
+		for_each_set_bit(num, &missing, ARRAY_SIZE(group->lost)) {
 			/* The marks come first, for tce_group_lost(). */
 			smp_store_release(&group->lost[num], true);
 		}
@@ -517,8 +515,8 @@ static __always_inline void tce_check_windows(struct tce_container *container)
 	lockdep_assert_held(&container->lock);
 
 	list_for_each_entry(group, &container->groups, node) {
-		unsigned int missing = tce_windows_missing(container->windows,
-							   group->table_group);
+		unsigned long missing = tce_windows_missing(container->windows,
+							    group->table_group);
 
 		if (unlikely(missing) && !tce_group_lost(group, missing)) {
 			tce_note_lost_windows(container);
