@@ -3,8 +3,8 @@
  * A hypercall is stopped at each of its steps while something else happens:
  * each call of KVM against each way to remove or change what it uses.
  * ../kvm/tce_kvm_test.c stops there for some time, without sleeping, as if the
- * CPU were busy with an interrupt or another guest; without kernel preemption
- * this delays grace periods, as it would for KVM.
+ * CPU were busy with an interrupt or another guest; without
+ * CONFIG_PREEMPT_COUNT this delays grace periods, as it would for KVM.
  *
  * In the end exactly the mapped pages must be counted, and nothing of removed
  * objects may be left.
