@@ -833,7 +833,8 @@ static __be64 *tce_kvm_useraddrptr_pinned(struct iommu_table *tbl, long index,
 
 /*
  * Without CONFIG_TASKS_RCU call_rcu_tasks() is call_rcu(), which does not wait
- * for preempted tasks.
+ * for preempted tasks; nor, with CONFIG_PREEMPT_COUNT, for tasks that run
+ * outside of a read-side section (docs/KERNELS.md).
  */
 static_assert(!IS_ENABLED(CONFIG_PREEMPTION) || IS_ENABLED(CONFIG_TASKS_RCU));
 
@@ -936,6 +937,7 @@ static void tce_kvm_put_work(struct work_struct *work)
 	tce_kvm_put(container_of(work, struct tce_kvm, put_work));
 }
 
+/* tce_kvm_is_active() takes locks that softirqs must not take. */
 static void tce_kvm_put_active(struct rcu_head *rcu)
 {
 	struct tce_kvm *kvm = container_of(rcu, struct tce_kvm, put_rcu);
